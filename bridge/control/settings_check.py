@@ -28,7 +28,7 @@ from bridge.plan_builder import PlanBuilder
 from bridge.ports import Added, Cursor, TaskLists
 from bridge.providers.base_url_advice import advice, repeated_path
 from bridge.providers.task_requests import harmless_action
-from bridge.sinks.apprise_plugin import check_targets, server_of, takes_files
+from bridge.sinks.apprise_plugin import usable_plugin
 from bridge.sinks.chat_services import ROBOTS, host_warning, question_of
 from bridge.sinks.hook_address import has_address_without_task, sample_url
 from bridge.sinks.judging import redirection
@@ -75,7 +75,9 @@ async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
             if isinstance(endpoint, Apprise):
                 for place, chat in enumerate(endpoint.urls, 1):
                     direct = not (endpoint.proxy or loaded.proxies.http or loaded.proxies.https)
-                    yield await _chat(f"endpoints.{name}[{place}]", server_of(chat.reveal()) if direct else None)
+                    yield await _chat(
+                        f"endpoints.{name}[{place}]", usable_plugin(chat.reveal()).server if direct else None
+                    )
                 continue
             client = builder.client_of(name, endpoint, loaded)
             url = sample_url(endpoint.url.reveal())
@@ -141,11 +143,11 @@ def _wrong_services(loaded: Loaded) -> Iterator[Finding]:
 
 def _mixed_targets(loaded: Loaded) -> Iterator[Finding]:
     """Chat URLs that contain several targets, which genbridge can only notify together."""
+    seen = "several targets that cannot be notified separately: when one fails, the others are notified again"
     for name, endpoint in loaded.settings.endpoints.items():
         for place, url in enumerate(endpoint.urls if isinstance(endpoint, Apprise) else (), 1):
-            wrong = check_targets(url.reveal())
-            if wrong is not None:
-                yield Finding(Level.WARNING, f"endpoints.{name}[{place}]", wrong)
+            if usable_plugin(url.reveal()).mixes_targets:
+                yield Finding(Level.WARNING, f"endpoints.{name}[{place}]", f"{seen}; write one URL for each target")
 
 
 def _without_files(loaded: Loaded) -> Iterator[Finding]:
@@ -159,7 +161,7 @@ def _without_files(loaded: Loaded) -> Iterator[Finding]:
                 yield Finding(Level.WARNING, f"endpoints.{name}", f"{endpoint.format} {seen}")
             continue
         for place, url in enumerate(endpoint.urls, 1):
-            if not takes_files(url.reveal()):
+            if not usable_plugin(url.reveal()).takes_files:
                 yield Finding(Level.WARNING, f"endpoints.{name}[{place}]", f"the service {seen}")
 
 

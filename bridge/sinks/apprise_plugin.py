@@ -152,6 +152,19 @@ class ApprisePlugin:
         return [CardLink(label="", url=url, kind="images") for url in card.pictures[:1]]
 
     @property
+    def mixes_targets(self) -> bool:
+        """Whether it has several targets that cannot be notified separately."""
+        return plugin_targets.are_inseparable(self.plugin)
+
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """The host and port that it connects to, if its URL contains both; None for a service with a fixed address."""
+        plugin = self.plugin
+        is_named = "host" in getattr(plugin, "template_tokens", {})  # otherwise it is a token of the service
+        host = getattr(plugin, "smtp_host", None) or (plugin.host if is_named else None)
+        return (str(host), int(plugin.port)) if host and plugin.port else None
+
+    @property
     def is_mail(self) -> bool:
         return not self.schemes.isdisjoint({"mailto", "mailtos"})
 
@@ -263,59 +276,35 @@ class ApprisePlugin:
         return markdown if self.plugin.resolve_format(text) == markdown else text
 
 
+def usable_plugin(url: str) -> ApprisePlugin:
+    """The plugin for a URL. UnusableUrl says why no plugin fits, in one line without secrets. Sends nothing."""
+    with recording() as recorded:
+        try:
+            return ApprisePlugin(url)
+        except UnusableUrl as error:
+            raise UnusableUrl(without_secrets([str(error), *recorded.log], url=url)) from None
+
+
 def check_url(url: str) -> str | None:
     """Why Apprise cannot use this URL, in one line without its secrets; None if it can. Sends nothing."""
     option = next((name for name in _options(url) if name in _FORBIDDEN), None)
     if option is not None:
         return f"{option}= is not supported: genbridge retries by itself (delivery.retries); remove {option}="
-    plugin = _checked(url)
-    return plugin if isinstance(plugin, str) else None
-
-
-def check_targets(url: str) -> str | None:
-    """A warning about the targets of a URL that passed `check_url`, or None."""
-    plugin = _checked(url)
-    if isinstance(plugin, str) or not plugin_targets.are_inseparable(plugin.plugin):
-        return None
-    return (
-        "several targets that cannot be notified separately: when one fails, the others are notified again; "
-        "write one URL for each target"
-    )
-
-
-def takes_files(url: str) -> bool:
-    """Whether the service at this valid URL accepts files."""
-    plugin = _checked(url)
-    return isinstance(plugin, str) or plugin.takes_files
-
-
-def server_of(url: str) -> tuple[str, int] | None:
-    """The host and port that this URL connects to, if the URL contains both; None for a service with a fixed
-    address."""
-    found = _checked(url)
-    if isinstance(found, str):
-        return None
-    plugin = found.plugin
-    is_named = "host" in getattr(plugin, "template_tokens", {})  # otherwise it is a token of the service
-    host = getattr(plugin, "smtp_host", None) or (plugin.host if is_named else None)
-    return (str(host), int(plugin.port)) if host and plugin.port else None
+    try:
+        usable_plugin(url)
+    except UnusableUrl as error:
+        return str(error)
+    return None
 
 
 def separate_targets(url: str) -> list[PluginTarget]:
     """The targets of a URL, if it has several that can be notified one by one; otherwise empty."""
     if not any(char in url.partition("://")[2] for char in "/?,"):
         return []  # only one host or token, so Apprise need not be loaded
-    plugin = _checked(url)
-    return [] if isinstance(plugin, str) else plugin_targets.targets(plugin.plugin)  # each attempt reports the reason
-
-
-def _checked(url: str) -> ApprisePlugin | str:
-    """The plugin for a URL, or why no plugin fits, in one line without secrets."""
-    with recording() as recorded:
-        try:
-            return ApprisePlugin(url)
-        except UnusableUrl as error:
-            return without_secrets([str(error), *recorded.log], url=url)
+    try:
+        return plugin_targets.targets(usable_plugin(url).plugin)
+    except UnusableUrl:
+        return []  # each attempt reports the reason
 
 
 def _plugin(url: str) -> Any:

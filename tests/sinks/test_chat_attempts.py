@@ -17,7 +17,7 @@ from aiosmtpd.controller import Controller
 
 from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.net.client import Answer
-from bridge.sinks.apprise_plugin import check_targets, check_url
+from bridge.sinks.apprise_plugin import check_url, usable_plugin
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_judging import failed
 from bridge.sinks.requests_hook import Exchange
@@ -194,7 +194,7 @@ def test_names_of_queues_do_not_reveal_their_targets() -> None:
 )
 def test_targets_are_found_whatever_the_plugin_calls_them(url: str, count: int) -> None:
     assert len(chat(url).targets()) == count
-    assert check_targets(url) is None
+    assert not usable_plugin(url).mixes_targets
 
 
 LONG = tuple(f"https://cdn.example.com/{number}.mp4?X-Amz-Signature={'s' * 1850}&n={number}" for number in range(40))
