@@ -123,10 +123,8 @@ def _send_all(
     whole = plugin.with_files(written.card, files) if files and written.card is not None else None
     if whole is not None and not sent_so_far:
         recorded.exchanges.clear()
-        if plugin.notify(whole, tone=attempt.tone, files=files):
-            outcome = chat_judging.sent(recorded.exchanges, plugin.schemes)
-        else:
-            outcome = chat_judging.failed(recorded.exchanges, plugin.schemes, recorded.log)
+        is_sent = plugin.notify(whole, tone=attempt.tone, files=files)
+        outcome = chat_judging.judged(is_sent, recorded, plugin.schemes)
         if isinstance(outcome, Accepted):
             return replace(outcome, detail=f"{_service(plugin)}, {counted_files(files)}")
         if any(each.is_good for each in recorded.exchanges):  # the first file already carried the text
@@ -141,9 +139,7 @@ def _send_all(
     doubt = ""
     for message in messages[len(sent) :]:
         recorded.exchanges.clear()
-        if not plugin.notify(message, tone=attempt.tone):
-            return chat_judging.failed(recorded.exchanges, plugin.schemes, recorded.log)
-        outcome = chat_judging.sent(recorded.exchanges, plugin.schemes)
+        outcome = chat_judging.judged(plugin.notify(message, tone=attempt.tone), recorded, plugin.schemes)
         if isinstance(outcome, Deferred):
             return outcome
         sent.append(message)

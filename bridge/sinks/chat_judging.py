@@ -14,7 +14,7 @@ from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, AnswerReader, Verdict, object_of, words_of
 from bridge.sinks.chat_services import service_of
 from bridge.sinks.judging import judge
-from bridge.sinks.requests_hook import Exchange
+from bridge.sinks.requests_hook import Exchange, Recording
 
 # The operator's own programs answer, so any answer can mean success.
 _PROGRAMS: Final = frozenset({"json", "jsons", "xml", "xmls", "form", "forms"})
@@ -24,9 +24,11 @@ _PROGRAMS: Final = frozenset({"json", "jsons", "xml", "xmls", "form", "forms"})
 _UNANSWERED: Final = re.compile(r"time[d-]?[ -]?out|connection unexpectedly closed", re.IGNORECASE)
 
 
-def sent(exchanges: Sequence[Exchange], schemes: Collection[str]) -> Accepted | Deferred:
-    """The outcome of a message that the plugin of these schemes reports as sent."""
-    outcomes = list(_outcomes(exchanges, schemes))
+def judged(is_sent: bool, recorded: Recording, schemes: Collection[str]) -> Accepted | Deferred:
+    """The outcome of a message that the plugin of these schemes reports as sent, or as failed."""
+    if not is_sent:
+        return failed(recorded.exchanges, schemes, recorded.log)
+    outcomes = list(_outcomes(recorded.exchanges, schemes))
     refused = next((outcome for outcome in outcomes if isinstance(outcome, Deferred)), None)
     doubts = [outcome.doubt for outcome in outcomes if isinstance(outcome, Accepted)]
     return refused or Accepted(detail="", doubt=next(filter(None, doubts), ""))

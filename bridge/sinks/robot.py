@@ -99,7 +99,10 @@ class RobotSink:
         for place, message in enumerate(messages[begin:], begin):
             outcome = await self._send(url, message)
             if not isinstance(outcome, Accepted):
-                return _failed(outcome, place, messages)
+                if len(messages) > 1:
+                    outcome = replace(outcome, reason=f"message {place + 1} of {len(messages)}: {outcome.reason}")
+                sent = mark_sent(_texts(messages[:place]))
+                return replace(outcome, sent_so_far=sent) if isinstance(outcome, Deferred) else outcome
             detail, doubt = outcome.detail, doubt or outcome.doubt
         return Accepted(detail=detail if len(messages) == 1 else f"{detail}, {len(messages)} messages", doubt=doubt)
 
@@ -221,15 +224,3 @@ def _why(outcome: Outcome) -> str:
 
 def _texts(messages: Sequence[str | ChatCard]) -> list[str]:
     return [message if isinstance(message, str) else message.title for message in messages]
-
-
-def _failed(outcome: Outcome, place: int, messages: Sequence[str | ChatCard]) -> Outcome:
-    """A failure that names which of several messages failed."""
-    if isinstance(outcome, Accepted) or len(messages) == 1:
-        return outcome
-    numbered = replace(outcome, reason=f"message {place + 1} of {len(messages)}: {outcome.reason}")
-    return (
-        replace(numbered, sent_so_far=mark_sent(_texts(messages[:place])))
-        if isinstance(numbered, Deferred)
-        else numbered
-    )
