@@ -172,49 +172,21 @@ class Download:
 
 
 async def _write_all(chunks: AsyncIterator[bytes], part: PartFile, most_bytes: int) -> None:
-    """Write a body while it arrives: a thread writes one batch while the next one is read."""
-    send, receive = anyio.create_memory_object_stream[list[bytes]](1)
-    failed: list[Exception] = []
-
-    async def write() -> None:
-        with receive:
-            async for batch in receive:
-                try:
-                    await anyio.to_thread.run_sync(part.write, batch)
-                except OSError as error:
-                    failed.append(error)
-                    return
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(write)
-        try:
-            await _read_all(chunks, send, most_bytes - part.bytes)
-        except anyio.BrokenResourceError:
-            pass  # it could not be written
-        except (BodyStopped, CopyFailed) as error:
-            failed.append(error)
-        finally:
-            send.close()
-    if failed:
-        raise failed[0]
-
-
-async def _read_all(chunks: AsyncIterator[bytes], send: anyio.abc.ObjectSendStream[list[bytes]], room: int) -> None:
+    """Write a body while it arrives, in batches. What has arrived is kept."""
     batch, batch_bytes = list[bytes](), 0
     try:
         async for chunk in chunks:
-            room -= len(chunk)
-            if room < 0:
-                raise CopyFailed("the body is longer than archive.max_size", is_final=True)
             batch.append(chunk)
             batch_bytes += len(chunk)
+            if part.bytes + batch_bytes > most_bytes:
+                raise CopyFailed("the body is longer than archive.max_size", is_final=True)
             if batch_bytes >= BATCH_BYTES:
-                await send.send(batch)
+                await anyio.to_thread.run_sync(part.write, batch)
                 batch, batch_bytes = [], 0
     except BodyStopped:
-        await send.send(batch)  # what has arrived is kept
+        await anyio.to_thread.run_sync(part.write, batch)
         raise
-    await send.send(batch)
+    await anyio.to_thread.run_sync(part.write, batch)
 
 
 def _validator(headers: Mapping[str, str]) -> str:
