@@ -14,10 +14,6 @@ from bridge.sinks.answers import AnswerReader, Verdict
 from bridge.sinks.hook_address import HookAddress, Unaddressed
 from bridge.sinks.judging import MOST_ANSWER_BYTES, judge
 
-BODY_DIGEST: Final = "X-Webhook-Signature"  # new-api's signature
-RESERVED: Final = frozenset(  # headers that settings cannot replace, in addition to webhook-*
-    {"connection", "content-length", "host", "transfer-encoding", BODY_DIGEST.lower()}
-)
 JSON_TYPE: Final = "application/json"
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -73,20 +69,12 @@ class Poster:
 
 
 def _headers(settings: PostSettings, content_type: str) -> dict[str, str]:
-    """The headers of every request: genbridge's, and those of the settings, which replace genbridge's. They cannot
-    replace `RESERVED` and `webhook-*`, and with an `api_key` also not Authorization."""
-    key = settings.api_key
+    """The headers of every request: genbridge's, and those of the settings, which replace genbridge's."""
     ours = {
         "Content-Type": content_type,
-        **({"Authorization": f"Bearer {key}"} if key else {}),
+        **({"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}),
         "User-Agent": f"genbridge/{settings.version}",
         "Accept-Encoding": "identity",
     }
-    reserved = RESERVED | {"authorization"} if key else RESERVED
-    own = {
-        name: value
-        for name, value in settings.headers.items()
-        if name.lower() not in reserved and not name.lower().startswith("webhook-")
-    }
-    replaced = {name.lower() for name in own}
-    return {name: value for name, value in ours.items() if name.lower() not in replaced} | own
+    replaced = {name.lower() for name in settings.headers}
+    return {name: value for name, value in ours.items() if name.lower() not in replaced} | dict(settings.headers)

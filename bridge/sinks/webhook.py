@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import math
@@ -16,17 +14,16 @@ from standardwebhooks import Webhook
 from bridge.domain.delivery import Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import Event, Parcel
 from bridge.encoding import documented
-from bridge.errors import ConfigError
 from bridge.sinks.answers import read_nothing
 from bridge.sinks.payloads import PAYLOADS, Payload
-from bridge.sinks.posting import BODY_DIGEST, JSON_TYPE, Poster, PostSettings
+from bridge.sinks.posting import JSON_TYPE, Poster, PostSettings
 
 Signing = Callable[[Delivery, int], Mapping[str, str]]
 """Returns the signature headers of one attempt in this second; empty without a secret."""
 
 
 class WebhookSink:
-    """One webhook endpoint. ConfigError if a secret does not suit the format, ValueError if a template is invalid.
+    """One webhook endpoint. ValueError if a template is invalid. The settings have checked secrets and headers.
 
     `format` is one of `PAYLOADS`, or `template`; then `template` names one of `SHIPPED`, or `body` is its source.
     """
@@ -56,7 +53,7 @@ class WebhookSink:
 
             self._payload = PAYLOADS[format]
         self._poster = Poster(name, settings, read=read_nothing, content_type=content_type)
-        self._sign = (_digest_signing if format == "newapi" else _standard_signing)(secrets, endpoint=name)
+        self._sign = (_digest_signing if format == "newapi" else _standard_signing)(secrets)
 
     def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
         payload = documented if plain else self._payload
@@ -79,9 +76,9 @@ class WebhookSink:
         return replace(outcome, is_unanswered=False) if isinstance(outcome, Deferred) else outcome
 
 
-def _standard_signing(secrets: Sequence[str], *, endpoint: str) -> Signing:
-    """Standard Webhooks 1.0.0, with a signature for each secret. ConfigError if a secret is not `whsec_` and base64."""
-    signers = [_signer(endpoint, secret) for secret in secrets]
+def _standard_signing(secrets: Sequence[str]) -> Signing:
+    """Standard Webhooks 1.0.0, with a signature for each secret."""
+    signers = [Webhook(secret) for secret in secrets]
 
     def sign(delivery: Delivery, second: int) -> Mapping[str, str]:
         if not signers:
@@ -92,28 +89,12 @@ def _standard_signing(secrets: Sequence[str], *, endpoint: str) -> Signing:
     return sign
 
 
-def _digest_signing(secrets: Sequence[str], *, endpoint: str) -> Signing:
-    """new-api's signature: HMAC-SHA256 of the body in lower-case hex. Any text can be the secret. ConfigError for
-    several secrets, because there is only one header."""
-    if len(secrets) > 1:
-        raise ConfigError([f"endpoints.{endpoint}.secret: format newapi signs with one secret; remove the others"])
+def _digest_signing(secrets: Sequence[str]) -> Signing:
+    """new-api's signature: HMAC-SHA256 of the body in lower-case hex. Any text can be the secret; there is only one."""
 
     def sign(delivery: Delivery, second: int) -> Mapping[str, str]:
         if not secrets:
             return {}
-        return {BODY_DIGEST: hmac.new(secrets[0].encode(), delivery.body, hashlib.sha256).hexdigest()}
+        return {"X-Webhook-Signature": hmac.new(secrets[0].encode(), delivery.body, hashlib.sha256).hexdigest()}
 
     return sign
-
-
-def _signer(endpoint: str, secret: str) -> Webhook:
-    try:
-        # Strict, because the library would accept any text as base64 and sign with the part that it can decode.
-        text = secret.removeprefix("whsec_").rstrip("=")
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error:
-        key = b""
-    if not secret.startswith("whsec_") or not key:
-        problem = 'is not "whsec_" and base64; make one with: echo "whsec_$(openssl rand -base64 32)"'
-        raise ConfigError([f"endpoints.{endpoint}.secret: {problem}"])
-    return Webhook(key)

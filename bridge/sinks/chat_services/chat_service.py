@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import urljoin, urlsplit
 
 from bridge.domain.task import Json
 from bridge.sinks.answers import AnswerReader
@@ -40,10 +41,8 @@ class FileForm(NamedTuple):
         """The URL of this request, derived from the robot's URL for messages."""
         if not self.method:
             return robot_url
-        path, _, query = robot_url.partition("?")
-        method, _, more = self.method.partition("?")
-        queries = "&".join(filter(None, (query, more)))
-        return f"{path.rpartition('/')[0]}/{method}{'?' if queries else ''}{queries}"
+        url, query = urljoin(robot_url, self.method), urlsplit(robot_url).query
+        return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
     def encoded(self) -> tuple[str, bytes]:
         """Its content type and its body."""
