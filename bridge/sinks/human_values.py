@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
+from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -44,11 +43,6 @@ def clock_length(seconds: float) -> str:
     """The duration of a song: `2:34`."""
     whole = round(seconds)
     return f"{whole // 60}:{whole % 60:02}"
-
-
-def zone(name: str) -> tzinfo | None:
-    """The time zone with this name; None for the machine's own. ValueError if it is unknown."""
-    return None if name == LOCAL else _zone(name)
 
 
 def human_instant(ms: float | None, timezone: str = "UTC") -> str | None:
@@ -93,8 +87,8 @@ def _instant(ms: float | None, timezone: str) -> datetime | None:
     if ms is None:
         return None
     try:
-        return datetime.fromtimestamp(ms / 1000, UTC).astimezone(zone(timezone))
-    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(ms / 1000, UTC).astimezone(None if timezone == LOCAL else ZoneInfo(timezone))
+    except (KeyError, ValueError, OverflowError, OSError):
         return None
 
 
@@ -105,14 +99,6 @@ def _zone_name(instant: datetime) -> str:
         offset = f"{instant:%z}"
         return f"UTC{offset[0]}{int(offset[1:3])}" + (f":{offset[3:5]}" if offset[3:5] != "00" else "")
     return name
-
-
-@lru_cache(64)
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"unknown time zone {name}") from error
 
 
 def result_size(found: ResultFacts, words: ChatWording) -> str:
