@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -65,8 +66,8 @@ class AnswerSpool:
         self._most_bytes = most_bytes
         self._space = space
         self._within_s = within_s
-        self._writing: set[object] = set()  # the current work of threads
-        self._is_late = False  # a thread took too long and was abandoned
+        self._late_end = threading.Event()  # the end of the thread that was abandoned last
+        self._late_end.set()
 
     async def keep(self, account: str, task_id: str, reading: Reading) -> Reading:
         """Keep the files of this answer. Returns the reading without them. Nothing is raised except cancellation."""
@@ -87,21 +88,19 @@ class AnswerSpool:
 
     async def _kept_in_time(self, account: str, task_id: str, files: Collection[AnswerFile]) -> Digests:
         """Like `_keep_all`; raises PlaceFailed also while the disk hangs."""
-        self._is_late = self._is_late and bool(self._writing)
-        if self._is_late:
+        if not self._late_end.is_set():
             raise PlaceFailed(HANGS)
+        end = threading.Event()
 
         def keep() -> Digests:
-            mark = object()
-            self._writing.add(mark)
             try:
                 return self._keep_all(account, task_id, files)
             finally:
-                self._writing.discard(mark)
+                end.set()
 
         with anyio.move_on_after(self._within_s):
             return await anyio.to_thread.run_sync(keep, abandon_on_cancel=True)
-        self._is_late = True
+        self._late_end = end
         raise PlaceFailed(HANGS)
 
     def _keep_all(self, account: str, task_id: str, files: Collection[AnswerFile]) -> Digests:

@@ -6,7 +6,7 @@ again. Most plugins keep their targets in a list; a plugin whose list has one en
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 _WORDS: Final = (
@@ -68,14 +68,12 @@ def are_inseparable(plugin: Any) -> bool:
 
 
 def _lists(plugin: Any) -> Mapping[str, Entries]:
-    return dict(_named_lists(plugin))
-
-
-def _named_lists(plugin: Any) -> Iterator[tuple[str, Entries]]:
-    for name, value in vars(plugin).items():
-        is_list = isinstance(value, list | tuple | set) and len(value) > 0
-        if is_list and not name.startswith(_NO_TARGETS) and any(kind in name for kind in _WORDS):
-            yield name, value
+    return {
+        name: value
+        for name, value in vars(plugin).items()
+        if isinstance(value, list | tuple | set) and value and not name.startswith(_NO_TARGETS)
+        if any(kind in name for kind in _WORDS)
+    }
 
 
 def _ordered(entries: Entries) -> list[Any]:
