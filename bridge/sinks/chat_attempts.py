@@ -1,8 +1,13 @@
-"""The attempts at one Apprise target: one plugin, one bounded thread, one attempt at a time."""
+"""The attempts at one Apprise target: one plugin, one bounded thread, one attempt at a time.
+
+The outcome comes from the requests, answers and log of the plugin. Most plugins check only the status of an answer, but
+some services refuse a message with HTTP 200.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
@@ -11,19 +16,29 @@ from anyio import from_thread
 from anyio.lowlevel import EventLoopToken
 
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome
-from bridge.sinks import chat_judging
+from bridge.net.client import Answer
+from bridge.sinks.answers import ACCEPTED, AnswerReader, Verdict, object_of, words_of
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
 from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, counted_files
 from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
 from bridge.sinks.chat_cards import TONES
+from bridge.sinks.chat_services import service_of
+from bridge.sinks.judging import judge
 from bridge.sinks.neutral import one_line
 from bridge.sinks.plugin_targets import PluginTarget
-from bridge.sinks.requests_hook import ChatNetwork, Recording, recording
+from bridge.sinks.requests_hook import ChatNetwork, Exchange, Recording, recording
 from bridge.sinks.splitting import count_sent, mark_sent
 from bridge.sinks.texts import WrittenMessage
 from bridge.sinks.url_scrubber import without_secrets
 
 THREADS_PER_TARGET: Final = 2  # one for the current attempt, and one for an abandoned attempt that still hangs
+
+# The operator's own programs answer, so any answer can mean success.
+_PROGRAMS: Final = frozenset({"json", "jsons", "xml", "xmls", "form", "forms"})
+
+# Without HTTP (mail, MQTT, XMPP) only the log is known, and it does not show whether the message was sent. So wait, to
+# avoid sending it twice.
+_UNANSWERED: Final = re.compile(r"time[d-]?[ -]?out|connection unexpectedly closed", re.IGNORECASE)
 
 
 class ChatAttempt(NamedTuple):
@@ -91,13 +106,13 @@ class ChatTarget:
             except BaseException as error:
                 why = f"{type(error).__name__}: {error}"
                 schemes = plugin.schemes if plugin is not None else ()
-                outcome = replace(chat_judging.failed(recorded.exchanges, schemes, [*recorded.log, why]), reason=why)
+                outcome = replace(failed(recorded.exchanges, schemes, [*recorded.log, why]), reason=why)
             reason = self._reason(outcome.reason, recorded, plugin)
             return replace(outcome, reason=reason, sent_so_far=mark_sent(_texts(sent)))
 
     def _reason(self, why: str, recorded: Recording, plugin: ApprisePlugin | None) -> str:
         """Why an attempt failed, in one line without secrets."""
-        texts = chat_judging.problems(recorded.exchanges)
+        texts = _problems(recorded.exchanges)
         if not any(each.proxy_problem for each in recorded.exchanges):  # otherwise Apprise adds its raw exception
             texts += [why, *recorded.log]
         shown = plugin.shown_url if plugin is not None else ""
@@ -124,7 +139,7 @@ def _send_all(
     if whole is not None and not sent_so_far:
         recorded.exchanges.clear()
         is_sent = plugin.notify(whole, tone=attempt.tone, files=files)
-        outcome = chat_judging.judged(is_sent, recorded, plugin.schemes)
+        outcome = _judged(is_sent, recorded, plugin.schemes)
         if isinstance(outcome, Accepted):
             return replace(outcome, detail=f"{_service(plugin)}, {counted_files(files)}")
         if any(each.is_good for each in recorded.exchanges):  # the first file already carried the text
@@ -139,7 +154,7 @@ def _send_all(
     doubt = ""
     for message in messages[len(sent) :]:
         recorded.exchanges.clear()
-        outcome = chat_judging.judged(plugin.notify(message, tone=attempt.tone), recorded, plugin.schemes)
+        outcome = _judged(plugin.notify(message, tone=attempt.tone), recorded, plugin.schemes)
         if isinstance(outcome, Deferred):
             return outcome
         sent.append(message)
@@ -181,3 +196,59 @@ def _service(plugin: ApprisePlugin) -> str:
 
 def _texts(messages: Sequence[ChatMessage]) -> list[str]:
     return [message.text for message in messages]
+
+
+def _judged(is_sent: bool, recorded: Recording, schemes: Collection[str]) -> Accepted | Deferred:
+    """The outcome of a message that the plugin of these schemes reports as sent, or as failed."""
+    if not is_sent:
+        return failed(recorded.exchanges, schemes, recorded.log)
+    outcomes = list(_outcomes(recorded.exchanges, schemes))
+    refused = next((outcome for outcome in outcomes if isinstance(outcome, Deferred)), None)
+    doubts = [outcome.doubt for outcome in outcomes if isinstance(outcome, Accepted)]
+    return refused or Accepted(detail="", doubt=next(filter(None, doubts), ""))
+
+
+def failed(exchanges: Sequence[Exchange], schemes: Collection[str], log: Sequence[str]) -> Deferred:
+    """The outcome of a message that the plugin reports as failed, with an empty reason."""
+    waits = [each.requested_wait_s for each in exchanges]
+    waits += [each.retry_after_s for each in _outcomes(exchanges, schemes) if isinstance(each, Deferred)]
+    known = [wait_s for wait_s in waits if wait_s is not None]
+    if exchanges:
+        is_unanswered = any(each.is_unanswered for each in exchanges)
+    else:
+        is_unanswered = any(_UNANSWERED.search(line) for line in log)
+    return Deferred(
+        reason="", retry_after_s=max(known, default=None), holds_queue=bool(known), is_unanswered=is_unanswered
+    )
+
+
+def _problems(exchanges: Sequence[Exchange]) -> list[str]:
+    """Details that plugins often leave out: status and text of answers other than 2xx, and failures of the proxy."""
+    found = [each.proxy_problem for each in exchanges if each.proxy_problem]
+    for each in exchanges:
+        if each.answer is not None and not each.is_good:
+            outcome = judge(each.answer, asked=each.url)
+            found += [] if isinstance(outcome, Accepted) else [outcome.reason]
+    return found
+
+
+def _outcomes(exchanges: Sequence[Exchange], schemes: Collection[str]) -> Iterator[Outcome]:
+    """What the 2xx answers to messages mean."""
+    for each in exchanges:
+        read = _reader(each.host, schemes)
+        if read is not None and each.answer is not None and each.is_good and each.method != "GET":
+            yield judge(each.answer, read(each.answer), asked=each.url)
+
+
+def _reader(host: str, schemes: Collection[str]) -> AnswerReader | None:
+    service = service_of(host, schemes)
+    if service is not None:
+        return service.read
+    return None if _PROGRAMS.intersection(schemes) else _read_plain_refusal
+
+
+def _read_plain_refusal(answer: Answer) -> Verdict:
+    """The reader for all other services: only a clear refusal counts."""
+    found, _ = object_of(answer)
+    is_no = found.get("ok") is False or found.get("success") is False or found.get("errcode", 0) not in (0, "0", None)
+    return Verdict(refusal=words_of(answer)) if is_no else ACCEPTED

@@ -19,7 +19,7 @@ from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.net.client import Answer
 from bridge.sinks.apprise_plugin import check_url, usable_plugin
 from bridge.sinks.chat import ChatSink, ChatUrl
-from bridge.sinks.chat_judging import failed
+from bridge.sinks.chat_attempts import failed
 from bridge.sinks.requests_hook import Exchange
 from tests.sinks.receivers import HANG, answer, free_port, http_receiver
 from tests.sinks.samples import SUCCEEDED, as_delivery, task_sample
