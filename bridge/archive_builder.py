@@ -35,7 +35,7 @@ from bridge.domain.store_key import LINK_LIFE_S, result_link
 from bridge.domain.task import Kind, Reading
 from bridge.net.outside_client import KeyFor, OutsideClient
 from bridge.ports import AccountTraffic, Clock, Provider
-from bridge.sinks.attached_files import ResultFiles, no_copies
+from bridge.sinks.attached_files import ResultFiles
 
 COPIES_AT_ONCE: Final = 8
 RETRIES: Final = RetryPlan(
@@ -173,7 +173,7 @@ def result_files(loaded: Loaded, *, most_bytes: int, known: Mapping[str, bytes])
         most_bytes=most_bytes,
         within_s=settings.delivery.timeout_s,
         known=known,
-        read_copy=no_copies if settings.archive is None else partial(_read_copy, place_of(settings.archive, loaded)),
+        read_copy=None if settings.archive is None else partial(_read_copy, place_of(settings.archive, loaded)),
     )
 
 

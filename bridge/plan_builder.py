@@ -236,7 +236,7 @@ class PlanBuilder:
             client=self.client_of(name, endpoint, loaded),
             clock=self._clock,
             version=__version__,
-            accept=_accept(name, endpoint),
+            accept=_accept(endpoint),
             holds_secret=has_reference(endpoint.url.written),
         )
         if endpoint.format in ROBOTS:
@@ -280,8 +280,8 @@ async def _no_key() -> bytes:
     raise BridgeBug("without a store there are no links")
 
 
-def _accept(name: str, endpoint: Webhook) -> AnswerReader | None:
-    """The operator's own rule for answers, if set. ConfigError if it is not a valid expression."""
+def _accept(endpoint: Webhook) -> AnswerReader | None:
+    """The operator's own rule for answers, if set."""
     if endpoint.accept is None:
         return None
     service: AnswerReader = read_nothing
@@ -289,10 +289,7 @@ def _accept(name: str, endpoint: Webhook) -> AnswerReader | None:
         from bridge.sinks.chat_services import READERS  # here, because only robots need it
 
         service = READERS[endpoint.format]
-    try:
-        return AcceptRule(endpoint.accept, where="accept", service=service)
-    except ValueError as error:
-        raise ConfigError([f"endpoints.{name}.accept: {error}"]) from error
+    return AcceptRule(endpoint.accept, where="accept", service=service)
 
 
 def _hosts_basis(endpoint: Webhook | Apprise, loaded: Loaded) -> object:

@@ -42,11 +42,6 @@ ReadCopy = Callable[[str, int], bytes | None]
 """Reads a copy in the archive by its path, if it has at most this many bytes; otherwise returns None. Blocks."""
 
 
-def no_copies(path: str, most_bytes: int) -> bytes | None:
-    """`ReadCopy` without an archive."""
-    return None
-
-
 class NoFile(Exception):
     """A result cannot be attached. The text says why, in one line without its URL."""
 
@@ -65,7 +60,7 @@ class ResultFiles:
         most_bytes: int,
         within_s: float,
         known: Mapping[str, bytes] = NOTHING_KNOWN,
-        read_copy: ReadCopy = no_copies,
+        read_copy: ReadCopy | None = None,
     ) -> None:
         self._client = client
         self._known = known
@@ -131,7 +126,7 @@ class ResultFiles:
 
     async def _copy(self, wanted: CardLink, number: int, left: int) -> ResultFile | None:
         """The copy in the archive, if it exists and fits."""
-        if not wanted.copy:
+        if not wanted.copy or self._read_copy is None:
             return None
         content = await anyio.to_thread.run_sync(self._read_copy, wanted.copy, left, abandon_on_cancel=True)
         if not content:

@@ -73,8 +73,8 @@ class CardLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatCard:
-    """A message in parts, from top to bottom. `pictures` are for services that download pictures themselves; `covers`
-    are for emails. `has_files`: attach the results if possible."""
+    """A message in parts, from top to bottom. `pictures` are for services that download pictures themselves, and for
+    emails. `has_files`: attach the results if possible."""
 
     title: str
     tone: str

@@ -22,7 +22,7 @@ from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.domain.event import Event, Topic
 from bridge.domain.task import Snapshot
 from bridge.net.outside_client import OutsideClient
-from bridge.sinks.attached_files import MOST_FILES, ReadCopy, ResultFiles, no_copies
+from bridge.sinks.attached_files import MOST_FILES, ReadCopy, ResultFiles
 from bridge.sinks.chat_services import ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat
 from bridge.sinks.message_values import ChatStyle
@@ -187,7 +187,7 @@ async def service(
     *,
     answer: Callable[[Sent], tuple[int, bytes]] | None = None,
     most_bytes: int = 8_000_000,
-    read_copy: ReadCopy = no_copies,
+    read_copy: ReadCopy | None = None,
     handle: Callable[[Exchange], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[Service, RobotSink]]:
     fine = answer or (lambda sent: (200, FINE.get(format, b'{"code": 0, "errcode": 0, "ok": true}')))
