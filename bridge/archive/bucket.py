@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 PART_BYTES: Final = 5 << 20  # part size of a multipart upload, the minimum of S3; parts are held in memory
 PARTS_AT_ONCE: Final = 1  # parts in flight, while the next one is read
-UPLOADS_AT_ONCE: Final = 1
 SINGLE_BYTES: Final = 4 << 20  # smaller files are uploaded in one request, and only if they do not exist
 READ_BYTES: Final = 256 * 1024
 LIST_AT_ONCE: Final = 1000
@@ -31,7 +30,7 @@ class Bucket:
         self._url = url
         self.partial: Final = partial
         self._made: S3Store | None = None
-        self._uploads = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
+        self._uploading = threading.Lock()  # one at a time, for their memory
 
     @contextmanager
     def _store(self) -> Iterator[S3Store]:
@@ -67,20 +66,18 @@ class Bucket:
         """See `Place.put`. A large file is uploaded in parts and becomes visible when they are complete. The protocol
         has no condition for such an upload, so this checks before whether the file exists. Names are reserved with
         small files, by `create`."""
-        with self._uploads:
-            return self._upload(path, source, source.stat().st_size, media_type)
-
-    def _upload(self, path: str, source: Path, size: int, media_type: str) -> bool:
-        if size <= SINGLE_BYTES:
-            done = self._put(path, source.read_bytes(), media_type, mode="create")
-        elif self.size(path) is not None:
-            return False
-        else:
-            done = self._put(path, _chunks(source), media_type, mode="overwrite")
-        if done and self.size(path) != size:
-            raise PlaceFailed(f"{self._url}: {path} has another length than what was uploaded")
-        if done:
-            source.unlink(missing_ok=True)
+        size = source.stat().st_size
+        with self._uploading:
+            if size <= SINGLE_BYTES:
+                done = self._put(path, source.read_bytes(), media_type, mode="create")
+            elif self.size(path) is not None:
+                return False
+            else:
+                done = self._put(path, _chunks(source), media_type, mode="overwrite")
+            if done and self.size(path) != size:
+                raise PlaceFailed(f"{self._url}: {path} has another length than what was uploaded")
+            if done:
+                source.unlink(missing_ok=True)
         return done
 
     def size(self, path: str) -> int | None:

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final
 
 import anyio
 import click
@@ -14,8 +14,6 @@ import click
 from bridge.clock import SystemClock
 from bridge.errors import UsageError
 from bridge.screen import Screen, can_move_cursor, screen_of
-
-T = TypeVar("T")
 
 EVERY_S: Final = 1.0
 ROWS_LEFT: Final = 1  # rows below the lines, so that the terminal does not scroll
@@ -27,22 +25,22 @@ CLEAR_LINE: Final = "\x1b[K"
 CLEAR_REST: Final = "\x1b[J"
 
 
-def until_terminated(play: Callable[[], Awaitable[T]]) -> T:
+def until_terminated(play: Callable[[], Awaitable[None]]) -> None:
     """Run it until it ends. SIGTERM and Ctrl-C cancel it; after the clean-up, KeyboardInterrupt is raised. Further
     signals during the clean-up are ignored."""
 
-    async def run() -> T:
+    async def run() -> None:
         # The loop receives the signals: an exception raised by a signal handler can appear, or get lost, anywhere.
         wanted = [each for each in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(each) is not signal.SIG_IGN]
         with anyio.open_signal_receiver(*wanted) as signals:
             async with anyio.create_task_group() as group:
                 group.start_soon(_cancel_on_signal, signals, group.cancel_scope)
-                played = await play()
+                await play()
                 group.cancel_scope.cancel()
-                return played
+                return
             raise KeyboardInterrupt
 
-    return anyio.run(run)
+    anyio.run(run)
 
 
 async def _cancel_on_signal(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:

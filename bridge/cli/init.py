@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -185,8 +185,8 @@ def _rest(
             is_secret=True,
         )
     sources = sources_of(description, address)
-    for line in _numbered(sources) if tasks is None else ():
-        questions.say(line)
+    for number, (name, meaning) in enumerate(sources.items() if tasks is None else (), 1):
+        questions.say(f"   {number} {name:<10}{meaning}")
     source = questions.ask(
         "3. Where do tasks come from?",
         lambda text: _one_of(text, sources),
@@ -213,11 +213,6 @@ def _rest(
         source=source,
         endpoint=endpoint,
     )
-
-
-def _numbered(sources: Mapping[str, str]) -> Iterator[str]:
-    for number, (name, meaning) in enumerate(sources.items(), 1):
-        yield f"   {number} {name:<10}{meaning}"
 
 
 def _one_of(text: str, known: Mapping[str, str]) -> str:

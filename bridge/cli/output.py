@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -41,9 +41,6 @@ def plain_table(rows: Iterable[T], columns: Mapping[str, Callable[[T], str]]) ->
     block = [list(columns), *islice(values, AT_ONCE)]
     widths = [min(max(map(cells, column)), MOST_PADDING) for column in zip(*block, strict=True)]
     while block:
-        yield "\n".join(_aligned(line, widths) for line in block)
+        lines = (zip(line, widths, strict=True) for line in block)
+        yield "\n".join("  ".join(padded(cell, width) for cell, width in line).rstrip() for line in lines)
         block = list(islice(values, AT_ONCE))
-
-
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(padded(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -156,8 +156,4 @@ class CommandSession:
 
 def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     """Declare the command `name`, with the option `--config`."""
-
-    def declare(body: Callable[..., Any]) -> click.Command:
-        return click.command(name)(config_option(body))
-
-    return declare
+    return lambda body: click.command(name)(config_option(body))

@@ -33,8 +33,6 @@ MAX_SILENCE_S: Final = 60.0  # a working daemon stores a sign of life every 15 s
 ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens on all addresses
 MOST_WORDS: Final = 10  # maximum number of names on one line
 MORE: Final = " " * 12  # indentation of a continuation line
-
-
 NAME_CELLS: Final = 10  # width of the first word of a line
 STYLES: Final = {
     **dict.fromkeys(("dead", "failing", "disabled", "blocked", "invalid"), "bad"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -112,14 +112,9 @@ def restore_command(session: CommandSession, file: Path, force: bool) -> None:
     click.echo(f"{place}: restored from {file}; tasks that finished after the backup are polled and delivered again")
 
 
-@contextmanager
-def locked(place: Place) -> Iterator[None]:
+def locked(place: Place) -> AbstractContextManager[object]:
     """Prevent daemons from using this file during the context. StoreBusy names the daemon that works on it."""
-    if not isinstance(place, Path) or not place.exists():
-        yield
-        return
-    with DaemonLock(place):
-        yield
+    return DaemonLock(place) if isinstance(place, Path) and place.exists() else nullcontext()
 
 
 def _see_that_nobody_works_on(store: Store, place: Place) -> None:

@@ -82,12 +82,7 @@ def _widths(wanted: Sequence[int], columns: Sequence[Column[T]], room: int) -> l
         if excess > 0 and may_go:
             shown.remove(min(may_go, key=lambda at: columns[at].goes))
             continue
-        _squeeze(widths, excess)
+        while excess > 0 and max(widths.values()) > 1:  # the terminal is still too narrow: the widest column shrinks
+            widths[max(widths, key=lambda at: widths[at])] -= 1
+            excess -= 1
         return [widths.get(at, 0) for at in range(len(wanted))]
-
-
-def _squeeze(widths: dict[int, int], excess: int) -> None:
-    """Make columns narrower, the widest first, if the terminal is still too narrow."""
-    while excess > 0 and max(widths.values()) > 1:
-        widths[max(widths, key=lambda at: widths[at])] -= 1
-        excess -= 1

@@ -174,7 +174,7 @@ def _headline(event: Event, found: ResultFacts, label: str | None, words: ChatWo
     if label is not None:
         return label
     kind = found.kind or kind_of_action(data.get("action"))
-    made = words.task if not kind else words.made_one if _is_one_image(found) else words.made[kind]
+    made = words.task if not kind else words.made_one if kind == "images" and len(found.made) == 1 else words.made[kind]
     ident = neutral(event.subject, most_chars=80)
     shown = ident if len(ident) <= 10 else f"…{ident[-6:]}"
     account = _text(data, "account", most_chars=80) or neutral(event.account) or "?"
@@ -196,10 +196,6 @@ def _story(event: Event, style: ChatStyle) -> str | None:
     if not style.page_url or not isinstance(account, str) or not isinstance(task_id, str):
         return None
     return f"{style.page_url}/task?{urlencode({'account': account, 'id': task_id}, errors='replace')}"
-
-
-def _is_one_image(found: ResultFacts) -> bool:
-    return found.kind == "images" and len(found.made) == 1
 
 
 def _mark(event: Event, found: ResultFacts) -> str:

@@ -78,10 +78,6 @@ def count_sent(messages: Sequence[str], mark: str) -> int:
     return count if count <= len(messages) and mark_sent(messages[:count]) == mark else 0
 
 
-def count_links(text: str) -> int:
-    return len(_LINK.findall(text))
-
-
 def _pieces(line: str, limit: MessageLimit) -> Iterator[str]:
     """The line, or parts of it that fit. A URL is never split, even if it does not fit."""
     if limit.fits(line):
@@ -141,7 +137,7 @@ def _with_notice(
     """The messages with a last line about what was left out. Whole lines are removed to make room for that line."""
     kept, lost = list(messages), list(lost)
     while True:
-        links = sum(map(count_links, lost))
+        links = sum(len(_LINK.findall(text)) for text in lost)
         what = f"{links} more {'result' if links == 1 else 'results'}" if links else "the rest"
         notice = f"{what}: {rest_at}"
         if kept and limit.fits(f"{kept[-1]}\n{notice}"):
