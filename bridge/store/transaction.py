@@ -20,7 +20,7 @@ daemons meet there, the server ends one of the commits within a second, and that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, assert_never
 
 from bridge.domain.change import AccountChange, AccountPaused, AnswerUnread, Change, EndpointChecked, TaskChange
@@ -50,26 +50,6 @@ _OF_ENDPOINTS: Final = " WHERE endpoint IN (:endpoints[]) {postgres:ORDER BY end
 RELEASE_AHEAD_S: Final = 5.0  # a delivery due this soon may be in a daemon's memory, and keeps its bytes
 
 
-@dataclass(slots=True)
-class _Live:
-    """A live watch as this transaction leaves it."""
-
-    watch_id: int
-    watch: Watch
-    moved: Row | None = None  # the row to write
-    ended_at: float | None = None
-
-
-@dataclass(slots=True)
-class _Attempted:
-    """A delivery that was attempted, as this transaction leaves it."""
-
-    state: DeliveryState
-    watch_id: int | None
-    is_live: bool
-    settled: Row | None = None
-
-
 class Transaction:
     """Reads and locks the rows of the changes. `apply` each change in order, then `write`."""
 
@@ -85,31 +65,30 @@ class Transaction:
         self._parcels_for = parcels_for
         self._fingerprints = fingerprints
         notes = [change.note for change in changes if isinstance(change, TaskChange)]
-        wanted = {(note.key.task_id, note.key.account, note.generation) for note in notes}
-        self._live: dict[Row, _Live] = {}
-        for *row, watch_id in session.run(SQL["commits.meant"], wanted):
-            found = watch(tuple(row))
-            state = found.state
-            if state.memory.phase in LIVE:
-                self._live[state.task_id, state.account, state.generation] = _Live(watch_id, found)
+        self._live: dict[Row, tuple[int, Watch]] = {}  # the live watches, with their ids
+        for row in session.run(SQL["commits.meant"], {(*note.key, note.generation) for note in notes}):
+            found = watch(row[:-1])
+            if found.state.memory.phase in LIVE:
+                self._live[row[:3]] = row[-1], found
+        self._moved: dict[int, Row] = {}  # by watch
+        self.ended: list[Row] = []  # the watches that have finished, and when
         delivery_ids = list({change.delivery_id for change in changes if isinstance(change, AttemptMade)})
         rows = session.find(SQL["commits.attempted"], delivery_ids=delivery_ids) if delivery_ids else []
-        self._attempted = {
-            delivery_id: _Attempted(DeliveryState(state), watch_id, bool(is_live))
-            for delivery_id, state, watch_id, is_live in rows
-        }
+        self._attempted = {delivery_id: watch_id for delivery_id, _, watch_id, _ in rows}
+        self._waiting = {delivery_id for delivery_id, state, *_ in rows if state == DeliveryState.WAITING}
+        self._progress = [(watch_id, delivery_id) for delivery_id, _, watch_id, is_live in rows if is_live]
+        self._settled: dict[int, Row] = {}  # by delivery
         # Locked, so that several daemons on one store send each event about an endpoint once.
         concerned = sorted({one.endpoint for one in changes if isinstance(one, AttemptMade | EndpointChecked)})
         health = HEALTH.find(session, _OF_ENDPOINTS, endpoints=concerned) if concerned else []
         self._health = EndpointHealth(health, publish=self._publish)
-        self._live_attempts = [one for one in self._attempted.values() if one.is_live]
         self._polls = PollRows()
         self._events: list[Row] = []
         self._bodies: list[Row] = []  # documented bodies that no delivery contains
         self._deliveries: list[Row] = []
         self._released: list[Row] = []
         self._attempts: list[AttemptMade] = []
-        self.wakes_all = self.ends = False  # events about accounts and endpoints wake all daemons; a task has finished
+        self.wakes_all = False  # events about accounts and endpoints wake all daemons
         self.filled: set[Share] = set()  # the shares in which there is something new to deliver
 
     def apply(self, change: Change) -> bool:
@@ -120,13 +99,11 @@ class Transaction:
             case AccountChange():
                 self.wakes_all = True
                 return self._move_account(change)
-            case AccountPaused():
+            case AccountPaused(account=account, route=route, until_at=until_at):
                 self.wakes_all = True
-                if change.route is not None:
-                    held = (change.account, change.route, change.until_at, plain(change.reason))
-                    self._session.run(SQL["commits.hold_route"], [held])
-                else:
-                    self._session.run(SQL["commits.pause_account"], [(change.account, change.until_at)])
+                how = SQL["commits.pause_account" if route is None else "commits.hold_route"]
+                held = {"account": account, "route": route, "until_at": until_at, "reason": plain(change.reason)}
+                self._session.execute(how, **held)
                 return True
             case AnswerUnread():
                 return self._note_unread(change)
@@ -139,9 +116,8 @@ class Transaction:
 
     def write(self) -> None:
         """Write the results. Outcomes are written before the finish of a task cancels its waiting deliveries."""
-        live = list(self._live.values())
         run = self._session.run
-        run(SQL["watches.move"], [one.moved for one in live if one.moved])
+        run(SQL["watches.move"], self._moved.values())
         self._polls.write(self._session)
         self._write_attempts()
         run(SQL["commits.set_health"], list(map(HEALTH.row, self._health.changed)))
@@ -149,64 +125,59 @@ class Transaction:
         run(SQL["commits.add_bodies"], self._bodies)
         run(SQL["commits.add_deliveries"], self._deliveries)
         run(SQL["commits.release"], self._released)
-        over = [(one.watch_id, one.ended_at) for one in live if one.ended_at is not None]
-        run(SQL["commits.cancel_overtaken"], over)
+        run(SQL["commits.cancel_overtaken"], self.ended)
 
     def _move_watch(self, change: TaskChange) -> bool:
-        note = change.note
-        live = self._live.get((note.key.task_id, note.key.account, note.generation))
-        if live is None or live.ended_at is not None:
+        note, reason = change.note, None if change.reason is None else plain(change.reason)
+        key = (*note.key, note.generation)
+        if key not in self._live:
             return False
-        before, reason = live.watch, None if change.reason is None else plain(change.reason)
+        watch_id, before = self._live[key]
         snapshot = change.snapshot or before.snapshot
         if change.ends:
-            live.ended_at = change.at  # nobody reads its memory after this
-        else:
-            live.watch = replace(before, state=before.state._replace(memory=note.memory), snapshot=snapshot)
-        urls = None if snapshot is None else json_text(snapshot.urls)
-        seen = (reason, live.ended_at, snapshot_text(snapshot), urls)
-        live.moved = (*polled_row(live.watch_id, note), *seen)
-        self._polls.count(live.watch_id, note)
-        self._polls.tell(live.watch_id, note, before=before.state.memory.phase, detail=reason or "")
-        if change.ends:
-            self.ends = True
+            del self._live[key]
+            self.ended.append((watch_id, change.at))
             # An outcome that comes after the finish does not change a delivery that the finish has canceled.
-            for attempted in self._live_attempts:
-                if attempted.watch_id == live.watch_id and attempted.state is DeliveryState.WAITING:
-                    attempted.state = DeliveryState.CANCELED
+            self._waiting -= {delivery_id for about, delivery_id in self._progress if about == watch_id}
+        else:
+            state = before.state._replace(memory=note.memory)
+            self._live[key] = watch_id, replace(before, state=state, snapshot=snapshot)
+        urls = None if snapshot is None else json_text(snapshot.urls)
+        seen = (reason, change.at if change.ends else None, snapshot_text(snapshot), urls)
+        self._moved[watch_id] = (*polled_row(watch_id, note), *seen)
+        self._polls.count(watch_id, note)
+        self._polls.tell(watch_id, note, before=before.state.memory.phase, detail=reason or "")
         event = task_event(before, change)
         if event is not None:
-            self._publish(event, live.watch_id)
+            self._publish(event, watch_id)
         return True
 
     def _move_account(self, change: AccountChange) -> bool:
-        if change.blocked:
-            block = (change.account, change.at, plain(change.reason), change.count)
-            moved = bool(self._session.run(SQL["commits.block"], [block]))
-        else:
-            moved = (
-                self._session.execute(SQL["commits.restore"], blocked_s=change.blocked_s, account=change.account) == 1
-            )
+        moved = self._session.find(
+            SQL["commits.block" if change.blocked else "commits.restore"],
+            account=change.account,
+            at=change.at,
+            reason=plain(change.reason),
+            count=change.count,
+            blocked_s=change.blocked_s,
+        )
         if moved:
             self._publish(account_event(change))
-        return moved
+        return bool(moved)
 
     def _note_unread(self, change: AnswerUnread) -> bool:
         """Whether the word is new. At most `MOST_NOTIFIED` unknown words of an account cause an event in a day, and at
         most `MOST_WORDS` are stored."""
-        seen = {"account": change.account, "answers": change.answers, "at": change.at, "reason": plain(change.reason)}
-        word = plain(change.word)
-        [(words, notified)] = self._session.find(
-            SQL["commits.unread_words"], since=change.at - DAY_S, account=change.account
+        word, named = plain(change.word), {"account": change.account}
+        [(words, notified, is_known)] = self._session.find(
+            SQL["commits.unread_words"], **named, word=word, since=change.at - DAY_S
         )
-        if self._session.execute(SQL["commits.count_unread"], **seen, word=word):
-            return False
-        if words >= MOST_WORDS:
+        if words >= MOST_WORDS and not is_known:
             word, notified = OTHER_WORDS, MOST_NOTIFIED
-            if self._session.execute(SQL["commits.count_unread"], **seen, word=word):
-                return False
         told_at = change.at if notified < MOST_NOTIFIED else None
-        is_new = self._session.execute(SQL["commits.add_unread"], **seen, word=word, told_at=told_at) == 1
+        seen = {"answers": change.answers, "at": change.at, "reason": plain(change.reason), "told_at": told_at}
+        [(answers,)] = self._session.find(SQL["commits.note_unread"], **named, word=word, **seen)
+        is_new: bool = answers == change.answers
         if is_new and told_at is not None:
             self._publish(unread_event(replace(change, word=word)))
         return is_new
@@ -214,19 +185,21 @@ class Transaction:
     def _settle(self, made: AttemptMade) -> bool:
         # A late outcome changes no settled delivery: only `redeliver` makes it wait again.
         assert made.state in DELIVERY_FOLLOWS[DeliveryState.WAITING]
-        attempted = self._attempted.get(made.delivery_id)
-        if attempted is None:
+        if made.delivery_id not in self._attempted:
             return False
         self._attempts.append(made)
         self._health.follow(made, reason=plain(made.detail))
-        if attempted.state is not DeliveryState.WAITING:
+        if made.delivery_id not in self._waiting:
             return False
-        attempted.state = made.state
-        settled_at = None if made.state is DeliveryState.WAITING else made.at
+        settled_at = None
+        if made.state is not DeliveryState.WAITING:
+            self._waiting.remove(made.delivery_id)
+            settled_at = made.at
         schedule = made.state, made.attempts, made.next_attempt_at, settled_at
-        attempted.settled = (made.delivery_id, *schedule, made.outcome, plain(made.detail), made.sent_so_far)
+        outcome = made.outcome, plain(made.detail), made.sent_so_far
+        self._settled[made.delivery_id] = (made.delivery_id, *schedule, *outcome)
         if made.event is not None:
-            self._publish_copies(made, made.event, attempted.watch_id)
+            self._publish_copies(made, made.event, self._attempted[made.delivery_id])
         return True
 
     def _publish_copies(self, made: AttemptMade, event: Event, watch_id: int | None) -> None:
@@ -254,7 +227,7 @@ class Transaction:
         }
         attempts = [(one.delivery_id, one.at, one.outcome, plain(one.detail), one.duration_s) for one in self._attempts]
         self._session.run(SQL["commits.add_attempts"], attempts)
-        self._session.run(SQL["commits.settle"], [one.settled for one in self._attempted.values() if one.settled])
+        self._session.run(SQL["commits.settle"], self._settled.values())
         held = {(made.endpoint, made.target): made for made in self._attempts if made.queue_until is not None}
         holds = [
             (*queue, made.queue_until, plain(made.queue_reason), self._fingerprints.get(made.endpoint))
@@ -309,7 +282,7 @@ class CommitStore(ReadStore):
             session.wake(WORK)
         if self._database.held is not None and not transaction.filled <= self._database.held:
             session.wake(OUTBOX)
-        if transaction.ends:
+        if transaction.ended:
             session.wake(ENDS)
         return applied
 

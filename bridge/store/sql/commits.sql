@@ -1,6 +1,6 @@
--- meant (task_id, account, generation) -> {watches.watch}, watch_id: The watches of these transitions, of any phase. One that named the live ones would tempt PostgreSQL,
+-- meant (account, task_id, generation) -> {watches.watch}, watch_id: The watches of these transitions, of any phase. One that named the live ones would tempt PostgreSQL,
 -- before there are statistics, to read their index.
-FROM {new} JOIN watches USING (task_id, account, generation)
+FROM {new} JOIN watches USING (account, task_id, generation)
 {postgres:ORDER BY watch_id FOR NO KEY UPDATE OF watches}
 
 -- attempted -> delivery_id, state, watch_id, is_live: The deliveries that were attempted.
@@ -48,19 +48,40 @@ ON CONFLICT (endpoint) DO UPDATE SET disabled_at = excluded.disabled_at, reason 
     WHERE known.disabled_at IS NULL
 RETURNING count
 
--- restore: An account is no longer blocked.
+-- block: Block an account; its name, or nothing when it was blocked before.
+INSERT INTO accounts (account, blocked_at, reason, count) VALUES (:account, :at, :reason, :count)
+ON CONFLICT (account) DO UPDATE SET blocked_at = excluded.blocked_at, reason = excluded.reason, count = excluded.count
+    WHERE accounts.blocked_at IS NULL AND accounts.count < excluded.count
+RETURNING account
+
+-- restore: An account is no longer blocked; its name, or nothing when it was not.
 UPDATE accounts SET blocked_at = NULL, blocked_s = :blocked_s WHERE account = :account AND blocked_at IS NOT NULL
+RETURNING account
 
--- count_unread: Count an answer that nobody could read, if its word is known.
-UPDATE unread_answers SET answers = answers + :answers, last_at = :at, reason = :reason
-WHERE account = :account AND word = :word
+-- pause_account: Pause an account. A daemon that has not yet heard of a longer pause does not shorten it. A pause that is an
+-- hour longer than another was written by a wrong clock, and is replaced.
+INSERT INTO accounts (account, paused_until) VALUES (:account, :until_at)
+ON CONFLICT (account) DO UPDATE SET paused_until = excluded.paused_until
+    WHERE accounts.paused_until IS NULL
+        OR accounts.paused_until NOT BETWEEN excluded.paused_until AND excluded.paused_until + 3600
 
--- unread_words: How many such words an account has, and how many caused an event since then.
-SELECT count(*), count(CASE WHEN told_at > :since THEN 1 END) FROM unread_answers WHERE account = :account
+-- hold_route: The same for a route of an account.
+INSERT INTO holds (account, route, held_until, reason) VALUES (:account, :route, :until_at, :reason)
+ON CONFLICT (account, route) DO UPDATE SET held_until = excluded.held_until, reason = excluded.reason
+    WHERE excluded.held_until = 0
+        OR holds.held_until NOT BETWEEN excluded.held_until AND excluded.held_until + 3600
 
--- add_unread: Store a new word.
+-- unread_words: How many words that nobody could read an account has, how many of them caused an event since then, and
+-- whether this one is among them.
+SELECT count(*), count(CASE WHEN told_at > :since THEN 1 END), count(CASE WHEN word = :word THEN 1 END)
+FROM unread_answers WHERE account = :account
+
+-- note_unread: Count answers that nobody could read, by their word. How many there are by now.
 INSERT INTO unread_answers (account, word, answers, first_at, last_at, reason, told_at)
-VALUES (:account, :word, :answers, :at, :at, :reason, :told_at) ON CONFLICT DO NOTHING
+VALUES (:account, :word, :answers, :at, :at, :reason, :told_at)
+ON CONFLICT (account, word) DO UPDATE SET answers = unread_answers.answers + excluded.answers,
+    last_at = excluded.last_at, reason = excluded.reason
+RETURNING answers
 
 -- add_deliveries (event_id, endpoint, target, watch_id, is_live, state, next_attempt_at, created_at, address, body, slot int): Put deliveries into the outbox.
 INSERT INTO deliveries ({columns}{postgres:, slot}) SELECT {columns}{postgres:, slot} FROM {new} WHERE true {in order}
@@ -84,22 +105,3 @@ ON CONFLICT (endpoint) DO UPDATE SET failing_since = excluded.failing_since, fai
 INSERT INTO queues ({columns}) SELECT {columns} FROM {new} WHERE true
 ON CONFLICT (endpoint, target) DO UPDATE SET held_until = excluded.held_until, reason = excluded.reason,
     fingerprint = excluded.fingerprint
-
--- block (account, blocked_at, reason, count): Block accounts; those that were not blocked before.
-INSERT INTO accounts ({columns}) SELECT {columns} FROM {new} WHERE true
-ON CONFLICT (account) DO UPDATE SET blocked_at = excluded.blocked_at, reason = excluded.reason, count = excluded.count
-    WHERE accounts.blocked_at IS NULL AND accounts.count < excluded.count
-RETURNING account
-
--- pause_account (account, paused_until): Pause accounts. A daemon that has not yet heard of a longer pause does not shorten it. A pause that is
--- an hour longer than another was written by a wrong clock, and is replaced.
-INSERT INTO accounts ({columns}) SELECT {columns} FROM {new} WHERE true
-ON CONFLICT (account) DO UPDATE SET paused_until = excluded.paused_until
-    WHERE accounts.paused_until IS NULL
-        OR accounts.paused_until NOT BETWEEN excluded.paused_until AND excluded.paused_until + 3600
-
--- hold_route (account, route, held_until, reason): The same for routes of accounts.
-INSERT INTO holds ({columns}) SELECT {columns} FROM {new} WHERE true
-ON CONFLICT (account, route) DO UPDATE SET held_until = excluded.held_until, reason = excluded.reason
-    WHERE excluded.held_until = 0
-        OR holds.held_until NOT BETWEEN excluded.held_until AND excluded.held_until + 3600
