@@ -35,18 +35,19 @@ class DeliveryPages(OpenStore):
         """These deliveries, the worst first, after this mark. Those that wait come oldest first, the others newest
         first. Bounded as `task_page`."""
         found: list[DeliveryMark] = []
+        following = None
         with self._database.read() as session:
             for kind in _kinds(session, wanted, now):
-                if after is not None and _RANK[kind.standing] < _RANK[after.standing]:
+                if following is not None or (after is not None and _RANK[kind.standing] < _RANK[after.standing]):
                     continue
                 begin = after if after and after.standing is kind.standing else None
-                marks, floor = kind.marks(begin, limit + 1 - len(found))
+                marks, following = kind.marks(begin, limit + 1 - len(found))
                 found += marks
                 if len(found) > limit:
-                    return _page(session, found[:limit], found[limit - 1])
-                if floor is not None:
-                    return _page(session, found, floor)
-            return _page(session, found, None)
+                    following = found[limit - 1]
+            standings = {mark.delivery_id: mark.standing for mark in found[:limit]}
+            views = records.DELIVERY_VIEWS.of(standings, session, "delivery_id")
+            return StandingPage([(standings[view.delivery_id], view) for view in views], following)
 
     def count_deliveries(self, wanted: DeliverySearch, *, now: float) -> dict[Standing, BoundedCount]:
         """How many deliveries match, by state: exact up to 10,000 each, and within `SCANNED` rows if no index has the
@@ -141,9 +142,3 @@ def _kinds(session: Session, wanted: DeliverySearch, now: float) -> Iterator[_Ki
     paused = lasting(records.PAUSES.find(session), PauseOf.ENDPOINT, now)
     off = sorted({*paused, *disabled})
     return (_Kind(session, wanted, standing, off) for standing in Standing if standing in wanted.standings)
-
-
-def _page(session: Session, found: Sequence[DeliveryMark], following: DeliveryMark | None) -> StandingPage:
-    views = records.DELIVERY_VIEWS.of([mark.delivery_id for mark in found], session, "delivery_id")
-    known = [(mark.standing, views[mark.delivery_id]) for mark in found if mark.delivery_id in views]
-    return StandingPage(known, following)

@@ -105,8 +105,8 @@ class FollowStore(EventLog):
             changed_ids, deliveries_cut = _first(set(delivery_ids), made, most)
             return ChangedRows(
                 marks=marks,
-                watches=list(records.WATCH_VIEWS.of(watch_ids, session, "watch_id").values()),
-                deliveries=list(records.DELIVERY_VIEWS.of(changed_ids, session, "delivery_id").values()),
+                watches=records.WATCH_VIEWS.of(watch_ids, session, "watch_id"),
+                deliveries=records.DELIVERY_VIEWS.of(changed_ids, session, "delivery_id"),
                 is_cut=watches_cut or deliveries_cut,
             )
 

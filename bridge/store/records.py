@@ -103,12 +103,11 @@ class Record(Generic[T]):
             found.setdefault(key, []).append(value)
         return found
 
-    def of(self, ids: Collection[int], session: Finder, column: str) -> dict[int, T]:
-        """The values of the rows whose column has one of these numbers."""
-        if not ids:
-            return {}
-        found = self.find(session, f" WHERE {column} IN (:ids[])", ids=list(ids))
-        return {getattr(value, column): value for value in found}
+    def of(self, ids: Collection[int], session: Finder, column: str) -> list[T]:
+        """The values of the rows whose column has one of these numbers, in the order of the numbers."""
+        rest = f" WHERE {column} IN (:ids[])"
+        found = {getattr(value, column): value for value in self.find(session, rest, ids=list(ids))} if ids else {}
+        return [found[one] for one in ids if one in found]
 
     def row(self, value: T) -> Row:
         found = [getattr(value, field) for field in self._fields]

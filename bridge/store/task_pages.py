@@ -12,7 +12,7 @@ from bridge.domain.views import WatchView
 from bridge.store import records
 from bridge.store.rows import Row, plain
 from bridge.store.selection import Search, search, watch_values
-from bridge.store.sql_session import Finder, OpenStore, Session
+from bridge.store.sql_session import OpenStore, Session
 from bridge.store.statements import SQL
 from bridge.store.watch_rows import snapshot_of
 
@@ -63,7 +63,7 @@ class TaskPages(OpenStore):
 
     def watches_by_id(self, watch_ids: Sequence[int]) -> list[WatchView]:
         """These watches, in this order. Those that are gone are left out."""
-        return _views(self._database, watch_ids)
+        return records.WATCH_VIEWS.of(watch_ids, self._database, "watch_id")
 
     def snapshots_by_id(self, watch_ids: Sequence[int]) -> dict[int, Snapshot]:
         """The last snapshots of these watches. Those without a snapshot, or with a very long one, are left
@@ -81,7 +81,7 @@ class TaskPages(OpenStore):
         mark = after or FinishedMark(1e300, _NEWEST)
         with self._database.read() as session:
             found = session.find(SQL["pages.finished_page"], **mark._asdict(), most=limit + 1)
-            views = _views(session, [watch_id for _, watch_id in found[:limit]])
+            views = records.WATCH_VIEWS.of([watch_id for _, watch_id in found[:limit]], session, "watch_id")
         return views, FinishedMark(*found[limit - 1]) if len(found) > limit else None
 
     def task_page(self, wanted: WatchFilter, *, before: int | None = None, limit: int) -> WatchPage:
@@ -104,7 +104,7 @@ class TaskPages(OpenStore):
                 found += [watch_id for (watch_id,) in rows]
             found = sorted((one for one in found if one >= floor), reverse=True)
             following = found[limit - 1] if len(found) > limit else floor or None
-            return WatchPage(_views(session, found[:limit]), following)
+            return WatchPage(records.WATCH_VIEWS.of(found[:limit], session, "watch_id"), following)
 
     def count_tasks(self, wanted: WatchFilter) -> BoundedCount:
         """How many tasks match: exact up to 10,000, and within `SCANNED` rows if no index has the conditions."""
@@ -121,11 +121,6 @@ class TaskPages(OpenStore):
                 if number > COUNTED:
                     return BoundedCount(COUNTED, True)
         return BoundedCount(number, is_cut)
-
-
-def _views(session: Finder, watch_ids: Sequence[int]) -> list[WatchView]:
-    views = records.WATCH_VIEWS.of(watch_ids, session, "watch_id")
-    return [views[watch_id] for watch_id in watch_ids if watch_id in views]
 
 
 def text_hits(session: Session, text: str | None) -> list[int]:
