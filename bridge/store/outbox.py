@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from bridge.domain.delivery import Delivery
@@ -12,6 +12,7 @@ from bridge.store.command_store import enable, lift_holds
 from bridge.store.read_store import ReadStore
 from bridge.store.records import QUEUE_HOLDS, Record
 from bridge.store.rows import within
+from bridge.store.sql_session import Session
 from bridge.store.statements import SQL, Statement
 
 DELIVERIES: Final = Record("delivery", Delivery, "deliveries LEFT JOIN events USING (event_id)", is_checked=False)
@@ -28,10 +29,7 @@ class OutboxStore(ReadStore):
         """See `ports.Outbox.held_queues`. `commit` notes the fingerprints that `disabled` was given."""
         by_mark = QUEUE_HOLDS.by("fingerprint", self._database, "")
         held = [(one, mark) for mark, holds in by_mark.items() for one in holds]
-        changed = {one.endpoint for one, mark in held if _differs(one.endpoint, mark, fingerprints)}
-        if changed:
-            with self._database.write() as session:
-                lift_holds(session, changed)
+        changed = self._renewed([(one.endpoint, mark) for one, mark in held], fingerprints, lift_holds)
         return {(one.endpoint, one.target): one.until_at for one, _ in held if one.endpoint not in changed}
 
     def failing(self) -> frozenset[str]:
@@ -54,8 +52,7 @@ class OutboxStore(ReadStore):
     ) -> tuple[list[Delivery], float | None]:
         """See `ports.Outbox.due`. The instant is when the next delivery that does not wait for another one is due. A
         delivery waits until all earlier deliveries of its task are settled."""
-        held = self._database.held
-        slots = range(SLOTS) if held is None else slots_held(endpoint_scope(endpoint), held)
+        slots = range(SLOTS) if self._held is None else slots_held(endpoint_scope(endpoint), self._held)
         queue = {"endpoint": endpoint, "target": target, "slots": list(slots), "apart_from": list(apart_from)}
         with self._database.read() as session:
             sizes = session.find(
@@ -68,15 +65,21 @@ class OutboxStore(ReadStore):
 
     def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
         """See `ports.Outbox.disabled`. `commit` notes these fingerprints with what it disables."""
-        self._database.fingerprints = dict(fingerprints)
+        self._fingerprints = dict(fingerprints)
         found = self._database.find(SQL["outbox.disabled"])
-        changed = {one for one, _, mark in found if _differs(one, mark, fingerprints)}
-        if changed:
-            with self._database.write() as session:
-                enable(session, changed)
+        changed = self._renewed([(one, mark) for one, _, mark in found], fingerprints, enable)
         return {one: reason for one, reason, _ in found if one not in changed}
 
-
-def _differs(endpoint: str, mark: str | None, fingerprints: Mapping[str, str]) -> bool:
-    """Whether the endpoint's settings have changed since this fingerprint. An unknown endpoint counts as unchanged."""
-    return mark is not None and fingerprints.get(endpoint, mark) != mark
+    def _renewed(
+        self,
+        found: Iterable[tuple[str, str | None]],
+        fingerprints: Mapping[str, str],
+        renew: Callable[[Session, Collection[str]], object],
+    ) -> set[str]:
+        """The endpoints whose settings have changed since these fingerprints. `renew` is called with them. An endpoint
+        that is not in the settings counts as unchanged."""
+        changed = {one for one, mark in found if mark is not None and fingerprints.get(one, mark) != mark}
+        if changed:
+            with self._database.write() as session:
+                renew(session, changed)
+        return changed

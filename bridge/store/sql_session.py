@@ -70,12 +70,6 @@ class Transactions(Finder, Protocol):
     notes_every_s: float
     """How often the poller's notes are best written; so late a poll may show to readers."""
 
-    held: frozenset[Share] | None
-    """The work that this daemon is certain to hold; None: all of it."""
-
-    fingerprints: Mapping[str, str]
-    """Of the endpoints' settings, as last given to `Outbox.disabled`."""
-
     @property
     def place(self) -> object:
         """Where the store is. When it is printed, it shows no secret."""
@@ -120,6 +114,8 @@ class OpenStore:
 
     def __init__(self, database: Transactions) -> None:
         self._database = database
+        self._held: frozenset[Share] | None = None  # the shares that this daemon is certain to hold; None: all
+        self._fingerprints: Mapping[str, str] = {}  # of the endpoints' settings, as last given to `Outbox.disabled`
         self.is_shared, self.notes_every_s = database.is_shared, database.notes_every_s
         self.place = database.place
         self.space, self.news, self.close = database.space, database.news, database.close

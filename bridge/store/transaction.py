@@ -274,13 +274,12 @@ class CommitStore(ReadStore):
         session.guard()
         if any(map(_concerns_all, changes)):
             session.lock_store()
-        fingerprints = self._database.fingerprints
-        transaction = Transaction(session, changes, parcels_for=parcels_for, fingerprints=fingerprints)
+        transaction = Transaction(session, changes, parcels_for=parcels_for, fingerprints=self._fingerprints)
         applied = [transaction.apply(change) for change in changes]
         transaction.write()
         if transaction.wakes_all:
             session.wake(WORK)
-        if self._database.held is not None and not transaction.filled <= self._database.held:
+        if self._held is not None and not transaction.filled <= self._held:
             session.wake(OUTBOX)
         if transaction.ended:
             session.wake(ENDS)

@@ -93,9 +93,9 @@ class WatchStore(ReadStore):
 
     def _of_shares(self) -> tuple[str, dict[str, object]]:
         """The condition that selects the shares which this daemon holds of a shared store, and its values."""
-        if self._database.held is None:
+        if self._held is None:
             return "", {}
-        held = accounts_and_slots(self._database.held)
+        held = accounts_and_slots(self._held)
         return _OF_SHARES, {
             "accounts": [account for account, _ in held],
             "slots": [slot for _, slot in held],

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
@@ -16,7 +16,6 @@ from psycopg.pq import TransactionStatus as _Status
 
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.page_views import StoreSpace
-from bridge.domain.slots import Share
 from bridge.errors import StoreDamaged, StoreError
 from bridge.ports import Clock, News
 from bridge.store.migrate import Migration, migrations, other_version
@@ -66,10 +65,8 @@ class Database:
         self._serials, self._numbers = itertools.count(1), itertools.count(1)
         self._has_marked = False
         self._listener = Listener(self)
-        self.fingerprints: Mapping[str, str] = {}
         self.fence: int | None = None  # our number among the members; None: not joined, we work on everything
         self.lease_s = 0.0  # how long the lease lasts after each renewal
-        self.held: frozenset[Share] | None = None  # the shares that this daemon certainly holds; None: as above
         self._given_up = 0  # how often `give_up` was called
 
     def is_syncing(self) -> bool:

@@ -41,7 +41,7 @@ class PostgresShares(ReadStore):
             session.wake(MEMBERS)
         self._joining.clear()
         self._database.fence, self._database.lease_s = fence, lease_s
-        self._database.held = self._letting_go = frozenset()
+        self._held = self._letting_go = frozenset()
         return _id(name, fence)
 
     def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
@@ -65,9 +65,8 @@ class PostgresShares(ReadStore):
             rows = session.find("SELECT scope, slot, fence FROM shares")
             holders = {Share(scope, slot): ids[holder] for scope, slot, holder in rows if holder in ids}
         # This includes claims whose answer was lost, and excludes claims that a crash of the server has undone.
-        self._database.held = (
-            frozenset(share for share, holder in holders.items() if holder == ids[fence]) - self._letting_go
-        )
+        mine = frozenset(share for share, holder in holders.items() if holder == ids[fence])
+        self._held = mine - self._letting_go
         return Roster(members=members, holders=holders)
 
     def claim(self, shares: Collection[Share]) -> frozenset[Share]:
@@ -76,7 +75,7 @@ class PostgresShares(ReadStore):
             session.guard()
             rows = session.run(SQL["members.claim"], [(*share, fence) for share in sorted(shares)])
         gained = frozenset(Share(scope, slot) for scope, slot in rows)
-        self._database.held = (self._database.held or frozenset()) | gained
+        self._held = (self._held or frozenset()) | gained
         return gained
 
     def release(self, shares: Collection[Share]) -> None:
@@ -88,7 +87,7 @@ class PostgresShares(ReadStore):
         fence = self._joined()
         gone = frozenset(shares)
         self._letting_go |= gone  # a release whose answer was lost may have been done
-        self._database.held = (self._database.held or frozenset()) - gone
+        self._held = (self._held or frozenset()) - gone
         with self._database.write() as session:
             session.guard(alone=True)
             session.run(SQL["members.release"], [(*share, fence) for share in sorted(gone)])
@@ -96,7 +95,7 @@ class PostgresShares(ReadStore):
         self._letting_go -= gone
 
     def leave(self) -> None:
-        fence, self._database.fence, self._database.held = self._database.fence, None, None
+        fence, self._database.fence, self._held = self._database.fence, None, None
         if fence is None:
             return
         with self._database.jot() as session:  # works in a store of a newer version too

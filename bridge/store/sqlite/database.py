@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +19,6 @@ from bridge.store.sqlite.sql_session import SqliteSession
 
 if TYPE_CHECKING:
     from bridge.domain.page_views import StoreSpace
-    from bridge.domain.slots import Share
     from bridge.ports import Clock, News
 
 MEMORY: Final = Path(":memory:")
@@ -38,10 +37,8 @@ class Database:
     is_shared = False
     look_every_s = 0.3
     notes_every_s = 1.0
-    held: frozenset[Share] | None = None
 
     def __init__(self, place: Path, *, read_only: bool) -> None:
-        self.fingerprints: Mapping[str, str] = {}
         self.place = place
         self.read_only = read_only
         self._connection: sqlite3.Connection | None = None

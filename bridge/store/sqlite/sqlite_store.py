@@ -24,7 +24,7 @@ class SqliteStore(Store):
 
     _database: Database
     _member = ""
-    _held: frozenset[Share] = frozenset()
+    _claimed: frozenset[Share] = frozenset()
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
         """See `ports.Shares.join`. The lock on the file is the lease."""
@@ -32,15 +32,15 @@ class SqliteStore(Store):
         return self._member
 
     def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
-        return Roster(members={self._member: scopes}, holders=dict.fromkeys(self._held, self._member))
+        return Roster(members={self._member: scopes}, holders=dict.fromkeys(self._claimed, self._member))
 
     def claim(self, shares: Collection[Share]) -> frozenset[Share]:
-        free = frozenset(shares) - self._held
-        self._held |= free
+        free = frozenset(shares) - self._claimed
+        self._claimed |= free
         return free
 
     def release(self, shares: Collection[Share]) -> None:
-        self._held -= frozenset(shares)
+        self._claimed -= frozenset(shares)
 
     def leave(self) -> None:
-        self._member, self._held = "", frozenset()
+        self._member, self._claimed = "", frozenset()
