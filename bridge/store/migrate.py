@@ -6,36 +6,21 @@ crash the next start continues where the last one stopped.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from bridge.errors import StoreDamaged, StoreError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Migration:
-    """Upgrades a store from version `number - 1` to `number`."""
-
-    number: int
-    name: str
-    sql: str
-
-
 @cache
-def migrations(engine: str) -> tuple[Migration, ...]:
-    """All migrations of this engine (a folder of `sql/`), in order, numbered from 1 without gaps."""
-    found = []
-    for file in (Path(__file__).parent / "sql" / engine).iterdir():
-        match = re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name)
-        if match:
-            found.append(Migration(number=int(match[1]), name=match[2], sql=file.read_text(encoding="utf-8")))
-    found.sort(key=lambda step: step.number)
-    assert [step.number for step in found] == list(range(1, len(found) + 1)), "migrations are numbered without gaps"
-    return tuple(found)
+def migrations(engine: str) -> tuple[str, ...]:
+    """The scripts of this engine (a folder of `sql/`), in order. Each upgrades a store by one version, the first one to
+    version 1."""
+    files = sorted((Path(__file__).parent / "sql" / engine).glob("*.sql"))
+    assert [int(file.name[:4]) for file in files] == list(range(1, len(files) + 1)), "numbered without gaps"
+    return tuple(file.read_text(encoding="utf-8") for file in files)
 
 
 def other_version(place: object, version: int, latest: int) -> StoreError:
@@ -45,16 +30,16 @@ def other_version(place: object, version: int, latest: int) -> StoreError:
     return StoreError(f"store {place} is of an older version: `genbridge store migrate` brings it up to date")
 
 
-def migrate(connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:
+def migrate(connection: sqlite3.Connection, steps: Sequence[str]) -> None:
     """Apply the missing migrations. Another process may do the same at the same time."""
-    version = _version(connection)
-    for step in steps[version:]:
+    before = _version(connection)
+    for number, script in enumerate(steps[before:], before + 1):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if _version(connection) < step.number:  # else the other process has applied it
-                for statement in statements(step.sql):
+            if _version(connection) < number:  # else the other process has applied it
+                for statement in statements(script):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {step.number:d}")
+                connection.execute(f"PRAGMA user_version = {number:d}")
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:

@@ -17,7 +17,7 @@ import pytest
 from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
 from bridge.store import open_store
-from bridge.store.migrate import Migration, migrations
+from bridge.store.migrate import migrations
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import LATEST, Database
 from tests.e2e.test_daemon import genbridge
@@ -199,7 +199,7 @@ def test_a_daemon_stops_with_a_reason_when_a_newer_version_upgrades_its_store(
         world.ends_at["a"] = time.monotonic() + 3600
         drop(tmp_path / "queue", "a.txt", "a\n")
         until(lambda: bool(world.polls), seconds=15, what="polls")
-        step = Migration(number=LATEST + 1, name="next", sql="ALTER TABLE watches ADD COLUMN colour text")
+        step = "ALTER TABLE watches ADD COLUMN colour text"
         newer = Database(postgres, clock=SystemClock(), steps=[*migrations("postgres"), step])
         newer.migrate()
         assert daemon.process.wait(30) == 1

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import bridge.store
 from bridge.store import open_store
-from bridge.store.migrate import Migration, migrate, migrations, statements
+from bridge.store.migrate import migrate, migrations, statements
 from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST
 from tests.store.making import add
 
@@ -37,8 +38,9 @@ def version(connection: sqlite3.Connection) -> int:
 
 
 def test_steps_are_numbered_without_gaps_and_shipped_with_the_package() -> None:
-    assert [step.number for step in STEPS] == list(range(1, LATEST + 1))
-    assert STEPS[0].name == "initial"
+    files = sorted((Path(bridge.store.__file__).parent / "sql" / "sqlite").iterdir())
+    assert [int(file.name.partition("_")[0]) for file in files] == list(range(1, LATEST + 1))
+    assert STEPS[0] == files[0].read_text()
 
 
 @pytest.mark.parametrize("earlier", range(LATEST + 1))
@@ -67,14 +69,12 @@ def test_migrating_twice_changes_nothing(connection: sqlite3.Connection) -> None
 
 
 def test_a_step_that_fails_half_way_leaves_no_trace_and_those_before_it_stay(connection: sqlite3.Connection) -> None:
-    good = Migration(number=1, name="good", sql="CREATE TABLE one (x);")
-    bad = Migration(number=2, name="bad", sql="CREATE TABLE two (x);\nINSERT INTO missing VALUES (1);")
+    good, bad = "CREATE TABLE one (x);", "CREATE TABLE two (x);\nINSERT INTO missing VALUES (1);"
     with pytest.raises(sqlite3.OperationalError, match="missing"):
         migrate(connection, [good, bad])
     assert version(connection) == 1
     assert [name for _, name, _ in schema(connection)] == ["one"]
-    corrected = Migration(number=2, name="bad", sql="CREATE TABLE two (x);")
-    migrate(connection, [good, corrected])
+    migrate(connection, [good, "CREATE TABLE two (x);"])
     assert version(connection) == 2
 
 

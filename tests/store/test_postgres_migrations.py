@@ -12,7 +12,7 @@ from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import SLOTS, Share, account_scope
 from bridge.errors import StoreDamaged, StoreError
-from bridge.store.migrate import Migration, migrations
+from bridge.store.migrate import migrations
 from bridge.store.postgres import PostgresStore, open_postgres
 from bridge.store.postgres.database import LATEST, Database
 from tests.postgres import own_schema
@@ -20,7 +20,7 @@ from tests.store.making import Teller, add, make_end
 from tests.wire import wire_to
 
 STEPS = migrations("postgres")
-NEXT = Migration(number=LATEST + 1, name="next", sql="CREATE TABLE colours (colour text)")
+NEXT = "CREATE TABLE colours (colour text)"
 SCOPES = {account_scope("kling"): SLOTS}
 COMMIT = b"COMMIT\0"
 
@@ -41,7 +41,7 @@ _SCHEMA = """
 """
 
 
-def database(place: PostgresUrl, steps: Sequence[Migration] = STEPS) -> Database:
+def database(place: PostgresUrl, steps: Sequence[str] = STEPS) -> Database:
     return Database(place, clock=SystemClock(), steps=steps)
 
 
@@ -52,7 +52,7 @@ def schema(place: PostgresUrl) -> list[tuple[str, ...]]:
     return rows
 
 
-def migrate(place: PostgresUrl, steps: Sequence[Migration]) -> tuple[int, int]:
+def migrate(place: PostgresUrl, steps: Sequence[str]) -> tuple[int, int]:
     one = database(place, steps)
     try:
         return one.migrate()
@@ -100,7 +100,7 @@ def test_migrating_twice_changes_nothing(postgres: PostgresUrl) -> None:
 def test_a_step_that_fails_half_way_leaves_no_trace(postgres: PostgresUrl) -> None:
     migrate(postgres, STEPS)
     before = schema(postgres)
-    bad = Migration(number=LATEST + 1, name="bad", sql="CREATE TABLE one (x int); INSERT INTO missing VALUES (1);")
+    bad = "CREATE TABLE one (x int); INSERT INTO missing VALUES (1);"
     with pytest.raises(StoreError, match="missing"):
         migrate(postgres, [*STEPS, bad])
     assert schema(postgres) == before

@@ -18,7 +18,7 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.page_views import StoreSpace
 from bridge.errors import StoreDamaged, StoreError
 from bridge.ports import Clock, News
-from bridge.store.migrate import Migration, migrations, other_version
+from bridge.store.migrate import migrations, other_version
 from bridge.store.postgres.failures import InDoubt, Mark, understood
 from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.server_connection import PATIENCE_S, ServerConnection, connect
@@ -52,7 +52,7 @@ class Database:
         *,
         clock: Clock,
         patience_s: float = PATIENCE_S,
-        steps: Sequence[Migration] = migrations("postgres"),
+        steps: Sequence[str] = migrations("postgres"),
     ) -> None:
         self.place = place
         self._steps, self.latest = steps, len(steps)  # the version that we know
@@ -172,8 +172,8 @@ class Database:
                 return version, version
             if version:
                 session.execute(SQL["server.migrate_first"])
-            for step in self._steps[version:]:
-                session.connection.execute(step.sql)
+            for script in self._steps[version:]:
+                session.connection.execute(script)
             if self.latest:
                 session.execute(SQL["server.migrate_last"])
                 session.execute("UPDATE genbridge_store SET version = :latest", latest=self.latest)
