@@ -45,27 +45,26 @@ def make_directory(path: Path, *, group_access: bool) -> None:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a store at `path`. StoreError when it cannot be found out, StoreDamaged when `path` is not a
-    file."""
-    seen = _looked_at(path)
-    if seen is not None and not stat.S_ISREG(seen.st_mode):
-        raise StoreDamaged(f"store {path} is not a regular file; name another path, or move it away")
-    return seen is not None
+    """Whether there is a store at `path`. Raises the errors of `inode`."""
+    return inode(path) is not None
 
 
 def inode(path: Path) -> int | None:
-    """Which file has this name now; None if it does not exist. StoreError if that is unknown."""
-    seen = _looked_at(path)
-    return None if seen is None else seen.st_ino
-
-
-def _looked_at(path: Path) -> os.stat_result | None:
+    """Which file has this name now; None if it does not exist. StoreError when it cannot be found out, StoreDamaged
+    when `path` is not a file."""
     try:
-        return path.stat()
+        seen = path.stat()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise os_error(error, path) from None
+    if not stat.S_ISREG(seen.st_mode):
+        raise StoreDamaged(f"store {path} is not a regular file; name another path, or move it away")
+    return seen.st_ino
+
+
+def vanished(path: Path) -> StoreError:
+    return StoreError(f"store {path} has vanished; put it back, or restart genbridge to create a new one")
 
 
 def tighten(path: Path, mode: int) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LOOKS: Final = 10
 BETWEEN_LOOKS_S: Final = 0.02
 
+_UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError)
+
 
 class DaemonLock:
     """Holds `<store>.lock` within a `with` block. Commands do not take it.
@@ -43,15 +45,14 @@ class DaemonLock:
         lock = lock_of(self._store)
         mode = files.file_mode(group_access=self._group_access)
         try:
-            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
+            self._handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
         except OSError as error:
             raise files.os_error(error, lock) from None
         try:
-            self._take(handle, mode)
+            self._take(mode)
         except BaseException:
-            os.close(handle)
+            os.close(self._handle)
             raise
-        self._handle = handle
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,7 +65,7 @@ class DaemonLock:
     def beat(self) -> None:
         """Record that the holder is alive. May block as long as the disk does; errors are ignored."""
         with suppress(OSError):
-            self._write(self._handle, alive_us=monotonic_us())
+            self._write(alive_us=monotonic_us())
 
     @staticmethod
     def silence_s(path: Path | str) -> float | None:
@@ -74,7 +75,7 @@ class DaemonLock:
         """
         try:
             alive_us = int(json.loads(lock_of(Path(path)).read_bytes())["alive_us"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except _UNREADABLE:
             return None
         return max(0.0, (monotonic_us() - alive_us) / 1e6) if alive_us else None
 
@@ -100,39 +101,33 @@ class DaemonLock:
             os.close(handle)
         return None
 
-    def _take(self, handle: int, mode: int) -> None:
+    def _take(self, mode: int) -> None:
         try:
-            if not _locked(handle):
-                holder = _record(handle) or "another genbridge"
+            if not _locked(self._handle):
+                holder = _record(self._handle) or "another genbridge"
                 raise StoreBusy(f"store {self._store} is held by {holder}; stop that one first")
         except OSError as error:
             raise files.os_error(error, self._store) from None
-        self._since = self._now()
-        try:
-            os.ftruncate(handle, 0)
-            self._write(handle, alive_us=0)
-            os.fchmod(handle, mode)
-            self._give_to_owner(handle)
-        except OSError:
-            return  # a full disk: the lock is held, but its holder is not named
-
-    def _now(self) -> str:
-        """The time in the format of all JSON output: UTC, to the millisecond."""
         at = datetime.fromtimestamp(self._clock.now(), UTC)
-        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._since = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        with suppress(OSError):  # a full disk: the lock is held, but its holder is not named
+            os.ftruncate(self._handle, 0)
+            self._write(alive_us=0)
+            os.fchmod(self._handle, mode)
+            self._give_to_owner()
 
-    def _write(self, handle: int, *, alive_us: int) -> None:
+    def _write(self, *, alive_us: int) -> None:
         record: dict[str, Any] = {"pid": os.getpid(), "host": os.uname().nodename, "since": self._since}
         record["alive_us"] = f"{alive_us:020}"  # fixed length, so that a reader never sees a truncated record
-        os.pwrite(handle, json.dumps(record).encode(), 0)
+        os.pwrite(self._handle, json.dumps(record).encode(), 0)
 
-    def _give_to_owner(self, handle: int) -> None:
+    def _give_to_owner(self) -> None:
         """Give a file that root has created to the owner of the store, as SQLite does with its files. Otherwise a
         command run by root would keep the daemon from locking its own store."""
-        made = os.fstat(handle)
+        made = os.fstat(self._handle)
         if os.geteuid() == 0 == made.st_uid and made.st_nlink == 1:
             owner = self._store.stat()
-            os.fchown(handle, owner.st_uid, owner.st_gid)
+            os.fchown(self._handle, owner.st_uid, owner.st_gid)
 
 
 def _locked(handle: int) -> bool:
@@ -156,5 +151,5 @@ def _record(handle: int) -> str | None:
     try:
         record = json.loads(os.pread(handle, 4096, 0))
         return f"genbridge pid {record['pid']} on host {record['host']} since {record['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except _UNREADABLE:
         return None

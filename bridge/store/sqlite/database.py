@@ -175,12 +175,10 @@ class Database:
             connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             _mark(connection)
         else:
-            if not files.exists(self.place):
-                raise StoreError(
-                    f"store {self.place} has vanished; put it back, or restart genbridge to create a new one"
-                )
-            inspection.version_of(self.place)
             self._inode = files.inode(self.place)
+            if self._inode is None:
+                raise files.vanished(self.place)
+            inspection.version_of(self.place)
             how = inspection.connect_read_only(self.place) if self.read_only else None
             connection, self._is_for_one_look = how or (inspection.connect(self.place, "mode=rw"), False)
         try:

@@ -57,10 +57,10 @@ def _code(error: sqlite3.Error) -> int:
 
 def _closed(error: sqlite3.Error, path: Path) -> GenbridgeError:
     if not path.parent.is_dir():
-        return StoreError(f"store {path}: there is no directory {path.parent}; make it, or name another path")
+        return files.os_error(OSError(errno.ENOENT, ""), path)
     try:
         if not files.exists(path):
-            return StoreError(f"store {path} has vanished; put it back, or restart genbridge to create a new one")
+            return files.vanished(path)
     except StoreError as known:
         return known
     if not os.access(path, os.R_OK, effective_ids=True):
