@@ -34,12 +34,7 @@ class Figures(OpenStore):
 
     def dead_deliveries(self) -> list[DeadDeliveries]:
         """The deliveries that were given up, by endpoint."""
-        with self._database.read() as session:
-            return [
-                DeadDeliveries(endpoint, count, first_at, last_at, attempts, detail)
-                for endpoint, count, first_at, last_at in sorted(session.find(SQL["pages.dead"]))
-                for attempts, detail in session.find(SQL["pages.last_dead"], endpoint=endpoint, last_at=last_at)
-            ]
+        return [DeadDeliveries(*row) for row in self._database.find(SQL["pages.dead"])]
 
     def disabled_endpoints(self) -> list[DisabledSince]:
         """The endpoints that answered 410, by name."""

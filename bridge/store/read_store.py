@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 _OF_KEY: Final = " WHERE task_id = :task_id AND account = :account"
 _OF_WATCH: Final = " WHERE watch_id = :watch_id ORDER BY "
-_NOT_LIVE: Final = frozenset(Phase) - LIVE
+_PHASES: Final = frozenset(Phase)
 _OVER: Final = "ended_at IS NOT NULL AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}"  # has an index
 
 
@@ -144,14 +144,14 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         """The state of the store in figures. `over`: how many tasks are in the phases that are not live, if that is
         known already; counting them reads all of them."""
         with self._database.read() as session:
-            live = session.find(SQL["reads.live_counts"])
             phases, accounts = Counter(over or {}), Counter[str]()
-            for account, phase, count in live:
-                accounts[account] += count
-                phases[Phase(phase)] += count
-            if over is None:
-                found = session.find("SELECT phase, count(*) FROM watches GROUP BY phase")
-                phases.update({Phase(phase): count for phase, count in found if phase in _NOT_LIVE})
+            for account, phase, count in session.find(
+                SQL["reads.watch_counts" if over is None else "reads.live_counts"]
+            ):
+                if phase in _PHASES:
+                    phases[Phase(phase)] += count
+                if phase in LIVE:
+                    accounts[account] += count
             waiting = session.find(SQL["reads.waiting"])
             return Counts(
                 watches=dict(phases),

@@ -18,13 +18,14 @@ WHERE state = 'accepted' AND state <> 'waiting' AND settled_at >= :since AND NOT
     AND watch_id IS NOT NULL
 ORDER BY settled_at DESC LIMIT :most
 
--- dead: The deliveries that were given up, by endpoint.
-SELECT endpoint, count(*), min(settled_at), max(settled_at) FROM deliveries
-WHERE state = 'dead' AND state <> 'waiting' GROUP BY endpoint
-
--- last_dead: The last of them.
-SELECT attempts, coalesce(last_detail, '') FROM deliveries
-WHERE state = 'dead' AND state <> 'waiting' AND endpoint = :endpoint AND settled_at >= :last_at LIMIT 1
+-- dead: The deliveries that were given up, by endpoint, with the attempts and the answer of the last one.
+SELECT dead.endpoint, dead.number, dead.first_at, dead.last_at, attempts, coalesce(last_detail, '') FROM (
+    SELECT endpoint, count(*) AS number, min(settled_at) AS first_at, max(settled_at) AS last_at FROM deliveries
+    WHERE state = 'dead' AND state <> 'waiting' GROUP BY endpoint
+) AS dead JOIN deliveries ON delivery_id = (
+    SELECT delivery_id FROM deliveries AS last WHERE last.state = 'dead' AND last.state <> 'waiting'
+        AND last.endpoint = dead.endpoint AND last.settled_at >= dead.last_at LIMIT 1)
+ORDER BY dead.endpoint
 
 -- disabled: The endpoints that are disabled.
 SELECT endpoint, disabled_at, reason FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint
