@@ -40,16 +40,15 @@ class NoteStore(OpenStore):
     def learn(self, fresh: Mapping[DurationKey, Table]) -> Mapping[DurationKey, Table]:
         if not fresh:
             return {}
-        merged: dict[DurationKey, Table] = {}
+        names: dict[Row, DurationKey] = {tuple(map(plain, key)): key for key in sorted(fresh)}
+        merged: dict[Row, Table] = {}
         with self._database.jot() as session:
-            session.run(SQL["records.add_durations"], [(*map(plain, key), text(Table())) for key in sorted(fresh)])
-            for key, seen in sorted(fresh.items()):  # in one order, so two daemons never wait for each other
-                name = {field: plain(value) for field, value in key._asdict().items()}
-                stored = durations(session, "records.locked_durations", **name)
-                merged[key] = next(iter(stored.values()), None) or Table()
-                merged[key].absorb(seen)
-                session.execute(SQL["records.set_durations"], **name, sums=text(merged[key]))
-        return merged
+            session.run(SQL["records.add_durations"], [(*name, text(Table())) for name in names])
+            for *name, sums in session.run(SQL["records.locked_durations"], names):
+                merged[tuple(name)] = _table(sums) or Table()
+                merged[tuple(name)].absorb(fresh[names[tuple(name)]])
+            session.run(SQL["records.set_durations"], [(*name, text(total)) for name, total in merged.items()])
+        return {names[name]: total for name, total in merged.items()}
 
 
 class PollRows:
@@ -103,9 +102,9 @@ def _write_notes(session: Session, notes: Iterable[Note]) -> None:
     polls.write(session)
 
 
-def durations(session: Finder, name: str = "records.durations", **values: object) -> dict[DurationKey, Table | None]:
-    """What this statement finds; None where the table cannot be read."""
-    return {DurationKey(*key): _table(sums) for *key, sums in session.find(SQL[name], **values)}
+def durations(session: Finder) -> dict[DurationKey, Table | None]:
+    """How long each kind of task takes; None where that cannot be read."""
+    return {DurationKey(*key): _table(sums) for *key, sums in session.find(SQL["records.durations"])}
 
 
 def _table(sums: str) -> Table | None:

@@ -1,11 +1,14 @@
 -- durations: How long each kind of task takes.
 SELECT account, action, variant, sums FROM durations
 
--- locked_durations: The same of one kind; nobody changes it until the transaction has ended.
-{durations} WHERE account = :account AND action = :action AND variant = :variant {postgres:FOR UPDATE}
+-- locked_durations (account, action, variant): The same of some kinds; nobody changes them until the transaction has
+-- ended. Locked in one order, so two daemons never wait for each other.
+SELECT account, action, variant, sums FROM {new} JOIN durations USING (account, action, variant)
+{postgres:ORDER BY account, action, variant FOR UPDATE OF durations}
 
--- set_durations: Store how long a kind of task takes.
-UPDATE durations SET sums = :sums WHERE account = :account AND action = :action AND variant = :variant
+-- set_durations (account, action, variant, sums): Store how long kinds of tasks take.
+UPDATE durations SET sums = new.sums FROM {new}
+WHERE durations.account = new.account AND durations.action = new.action AND durations.variant = new.variant
 
 -- set_sources (daemon, source, path, read_at, taken, rejected, left_alone, error, error_at, is_failing, note): Store what sources have seen.
 INSERT INTO sources ({columns}) SELECT {columns} FROM {new} WHERE true
