@@ -55,8 +55,8 @@ class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares
             session.lock_store()
             if any(session.find(f"SELECT 1 FROM {table} LIMIT 1") for table in TABLES):  # noqa: S608 - names of ours
                 raise UsageError(f"store {self._database.place} is not empty; name another one")
-            moving = _Moving()
-            counts = {table: session.load(table, moving.rows(table, contents.rows(table))) for table in TABLES}
+            slots: dict[str, int] = {}  # of events
+            counts = {table: session.load(table, _moved(table, contents.rows(table), slots)) for table in TABLES}
             for table, given in counts.items():
                 [(there,)] = session.find(f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of ours
                 if given != there:
@@ -76,32 +76,24 @@ def _select(table: str) -> str:
     return f"SELECT {', '.join(columns)} FROM {table} ORDER BY {', '.join(columns[:3])}"  # noqa: S608 - names of ours
 
 
-class _Moving:
-    """Rows on their way into another engine, table by table in order."""
-
-    def __init__(self) -> None:
-        self._slots: dict[str, int] = {}  # of events
-
-    def rows(self, table: str, found: Iterator[Row]) -> Iterator[Row]:
-        """The rows with values that both engines accept, followed by the columns that only PostgreSQL has."""
-        kinds = TABLES[table]
-        for row in found:
-            named = {column: _carried(value, kinds[column]) for column, value in zip(kinds, row, strict=True)}
-            yield (*named.values(), *self._own(table, named))
-
-    def _own(self, table: str, row: Mapping[str, Any]) -> Row:
-        match table:
-            case "watches":
-                snapshot = row["snapshot"]
-                return slot_of(row["task_id"]), None if snapshot is None else json_text(json.loads(snapshot)["urls"])
-            case "events":
-                self._slots[row["event_id"]] = slot_of(row["subject"] or row["account"])
-            case "deliveries":
-                return (self._slots[row["event_id"]],)
-        return ()
+def _moved(table: str, found: Iterator[Row], slots: dict[str, int]) -> Iterator[Row]:
+    """The rows with values that both engines accept, followed by the columns that only PostgreSQL has. `slots` are
+    those of the events, which are moved before their deliveries."""
+    kinds = TABLES[table]
+    for values in found:
+        row = {column: _carried(value, kinds[column]) for column, value in zip(kinds, values, strict=True)}
+        own: Row = ()
+        if table == "watches":
+            urls = None if row["snapshot"] is None else json_text(json.loads(row["snapshot"])["urls"])
+            own = slot_of(row["task_id"]), urls
+        elif table == "events":
+            slots[row["event_id"]] = slot_of(row["subject"] or row["account"])
+        elif table == "deliveries":
+            own = (slots[row["event_id"]],)
+        yield (*row.values(), *own)
 
 
-def _carried(value: object, kind: str) -> object:
+def _carried(value: Any, kind: str) -> Any:
     if kind == "bool":
         return bool(value)
     return plain(value) if isinstance(value, str) else value

@@ -89,8 +89,6 @@ class DaemonLock:
             return None
         try:
             record = _record(handle)
-            if record is None:
-                return None
             # A killed process leaves its record, but not its lock.
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -154,15 +154,13 @@ class _WatchIntake:
 
     def _write_watches(self, intake: WishIntake, revision: int) -> dict[WatchKey, int]:
         """Returns the ids of the new ones."""
-        wishes = [*intake.new.values(), *intake.over.values()]
-        accounts = account_states(self._session) if wishes else {}
-        values = [self._values(wish, revision, accounts.get(wish.account)) for wish in wishes]
-        fresh = [
-            (*wish.key, 1, Phase.SUBMITTED, self._source, *columns, meta or "{}", slot_of(wish.task_id))
-            for wish, (*columns, meta) in zip(intake.new.values(), values, strict=False)
-        ]
+        accounts = account_states(self._session) if intake.new or intake.over else {}
+        fresh = []
+        for key, wish in intake.new.items():
+            *columns, meta = self._values(wish, revision, accounts)
+            fresh.append((*key, 1, Phase.SUBMITTED, self._source, *columns, meta or "{}", slot_of(key.task_id)))
         ids = {WatchKey(*key): watch_id for *key, watch_id in self._session.run(SQL["watches.add"], fresh)}
-        over = [(watch_id, *row) for watch_id, row in zip(intake.over, values[len(fresh) :], strict=True)]
+        over = [(watch_id, *self._values(wish, revision, accounts)) for watch_id, wish in intake.over.items()]
         self._session.run(SQL["watches.start_over"], over)
         # A withdrawn watch keeps its generation, so that nothing is notified twice; a new one starts from zero.
         if intake.again:
@@ -170,12 +168,12 @@ class _WatchIntake:
             self._session.execute(SQL["watches.forget_readings"], watch_ids=intake.again)
         return ids
 
-    def _values(self, wish: Wish, revision: int, account: AccountState | None) -> Row:
+    def _values(self, wish: Wish, revision: int, accounts: Mapping[str, AccountState]) -> Row:
         """The columns of `watches.start_over` after `watch_id`, which are also the last of `watches.add`."""
         action, label = (None if text is None else plain(text) for text in (wish.action, wish.label))
         meta = None if wish.meta is None else json_text(dict(wish.meta))
         endpoints = None if wish.endpoints is None else json_text(wish.endpoints)
-        blocked_s = account.blocked_so_far_s(self._now) if account else 0.0
+        blocked_s = accounts[wish.account].blocked_so_far_s(self._now) if wish.account in accounts else 0.0
         return revision, self._now, blocked_s, action, wish.give_up_after_s, label, endpoints, meta
 
 
