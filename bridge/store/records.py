@@ -136,7 +136,7 @@ MEMBERS: Final = Record(
     "member",
     MemberView,
     "members",
-    member="name || '#' || fence",
+    member=SQL["members.id"],
     joined_at="extract(epoch FROM joined_at)::float8",
     lease_until="extract(epoch FROM lease_until)::float8",
     shares="(SELECT count(*) FROM shares WHERE shares.fence = members.fence)",

@@ -1,8 +1,8 @@
 """The shared store: a PostgreSQL database.
 
 Specific to PostgreSQL: transactions and versions (`database`), one connection (`server_connection`), statements
-(`sql_session`), commits that lost their answer (`lost_answers`), leases and shares (`shares`), listening for changes of
-others (`listener`), and errors (`failures`).
+(`sql_session`), commits that lost their answer, leases and shares (`postgres_store`), listening for changes of others
+(`listener`), and errors (`failures`).
 """
 
 from __future__ import annotations
@@ -12,20 +12,11 @@ from contextlib import closing
 from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import StoreDamaged, StoreError
 from bridge.ports import Clock
-from bridge.store.full_store import Store
 from bridge.store.postgres.database import LATEST, Database
-from bridge.store.postgres.lost_answers import RepeatableCommits
-from bridge.store.postgres.shares import PostgresShares
+from bridge.store.postgres.postgres_store import PostgresStore
 from bridge.store.statements import SQL, TABLES
 
-
-class PostgresStore(PostgresShares, RepeatableCommits, Store):
-    """A store in a PostgreSQL database, for any number of daemons and commands.
-
-    Calls block, and may come from several threads at a time. Every method is one transaction, on the server's disk
-    when it returns, or not done at all when it raises; where that cannot be known, because the connection was lost in
-    the middle of a commit, `commit` finds it out when it is called again.
-    """
+__all__ = ["PostgresStore", "connected", "migrate_postgres", "open_postgres", "usable_version"]
 
 
 def migrate_postgres(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:

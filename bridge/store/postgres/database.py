@@ -58,7 +58,7 @@ class Database:
         self._steps, self.latest = steps, len(steps)  # the version that we know
         self._patience_s = patience_s
         self.writer = os.urandom(8).hex()
-        self.unheard = 0  # changes that this daemon was not notified of, see `RepeatableCommits`
+        self.unheard = 0  # changes that this daemon was not notified of, see `PostgresStore.commit`
         self._clock = clock
         self._busy: set[int] = set()  # the threads that wait for the server
         self._idle: list[ServerConnection] = []

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import errors
 
 from bridge.config.postgres_url import PostgresUrl
-from bridge.errors import BridgeBug, GenbridgeError, StoreDamaged, StoreError
+from bridge.errors import BridgeBug, GenbridgeError, LeaseLost, StoreDamaged, StoreError
 
 _MISSING: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)
 _GRANTS: Final = {  # by the object that the server's message names
@@ -35,6 +35,10 @@ class InDoubt(StoreError):
     def __init__(self, text: str, mark: Mark) -> None:
         super().__init__(text)
         self.mark = mark
+
+
+def lease_lost() -> LeaseLost:
+    return LeaseLost("this daemon's lease on the store has ended")
 
 
 def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:

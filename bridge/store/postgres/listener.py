@@ -14,7 +14,7 @@ from bridge.ports import News
 from bridge.store.postgres.failures import understood
 from bridge.store.postgres.server_connection import ServerConnection
 from bridge.store.postgres.sql_session import PostgresSession
-from bridge.store.sql_session import ENDS, MEMBERS, OUTBOX, WORK
+from bridge.store.sql_session import WORK
 from bridge.store.statements import SQL
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Listener:
     def __init__(self, database: Database) -> None:
         self.failure: GenbridgeError | None = None  # why it cannot listen now
         self._database = database
-        self._heard = dict.fromkeys((WORK, OUTBOX, MEMBERS, ENDS), 0)
+        self._heard = dict.fromkeys(News._fields, 0)
         self._seen: tuple[int, int] | None = None
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -41,8 +41,7 @@ class Listener:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="store-listener", daemon=True)
             self._thread.start()
-        heard = self._heard
-        return News(work=heard[WORK], outbox=heard[OUTBOX], members=heard[MEMBERS], ends=heard[ENDS])
+        return News(**self._heard)
 
     def close(self) -> None:
         self._closing.set()

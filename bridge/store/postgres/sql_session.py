@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from bridge.errors import LeaseLost
+from bridge.store.postgres.failures import lease_lost
 from bridge.store.postgres.server_connection import ServerConnection
 from bridge.store.rows import Row
 from bridge.store.sql_session import WORK
@@ -80,7 +80,7 @@ class PostgresSession:
         idle_ms = str(int(self._database.lease_s * MUTE * 1000))
         how = SQL["server.guard_alone" if alone else "server.guard_together"]
         if not self.find(how, idle_ms=idle_ms, fence=self._database.fence):
-            raise LeaseLost("this daemon's lease on the store has ended")
+            raise lease_lost()
 
     def lock_store(self) -> None:
         self.execute(SQL["server.lock_store"])

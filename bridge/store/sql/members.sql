@@ -1,6 +1,15 @@
+-- id: Part of the following: the id of a member.
+name || '#' || fence
+
+-- all: The members, and what they serve.
+SELECT {id}, scopes FROM members
+
+-- holders: Who holds the shares.
+SELECT scope, slot, {id} FROM shares JOIN members USING (fence)
+
 -- join: Become a member.
 INSERT INTO members (name, scopes, lease_until)
-VALUES (:name, :scopes, clock_timestamp() + make_interval(secs => :lease_s)) RETURNING fence
+VALUES (:name, :scopes, clock_timestamp() + make_interval(secs => :lease_s)) RETURNING fence, {id}
 
 -- lease_over: Remove members whose lease is over.
 DELETE FROM members
@@ -10,7 +19,7 @@ WHERE fence IN (SELECT fence FROM members WHERE lease_until < clock_timestamp() 
 UPDATE members SET scopes = :scopes, lease_until = clock_timestamp() + make_interval(secs => :lease_s)
 FROM (SELECT scopes AS before FROM members WHERE fence = :fence) AS old
 WHERE fence = :fence AND lease_until > clock_timestamp()
-RETURNING before <> scopes, (SELECT version FROM genbridge_store)
+RETURNING {id}, before <> scopes, (SELECT version FROM genbridge_store)
 
 -- release (scope text, slot int, fence int): Release shares.
 DELETE FROM shares USING {new}

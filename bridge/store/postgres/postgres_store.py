@@ -1,4 +1,4 @@
-"""Shares: the members of a store, their leases, and who holds which part of the work.
+"""The shared store: commits that are repeated when their answer was lost, and how members divide the work.
 
 Leases and shares are rows that expire by the server's clock, because a lock ends when its session is lost although the
 daemon goes on. They are safe because each commit of a member takes a share lock on the member's row (`Session.guard`),
@@ -9,63 +9,91 @@ commits nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+from bridge.domain.change import Change
 from bridge.domain.slots import Share
-from bridge.errors import LeaseLost
-from bridge.ports import Roster
+from bridge.ports import ParcelsFor, Roster
+from bridge.store.full_store import Store
 from bridge.store.postgres.database import Database
-from bridge.store.read_store import ReadStore
+from bridge.store.postgres.failures import InDoubt, Mark, lease_lost
 from bridge.store.sql_session import MEMBERS
 from bridge.store.statements import SQL
 
 
-class PostgresShares(ReadStore):
-    """`ports.Shares` on PostgreSQL."""
+class PostgresStore(Store):
+    """A store in a PostgreSQL database, for any number of daemons and commands.
+
+    Calls block, and may come from several threads at a time. Every method is one transaction, on the server's disk
+    when it returns, or not done at all when it raises; where that cannot be known, because the connection was lost in
+    the middle of a commit, `commit` finds it out when it is called again.
+    """
 
     _database: Database
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
+        self._doubts: list[tuple[Mark, Sequence[tuple[Change, bool]]]] = []  # the changes of each commit in doubt
+        self._done: dict[int, tuple[Change, bool]] = {}  # changes that were applied although the answer was lost
+        self._committer: int | None = None  # the membership that made them
         self._joining: list[int] = []  # memberships that may exist although the answer was lost
         self._letting_go: frozenset[Share] = frozenset()  # released, or being released
+
+    def commit(self, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
+        """See `ports.Commits.commit`. When the answer of the server is lost, the caller commits the same changes again,
+        perhaps in smaller groups. Those that were applied get the answer they would have had, and are not applied
+        again."""
+        if not changes:
+            return []
+        if self._committer != self._database.fence:  # commits of a lost lease are never repeated
+            self._doubts, self._done, self._committer = [], {}, self._database.fence
+        self._settle_doubts()
+        answers = [self._done.get(id(change)) for change in changes]
+        rest = [change for change, done in zip(changes, answers, strict=True) if done is None]
+        applied: list[bool] = []
+        if rest:
+            try:
+                with self._database.write() as session:
+                    applied = self._apply(session, rest, parcels_for)
+            except InDoubt as doubt:
+                self._doubts.append((doubt.mark, list(zip(rest, applied, strict=True))))
+                raise
+        for change in changes:
+            self._done.pop(id(change), None)
+        fresh = iter(applied)
+        return [next(fresh) if done is None else done[1] for done in answers]
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
         with self._database.write() as session:
             # Otherwise other members would leave shares for them.
             session.execute("DELETE FROM members WHERE fence IN (:fences[])", fences=self._joining)
-            [(fence,)] = session.find(
-                SQL["members.join"], name=name, scopes=json.dumps(scopes, sort_keys=True), lease_s=lease_s
-            )
+            asked = {"name": name, "scopes": json.dumps(scopes, sort_keys=True), "lease_s": lease_s}
+            [(fence, member)] = session.find(SQL["members.join"], **asked)
             self._joining.append(fence)
             session.wake(MEMBERS)
         self._joining.clear()
         self._database.fence, self._database.lease_s = fence, lease_s
         self._held = self._letting_go = frozenset()
-        return _id(name, fence)
+        return str(member)
 
     def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
         """See `ports.Shares.renew`. After a crash of the server the lease may end one second earlier."""
         fence = self._joined()
         with self._database.jot() as session:
             are_gone = session.execute(SQL["members.lease_over"]) > 0
-            renewed = session.find(
-                SQL["members.renew"], scopes=json.dumps(scopes, sort_keys=True), lease_s=lease_s, fence=fence
-            )
+            asked = {"scopes": json.dumps(scopes, sort_keys=True), "lease_s": lease_s, "fence": fence}
+            renewed = session.find(SQL["members.renew"], **asked)
             if not renewed:
-                raise _lost()
-            [(has_changed, version)] = renewed
+                raise lease_lost()
+            [(me, has_changed, version)] = renewed
             self._database.check(version)
             if are_gone or has_changed:
                 session.wake(MEMBERS)
-            ids, members = {}, {}
-            for number, name, stored in session.find("SELECT fence, name, scopes FROM members"):
-                ids[number] = _id(name, number)
-                members[ids[number]] = json.loads(stored)
-            rows = session.find("SELECT scope, slot, fence FROM shares")
-            holders = {Share(scope, slot): ids[holder] for scope, slot, holder in rows if holder in ids}
+            members = {member: json.loads(stored) for member, stored in session.find(SQL["members.all"])}
+            rows = session.find(SQL["members.holders"])
+            holders = {Share(scope, slot): holder for scope, slot, holder in rows if holder in members}
         # This includes claims whose answer was lost, and excludes claims that a crash of the server has undone.
-        mine = frozenset(share for share, holder in holders.items() if holder == ids[fence])
+        mine = frozenset(share for share, holder in holders.items() if holder == me)
         self._held = mine - self._letting_go
         return Roster(members=members, holders=holders)
 
@@ -102,15 +130,16 @@ class PostgresShares(ReadStore):
             session.execute("DELETE FROM members WHERE fence = :fence", fence=fence)
             session.wake(MEMBERS)
 
+    def _settle_doubts(self) -> None:
+        """Find out which commits in doubt were done. StoreError while that cannot be known."""
+        while self._doubts:
+            mark, answers = self._doubts[0]
+            if self._database.has_committed(mark):
+                self._done.update((id(answer[0]), answer) for answer in answers)
+                self._database.unheard += 1  # its deliveries may be in any queue
+            self._doubts.pop(0)
+
     def _joined(self) -> int:
         if self._database.fence is None:
-            raise _lost()
+            raise lease_lost()
         return self._database.fence
-
-
-def _id(name: str, fence: int) -> str:
-    return f"{name}#{fence}"
-
-
-def _lost() -> LeaseLost:
-    return LeaseLost("this daemon's lease on the store has ended")
