@@ -40,20 +40,17 @@ class _Scan(NamedTuple):
     rest: Sequence[str] = ()  # conditions that the index does not cover
     phases: int = 0  # number of phases to read, if the index is by phase
 
-    def find(self, session: Session, name: str, *, before: int | None, floor: int = 0, **values: object) -> list[Row]:
-        """What this statement finds of the tasks between two ids."""
-        ids = ["watch_id < :before", *(["watch_id >= :floor"] if floor else [])]
-        search = self.along.narrowed(*self.rest, *ids, before=_NEWEST if before is None else before, floor=floor)
-        return search.find(session, name, **values)
-
-    def floor(self, session: Session, before: int | None) -> int:
-        """The lowest id to read, so that at most `SCANNED` rows are read; 0: read all rows."""
+    def find(self, session: Session, name: str, *, before: int | None, most: int) -> tuple[list[Row], int]:
+        """What this statement finds of the tasks before this id, and the lowest id that was read, so that no more than
+        `SCANNED` rows were read; 0: there are no others."""
+        along = self.along.narrowed("watch_id < :before", before=_NEWEST if before is None else before)
         if not self.rest:
-            return 0
+            return along.find(session, name, most=most), 0
         # The rows of one phase lie far apart, so each of them costs more.
-        skipped = SCANNED // (2 * self.phases or 1)
-        found = self._replace(rest=()).find(session, "pages.task_floor", before=before, skipped=skipped)
-        return int(found[0][0]) if found else 0
+        last = along.find(session, "pages.task_floor", skipped=SCANNED // (2 * self.phases or 1))
+        floor = int(last[0][0]) if last else 0
+        bounded = along.narrowed(*self.rest, *(["watch_id >= :floor"] if floor else []), floor=floor)
+        return bounded.find(session, name, most=most), floor
 
 
 class TaskPages(OpenStore):
@@ -93,14 +90,10 @@ class TaskPages(OpenStore):
         """
         floor, found = 0, []
         with self._database.read() as session:
-            hits = text_hits(session, wanted.text)
-            if hits:
-                found = _matching(session, hits, wanted, before)
-            for scan in () if hits else _scans(wanted):
-                its_floor = scan.floor(session, before)
-                floor = max(floor, its_floor)
+            for scan in _scans(session, wanted):
                 name = "pages.tasks_apart" if scan.phases and scan.rest else "pages.tasks"
-                rows = scan.find(session, name, before=before, floor=its_floor, most=limit + 1)
+                rows, its_floor = scan.find(session, name, before=before, most=limit + 1)
+                floor = max(floor, its_floor)
                 found += [watch_id for (watch_id,) in rows]
             found = sorted((one for one in found if one >= floor), reverse=True)
             following = found[limit - 1] if len(found) > limit else floor or None
@@ -110,14 +103,9 @@ class TaskPages(OpenStore):
         """How many tasks match: exact up to 10,000, and within `SCANNED` rows if no index has the conditions."""
         number, is_cut = 0, False
         with self._database.read() as session:
-            hits = text_hits(session, wanted.text)
-            if hits:
-                return BoundedCount(len(_matching(session, hits, wanted, None)), False)
-            for scan in _scans(wanted):
-                floor = scan.floor(session, None)
-                most = COUNTED + 1 - number
-                number += scan.find(session, "pages.count_tasks", before=None, floor=floor, most=most)[0][0]
-                is_cut = is_cut or floor > 0
+            for scan in _scans(session, wanted):
+                [(more,)], floor = scan.find(session, "pages.count_tasks", before=None, most=COUNTED + 1 - number)
+                number, is_cut = number + more, is_cut or floor > 0
                 if number > COUNTED:
                     return BoundedCount(COUNTED, True)
         return BoundedCount(number, is_cut)
@@ -135,15 +123,14 @@ def text_hits(session: Session, text: str | None) -> list[int]:
     return list({watch_id for (watch_id,) in found}) if len(found) < MOST_HITS else []
 
 
-def _matching(session: Session, hits: Sequence[int], wanted: WatchFilter, before: int | None) -> list[int]:
-    found = _Scan(search(_WITHOUT_INDEX, wanted._replace(text=None)._asdict()), ["watch_id IN (:ids[])"])
-    return [watch_id for (watch_id,) in found.find(session, "pages.matching", before=before, ids=list(hits))]
-
-
-def _scans(wanted: WatchFilter) -> Iterator[_Scan]:
-    """Along the index of labels, of accounts and phases (for each phase), or of the ids."""
+def _scans(session: Session, wanted: WatchFilter) -> Iterator[_Scan]:
+    """Those that the text finds; or along the index of labels, of accounts and phases (for each phase), or of the
+    ids."""
     values = watch_values(wanted)
-    if wanted.label is not None:
+    if hits := text_hits(session, wanted.text):
+        found = search(_WITHOUT_INDEX, {**values, "text": None})
+        yield _Scan(found.narrowed("watch_id IN (:ids[])", ids=hits))
+    elif wanted.label is not None:
         rest = search(_WITHOUT_INDEX, {**values, "label": None}).conditions
         yield _Scan(search({"label": SQL["reads.by_label"]}, values), rest)
     elif wanted.account is None and not wanted.phases:

@@ -88,9 +88,6 @@ SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT :most
 -- and read every row when few match.
 SELECT watch_id FROM watches WHERE {where} ORDER BY {sqlite:watch_id}{postgres:(watch_id + 0)} DESC LIMIT :most
 
--- matching: Those of some tasks that match.
-SELECT watch_id FROM watches WHERE {where}
-
 -- task_floor: The last of so many tasks.
 SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT 1 OFFSET :skipped
 
