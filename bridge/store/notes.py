@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridge.domain.durations.table import DurationKey, Table, table, text
@@ -28,9 +28,30 @@ class NoteStore(OpenStore):
         when a note finishes its task."""
         if not notes:
             return
+        by_watch: dict[Row, list[Note]] = {}
+        for note in notes:
+            if note.memory.phase not in LIVE:
+                raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
+            by_watch.setdefault((*note.key, note.generation), []).append(note)
+        memories: list[Row] = []
+        polls = PollRows()
         with self._database.jot() as session:
             session.guard()
-            _write_notes(session, notes)
+            for *key, watch_id, phase, count in session.run(SQL["watches.noted"], by_watch):
+                if phase not in LIVE:
+                    continue
+                last = None
+                for note in by_watch[tuple(key)]:
+                    polls.count(watch_id, note)
+                    if note.memory.polls < count:
+                        continue  # a later poll was committed before this one
+                    last, count = note, note.memory.polls
+                    polls.tell(watch_id, note, before=phase, detail=note.detail)
+                    phase = note.memory.phase
+                if last is not None:
+                    memories.append(polled_row(watch_id, last))
+            session.run(SQL["watches.note"], memories)
+            polls.write(session)
 
     def record_sources(self, facts: Sequence[SourceFacts]) -> None:
         latest = {(one.daemon, one.source, one.path): SOURCES.row(one) for one in facts}
@@ -74,32 +95,6 @@ class PollRows:
         """In the order of the watches."""
         session.run(SQL["watches.count_readings"], sorted(map(tuple, self._counts.values())))
         add_facts(session, self._facts)
-
-
-def _write_notes(session: Session, notes: Iterable[Note]) -> None:
-    """Write the last memory of each watch, and count all answers."""
-    by_watch: dict[Row, list[Note]] = {}
-    for note in notes:
-        if note.memory.phase not in LIVE:
-            raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
-        by_watch.setdefault((*note.key, note.generation), []).append(note)
-    memories: list[Row] = []
-    polls = PollRows()
-    for account, task_id, generation, watch_id, phase, count in session.run(SQL["watches.noted"], by_watch):
-        if phase not in LIVE:
-            continue
-        last = None
-        for note in by_watch[account, task_id, generation]:
-            polls.count(watch_id, note)
-            if note.memory.polls < count:
-                continue  # a later poll was committed before this one
-            last, count = note, note.memory.polls
-            polls.tell(watch_id, note, before=phase, detail=note.detail)
-            phase = note.memory.phase
-        if last is not None:
-            memories.append(polled_row(watch_id, last))
-    session.run(SQL["watches.note"], memories)
-    polls.write(session)
 
 
 def durations(session: Finder) -> dict[DurationKey, Table | None]:

@@ -61,10 +61,10 @@ class _Statements(dict[str, Statement]):
         file = wanted.partition(".")[0]
         texts: dict[str, str] = {}  # the statements of this file that were read so far
         for name, (new, answer, text) in self.file(file).items():
-            given = dict(map(_typed, _listed(self._whole(new, texts))))
-            plain = ", ".join(column for column, kind in given.items() if kind is None)
+            given = [column.partition(" ") for column in _listed(self._whole(new, texts))]
+            plain = ", ".join(column for column, _, kind in given if not kind)
             texts[name] = self._whole(text.replace("{columns}", plain), texts)
-            types = {column: kind or _TYPES[column] for column, kind in given.items()}
+            types = {column: kind or _TYPES[column] for column, _, kind in given}
             answered = _listed(self._whole(answer, texts))
             self[f"{file}.{name}"] = Statement(texts[name], new=types, answer=answered)
         return dict(self)[wanted]
@@ -84,11 +84,6 @@ class _Statements(dict[str, Statement]):
 
 def _listed(columns: str) -> list[str]:
     return _COMMA.split(columns) if columns else []
-
-
-def _typed(column: str) -> tuple[str, str | None]:
-    name, _, kind = column.partition(" ")
-    return name, kind or None
 
 
 SQL: Final = _Statements()

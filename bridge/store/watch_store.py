@@ -37,12 +37,11 @@ class WatchStore(ReadStore):
         cursor: Cursor | None = None,
     ) -> list[Added]:
         with self._locked() as session:
-            intake = _WatchIntake(session, source=source, now=now, is_listing=False)
-            added = intake.take(wishes, again=again, revive=revive)
+            intake = _WatchIntake(session, wishes, source=source, now=now, again=again, revive=revive)
             intake.write()
             if cursor is not None:
                 session.execute(SQL["watches.move_cursor"], source=cursor.source, value=cursor.value)
-            return added
+            return intake.added
 
     def sync(
         self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] = ()
@@ -56,11 +55,10 @@ class WatchStore(ReadStore):
             wanted = {wish.key: wish for wish in reversed(wishes)}  # if an id is named twice, the first entry counts
             fresh = [wish for wish in wishes if wish.key not in named and wanted[wish.key] is wish]
             stay = {*wanted, *kept}
-            intake = _WatchIntake(session, source=source, now=now, is_listing=True)
-            added = intake.take(fresh, again=False)
+            intake = _WatchIntake(session, fresh, source=source, now=now, is_listing=True)
             gone = intake.drop({watch_id: key for key, watch_id in named.items() if key not in stay})
             intake.write()
-            return added, gone
+            return intake.added, gone
 
     def cursor(self, source: str) -> str | None:
         found = self._database.find(SQL["watches.cursor"], sources=[source, _kind(source)])
@@ -103,24 +101,27 @@ class WatchStore(ReadStore):
 
 
 class _WatchIntake:
-    """What a source names, in one transaction: `take` and `drop` decide, `write` writes everything, with the store's
-    next revision if a watch is touched. Call `Session.lock_store` first."""
+    """What a source names, in one transaction: `added` says what happens to each wish, `drop` decides about the others,
+    `write` writes everything, with the store's next revision if a watch is touched. Call `Session.lock_store` first."""
 
-    def __init__(self, session: Session, *, source: str, now: float, is_listing: bool) -> None:
-        self._session = session
-        self._source = source
-        self._now = now
-        self._is_listing = is_listing
-        self._withdrawn: list[int] = []
-
-    def take(self, wishes: Sequence[Wish], *, again: bool, revive: bool = True) -> list[Added]:
-        """What happens to each wish."""
-        known = find_watches(self._session, {wish.key for wish in wishes}, lock=False)
-        watch_ids = [watch_id for watch_id, _ in known.values()]
-        asked = {"source": self._source, "watch_ids": watch_ids}
-        named = self._session.find(SQL["watches.already_named"], **asked) if watch_ids else []
+    def __init__(
+        self,
+        session: Session,
+        wishes: Sequence[Wish],
+        *,
+        source: str,
+        now: float,
+        is_listing: bool = False,
+        again: bool = False,
+        revive: bool = True,
+    ) -> None:
+        self._session, self._source, self._now, self._is_listing = session, source, now, is_listing
+        known = find_watches(session, {wish.key for wish in wishes}, lock=False)
+        asked = {"source": source, "watch_ids": [watch_id for watch_id, _ in known.values()]}
+        named = session.find(SQL["watches.already_named"], **asked) if known else []
         self._intake = WishIntake(known, {watch_id for (watch_id,) in named}, again=again, revive=revive)
-        return [Added(wish.key, *self._intake.take(wish)) for wish in wishes]
+        self._withdrawn: list[int] = []
+        self.added = [Added(wish.key, *self._intake.take(wish)) for wish in wishes]
 
     def drop(self, gone: Mapping[int, WatchKey]) -> list[WatchKey]:
         """Remove the tasks that the source no longer names. Returns the tasks that are no longer watched because of

@@ -62,14 +62,12 @@ class ServerConnection(psycopg.Connection[Row]):
 
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
         """See psycopg, which resumes the generator every 0.1 s even while nothing happens."""
+        gen = _watched(gen, self.clock, lambda silent_s: silent_s > self.patience_s or self.is_over())
         try:
-            return super().wait(_watched(gen, self.clock, self._is_too_long), *args, **kwargs)
+            return super().wait(gen, *args, **kwargs)
         except Silence:
             self.pgconn.finish()  # a regular close might wait as well
             raise
-
-    def _is_too_long(self, silent_s: float) -> bool:
-        return silent_s > self.patience_s or self.is_over()
 
     @contextmanager
     def patience(self, seconds: float) -> Generator[None]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -60,17 +60,8 @@ class Database:
                 copy_before_upgrade(self.place, version)
             self._connected()
 
-    @contextmanager
-    def read(self) -> Iterator[SqliteSession]:
-        with self._failures():
-            connection = self._connected()
-            connection.execute("BEGIN")
-            try:
-                yield SqliteSession(connection)
-            finally:
-                _roll_back(connection)
-                if self._is_for_one_look:
-                    self.close()
+    def read(self) -> AbstractContextManager[SqliteSession]:
+        return self._begun("BEGIN")
 
     def find(self, statement: str, **values: object) -> list[Row]:
         with self.read() as session:
@@ -80,16 +71,11 @@ class Database:
     def write(self) -> Iterator[SqliteSession]:
         if self.read_only:
             raise files.why_unwritable(self.place) or StoreError(f"store {self.place} was opened for reading alone")
-        with self._failures():
-            connection = self._connected()
-            connection.execute("BEGIN IMMEDIATE")
+        with self._begun("BEGIN IMMEDIATE") as session:
+            yield session
+            self._is_syncing = True
             try:
-                yield SqliteSession(connection)
-                self._is_syncing = True
-                connection.execute("COMMIT")
-            except BaseException:
-                _roll_back(connection)
-                raise
+                session.connection.execute("COMMIT")
             finally:
                 self._is_syncing = False
 
@@ -109,8 +95,6 @@ class Database:
                 raise StoreDamaged(
                     f"store {self.place} was removed or replaced while in use; put it back and start again"
                 )
-            if self._is_for_one_look:
-                self.close()
         return News(work=self._connections << 32 | version)
 
     def space(self) -> StoreSpace:
@@ -156,6 +140,20 @@ class Database:
                 connection.close()
 
     @contextmanager
+    def _begun(self, how: str) -> Iterator[SqliteSession]:
+        """A transaction. It is rolled back unless the block commits it."""
+        with self._failures():
+            connection = self._connected()
+            connection.execute(how)
+            try:
+                yield SqliteSession(connection)
+            finally:
+                # After some failures SQLite has rolled back already; another failure here hides nothing.
+                if connection.in_transaction:
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+
+    @contextmanager
     def _failures(self) -> Iterator[None]:
         try:
             yield
@@ -163,6 +161,9 @@ class Database:
             if failures.spoils_handle(error) and self.place != MEMORY:
                 self.close()
             raise failures.understood(error, self.place) from error
+        finally:
+            if self._is_for_one_look:
+                self.close()
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -229,10 +230,3 @@ def _mark(connection: sqlite3.Connection) -> None:
     # Before the first table, or it has no effect: pages freed by retention can be given back in small portions.
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute(f"PRAGMA application_id = {inspection.APPLICATION_ID:d}")
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    # After some failures SQLite has rolled back already; another failure here hides nothing.
-    if connection.in_transaction:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
