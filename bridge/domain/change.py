@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple, assert_never
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple, assert_never
 
 from bridge.domain.callback import CallbackHeard
 from bridge.domain.delivery import AttemptMade
@@ -11,6 +11,11 @@ from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Snapshot
 from bridge.domain.watch import Memory
+
+DAY_S: Final = 86_400.0
+MOST_NOTIFIED: Final = 5  # notifications about new unknown status words of one account in a day
+MOST_WORDS: Final = 100  # unknown words stored for each account; all further ones share one counter
+OTHER_WORDS: Final = "(others)"
 
 
 class Note(NamedTuple):
@@ -97,6 +102,16 @@ class AnswerUnread:
     reason: str
     answers: int
     at: float
+
+
+def admitted(change: AnswerUnread, *, words: int, notified: int, is_known: bool) -> tuple[AnswerUnread, float | None]:
+    """The change as it is stored, and when people are notified if its word is new (None: they are not).
+
+    `words`: how many words the account has. `notified`: how many of them were notified in the last `DAY_S`.
+    """
+    if words >= MOST_WORDS and not is_known:
+        return replace(change, word=OTHER_WORDS), None
+    return change, change.at if notified < MOST_NOTIFIED else None
 
 
 Change = TaskChange | AccountChange | AccountPaused | AnswerUnread | AttemptMade | EndpointChecked

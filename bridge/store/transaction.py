@@ -20,10 +20,19 @@ daemons meet there, the server ends one of the commits within a second, and that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Final, assert_never
 
-from bridge.domain.change import AccountChange, AccountPaused, AnswerUnread, Change, EndpointChecked, TaskChange
+from bridge.domain.change import (
+    DAY_S,
+    AccountChange,
+    AccountPaused,
+    AnswerUnread,
+    Change,
+    EndpointChecked,
+    TaskChange,
+    admitted,
+)
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
 from bridge.domain.event import LIVE_TOPICS, Event
@@ -42,10 +51,6 @@ from bridge.store.sql_session import ENDS, OUTBOX, WORK, Session
 from bridge.store.statements import SQL
 from bridge.store.watch_rows import named_endpoints, polled_row, snapshot_of, snapshot_text, watch
 
-DAY_S: Final = 86_400.0
-MOST_NOTIFIED: Final = 5  # notifications about new unknown status words of one account in a day
-MOST_WORDS: Final = 100  # unknown words stored for each account; all further ones share one counter
-OTHER_WORDS: Final = "(others)"
 _OF_ENDPOINTS: Final = " WHERE endpoint IN (:endpoints[]) {postgres:ORDER BY endpoint FOR UPDATE}"
 RELEASE_AHEAD_S: Final = 5.0  # a delivery due this soon may be in a daemon's memory, and keeps its bytes
 
@@ -87,7 +92,8 @@ class Transaction:
         self._bodies: list[Row] = []  # documented bodies that no delivery contains
         self._deliveries: list[Row] = []
         self._released: list[Row] = []
-        self._attempts: list[AttemptMade] = []
+        self._attempts: list[Row] = []
+        self._queue_holds: dict[tuple[str, str], Row] = {}  # by queue
         self.wakes_all = False  # events about accounts and endpoints wake all daemons
         self.filled: set[Share] = set()  # the shares in which there is something new to deliver
 
@@ -119,7 +125,9 @@ class Transaction:
         run = self._session.run
         run(SQL["watches.move"], self._moved.values())
         self._polls.write(self._session)
-        self._write_attempts()
+        run(SQL["commits.add_attempts"], self._attempts)
+        run(SQL["commits.settle"], self._settled.values())
+        run(SQL["commits.hold_queues"], [self._queue_holds[queue] for queue in sorted(self._queue_holds)])
         run(SQL["commits.set_health"], list(map(HEALTH.row, self._health.changed)))
         run(SQL["commits.add_events"], self._events)
         run(SQL["commits.add_bodies"], self._bodies)
@@ -166,20 +174,15 @@ class Transaction:
         return bool(moved)
 
     def _note_unread(self, change: AnswerUnread) -> bool:
-        """Whether the word is new. At most `MOST_NOTIFIED` unknown words of an account cause an event in a day, and at
-        most `MOST_WORDS` are stored."""
-        word, named = plain(change.word), {"account": change.account}
-        [(words, notified, is_known)] = self._session.find(
-            SQL["commits.unread_words"], **named, word=word, since=change.at - DAY_S
-        )
-        if words >= MOST_WORDS and not is_known:
-            word, notified = OTHER_WORDS, MOST_NOTIFIED
-        told_at = change.at if notified < MOST_NOTIFIED else None
-        seen = {"answers": change.answers, "at": change.at, "reason": plain(change.reason), "told_at": told_at}
-        [(answers,)] = self._session.find(SQL["commits.note_unread"], **named, word=word, **seen)
+        """Whether the word is new."""
+        change = replace(change, word=plain(change.word), reason=plain(change.reason))
+        key = {"account": change.account, "word": change.word}
+        [(words, notified, is_known)] = self._session.find(SQL["commits.unread_words"], **key, since=change.at - DAY_S)
+        change, told_at = admitted(change, words=words, notified=notified, is_known=bool(is_known))
+        [(answers,)] = self._session.find(SQL["commits.note_unread"], **asdict(change), told_at=told_at)
         is_new: bool = answers == change.answers
         if is_new and told_at is not None:
-            self._publish(unread_event(replace(change, word=word)))
+            self._publish(unread_event(change))
         return is_new
 
     def _settle(self, made: AttemptMade) -> bool:
@@ -187,8 +190,14 @@ class Transaction:
         assert made.state in DELIVERY_FOLLOWS[DeliveryState.WAITING]
         if made.delivery_id not in self._attempted:
             return False
-        self._attempts.append(made)
-        self._health.follow(made, reason=plain(made.detail))
+        detail = plain(made.detail)
+        self._health.follow(made, reason=detail)
+        if made.disables:
+            self._disable(made)
+        self._attempts.append((made.delivery_id, made.at, made.outcome, detail, made.duration_s))
+        if made.queue_until is not None:
+            queue, why = (made.endpoint, made.target), plain(made.queue_reason)
+            self._queue_holds[queue] = (*queue, made.queue_until, why, self._fingerprints.get(made.endpoint))
         if made.delivery_id not in self._waiting:
             return False
         settled_at = None
@@ -196,8 +205,7 @@ class Transaction:
             self._waiting.remove(made.delivery_id)
             settled_at = made.at
         schedule = made.state, made.attempts, made.next_attempt_at, settled_at
-        outcome = made.outcome, plain(made.detail), made.sent_so_far
-        self._settled[made.delivery_id] = (made.delivery_id, *schedule, *outcome)
+        self._settled[made.delivery_id] = (made.delivery_id, *schedule, made.outcome, detail, made.sent_so_far)
         if made.event is not None:
             self._publish_copies(made, made.event, self._attempted[made.delivery_id])
         return True
@@ -218,28 +226,13 @@ class Transaction:
             self._released += [(made.event_id, *queue, bodies.get(queue)) for queue in held]
             self.filled.update(Share(endpoint_scope(endpoint), event.slot) for endpoint, _ in held)
 
-    def _write_attempts(self) -> None:
-        attempt = SQL["commits.attempt"]  # an attempt that is stored already has disabled its endpoint before
-        disabling = {
-            made.endpoint: made
-            for made in reversed(self._attempts)
-            if made.disables and not self._session.find(attempt, delivery_id=made.delivery_id, at=made.at)
-        }
-        attempts = [(one.delivery_id, one.at, one.outcome, plain(one.detail), one.duration_s) for one in self._attempts]
-        self._session.run(SQL["commits.add_attempts"], attempts)
-        self._session.run(SQL["commits.settle"], self._settled.values())
-        held = {(made.endpoint, made.target): made for made in self._attempts if made.queue_until is not None}
-        holds = [
-            (*queue, made.queue_until, plain(made.queue_reason), self._fingerprints.get(made.endpoint))
-            for queue, made in sorted(held.items())
-        ]
-        self._session.run(SQL["commits.hold_queues"], holds)
-        for endpoint, made in disabling.items():
-            why = {"at": made.at, "reason": plain(made.detail)}
-            mark = self._fingerprints.get(endpoint)
-            for (count,) in self._session.find(SQL["commits.disable"], endpoint=endpoint, fingerprint=mark, **why):
-                self.wakes_all = True
-                self._publish(endpoint_event(endpoint, count=count, at=made.at, reason=plain(made.detail)))
+    def _disable(self, made: AttemptMade) -> None:
+        if self._session.find(SQL["commits.attempt"], delivery_id=made.delivery_id, at=made.at):
+            return  # an attempt that is stored already has disabled its endpoint before
+        why = {"at": made.at, "reason": plain(made.detail), "fingerprint": self._fingerprints.get(made.endpoint)}
+        for (count,) in self._session.find(SQL["commits.disable"], endpoint=made.endpoint, **why):
+            self.wakes_all = True
+            self._publish(endpoint_event(made.endpoint, count=count, at=made.at, reason=plain(made.detail)))
 
     def _publish(self, event: Event, watch_id: int | None = None) -> None:
         """Write the event into the log and its deliveries into the outbox. Its documented bytes are kept once: with the

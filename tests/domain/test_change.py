@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bridge.domain.change import (
+    MOST_NOTIFIED,
+    MOST_WORDS,
+    OTHER_WORDS,
     AccountChange,
     AccountPaused,
     AnswerUnread,
@@ -12,6 +15,7 @@ from bridge.domain.change import (
     EndpointChecked,
     Note,
     TaskChange,
+    admitted,
     key_of,
     weight,
 )
@@ -47,6 +51,15 @@ def succeeded(snapshot: Snapshot | None) -> TaskChange:
 )
 def test_a_log_line_names_a_change_by_its_subject(change: Change, key: str) -> None:
     assert key_of(change) == key
+
+
+def test_a_few_unknown_words_of_a_day_are_notified_and_a_limited_number_is_stored() -> None:
+    seen = AnswerUnread(account="kling", word="boiling", reason="", answers=1, at=NOW)
+    assert admitted(seen, words=MOST_WORDS - 1, notified=MOST_NOTIFIED - 1, is_known=False) == (seen, NOW)
+    assert admitted(seen, words=9, notified=MOST_NOTIFIED, is_known=False) == (seen, None)
+    other, notified_at = admitted(seen, words=MOST_WORDS, notified=0, is_known=False)
+    assert (other.word, other.answers, notified_at) == (OTHER_WORDS, 1, None)
+    assert admitted(seen, words=MOST_WORDS, notified=0, is_known=True)[0] == seen
 
 
 def test_the_weight_of_a_change_is_about_the_size_of_what_the_provider_sent() -> None:
