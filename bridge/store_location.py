@@ -13,9 +13,10 @@ from bridge.config.provider_trees import effective_tree, official_hosts
 from bridge.config.secret import fill
 from bridge.config.settings_file import SYSTEM_SETTINGS, SettingsFile, named_store, user_folder
 from bridge.domain.quoting import printable
+from bridge.domain.views import Ownership
 from bridge.errors import ConfigError, StoreError, os_reason
 from bridge.store import Place
-from bridge.store.sqlite.inspection import Ownership, ownership
+from bridge.store.sqlite.inspection import ownership
 
 if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore

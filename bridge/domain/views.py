@@ -202,6 +202,16 @@ class MemberView(NamedTuple):
     shares: int
 
 
+class Ownership(NamedTuple):
+    """What a store records about its owner. `live` has each account with watches, and how many of them are not
+    finished; `waiting` counts deliveries. A store of an older version has no `base_urls`."""
+
+    settings: str | None
+    base_urls: Mapping[str, str]
+    live: Mapping[str, int]
+    waiting: int = 0
+
+
 class Touched(NamedTuple):
     """The result of a person's request about one watch: whether it was done, and the current phase, which explains a
     failure (None: the watch does not exist)."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from bridge.domain.views import Ownership
 from bridge.errors import StoreDamaged
 from bridge.store import files
 from bridge.store.migrate import migrations, other_version
@@ -80,17 +79,6 @@ def _look(path: Path, *, whole: bool) -> int:
     if found != "ok":
         raise damaged(path, " ".join(found.split()))
     return version
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ownership:
-    """What a store records about its owner. `live` has each account with watches, and how many of them are not
-    finished; `waiting` counts deliveries. A store of an older version has no `base_urls`."""
-
-    settings: str | None
-    base_urls: Mapping[str, str]
-    live: Mapping[str, int]
-    waiting: int = 0
 
 
 def ownership(path: Path) -> Ownership:
