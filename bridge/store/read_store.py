@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from bridge.domain.delivery_state import NOT_CHECKED
+from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
 from bridge.domain.filters import EVERY_DELIVERY, EVERY_WATCH, DeliveryFilter, Page, WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import LIVE, Phase
+from bridge.domain.task import LIVE, Kind, Phase
 from bridge.domain.views import (
     Counts,
     DeliveryTotal,
@@ -27,7 +27,7 @@ from bridge.store import records
 from bridge.store.delivery_pages import DeliveryPages
 from bridge.store.figures import Figures
 from bridge.store.records import Record
-from bridge.store.rows import UNREADABLE, plain, readable, unreadable_rows
+from bridge.store.rows import plain, readable, unreadable_rows
 from bridge.store.selection import Search, deliveries, watches
 from bridge.store.sql_session import Finder, Session
 from bridge.store.statements import SQL
@@ -47,6 +47,7 @@ T = TypeVar("T")
 _OF_KEY: Final = " WHERE task_id = :task_id AND account = :account"
 _OF_WATCH: Final = " WHERE watch_id = :watch_id ORDER BY "
 _PHASES: Final = frozenset(Phase)
+MOST_UNREADABLE: Final = 1000  # by `status`
 _OVER: Final = "ended_at IS NOT NULL AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}"  # has an index
 
 
@@ -178,7 +179,8 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def unreadable(self) -> list[str]:
         """The rows that cannot be read and are ignored: `watch ACCOUNT/ID`, `delivery NUMBER/EVENT`, ..."""
-        return unreadable_rows(self._database.find(UNREADABLE))
+        known = {"phases": list(Phase), "kinds": list(Kind), "states": list(DeliveryState)}
+        return unreadable_rows(self._database.find(SQL["reads.unreadable"], **known, most=MOST_UNREADABLE))
 
     def unchecked(self, *, since: float) -> list[Unchecked]:
         """The endpoints with answers that could not be checked since then."""

@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import orjson
 
-from bridge.domain.delivery_state import DeliveryState
-from bridge.domain.task import LIVE, Json, Kind, Phase
-from bridge.store.statements import SQL
+from bridge.domain.task import Json
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
 MOST_LOGGED: Final = 1000  # maximum number of different rows that one process logs
-MOST_COUNTED: Final = 1000  # by `status`
 
-_WATCHES: Final = "SELECT 'watch', account || '/' || task_id FROM watches WHERE"
-_DELIVERIES: Final = "SELECT 'delivery', delivery_id || '/' || event_id FROM deliveries WHERE"
 _logged: set[tuple[str, str]] = set()
 
 
@@ -86,29 +80,6 @@ def report(what: str, key: str, error: Exception) -> None:
 
 def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _words(words: Iterable[str]) -> str:
-    return ", ".join(f"'{word}'" for word in words)
-
-
-_WRONG: Final = f"doubt_kind NOT IN ({_words(Kind)}) {{sqlite:OR {SQL['reads.wrong_types']}}}"
-
-
-def _none_of(select: str, column: str, words: Iterable[str]) -> str:
-    """Rows whose value is not in the list: one SELECT for each gap between two neighboring values. With an index on the
-    column, each SELECT reads only the rows that it finds. NOT IN would read every row."""
-    known = sorted(words)
-    gaps = (f"{column} > '{low}' AND {column} < '{high}'" for low, high in pairwise(known))
-    return " UNION ".join(f"{select} {gap}" for gap in (f"{column} < '{known[0]}'", *gaps, f"{column} > '{known[-1]}'"))
-
-
-# The kinds and keys of unreadable rows. Only the phase of finished watches is checked, because there may be millions.
-UNREADABLE: Final = f"""
-    {_none_of(_WATCHES, "phase", Phase)}
-    UNION {_WATCHES} phase IN ({_words(sorted(LIVE))}) AND ({_WRONG})
-    UNION {_none_of(_DELIVERIES + " state <> 'waiting' AND", "state", DeliveryState)} LIMIT {MOST_COUNTED}
-"""
 
 
 def unreadable_rows(found: Iterable[Any]) -> list[str]:

@@ -55,7 +55,7 @@ label IS NOT NULL AND lower(label){postgres: COLLATE "C"} = lower(:label) AND la
 -- of_task: Part: the deliveries of a task.
 watch_id = (SELECT watch_id FROM watches WHERE task_id = :task_id AND account = :account)
 
--- wrong_types: Part of `rows.UNREADABLE`: SQLite keeps any type in any column.
+-- wrong_types: Part of `unreadable`: SQLite keeps any type in any column.
 typeof(generation) NOT IN ('integer', 'real', 'null')
     OR typeof(revision) NOT IN ('integer', 'real', 'null')
     OR typeof(added_at) NOT IN ('integer', 'real', 'null')
@@ -72,3 +72,20 @@ typeof(generation) NOT IN ('integer', 'real', 'null')
     OR typeof(account) <> 'text' OR typeof(task_id) <> 'text'
     OR NOT json_valid(coalesce(meta, 'null')) OR NOT json_valid(coalesce(endpoints, 'null'))
     OR NOT json_valid(coalesce(snapshot, 'null'))
+
+-- unreadable: The kinds and keys of unreadable rows. The phases and states that occur take one look-up each: NOT IN alone
+-- would read every row. Only the phase of finished watches is checked, because there may be millions.
+WITH RECURSIVE phases (phase) AS (
+    SELECT min(phase) FROM watches
+    UNION ALL SELECT (SELECT min(phase) FROM watches WHERE phase > phases.phase) FROM phases WHERE phase IS NOT NULL
+), states (state) AS (
+    SELECT min(state) FROM deliveries WHERE state <> 'waiting'
+    UNION ALL SELECT (SELECT min(state) FROM deliveries WHERE state <> 'waiting' AND state > states.state)
+    FROM states WHERE state IS NOT NULL
+)
+SELECT 'watch', account || '/' || task_id FROM phases JOIN watches USING (phase) WHERE phase NOT IN (:phases[])
+UNION SELECT 'watch', account || '/' || task_id FROM watches
+WHERE phase IN ('submitted', 'running') AND (doubt_kind NOT IN (:kinds[]) {sqlite:OR {wrong_types}})
+UNION SELECT 'delivery', delivery_id || '/' || event_id FROM states JOIN deliveries USING (state)
+WHERE state <> 'waiting' AND state NOT IN (:states[])
+LIMIT :most
