@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from bridge.domain.slots import slot_of
 from bridge.errors import StoreError, UsageError
@@ -17,11 +17,8 @@ from bridge.store.read_store import revision
 from bridge.store.retention import Retention
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_session import WORK, Transactions
-from bridge.store.statements import TABLES
+from bridge.store.statements import SQL, TABLES
 from bridge.store.transaction import CommitStore
-
-# The ids that PostgreSQL counts.
-_COUNTERS: Final = {"watches": "watch_id", "history": "history_id", "events": "number", "deliveries": "delivery_id"}
 
 
 class Contents(NamedTuple):
@@ -63,9 +60,7 @@ class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares
                     raise StoreError(f"table {table}: {there} rows have arrived of {given}; nothing has been written")
             session.execute("UPDATE {sqlite:store}{postgres:genbridge_store} SET revision = :to", to=contents.revision)
             if self.is_shared:
-                for table, key in _COUNTERS.items():
-                    counter = f"setval(pg_get_serial_sequence('{table}', '{key}'), max({key}))"
-                    session.find(f"SELECT {counter} FROM {table} HAVING max({key}) IS NOT NULL")  # noqa: S608
+                session.find(SQL["server.count_on"])
                 session.execute(f"ANALYZE {', '.join(TABLES)}")
             session.wake(WORK)
         return counts

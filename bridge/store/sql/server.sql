@@ -75,3 +75,13 @@ UPDATE genbridge_store SET touched = touched + 1
 
 -- next_revision: Count a change of watches.
 UPDATE genbridge_store SET revision = revision + 1, touched = touched + 1 RETURNING revision
+
+-- count_on: Number new rows after those that were copied.
+SELECT setval(pg_get_serial_sequence('watches', 'watch_id'), last)
+FROM (SELECT max(watch_id) FROM watches) AS found (last) WHERE last IS NOT NULL
+UNION ALL SELECT setval(pg_get_serial_sequence('history', 'history_id'), last)
+FROM (SELECT max(history_id) FROM history) AS found (last) WHERE last IS NOT NULL
+UNION ALL SELECT setval(pg_get_serial_sequence('events', 'number'), last)
+FROM (SELECT max(number) FROM events) AS found (last) WHERE last IS NOT NULL
+UNION ALL SELECT setval(pg_get_serial_sequence('deliveries', 'delivery_id'), last)
+FROM (SELECT max(delivery_id) FROM deliveries) AS found (last) WHERE last IS NOT NULL
