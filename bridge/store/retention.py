@@ -43,14 +43,11 @@ def _prune_deliveries(session: Session, state: str, *, before: float, limit: int
 
 def _prune_watches(session: Session, *, before: float, limit: int) -> int:
     old = session.find(SQL["retention.old_watches"], before=before, limit=limit)
-    listed = [watch_id for watch_id, is_listed in old if is_listed]
-    if listed:
-        session.execute(SQL["retention.cut_down"], watch_ids=listed)
-        session.execute(SQL["watches.forget_readings"], watch_ids=listed)
-        session.execute("DELETE FROM history WHERE watch_id IN (:watch_ids[])", watch_ids=listed)
-    unlisted = [watch_id for watch_id, is_listed in old if not is_listed]
-    if unlisted:
-        session.execute(SQL["watches.delete"], watch_ids=unlisted)
+    if old:
+        watch_ids = [watch_id for (watch_id,) in old]
+        for step in ("retention.delete_watches", "retention.cut_down", "watches.forget_readings"):
+            session.execute(SQL[step], watch_ids=watch_ids)
+        session.execute("DELETE FROM history WHERE watch_id IN (:watch_ids[])", watch_ids=watch_ids)
     return len(old)
 
 

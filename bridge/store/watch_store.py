@@ -8,7 +8,7 @@ from typing import Final
 from bridge.domain.account_state import AccountState
 from bridge.domain.ids import WatchKey
 from bridge.domain.slots import accounts_and_slots, slot_of
-from bridge.domain.task import LIVE, Phase
+from bridge.domain.task import Phase
 from bridge.domain.watch import WatchState, Wish
 from bridge.domain.wish_intake import WishIntake
 from bridge.ports import Added, Cursor
@@ -129,13 +129,9 @@ class _WatchIntake:
         if not gone:
             return []
         self._session.execute(SQL["watches.unname"], source=self._source, watch_ids=list(gone))
-        deleted = []
         found = self._session.find(SQL["watches.unnamed"], watch_ids=list(gone))
-        for watch_id, phase, is_tombstone, is_named, is_listed in found:
-            if is_tombstone and not is_listed:
-                deleted.append(watch_id)
-            elif phase in LIVE and not is_named:
-                self._withdrawn.append(watch_id)
+        self._withdrawn = [watch_id for watch_id, is_tombstone in found if not is_tombstone]
+        deleted = [watch_id for watch_id, is_tombstone in found if is_tombstone]
         if deleted:
             self._session.execute(SQL["watches.delete"], watch_ids=deleted)
         return [gone[watch_id] for watch_id in self._withdrawn]

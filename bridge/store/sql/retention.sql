@@ -10,14 +10,17 @@ DELETE FROM deliveries WHERE delivery_id IN (:delivery_ids[]) AND state <> 'wait
 DELETE FROM events WHERE event_id IN (:event_ids[])
     AND number IS NULL AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = events.event_id)
 
--- old_watches: Watches that finished long ago and have no delivery left, and whether a list names them.
-SELECT watch_id, EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id AND is_listed)
-FROM watches
+-- old_watches: Watches that finished long ago and have no delivery left.
+SELECT watch_id FROM watches
 WHERE ended_at < :before AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.watch_id = watches.watch_id)
 LIMIT :limit {postgres:FOR UPDATE SKIP LOCKED}
 
--- cut_down: Make a tombstone of each of these watches.
+-- delete_watches: Delete those of them that no list names.
+DELETE FROM watches WHERE watch_id IN (:watch_ids[])
+    AND NOT EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id AND is_listed)
+
+-- cut_down: Make tombstones of the others.
 UPDATE watches SET is_tombstone = true, label = NULL, endpoints = NULL, meta = '{}', snapshot = NULL, reason = NULL,
     next_poll_why = ''{postgres:, urls = NULL}
 WHERE watch_id IN (:watch_ids[])

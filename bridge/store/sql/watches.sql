@@ -74,11 +74,11 @@ SELECT watch_id FROM naming WHERE source = :source AND watch_id IN (:watch_ids[]
 -- unname: The source no longer names these watches.
 DELETE FROM naming WHERE source = :source AND watch_id IN (:watch_ids[])
 
--- unnamed: Who else names these watches: anyone, and a list.
-SELECT watch_id, phase, is_tombstone,
-    EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id),
-    EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id AND is_listed)
-FROM watches WHERE watch_id IN (:watch_ids[]) {postgres:ORDER BY watch_id FOR NO KEY UPDATE}
+-- unnamed: Those of these watches that nobody needs: live ones that nothing names, and tombstones that no list names.
+SELECT watch_id, is_tombstone FROM watches WHERE watch_id IN (:watch_ids[])
+    AND (phase IN ('submitted', 'running') OR is_tombstone)
+    AND NOT EXISTS (SELECT 1 FROM naming WHERE naming.watch_id = watches.watch_id AND (is_listed OR NOT is_tombstone))
+{postgres:ORDER BY watch_id FOR NO KEY UPDATE}
 
 -- delete: Delete watches.
 DELETE FROM watches WHERE watch_id IN (:watch_ids[])
