@@ -6,7 +6,6 @@ Those that wait come oldest first; those that are settled come newest first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Final, NamedTuple
 
 from bridge.domain.page_views import COUNTED, BoundedCount, DeliveryMark, DeliverySearch, Standing, StandingPage
@@ -14,16 +13,16 @@ from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.views import DeliveryView
 from bridge.store import records
 from bridge.store.rows import Row
-from bridge.store.selection import Search, search
+from bridge.store.selection import search
 from bridge.store.sql_session import OpenStore, Session
 from bridge.store.statements import SQL
 from bridge.store.task_pages import SCANNED, text_hits
 
-MOST_OF_TEXT: Final = 1_000  # deliveries of the tasks that a text finds
 _CONDITIONS: Final = {
     "endpoint": "endpoint = :endpoint",
     "topic": SQL["pages.in_topic"],
     "since": "created_at >= :since",
+    "text": SQL["pages.of_text"],
 }
 _ALL_SETTLED: Final = (1e300, 1 << 62)  # later and newer than every delivery
 
@@ -73,6 +72,7 @@ class _Kind(NamedTuple):
     wanted: DeliverySearch
     standing: Standing
     off: Sequence[str]  # the endpoints that get nothing until a person acts
+    hits: Sequence[int]  # the watches that the text finds
 
     @property
     def is_waiting(self) -> bool:
@@ -80,32 +80,19 @@ class _Kind(NamedTuple):
 
     def marks(self, begin: DeliveryMark | None, most: int) -> tuple[list[DeliveryMark], DeliveryMark | None]:
         """The marks of the first deliveries, and where the search stopped (None: at the end)."""
-        if self.wanted.text:
-            found = (one for one in self.of_text() if begin is None or self._order(one) > self._order(begin))
-            return list(islice(found, most)), None
         floor = self._floor(begin)
         name = "pages.waiting_deliveries" if self.is_waiting else "pages.settled_deliveries"
         marks = self._marks(self._scan(name, begin, floor, most=most))
         return marks, floor if len(marks) < most else None
 
     def counted(self) -> BoundedCount:
-        if self.wanted.text:
-            return BoundedCount(len(self.of_text()), False)
         floor = self._floor(None)
         number = int(self._scan("pages.count_deliveries", None, floor, most=COUNTED + 1)[0][0])
         return BoundedCount(min(number, COUNTED), number > COUNTED or floor is not None)
 
-    def of_text(self) -> list[DeliveryMark]:
-        watch_ids = text_hits(self.session, self.wanted.text)
-        state = Standing.WAITING if self.is_waiting else self.standing
-        found = self._search().find(
-            self.session, "pages.deliveries_of_text", state=state, watch_ids=watch_ids, most=MOST_OF_TEXT
-        )
-        return sorted(self._marks(found), key=self._order)
-
     def _floor(self, begin: DeliveryMark | None) -> DeliveryMark | None:
         """The last row to read, so that at most `SCANNED` rows are read. None: read to the end."""
-        if self.is_waiting or not (self.wanted.endpoint or self.wanted.topic):
+        if self.is_waiting or self.wanted.text or not (self.wanted.endpoint or self.wanted.topic):
             return None
         skipped = SCANNED // 4 if self.wanted.topic else SCANNED
         every = self._replace(wanted=DeliverySearch(since=self.wanted.since))
@@ -115,30 +102,24 @@ class _Kind(NamedTuple):
         """What this statement finds between two marks."""
         at, delivery_id = begin[1:] if begin else ((0.0, 0) if self.is_waiting else _ALL_SETTLED)
         conditions: list[str] = [SQL["pages.waits" if self.is_waiting else "pages.settled"]]
+        if self.is_waiting:
+            conditions.append("endpoint IN (:off[])" if self.standing is Standing.HELD else "endpoint NOT IN (:off[])")
+        elif self.wanted.since is not None:
+            conditions.append("settled_at >= :since")  # a delivery is settled later than it was created
         if floor is not None:
             conditions.append("settled_at >= :floor_at")
-        if self.wanted.since is not None and not self.is_waiting:
-            conditions.append("settled_at >= :since")  # a delivery is settled later than it was created
         marks = {"at": at, "delivery_id": delivery_id, "floor_at": floor and floor.settled_at}
-        return self._search().narrowed(*conditions, **marks).find(self.session, name, state=self.standing, **values)
-
-    def _search(self) -> Search:
-        found = search(_CONDITIONS, self.wanted._asdict())
-        if not self.is_waiting:
-            return found
-        off = "endpoint IN (:off[])" if self.standing is Standing.HELD else "endpoint NOT IN (:off[])"
-        return found.narrowed(off, off=list(self.off))
+        given = {"text": self.wanted.text or None, "watch_ids": self.hits, "off": self.off, "state": self.standing}
+        found = search(_CONDITIONS, {**self.wanted._asdict(), **given}).narrowed(*conditions, **marks)
+        return found.find(self.session, name, **values)
 
     def _marks(self, found: Sequence[Row]) -> list[DeliveryMark]:
         return [DeliveryMark(self.standing, *row) for row in found]
-
-    def _order(self, mark: DeliveryMark) -> tuple[float, int]:
-        return (0.0, mark.delivery_id) if self.is_waiting else (-mark.settled_at, -mark.delivery_id)
 
 
 def _kinds(session: Session, wanted: DeliverySearch, now: float) -> Iterator[_Kind]:
     """The worst first."""
     disabled = [endpoint for endpoint, _ in session.find(SQL["reads.disabled"])]
     paused = lasting(records.PAUSES.find(session), PauseOf.ENDPOINT, now)
-    off = sorted({*paused, *disabled})
-    return (_Kind(session, wanted, standing, off) for standing in Standing if standing in wanted.standings)
+    off, hits = sorted({*paused, *disabled}), text_hits(session, wanted.text)
+    return (_Kind(session, wanted, standing, off, hits) for standing in Standing if standing in wanted.standings)

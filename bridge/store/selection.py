@@ -64,7 +64,12 @@ def watches(wanted: WatchFilter, before: int | None = None) -> Search:
 
 
 def watch_values(wanted: WatchFilter) -> dict[str, object]:
-    return {**wanted._asdict(), "text": None if wanted.text is None else _like(wanted.text)}
+    """The values of the filter. The text becomes the LIKE pattern, with the escape character `!`, of what contains
+    it."""
+    text = wanted.text
+    if text is not None:
+        text = f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
+    return {**wanted._asdict(), "text": text}
 
 
 def deliveries(wanted: DeliveryFilter, before: int | None = None) -> Search:
@@ -80,8 +85,3 @@ def _storable(value: object) -> object:
     if isinstance(value, list | tuple):
         return list(map(_storable, value))
     return plain(value) if isinstance(value, str) else value
-
-
-def _like(text: str) -> str:
-    """The LIKE pattern, with the escape character `!`, of what contains this text."""
-    return f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"

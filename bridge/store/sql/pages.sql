@@ -75,6 +75,9 @@ WHERE event_id = :text
 -- in_topic: A condition of `delivery_page`.
 EXISTS (SELECT 1 FROM events WHERE events.event_id = deliveries.event_id AND topic = :topic)
 
+-- of_text: A condition: the deliveries of an event, or of the watches that a text finds. They are looked up one by one.
+delivery_id IN (SELECT delivery_id FROM deliveries WHERE event_id = :text OR watch_id IN (:watch_ids[]))
+
 -- settled: A condition: those that are settled in this state, after a mark.
 state = :state AND state <> 'waiting' AND settled_at <= :at AND (settled_at, delivery_id) < (:at, :delivery_id)
 
@@ -103,10 +106,6 @@ SELECT settled_at, delivery_id FROM deliveries WHERE {where} ORDER BY settled_at
 -- delivery_floor: The last of so many of them.
 SELECT settled_at, delivery_id FROM deliveries WHERE {where}
 ORDER BY settled_at DESC, delivery_id DESC LIMIT 1 OFFSET :skipped
-
--- deliveries_of_text: The deliveries of an event or of these watches.
-SELECT coalesce(settled_at, 0), delivery_id FROM deliveries
-WHERE (event_id = :text OR watch_id IN (:watch_ids[])) AND state = :state AND {where} LIMIT :most
 
 -- count_deliveries: How many deliveries there are, up to a number.
 SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE {where} LIMIT :most) AS bounded
