@@ -36,7 +36,17 @@ class SqliteSession:
         if isinstance(statement, Statement) and statement.answer:
             found = self.connection.execute(plain_sql(statement), _bound(values)).fetchone()
             return _decoded(found[0], _blobs(statement.answer))
-        return self._fetched(plain_sql(statement), _bound(values))
+        # All rows. This is 25 % faster if every text is valid UTF-8. When a daemon starts, there may be a million.
+        connection, sql, bound = self.connection, plain_sql(statement), _bound(values)
+        sound_text, connection.text_factory = connection.text_factory, str
+        try:
+            return connection.execute(sql, bound).fetchall()
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", None) is not None:
+                raise
+        finally:
+            connection.text_factory = sound_text
+        return connection.execute(sql, bound).fetchall()
 
     def run(self, statement: Statement, rows: Collection[Row]) -> list[Row]:
         found: list[Row] = []
@@ -72,19 +82,6 @@ class SqliteSession:
 
     def wake(self, what: str) -> None:
         """Nothing to do: SQLite itself counts commits."""
-
-    def _fetched(self, statement: str, values: dict[str, Any]) -> list[Row]:
-        """All rows. This is 25 % faster if every text is valid UTF-8. When a daemon starts, there may be a million."""
-        connection = self.connection
-        sound_text, connection.text_factory = connection.text_factory, str
-        try:
-            return connection.execute(statement, values).fetchall()
-        except sqlite3.OperationalError as error:
-            if getattr(error, "sqlite_errorcode", None) is not None:
-                raise
-        finally:
-            connection.text_factory = sound_text
-        return connection.execute(statement, values).fetchall()
 
 
 @lru_cache(maxsize=None, typed=True)
