@@ -86,15 +86,14 @@ class FollowStore(EventLog):
 
     def marks(self) -> ChangeMarks:
         """Where the changes are now."""
-        with self._database.read() as session:
-            return _marks(session)
+        return ChangeMarks(*self._database.find(SQL["log.marks"])[0])
 
     def changed_rows(
         self, since: ChangeMarks, *, keys: Collection[WatchKey], delivery_ids: Collection[int], most: int
     ) -> ChangedRows:
         """The rows of these keys and ids, then what has changed since these marks; at most `most` of each."""
         with self._database.read() as session:
-            marks = _marks(session)
+            marks = ChangeMarks(*session.find(SQL["log.marks"])[0])
             known = {watch_id for watch_id, _ in find_watches(session, keys, lock=False).values()}
             touched = _ids(session, "log.touched", most, revision=since.revision)
             touched |= _ids(session, "log.facts", most, fact=since.fact)
@@ -135,12 +134,6 @@ def _numbers(session: Session, after: int, *, limit: int) -> list[int]:
 
 def _writers(session: Session) -> list[str]:
     return [writer for (writer,) in session.find(SQL["log.writers"])]
-
-
-def _marks(session: Session) -> ChangeMarks:
-    settled = [session.find(SQL["log.settled_last"], state=state)[0][0] for state in _SETTLED_STATES]
-    revision, fact, delivery = session.find(SQL["log.marks"])[0]
-    return ChangeMarks(revision=revision, fact=fact, delivery=delivery, settled_at=max(settled))
 
 
 def _ids(session: Session, name: str, most: int, **values: object) -> set[int]:

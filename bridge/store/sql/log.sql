@@ -48,12 +48,13 @@ SELECT number, deliveries.body FROM deliveries JOIN events USING (event_id)
 WHERE delivery_id IN (:delivery_ids[]) AND endpoint = documented_at AND target = '' AND number IS NOT NULL
 ON CONFLICT DO NOTHING
 
--- marks: The revision, the last fact and the last delivery.
+-- marks: The revision, the last fact, the last delivery, and when the last delivery was settled.
 SELECT (SELECT revision FROM {sqlite:store}{postgres:genbridge_store}),
-    coalesce((SELECT max(history_id) FROM history), 0), coalesce((SELECT max(delivery_id) FROM deliveries), 0)
-
--- settled_last: When the last delivery came to this state.
-SELECT coalesce(max(settled_at), 0) FROM deliveries WHERE state = :state AND state <> 'waiting'
+    coalesce((SELECT max(history_id) FROM history), 0), coalesce((SELECT max(delivery_id) FROM deliveries), 0),
+    {sqlite:max}{postgres:greatest}(
+        coalesce((SELECT max(settled_at) FROM deliveries WHERE state = 'accepted' AND state <> 'waiting'), 0),
+        coalesce((SELECT max(settled_at) FROM deliveries WHERE state = 'dead' AND state <> 'waiting'), 0),
+        coalesce((SELECT max(settled_at) FROM deliveries WHERE state = 'canceled' AND state <> 'waiting'), 0))
 
 -- touched: The watches that others than the poller have changed.
 SELECT watch_id FROM watches WHERE revision > :revision ORDER BY revision DESC LIMIT :most
