@@ -98,16 +98,15 @@ class CommandStore(WatchStore):
     def pause(self, of: PauseOf, name: str, *, now: float, until_at: float | None) -> None:
         """Pause until then (None: until `resume`). An existing pause gets the new end."""
         with self._locked() as session:
-            earlier = _pause(session, of, name)
-            made = earlier.again(now, until_at) if earlier else Pause(of=of, name=name, since_at=now, until_at=until_at)
+            made = _pause(session, of, name, now).again(now, until_at)
             session.run(SQL["commands.set_pause"], [PAUSES.row(made)])
             session.wake(WORK)
 
     def resume(self, of: PauseOf, name: str, *, now: float) -> bool:
         """End the pause now; False if nothing is paused."""
         with self._locked() as session:
-            pause = _pause(session, of, name)
-            if pause is None or not pause.lasts(now):
+            pause = _pause(session, of, name, now)
+            if not pause.lasts(now):
                 return False
             session.run(SQL["commands.set_pause"], [PAUSES.row(pause.again(now, now))])
             session.wake(WORK)
@@ -171,9 +170,10 @@ def lift_holds(session: Session, endpoints: Iterable[str]) -> None:
     session.execute(SQL["commands.lift_holds"], endpoints=named)
 
 
-def _pause(session: Session, of: PauseOf, name: str) -> Pause | None:
+def _pause(session: Session, of: PauseOf, name: str, now: float) -> Pause:
+    """The last pause; if there was none, one that ends as it begins."""
     found = PAUSES.find(session, _THE_PAUSE, of=of, name=name)
-    return found[0] if found else None
+    return found[0] if found else Pause(of=of, name=name, since_at=now, until_at=now)
 
 
 def _live_of(session: Session, keys: Collection[WatchKey]) -> tuple[dict[WatchKey, Phase], dict[WatchKey, int]]:
