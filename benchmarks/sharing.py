@@ -18,11 +18,11 @@ from benchmarks.daemon import ACCOUNT, settle, started
 from benchmarks.processes import Measured, Server, family, server, until
 from benchmarks.provider import ACTION
 from benchmarks.tables import Report, Table, number
-from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import SLOTS, Share
 from bridge.domain.watch import Wish
-from bridge.store.postgres import PostgresStore, open_postgres
+from bridge.store import open_store
+from bridge.store.postgres import PostgresStore
 from tests.postgres import Server as Database
 from tests.postgres import own_server
 
@@ -71,7 +71,7 @@ def run(quick: bool) -> Report:
 
 def _claims(database: Database, rounds: int) -> float:
     """Shares claimed a second by one member, in a transaction for each 160."""
-    store = open_postgres(PostgresUrl(database.url), create=True, clock=SystemClock())
+    store = open_store(PostgresUrl(database.url), create=True, group_access=False)
     shares = [Share(f"account/{account}", slot) for account in range(10) for slot in range(SLOTS)]
     try:
         store.join(name="claims", scopes={}, lease_s=600)
@@ -186,7 +186,7 @@ class _Setting:
 
     @contextmanager
     def _store(self) -> Iterator[PostgresStore]:
-        store = open_postgres(self._place, create=True, clock=SystemClock())
+        store = open_store(self._place, create=True, group_access=False)
         try:
             yield store
         finally:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore
     from bridge.store.event_log import FollowStore
     from bridge.store.full_store import Store
+    from bridge.store.postgres import PostgresStore
     from bridge.store.sqlite.sqlite_store import SqliteStore
 
 __all__ = [
@@ -48,6 +49,10 @@ def open_store(place: Path | str, *, create: bool, group_access: bool, read_only
 
 
 @overload
+def open_store(place: PostgresUrl, *, create: bool, group_access: bool) -> PostgresStore: ...
+
+
+@overload
 def open_store(place: Place, *, create: bool, group_access: bool) -> Store: ...
 
 
@@ -62,12 +67,13 @@ def open_store(place: Place | str, *, create: bool, group_access: bool, read_onl
     StoreDamaged, and nothing is changed, when it is damaged, of another program, or of a newer version. StoreError when
     it is missing or cannot be opened. ConfigError when PostgreSQL's driver is missing.
     """
+    database = _database(place, create=create, group_access=group_access, read_only=read_only)
     if isinstance(place, PostgresUrl):
-        store: Store = _postgres(place).open_postgres(place, create=create, clock=SystemClock())
-        return store
+        shared: Store = _postgres(place).PostgresStore(database)
+        return shared
     from bridge.store.sqlite.sqlite_store import SqliteStore  # here, because commands do not need it
 
-    return SqliteStore(_database(place, create=create, group_access=group_access, read_only=read_only))
+    return SqliteStore(database)
 
 
 def open_command_store(place: Place, *, create: bool, group_access: bool) -> CommandStore:

@@ -11,12 +11,11 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import slot_of
 from bridge.errors import ConfigError, StoreDamaged, StoreError
 from bridge.store import open_store
-from bridge.store.postgres import PostgresStore, open_postgres
+from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import LATEST
 from bridge.store.postgres.sql_session import arrays, plain_sql
 from bridge.store.statements import SQL
@@ -37,7 +36,7 @@ from tests.world import until
 
 @pytest.fixture
 def store(postgres: PostgresUrl) -> Iterator[PostgresStore]:
-    store = open_postgres(postgres, create=True, clock=SystemClock())
+    store = open_store(postgres, create=True, group_access=False)
     yield store
     store.close()
 
@@ -150,7 +149,7 @@ class TestListening:
     def test_changes_of_others_are_noticed_and_own_changes_are_not(
         self, postgres: PostgresUrl, store: PostgresStore
     ) -> None:
-        other = open_postgres(postgres, create=False, clock=SystemClock())
+        other = open_store(postgres, create=False, group_access=False)
         store.news()
         until(lambda: store.news().work == 1, seconds=10, what="it listens")
         add(store, "mine")
@@ -184,7 +183,7 @@ class TestListening:
     def test_after_a_lost_connection_it_listens_again_and_looks(self, postgres: PostgresUrl) -> None:
         name = f"cut off {os.getpid()}"  # other tests have connections to this server, too
         place = PostgresUrl(f"{postgres.reveal()}&application_name={quote(name)}")
-        store = open_postgres(place, create=True, clock=SystemClock())
+        store = open_store(place, create=True, group_access=False)
         store.news()
         until(lambda: store.news().work == 1, seconds=10, what="it hears")
         [(killed,)] = look(
@@ -220,7 +219,7 @@ class TestMany:
         writers = 4
 
         def work(number: int) -> None:
-            mine = open_postgres(postgres, create=False, clock=SystemClock())
+            mine = open_store(postgres, create=False, group_access=False)
             for place in range(10):
                 add(mine, *(f"{number}-{place}-{one}" for one in range(3)))
             mine.close()

@@ -12,8 +12,9 @@ from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import SLOTS, Share, account_scope
 from bridge.errors import StoreDamaged, StoreError
+from bridge.store import open_store
 from bridge.store.migrate import migrations
-from bridge.store.postgres import PostgresStore, open_postgres
+from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import LATEST, Database
 from tests.postgres import own_schema
 from tests.store.making import Teller, add, make_end
@@ -63,7 +64,7 @@ def migrate(place: PostgresUrl, steps: Sequence[str]) -> tuple[int, int]:
 @pytest.fixture
 def older(postgres: PostgresUrl) -> Iterator[PostgresStore]:
     """A daemon's store, while it works on it."""
-    store = open_postgres(postgres, create=True, clock=SystemClock())
+    store = open_store(postgres, create=True, group_access=False)
     yield store
     store.close()
 
@@ -79,14 +80,14 @@ def test_a_store_of_every_earlier_version_becomes_the_same_as_a_new_one(
                 "INSERT INTO watches (account, task_id, generation, slot, phase, revision, added_at, blocked_before_s, "
                 "source, meta) VALUES ('kling', 'old', 1, 0, 'submitted', 1, 0, 0, 'cli', '{}')"
             )
-    store = open_postgres(postgres, create=True, clock=SystemClock())
+    store = open_store(postgres, create=True, group_access=False)
     assert store._database.version() == LATEST
     add(store, "new")
     assert store.counts().live == (2 if earlier else 1)
     store.join(name="one", scopes=SCOPES, lease_s=60)
     store.close()
     with own_schema(postgres_server) as fresh:
-        open_postgres(fresh, create=True, clock=SystemClock()).close()
+        open_store(fresh, create=True, group_access=False).close()
         assert schema(postgres) == schema(fresh)
 
 

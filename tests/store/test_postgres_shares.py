@@ -11,7 +11,6 @@ from typing import TypeVar
 import psycopg
 import pytest
 
-from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Parcel
@@ -19,7 +18,8 @@ from bridge.domain.slots import SLOTS, Share, account_scope, endpoint_scope, slo
 from bridge.domain.task import Phase
 from bridge.errors import LeaseLost, StoreError
 from bridge.ports import Cursor, News
-from bridge.store.postgres import PostgresStore, open_postgres
+from bridge.store import open_store
+from bridge.store.postgres import PostgresStore
 from tests.factories import NOW, make_wish
 from tests.postgres import own_schema, wipe
 from tests.store.making import Teller, add, make_attempt, make_deferred, make_end
@@ -36,14 +36,14 @@ IDS = [f"task-{number}" for number in range(40)]
 @pytest.fixture(scope="module")
 def place(postgres_server: str) -> Iterator[PostgresUrl]:
     with own_schema(postgres_server) as place:
-        open_postgres(place, create=True, clock=SystemClock()).close()
+        open_store(place, create=True, group_access=False).close()
         yield place
 
 
 @pytest.fixture
 def stores(place: PostgresUrl) -> Iterator[list[PostgresStore]]:
     wipe(place)
-    stores = [open_postgres(place, create=False, clock=SystemClock()) for _ in range(2)]
+    stores = [open_store(place, create=False, group_access=False) for _ in range(2)]
     yield stores
     for store in stores:
         store.close()
@@ -164,7 +164,7 @@ def test_an_event_stored_during_a_hand_over_is_found_by_the_new_holder(
     other.join(name="other", scopes=SCOPES, lease_s=60)
     before = heard(other).outbox
     with wire_to(place.reveal()) as wire:
-        one = open_postgres(PostgresUrl(wire.url(place.reveal())), create=False, clock=SystemClock())
+        one = open_store(PostgresUrl(wire.url(place.reveal())), create=False, group_access=False)
         one.join(name="one", scopes=SCOPES, lease_s=60)
         one.claim(share)
 
@@ -240,7 +240,7 @@ def test_a_claim_given_to_another_member_is_no_longer_held(place: PostgresUrl, s
 def tearing(place: PostgresUrl) -> Iterator[tuple[PostgresStore, Callable[[], None]]]:
     """A store, and how to have the answer to its next commit be lost."""
     with wire_to(place.reveal()) as wire:
-        store = open_postgres(PostgresUrl(wire.url(place.reveal())), create=False, clock=SystemClock())
+        store = open_store(PostgresUrl(wire.url(place.reveal())), create=False, group_access=False)
 
         def reconnect() -> None:
             wire.cut()

@@ -17,7 +17,7 @@ from bridge.domain.change import Change
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreError
 from bridge.store import open_store
-from bridge.store.postgres import PostgresStore, open_postgres
+from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import Database
 from tests.postgres import own_schema, own_server
 from tests.stopwatch import Stopwatch
@@ -42,7 +42,7 @@ COMMIT = b"COMMIT\0"  # as it stands on the wire, where "READ COMMITTED" stands 
 
 @pytest.fixture
 def store(postgres: PostgresUrl) -> Iterator[PostgresStore]:
-    store = open_postgres(postgres, create=True, clock=SystemClock())
+    store = open_store(postgres, create=True, group_access=False)
     yield store
     store.close()
 
@@ -297,7 +297,7 @@ def test_every_change_is_applied_and_confirmed_once_however_often_answers_are_lo
 @pytest.mark.crash
 def test_a_server_that_is_killed_has_lost_nothing_and_is_found_again() -> None:
     with own_server() as server, own_schema(server.url) as place:
-        store = open_postgres(place, create=True, clock=SystemClock())
+        store = open_store(place, create=True, group_access=False)
         for number in range(3):
             key = add(store, f"task-{number}")[0].key
             assert store.commit([make_end(key)], Teller()) == [True]

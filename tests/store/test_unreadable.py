@@ -9,12 +9,10 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
-from bridge.store import SqliteStore, Store
-from bridge.store.postgres import open_postgres
+from bridge.store import SqliteStore, Store, open_store
 from tests.factories import NOW
 from tests.store.making import QUEUE, Teller, add, due, make_block, make_deferred, make_end
 
@@ -62,7 +60,7 @@ def test_an_unreadable_watch_does_not_affect_others(store: SqliteStore, path: Pa
 
 @pytest.mark.parametrize("change", IN_ANY_STORE.values(), ids=[*IN_ANY_STORE])
 def test_an_unknown_value_in_a_row_does_not_affect_others_in_postgresql(postgres: PostgresUrl, change: str) -> None:
-    store = open_postgres(postgres, create=True, clock=SystemClock())
+    store = open_store(postgres, create=True, group_access=False)
     add(store, "task-1", "task-2", "task-3")
     with psycopg.connect(postgres.reveal()) as connection:
         connection.execute(f"UPDATE watches SET {change} WHERE task_id = 'task-1'".encode())

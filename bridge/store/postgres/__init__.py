@@ -16,7 +16,7 @@ from bridge.store.postgres.database import LATEST, Database
 from bridge.store.postgres.postgres_store import PostgresStore
 from bridge.store.statements import SQL, TABLES
 
-__all__ = ["PostgresStore", "connected", "migrate_postgres", "open_postgres", "usable_version"]
+__all__ = ["PostgresStore", "connected", "migrate_postgres", "usable_version"]
 
 
 def migrate_postgres(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
@@ -26,7 +26,7 @@ def migrate_postgres(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
 
 
 def usable_version(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
-    """The version of what is at this place (0: nothing yet), and the latest one. Raises the errors of `open_postgres`
+    """The version of what is at this place (0: nothing yet), and the latest one. Raises the errors of `connected`
     when a daemon could not work there."""
     with closing(Database(place, clock=clock)) as database:
         version = database.version()
@@ -43,17 +43,12 @@ def usable_version(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
     return version, LATEST
 
 
-def open_postgres(place: PostgresUrl, *, create: bool, clock: Clock) -> PostgresStore:
-    """The store at this place. With `create` its tables are created or upgraded.
+def connected(place: PostgresUrl, *, create: bool, clock: Clock) -> Database:
+    """The transactions of the store at this place. With `create` its tables are created or upgraded.
 
     StoreDamaged when it is of a newer version, or the database cannot be used. StoreError when the server does not
     answer, or the store is missing or of an older version.
     """
-    return PostgresStore(connected(place, create=create, clock=clock))
-
-
-def connected(place: PostgresUrl, *, create: bool, clock: Clock) -> Database:
-    """The transactions of the store at this place. Raises the errors of `open_postgres`."""
     database = Database(place, clock=clock)
     try:
         version = database.version()
