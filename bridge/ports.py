@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # so that quick commands, which use one value of this module,
     from bridge.domain.finding import Finding
     from bridge.domain.ids import WatchKey
     from bridge.domain.list_mark import ListedTask
-    from bridge.domain.slots import Share
+    from bridge.domain.slots import Roster, Share
     from bridge.domain.source import SourceFacts, SourceTally
     from bridge.domain.task import Json, Reading
     from bridge.domain.watch import WatchState, Wish
@@ -138,18 +138,6 @@ class StoreObserver(Protocol):
 
     def changed(self) -> None:
         """Anything else may have changed, through a source, a person or another process."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Roster:
-    """The members of a store and the shares they hold, at one moment of the store's clock.
-
-    `members`: those with a valid lease, each with the scopes it serves and the number of groups in each scope.
-    `holders`: the member that holds each share. Free shares are absent.
-    """
-
-    members: Mapping[str, Mapping[str, int]]
-    holders: Mapping[Share, str]
 
 
 class Shares(Protocol):

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from bridge.domain.slots import Share
+from bridge.domain.slots import Roster, Share
 from bridge.errors import LeaseLost, StoreError
-from bridge.ports import Clock, Roster
+from bridge.ports import Clock
 
 
 @dataclass(slots=True)

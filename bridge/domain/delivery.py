@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -155,3 +156,14 @@ def settle(
         sent_so_far=(isinstance(outcome, Deferred) and outcome.sent_so_far) or delivery.sent_so_far,
         event=outcome.event if isinstance(outcome, Accepted) else None,
     )
+
+
+def within(sizes: Iterable[tuple[int, int]], most_bytes: int) -> list[int]:
+    """The numbers of the first bodies (number, length) whose total length is within the limit; at least one."""
+    ids: list[int] = []
+    for number, length in sizes:
+        most_bytes -= length
+        if ids and most_bytes < 0:
+            break
+        ids.append(number)
+    return ids

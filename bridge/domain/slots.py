@@ -117,6 +117,43 @@ def _holder(scope: str, group: int, groups: int, holders: Mapping[Share, str]) -
     return max(sorted(held), key=lambda member: held[member], default="")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roster:
+    """The members of a store and the shares they hold, at one moment of the store's clock.
+
+    `members`: those with a valid lease, each with the scopes it serves and the number of groups in each scope.
+    `holders`: the member that holds each share. Free shares are absent.
+    """
+
+    members: Mapping[str, Mapping[str, int]]
+    holders: Mapping[Share, str]
+
+
+class SoleMember:
+    """`ports.Shares` of a store that only one daemon can open: it gets what it claims, until it leaves."""
+
+    _member = ""
+    _claimed: frozenset[Share] = frozenset()
+
+    def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
+        self._member = f"{name}#1"
+        return self._member
+
+    def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
+        return Roster(members={self._member: scopes}, holders=dict.fromkeys(self._claimed, self._member))
+
+    def claim(self, shares: Collection[Share]) -> frozenset[Share]:
+        free = frozenset(shares) - self._claimed
+        self._claimed |= free
+        return free
+
+    def release(self, shares: Collection[Share]) -> None:
+        self._claimed -= frozenset(shares)
+
+    def leave(self) -> None:
+        self._member, self._claimed = "", frozenset()
+
+
 def slots_held(scope: str, held: frozenset[Share]) -> frozenset[int]:
     """The slots of one scope among these shares."""
     return frozenset(share.slot for share in held if share.scope == scope)

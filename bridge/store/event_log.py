@@ -14,13 +14,13 @@ from dataclasses import replace
 from typing import Final
 
 from bridge.domain.committed import ChangedRows, ChangeMarks, LoggedEvent, LogPage
+from bridge.domain.delivery import within
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event_order import EventOrder
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE
 from bridge.store import records
 from bridge.store.read_store import ReadStore
-from bridge.store.rows import within
 from bridge.store.sql_session import Session, Transactions
 from bridge.store.statements import SQL
 from bridge.store.watch_rows import find_watches

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
-from bridge.domain.delivery import Delivery
+from bridge.domain.delivery import Delivery, within
 from bridge.domain.slots import SLOTS, endpoint_scope, slots_held
 from bridge.ports import MOST_BYTES
 from bridge.store.command_store import enable, lift_holds
 from bridge.store.read_store import ReadStore
 from bridge.store.records import QUEUE_HOLDS, Record
-from bridge.store.rows import within
 from bridge.store.sql_session import Session
 from bridge.store.statements import SQL, Statement
 

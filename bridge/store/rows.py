@@ -36,17 +36,6 @@ def plain(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def within(sizes: Iterable[tuple[int, int]], most_bytes: int) -> list[int]:
-    """The first of these rows (number, length) whose total length is within the limit; at least one."""
-    ids: list[int] = []
-    for delivery_id, length in sizes:
-        most_bytes -= length
-        if ids and most_bytes < 0:
-            break
-        ids.append(delivery_id)
-    return ids
-
-
 def readable(what: str, make: Callable[[Any], T], rows: Iterable[Any]) -> list[T]:
     """The results of `make` for the readable rows. Each unreadable row is logged once, by its first two columns."""
     found: list[T] = []

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.change import EndpointChecked, key_of
-from bridge.domain.delivery import Accepted, AttemptMade, Deferred, Delivery, Outcome, Refused, Undeliverable, settle
+from bridge.domain.delivery import (
+    Accepted,
+    AttemptMade,
+    Deferred,
+    Delivery,
+    Outcome,
+    Refused,
+    Undeliverable,
+    settle,
+    within,
+)
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
 from bridge.domain.finding import Finding, Level, exit_code
 from bridge.domain.slots import slot_of
@@ -169,3 +179,11 @@ def test_an_attempt_that_is_not_counted_is_made_again_however_often() -> None:
     assert (made.state, made.attempts, made.next_attempt_at) == (DeliveryState.WAITING, 4, NOW + 60.0)
     assert made.queue_until == NOW + 60.0
     assert made.queue_reason == "no space"
+
+
+def test_bodies_are_taken_in_order_while_they_fit_and_always_one() -> None:
+    sizes = [(7, 50), (3, 30), (9, 30), (1, 5)]
+    assert within(sizes, 1000) == [7, 3, 9, 1]
+    assert within(sizes, 80) == [7, 3]
+    assert within(sizes, 10) == [7]
+    assert within([], 10) == []

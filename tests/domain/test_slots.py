@@ -12,7 +12,9 @@ from bridge.domain.slots import (
     SLOTS,
     WHOLE,
     Portion,
+    Roster,
     Share,
+    SoleMember,
     account_scope,
     accounts_and_slots,
     division,
@@ -134,3 +136,15 @@ def test_accounts_and_slots_are_the_same_one_by_one() -> None:
 def test_the_slots_of_a_scope_are_found_among_all_shares() -> None:
     held = frozenset({Share(KLING, 1), Share(KLING, 3), Share(endpoint_scope("hook"), 2)})
     assert slots_held(KLING, held) == {1, 3}
+
+
+def test_the_only_member_gets_what_it_claims_until_it_leaves() -> None:
+    alone, shares = SoleMember(), [Share(KLING, slot) for slot in range(3)]
+    member = alone.join(name="", scopes={KLING: 1}, lease_s=1.0)
+    assert alone.claim(shares[:2]) == frozenset(shares[:2])
+    assert alone.claim(shares[1:]) == {shares[2]}
+    alone.release(shares[:1])
+    kept = dict.fromkeys(shares[1:], member)
+    assert alone.renew(scopes={KLING: 1}, lease_s=1.0) == Roster(members={member: {KLING: 1}}, holders=kept)
+    alone.leave()
+    assert alone.claim(shares) == frozenset(shares)

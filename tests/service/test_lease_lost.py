@@ -22,9 +22,10 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.daemon import Daemon, stamp
 from bridge.domain.account_state import AccountState
 from bridge.domain.ids import WatchKey
+from bridge.domain.slots import Roster
 from bridge.domain.watch import Wish
 from bridge.errors import LeaseLost
-from bridge.ports import Added, Roster
+from bridge.ports import Added
 from bridge.store.event_log import FollowStore
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import Database

@@ -12,8 +12,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 
 from bridge.domain.change import Change
-from bridge.domain.slots import Share
-from bridge.ports import ParcelsFor, Roster
+from bridge.domain.slots import Roster, Share
+from bridge.ports import ParcelsFor
 from bridge.store.full_store import Store
 from bridge.store.postgres.database import Database
 from bridge.store.postgres.failures import InDoubt, Mark, lease_lost
