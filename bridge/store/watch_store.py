@@ -76,10 +76,8 @@ class WatchStore(ReadStore):
             after = 0
             while True:
                 where, shares = self._of_shares()
-                with self._database.read() as session:
-                    found = session.find(
-                        SQL["watches.live_slice"] + where + _SLICED, phase=phase, after=after, most=most, **shares
-                    )
+                asked = {"phase": phase, "after": after, "most": most, **shares}
+                found = self._database.find(SQL["watches.live_slice"] + where + _SLICED, **asked)
                 if not found:
                     break
                 after = found[-1][-1]
@@ -94,10 +92,7 @@ class WatchStore(ReadStore):
         if self._held is None:
             return "", {}
         held = accounts_and_slots(self._held)
-        return _OF_SHARES, {
-            "accounts": [account for account, _ in held],
-            "slots": [slot for _, slot in held],
-        }
+        return _OF_SHARES, {"accounts": [account for account, _ in held], "slots": [slot for _, slot in held]}
 
 
 class _WatchIntake:
