@@ -132,6 +132,12 @@ def key_of(change: Change) -> str:
             assert_never(change)
 
 
+def concerns_all(change: Change) -> bool:
+    """Whether it is about what all daemons on a store share: accounts and endpoints."""
+    disables = isinstance(change, AttemptMade) and change.disables
+    return disables or isinstance(change, AccountChange | AccountPaused | AnswerUnread)
+
+
 def weight(change: Change) -> int:
     """The approximate number of bytes from the provider that this change adds to the store."""
     if not isinstance(change, TaskChange) or change.snapshot is None:

@@ -32,6 +32,7 @@ from bridge.domain.change import (
     EndpointChecked,
     TaskChange,
     admitted,
+    concerns_all,
 )
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
@@ -59,12 +60,7 @@ class Transaction:
     """Reads and locks the rows of the changes. `apply` each change in order, then `write`."""
 
     def __init__(
-        self,
-        session: Session,
-        changes: Sequence[Change],
-        *,
-        parcels_for: ParcelsFor,
-        fingerprints: Mapping[str, str],
+        self, session: Session, changes: Sequence[Change], *, parcels_for: ParcelsFor, fingerprints: Mapping[str, str]
     ) -> None:
         self._session = session
         self._parcels_for = parcels_for
@@ -193,7 +189,7 @@ class Transaction:
         detail = plain(made.detail)
         self._health.follow(made, reason=detail)
         if made.disables:
-            self._disable(made)
+            self._disable(made, detail)
         self._attempts.append((made.delivery_id, made.at, made.outcome, detail, made.duration_s))
         if made.queue_until is not None:
             queue, why = (made.endpoint, made.target), plain(made.queue_reason)
@@ -226,13 +222,12 @@ class Transaction:
             self._released += [(made.event_id, *queue, bodies.get(queue)) for queue in held]
             self.filled.update(Share(endpoint_scope(endpoint), event.slot) for endpoint, _ in held)
 
-    def _disable(self, made: AttemptMade) -> None:
-        if self._session.find(SQL["commits.attempt"], delivery_id=made.delivery_id, at=made.at):
-            return  # an attempt that is stored already has disabled its endpoint before
-        why = {"at": made.at, "reason": plain(made.detail), "fingerprint": self._fingerprints.get(made.endpoint)}
-        for (count,) in self._session.find(SQL["commits.disable"], endpoint=made.endpoint, **why):
+    def _disable(self, made: AttemptMade, reason: str) -> None:
+        endpoint, attempt = made.endpoint, {"delivery_id": made.delivery_id, "at": made.at}
+        why = {"reason": reason, "fingerprint": self._fingerprints.get(endpoint)}
+        for (count,) in self._session.find(SQL["commits.disable"], endpoint=endpoint, **attempt, **why):
             self.wakes_all = True
-            self._publish(endpoint_event(made.endpoint, count=count, at=made.at, reason=plain(made.detail)))
+            self._publish(endpoint_event(endpoint, count=count, at=made.at, reason=reason))
 
     def _publish(self, event: Event, watch_id: int | None = None) -> None:
         """Write the event into the log and its deliveries into the outbox. Its documented bytes are kept once: with the
@@ -265,7 +260,7 @@ class CommitStore(ReadStore):
 
     def _apply(self, session: Session, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
         session.guard()
-        if any(map(_concerns_all, changes)):
+        if any(map(concerns_all, changes)):
             session.lock_store()
         transaction = Transaction(session, changes, parcels_for=parcels_for, fingerprints=self._fingerprints)
         applied = [transaction.apply(change) for change in changes]
@@ -277,9 +272,3 @@ class CommitStore(ReadStore):
         if transaction.ended:
             session.wake(ENDS)
         return applied
-
-
-def _concerns_all(change: Change) -> bool:
-    """Whether it changes rows that daemons share."""
-    disables = isinstance(change, AttemptMade) and change.disables
-    return disables or isinstance(change, AccountChange | AccountPaused | AnswerUnread)

@@ -16,6 +16,7 @@ from bridge.domain.change import (
     Note,
     TaskChange,
     admitted,
+    concerns_all,
     key_of,
     weight,
 )
@@ -51,6 +52,12 @@ def succeeded(snapshot: Snapshot | None) -> TaskChange:
 )
 def test_a_log_line_names_a_change_by_its_subject(change: Change, key: str) -> None:
     assert key_of(change) == key
+
+
+def test_changes_of_accounts_concern_all_daemons_and_transitions_do_not() -> None:
+    assert concerns_all(AccountPaused(account="kling", until_at=0.0))
+    assert not concerns_all(succeeded(None))
+    assert not concerns_all(EndpointChecked(endpoint="chat", at=NOW))
 
 
 def test_a_few_unknown_words_of_a_day_are_notified_and_a_limited_number_is_stored() -> None:

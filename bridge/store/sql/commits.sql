@@ -37,12 +37,11 @@ WHERE number IS NOT NULL ON CONFLICT DO NOTHING
 UPDATE deliveries SET state = 'canceled', settled_at = new.at, next_attempt_at = NULL
 FROM {new} WHERE deliveries.watch_id = new.watch_id AND state = 'waiting' AND is_live
 
--- attempt: Whether an attempt has been stored.
-SELECT 1 FROM attempts WHERE delivery_id = :delivery_id AND at = :at
-
--- disable: Disable an endpoint. How often it has been disabled by now; nothing when it already was.
+-- disable: Disable an endpoint. How often it has been disabled by now; nothing when it already was, or when the attempt
+-- has been stored before, and has disabled it then.
 INSERT INTO endpoints AS known (endpoint, disabled_at, reason, count, fingerprint)
-VALUES (:endpoint, :at, :reason, 1, :fingerprint)
+SELECT :endpoint, :at, :reason, 1, :fingerprint
+WHERE NOT EXISTS (SELECT 1 FROM attempts WHERE delivery_id = :delivery_id AND at = :at)
 ON CONFLICT (endpoint) DO UPDATE SET disabled_at = excluded.disabled_at, reason = excluded.reason,
     count = known.count + 1, fingerprint = excluded.fingerprint
     WHERE known.disabled_at IS NULL
