@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bridge.config.load import Loaded
 from bridge.config.model import Settings
-from bridge.domain.source import SourceTally
+from bridge.domain.source import SourceTally, origin
 from bridge.engine.dispatcher import Dispatcher
 from bridge.engine.janitor import Janitor, RetentionPeriods
 from bridge.engine.learning import Learning
@@ -121,7 +121,7 @@ def origins(loaded: Loaded, *, is_shared: bool) -> dict[str, str]:
     if not is_shared:
         return {}
     daemon = loaded.member_name
-    return {source: f"{source}@{daemon}:{path}" for source, path in loaded.source_paths.items()}
+    return {source: origin(source, daemon, str(path)) for source, path in loaded.source_paths.items()}
 
 
 def sources_changed(before: Settings, after: Settings) -> bool:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from bisect import insort
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
+
+from bridge.domain.ids import WatchKey
 
 HINTS_PER_S: Final = 5  # polls of an account that callbacks cause, in any second
 TASK_EVERY_S: Final = 1.0  # minimum time between polls of one task that callbacks cause
@@ -122,3 +126,14 @@ class CallbackReliance:
     def _confirm(self) -> None:
         self._doubts = max(0, self._doubts - 1)
         self._proofs += 1
+
+
+def first_of_each(keys: Iterable[WatchKey], most: int) -> tuple[list[WatchKey], list[WatchKey]]:
+    """The first tasks of each account, at most this many, and the other tasks."""
+    taken: list[WatchKey] = []
+    left: list[WatchKey] = []
+    seen = Counter[str]()
+    for key in keys:
+        (taken if seen[key.account] < most else left).append(key)
+        seen[key.account] += 1
+    return taken, left

@@ -10,6 +10,16 @@ DISCOVER: Final = "discover:"  # prefix of the account, in the name of a source 
 SETTINGS: Final = "settings"  # the settings file: it names no tasks, but is read, and may be invalid, like a source
 
 
+def origin(source: str, daemon: str, path: str) -> str:
+    """The name of a source on a shared store: with its daemon and file."""
+    return f"{source}@{daemon}:{path}"
+
+
+def kind_of(named: str) -> str:
+    """The source in this name, without its daemon and file."""
+    return named.partition("@")[0]
+
+
 @dataclass(slots=True, kw_only=True)
 class SourceFacts:
     """The state of one source of one daemon, as stored. Times are wall time.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from bridge.domain.callback import CallbackHeard
+from bridge.domain.callback_pace import first_of_each
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
@@ -132,16 +133,11 @@ class CommandStore(WatchStore):
         """See `CallbackPolls.poll_called`."""
         with self._database.read() as session:
             known = find_watches(session, heard.keys(), lock=False)
-        polled: dict[str, list[WatchKey]] = {}
-        left: list[WatchKey] = []
-        for key in heard:
-            if key in known and known[key][1] in LIVE:
-                of_account = polled.setdefault(key.account, [])
-                (of_account if len(of_account) < most else left).append(key)
+        polled, left = first_of_each([key for key in heard if key in known and known[key][1] in LIVE], most)
         if not polled:
             return 0, []
         with self._locked() as session:
-            _, live = _live_of(session, [key for keys in polled.values() for key in keys])
+            _, live = _live_of(session, polled)
             facts = [(live[key], heard[key].at, CALLBACK, plain(heard[key].detail)) for key in sorted(live)]
             _poll(session, facts, now=now)
             return len(live), left

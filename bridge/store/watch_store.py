@@ -8,6 +8,7 @@ from typing import Final
 from bridge.domain.account_state import AccountState
 from bridge.domain.ids import WatchKey
 from bridge.domain.slots import accounts_and_slots, slot_of
+from bridge.domain.source import kind_of
 from bridge.domain.task import Phase
 from bridge.domain.watch import WatchState, Wish
 from bridge.domain.wish_intake import WishIntake
@@ -49,7 +50,7 @@ class WatchStore(ReadStore):
         """See `ports.Watches.sync`. A task that the source named before is not changed. So if a person withdraws a task
         that stays on the list, it stays withdrawn until it is removed from the list and added again."""
         with self._locked() as session:
-            session.execute(SQL["watches.adopt_names"], source=source, kind=_kind(source))
+            session.execute(SQL["watches.adopt_names"], source=source, kind=kind_of(source))
             found = session.find(SQL["watches.named"], source=source)
             named = {WatchKey(account, task_id): watch_id for account, task_id, watch_id in found}
             wanted = {wish.key: wish for wish in reversed(wishes)}  # if an id is named twice, the first entry counts
@@ -61,7 +62,7 @@ class WatchStore(ReadStore):
             return intake.added, gone
 
     def cursor(self, source: str) -> str | None:
-        found = self._database.find(SQL["watches.cursor"], sources=[source, _kind(source)])
+        found = self._database.find(SQL["watches.cursor"], sources=[source, kind_of(source)])
         return str(found[0][0]) if found else None
 
     def changed(self, since: int) -> tuple[int, list[WatchState]]:
@@ -167,8 +168,3 @@ class _WatchIntake:
         endpoints = None if wish.endpoints is None else json_text(wish.endpoints)
         blocked_s = accounts[wish.account].blocked_so_far_s(self._now) if wish.account in accounts else 0.0
         return revision, self._now, blocked_s, action, wish.give_up_after_s, label, endpoints, meta
-
-
-def _kind(source: str) -> str:
-    """The kind of a source, without its daemon and file."""
-    return source.partition("@")[0]

@@ -18,7 +18,9 @@ from bridge.domain.callback_pace import (
     CallbackReliance,
     HintPace,
     ReadBudget,
+    first_of_each,
 )
+from bridge.domain.ids import WatchKey
 
 
 def test_the_first_five_hints_are_polled_at_once_and_the_sixth_a_second_after_the_first() -> None:
@@ -140,3 +142,9 @@ def test_the_largest_callback_can_be_read_after_a_quiet_time() -> None:
     assert budget.admits(16 << 20, 0.0)
     assert not budget.admits(16 << 20, 0.0)
     assert budget.admits(16 << 20, 60.0)
+
+
+def test_the_first_tasks_of_each_account_are_taken_and_the_others_are_left() -> None:
+    one, two, three, other = (WatchKey(*key) for key in (("a", "1"), ("a", "2"), ("a", "3"), ("b", "1")))
+    assert first_of_each([one, two, other, three], 2) == ([one, two, other], [three])
+    assert first_of_each([], 2) == ([], [])

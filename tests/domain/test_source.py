@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.domain.source import SourceFacts, SourceTally
+from bridge.domain.source import SourceFacts, SourceTally, kind_of, origin
 from tests.factories import NOW
 
 BEFORE = SourceFacts(
@@ -51,3 +51,7 @@ def test_an_invalid_file_keeps_the_time_when_it_became_invalid() -> None:
         tally.invalid(mistakes, NOW + second)
     facts = tally.facts()
     assert (facts.is_failing, facts.error, facts.error_at, facts.rejected) == (True, "b", NOW, 1)
+
+
+def test_the_name_of_a_source_on_a_shared_store_begins_with_its_kind() -> None:
+    assert kind_of(origin("queue", "one", "/srv/queue@home")) == kind_of("queue") == "queue"
