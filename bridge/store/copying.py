@@ -45,15 +45,16 @@ def back_up(store: Path, to: Path) -> None:
     The name appears when the copy is complete and on disk. UsageError if the file exists, StoreError if it cannot be
     written. StoreDamaged if the store is damaged.
     """
+    taken = UsageError(f"{to} exists already: name another file, or remove it first")
     if os.path.lexists(to):
-        raise _exists(to)
+        raise taken
     version_of(store)
     with _drafted(to, lambda draft: _copy(store, draft), mode=0o600) as draft:
         version_of(draft, whole=True)
         try:
             to.hardlink_to(draft)  # unlike a rename, a link replaces no existing file
         except FileExistsError:
-            raise _exists(to) from None
+            raise taken from None
         except OSError as error:
             if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}:
                 raise
@@ -201,7 +202,3 @@ def _let_go_of(store: Path) -> None:
             raise StoreBusy(what) from error
     for file in files.beside(store):
         file.unlink(missing_ok=True)
-
-
-def _exists(to: Path) -> UsageError:
-    return UsageError(f"{to} exists already: name another file, or remove it first")

@@ -112,20 +112,17 @@ class DaemonLock:
             os.ftruncate(self._handle, 0)
             self._write(alive_us=0)
             os.fchmod(self._handle, mode)
-            self._give_to_owner()
+            made = os.fstat(self._handle)
+            if os.geteuid() == 0 == made.st_uid and made.st_nlink == 1:
+                # As SQLite does with its files. Otherwise a command run by root would keep the daemon from locking its
+                # own store.
+                owner = self._store.stat()
+                os.fchown(self._handle, owner.st_uid, owner.st_gid)
 
     def _write(self, *, alive_us: int) -> None:
         record: dict[str, Any] = {"pid": os.getpid(), "host": os.uname().nodename, "since": self._since}
         record["alive_us"] = f"{alive_us:020}"  # fixed length, so that a reader never sees a truncated record
         os.pwrite(self._handle, json.dumps(record).encode(), 0)
-
-    def _give_to_owner(self) -> None:
-        """Give a file that root has created to the owner of the store, as SQLite does with its files. Otherwise a
-        command run by root would keep the daemon from locking its own store."""
-        made = os.fstat(self._handle)
-        if os.geteuid() == 0 == made.st_uid and made.st_nlink == 1:
-            owner = self._store.stat()
-            os.fchown(self._handle, owner.st_uid, owner.st_gid)
 
 
 def _locked(handle: int) -> bool:

@@ -48,11 +48,6 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
 }
 
 
-def _text_of(annotation: Any) -> str:
-    """An annotation as it is written; a NamedTuple wraps it."""
-    return str(getattr(annotation, "__forward_arg__", annotation))
-
-
 class Record(Generic[T]):
     """The rows of one class of values.
 
@@ -75,7 +70,8 @@ class Record(Generic[T]):
         self._what = what  # the name of an unreadable row in the log
         self._build = build or make
         self._fields = [field for field in make.__annotations__ if field not in without]
-        kinds = {field: _text_of(make.__annotations__[field]) for field in self._fields}
+        written = {field: make.__annotations__[field] for field in self._fields}
+        kinds = {field: getattr(one, "__forward_arg__", one) for field, one in written.items()}  # NamedTuple wraps it
         self._checks = {field: _CHECKS[kind] for field, kind in kinds.items() if is_checked and kind in _CHECKS}
         self.columns = tuple(columns.get(field, field) for field in self._fields)
         self.table = table

@@ -190,7 +190,8 @@ class Database:
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        connection.text_factory = _sound_text
+        # One text that is not UTF-8 must not make the others unreadable.
+        connection.text_factory = lambda raw: raw.decode(errors="replace")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > inspection.LATEST or (self.read_only and version < inspection.LATEST):
             raise other_version(self.place, version, inspection.LATEST)
@@ -208,11 +209,6 @@ class Database:
                 "put the store on a local disk"
             )
         migrate(connection, migrations("sqlite"))
-
-
-def _sound_text(raw: bytes) -> str:
-    """One text that is not UTF-8 must not make the others unreadable."""
-    return raw.decode(errors="replace")
 
 
 def initialize(path: Path) -> None:
