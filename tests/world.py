@@ -1,4 +1,4 @@
-"""The world around real daemons: a provider and a receiver on loopback, and the daemons' processes.
+"""The world around real daemons: a provider and a receiver on loopback.
 
 Independent of `bridge`, so that a mistake there cannot hide behind itself: one event loop in a thread, and as little
 HTTP as it takes.
@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -26,11 +22,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from tests.stopwatch import Stopwatch
-
 KEY = "provider-key-0123456789"
 HOOK_KEY = "hook-key-0123456789"
-STOP_S = 10.0  # what `genbridge run` promises
 RESET = 0  # a status: break the connection without an answer
 
 Answer = tuple[int, bytes, Mapping[str, str]]
@@ -326,58 +319,6 @@ def running_world(world: World) -> Iterator[World]:
         thread.join(5)
         threads.shutdown(wait=False)
         loop.close()
-
-
-class DaemonProcess:
-    """`genbridge run` as a real process."""
-
-    def __init__(
-        self,
-        settings: Path,
-        *,
-        wrapper: list[str] | None = None,
-        env: Mapping[str, str] | None = None,
-        stderr: int | None = None,
-    ) -> None:
-        self.settings = settings
-        self.wrapped = wrapper is not None
-        self.log = settings.parent / "daemon.log"
-        command = [*(wrapper or []), sys.executable, "-m", "bridge", "run", "--config", str(settings)]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=stderr or log, env={**os.environ, **(env or {})}
-            )
-
-    @property
-    def pid(self) -> int:
-        """Of the daemon itself, also under a wrapper such as strace."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return int(children[0]) if self.wrapped and children else self.process.pid
-
-    def kill(self) -> None:
-        """kill -9."""
-        os.kill(self.pid, signal.SIGKILL)
-        self.process.wait(10)
-
-    def stop(self, *, number: int = signal.SIGTERM) -> int:
-        """Send a signal that stops it. Returns the exit code. AssertionError if that takes longer than promised."""
-        os.kill(self.pid, number)
-        return self.exits_within(STOP_S)
-
-    def exits_within(self, seconds: float) -> int:
-        """Wait for the exit. Returns the code. AssertionError if it takes longer, by the daemon's `Stopwatch`."""
-        waiting = Stopwatch(self.pid)
-        while self.process.poll() is None:
-            assert waiting.seconds < seconds, f"it still runs after {seconds} s"
-            time.sleep(0.01)
-        return self.process.returncode
-
-    def __enter__(self) -> DaemonProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.kill()
 
 
 def until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:

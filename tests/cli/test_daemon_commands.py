@@ -19,9 +19,10 @@ import pytest
 from bridge.screen import cells
 from tests.cli.shell import Said, Shell, change
 from tests.cli.terminal import in_terminal, interrupt_at
+from tests.daemon_process import DaemonProcess
 from tests.programs import ended
 from tests.stopwatch import Stopwatch
-from tests.world import DaemonProcess, World, drop, running_world, until
+from tests.world import World, drop, running_world, until
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_a_signal_while_it_starts_ends_it_in_good_order(number: int, shell: Shel
     assert shell("add", *(f"t{number}" for number in range(200))).code == 0
     settings = shell.folder / "genbridge.yaml"
     for delay_s in (0.0, 0.02, 0.1, 0.2):
-        with DaemonProcess(settings) as daemon:
+        with DaemonProcess(settings, from_scratch=True) as daemon:
             until(lambda: (shell.folder / "state.db.lock").exists(), seconds=10, what="the lock")
             time.sleep(delay_s)
             os.kill(daemon.pid, number)
@@ -157,7 +158,7 @@ def test_two_simultaneous_signals_count_as_one_stop(shell: Shell, world: World) 
 
 def test_a_reload_signal_during_the_start_takes_effect_after_it(shell: Shell, world: World) -> None:
     for delay_s in (0.0, 0.1, 0.3):
-        with DaemonProcess(shell.folder / "genbridge.yaml") as daemon:
+        with DaemonProcess(shell.folder / "genbridge.yaml", from_scratch=True) as daemon:
             until(lambda: blocks(daemon.pid, signal.SIGHUP), seconds=10, what="the first lines of genbridge")
             time.sleep(delay_s)
             os.kill(daemon.pid, signal.SIGHUP)

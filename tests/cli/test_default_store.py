@@ -17,8 +17,9 @@ import pytest
 from bridge.store import SqliteStore, open_store
 from bridge.store_location import is_service
 from tests.cli.shell import Shell
+from tests.daemon_process import DaemonProcess
 from tests.factories import NOW, make_wish
-from tests.world import DaemonProcess, World, drop, running_world, until
+from tests.world import World, drop, running_world, until
 
 KLING = {"provider": "kling", "base_url": "https://one.example.com", "api_key": "k", "action": "videos/text2video"}
 

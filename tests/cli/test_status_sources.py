@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.cli.shell import Shell, change
-from tests.world import DaemonProcess, World, drop, running_world, until
+from tests.daemon_process import DaemonProcess
+from tests.world import World, drop, running_world, until
 
 
 def sources(shell: Shell) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.crash.trial_servers import HONEST, NEVER, CuttingProxy, Film, Origin, in_thread
-from tests.world import Answer, DaemonProcess, World, kling, running_world
+from tests.daemon_process import DaemonProcess
+from tests.world import Answer, World, kling, running_world
 
 READY_S = 60.0
 SAMPLE_S = 0.25

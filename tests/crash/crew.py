@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.world import DaemonProcess, Request, World, until
+from tests.daemon_process import DaemonProcess
+from tests.world import Request, World, until
 
 PROVIDERS = {"kling": "kling", "suno": "suno"}  # account: its provider; Suno's answers are about many tasks
 RUNNING, SUCCEEDED = "task_running", "task_succeeded"

@@ -25,8 +25,9 @@ from typing import Any
 
 from tests.crash.footprint import Sample, growth, logged_errors, sample
 from tests.crash.soak_world import ENDPOINTS, OUTAGES, TIMEOUT_S, SoakWorld
+from tests.daemon_process import DaemonProcess
 from tests.stopwatch import Stopwatch
-from tests.world import KEY, DaemonProcess, drop, running_world
+from tests.world import KEY, drop, running_world
 
 WAYS = {"queue": 6, "post": 3, "add": 1}  # how tasks are handed over, with weights
 TICK_S = 2.0  # between two batches of tasks
@@ -136,11 +137,11 @@ class Soak:
             http={"listen": f"127.0.0.1:{port}"},
             **more,
         )
-        process = DaemonProcess(settings)
+        process = DaemonProcess(settings, from_scratch=True)
         return Member(settings, port, process, time.monotonic(), Stopwatch(process.pid))
 
     def _restart(self, member: Member) -> None:
-        member.process = DaemonProcess(member.settings)
+        member.process = DaemonProcess(member.settings, from_scratch=True)
         member.started_at = time.monotonic()
         member.life = Stopwatch(member.process.pid)
 
@@ -150,7 +151,7 @@ class Soak:
             member.process.kill()
             member.kills += 1
         else:
-            member.own_ends.append(member.process.process.returncode)
+            member.own_ends.append(member.process.process.wait())
         self._restart(member)
 
     def _kill_often(self) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.daemon_process import DaemonProcess
 from tests.stopwatch import Stopwatch
-from tests.world import RESET, DaemonProcess, ReceivedWebhook, World, drop, running_world, until
+from tests.world import RESET, ReceivedWebhook, World, drop, running_world, until
 
 TASKS = 200
 KILLS = 24

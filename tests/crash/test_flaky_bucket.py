@@ -15,7 +15,8 @@ from bridge.archive.bucket import SINGLE_BYTES, Bucket
 from tests.archive.buckets import BUCKET, environment, s3_server
 from tests.archive.file_server import file_server
 from tests.crash.trial_servers import FlakyProxy, in_thread
-from tests.world import Answer, DaemonProcess, World, kling, running_world, until
+from tests.daemon_process import DaemonProcess
+from tests.world import Answer, World, kling, running_world, until
 
 pytestmark = [pytest.mark.crash, pytest.mark.long, pytest.mark.timeout(400)]
 

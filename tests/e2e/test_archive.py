@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from tests.archive.file_server import serving
-from tests.world import Answer, DaemonProcess, World, kling, running_world, until
+from tests.daemon_process import DaemonProcess
+from tests.world import Answer, World, kling, running_world, until
 
 pytestmark = pytest.mark.long
 

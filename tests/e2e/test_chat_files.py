@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import pytest
 
+from tests.daemon_process import DaemonProcess
 from tests.e2e.test_chats import ends
-from tests.world import Answer, DaemonProcess, World, drop, kling, running_world, until
+from tests.world import Answer, World, drop, kling, running_world, until
 
 pytestmark = pytest.mark.long
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.world import DaemonProcess, World, drop, running_world, until
+from tests.daemon_process import DaemonProcess
+from tests.world import World, drop, running_world, until
 
 pytestmark = pytest.mark.long
 

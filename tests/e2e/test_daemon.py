@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from tests.daemon_process import STOP_S, DaemonProcess
 from tests.stopwatch import Stopwatch
-from tests.world import HOOK_KEY, STOP_S, DaemonProcess, World, drop, running_world, until
+from tests.world import HOOK_KEY, World, drop, running_world, until
 
 pytestmark = pytest.mark.long
 

@@ -22,8 +22,9 @@ from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
 from bridge.net.http_server import serve
 from bridge.simulator.simulated_provider import SimulatedProvider
+from tests.daemon_process import DaemonProcess
 from tests.e2e.test_daemon import genbridge
-from tests.world import KEY, DaemonProcess, World, running_world, until
+from tests.world import KEY, World, running_world, until
 
 pytestmark = pytest.mark.long
 

@@ -16,7 +16,8 @@ import pytest
 from bridge.cli.status import MAX_SILENCE_S
 from bridge.config.postgres_url import PostgresUrl
 from bridge.store import DaemonLock
-from tests.world import DaemonProcess, World, until
+from tests.daemon_process import DaemonProcess
+from tests.world import World, until
 
 pytestmark = pytest.mark.long
 

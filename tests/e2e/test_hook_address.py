@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.daemon_process import DaemonProcess
 from tests.stopwatch import Stopwatch
-from tests.world import DaemonProcess, World, running_world, until
+from tests.world import World, running_world, until
 
 pytestmark = pytest.mark.long
 

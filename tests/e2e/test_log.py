@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.daemon_process import DaemonProcess
 from tests.disks import fill, small_disk
-from tests.world import DaemonProcess, World, drop, running_world, until
+from tests.world import World, drop, running_world, until
 
 pytestmark = pytest.mark.long
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from bridge.config.postgres_url import PostgresUrl
-from tests.world import DaemonProcess, World, drop, running_world, until
+from tests.daemon_process import DaemonProcess
+from tests.world import World, drop, running_world, until
 
 pytestmark = pytest.mark.long
 

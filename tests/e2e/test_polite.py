@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import KEY, DaemonProcess, World, drop, running_world, until
+from tests.daemon_process import DaemonProcess
+from tests.world import KEY, World, drop, running_world, until
 
 pytestmark = pytest.mark.long
 

@@ -20,10 +20,11 @@ from bridge.store import open_store
 from bridge.store.migrate import migrations
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import LATEST, Database
+from tests.daemon_process import DaemonProcess
 from tests.e2e.test_daemon import genbridge
 from tests.postgres import own_schema, own_server
 from tests.wire import wire_to
-from tests.world import DaemonProcess, World, drop, running_world, until
+from tests.world import World, drop, running_world, until
 
 ROOT = Path(__file__).parents[2]
 

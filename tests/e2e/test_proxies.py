@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.world import KEY, DaemonProcess, kling, until
+from tests.daemon_process import DaemonProcess
+from tests.world import KEY, kling, until
 
 pytestmark = pytest.mark.long
 

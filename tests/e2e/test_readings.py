@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import pytest
 
+from tests.daemon_process import DaemonProcess
 from tests.e2e.test_daemon import genbridge
 from tests.sinks.reading import text_of
-from tests.world import KEY, DaemonProcess, World, kling, running_world, until
+from tests.world import KEY, World, kling, running_world, until
 
 pytestmark = pytest.mark.long
 

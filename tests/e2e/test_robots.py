@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from tests.daemon_process import DaemonProcess
 from tests.loopback import Exchange, Loopback, answers, loopback
-from tests.world import DaemonProcess, World, running_world, until
+from tests.world import World, running_world, until
 
 pytestmark = pytest.mark.long
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import httpx
 
-from tests.world import STOP_S, DaemonProcess, World, running_world, until
+from tests.daemon_process import STOP_S, DaemonProcess
+from tests.world import World, running_world, until
 
 TOKEN: Final = "full-access-0123456789"
 READ_TOKEN: Final = "only-reading-0123456789"

@@ -15,8 +15,9 @@ import pytest
 
 from bridge.http.api_route import ApiRoute
 from bridge.http.web_app import API
+from tests.daemon_process import DaemonProcess
 from tests.http.site import READ_TOKEN, TOKEN, Site, free_port, is_ready, running_site
-from tests.world import DaemonProcess, World, drop, running_world, until
+from tests.world import World, drop, running_world, until
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ import pytest
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.store_key import callback_path
 from bridge.store import ReadStore, open_reader
+from tests.daemon_process import DaemonProcess
 from tests.http.site import free_port, is_ready
-from tests.world import DaemonProcess, World, running_world, until
+from tests.world import World, running_world, until
 
 pytestmark = pytest.mark.long
 RARELY = {"min_interval": "60s", "max_interval": "60s", "cadence": "fixed"}

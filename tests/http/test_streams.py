@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 from bridge.config.postgres_url import PostgresUrl
+from tests.daemon_process import DaemonProcess
 from tests.http.site import READ_TOKEN, TOKEN, Site, free_port, is_ready, running_site
-from tests.world import DaemonProcess, until
+from tests.world import until
 
 
 @dataclass

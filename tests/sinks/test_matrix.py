@@ -17,13 +17,14 @@ from bridge.sinks.attached_files import ResultFiles
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
+from tests.daemon_process import DaemonProcess
 from tests.loopback import loopback
 from tests.sinks.matrix_server import PASSWORD, MatrixServer, MatrixUser, synapse
 from tests.sinks.reading import text_of
 from tests.sinks.samples import as_delivery, task_sample
 from tests.sinks.test_attachments import PICTURE, VIDEO, Studio, serve_result
 from tests.sinks.test_messages import BERLIN, CHINESE, MESSAGES, by_robot
-from tests.world import DaemonProcess, World, drop, running_world, until
+from tests.world import World, drop, running_world, until
 
 pytestmark = [
     pytest.mark.real,

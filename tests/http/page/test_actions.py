@@ -13,9 +13,10 @@ import pytest
 
 from bridge.config.postgres_url import PostgresUrl
 from bridge.http.sessions import FORM_S, form_field, signed_notice
+from tests.daemon_process import DaemonProcess
 from tests.http.page.browsing import Browser, forms, heading, notice
 from tests.http.site import READ_TOKEN, Site, free_port, is_ready, running_site
-from tests.world import DaemonProcess, World, running_world, until
+from tests.world import World, running_world, until
 
 
 @pytest.fixture(scope="module")

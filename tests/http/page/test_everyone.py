@@ -41,6 +41,9 @@ BROKEN: Final = """
 SIGN_IN: Final = (
     f"document.getElementById('token').value = '{READ_TOKEN}', document.querySelector('main form').submit()"
 )
+NEW: Final = (
+    "{ const [one] = document.querySelectorAll('[data-new]'); one.hidden = false; one.lastChild.textContent = '3 new' }"
+)
 OPEN_ALL: Final = "document.querySelectorAll('details').forEach(one => { one.open = true })"
 
 
@@ -61,7 +64,7 @@ PLACES: Final = {
     "health-empty": Place("empty", "/health"),
     "now-well": Place("well", "/"),
     "keys": Place("well", "/", 200, "document.getElementById('keys').showModal()"),
-    "new": Place("well", "/", 200, "document.querySelector('[data-new]').hidden = false"),
+    "new": Place("well", "/", 200, NEW),
     "stale": Place("well", "/", 200, "document.querySelector('[data-not-live]').hidden = false"),
     "tasks-well": Place("well", "/tasks", 200, OPEN_ALL),
     "tasks-none-match": Place("well", "/tasks?q=nothing&account=kling&phase=failed&since=1h"),

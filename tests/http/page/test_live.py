@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Dialog
 
+from tests.daemon_process import DaemonProcess
 from tests.http.page.browser import WIDTHS, Tab, tab
 from tests.http.site import TOKEN, Site, running_site
-from tests.world import DaemonProcess, until
+from tests.world import until
 
 pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 

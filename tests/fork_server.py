@@ -1,0 +1,160 @@
+"""Starts many daemons at the cost of one import: a process that has imported the daemon copies itself for each.
+
+Importing takes most of the CPU time of a daemon that lives as briefly as a test. Everything else is as with
+`python -m bridge`: each daemon is a process of its own, a child of the process that runs the tests, with its own
+arguments, environment and streams. What Python reads before the first import (`PYTHON*`, the locale) is an exception.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from bridge import __main__ as program
+
+IMPORTED: Final = (
+    "bridge.cli.run",
+    "bridge.app",
+    "bridge.http.front",
+    "bridge.sinks.webhook",
+    "httpx",
+    "jinja2",
+    "re2",
+)
+MOST_BYTES: Final = 1 << 17  # of a request
+ADOPT_ORPHANS: Final = 36  # PR_SET_CHILD_SUBREAPER, see prctl(2)
+
+
+class ForkedProcess:
+    """A daemon, with the methods of `subprocess.Popen` that tests call."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code (-9 after SIGKILL), or None while it runs."""
+        if self.returncode is None:
+            found, status = os.waitpid(self.pid, os.WNOHANG)
+            if found:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, when it has ended. subprocess.TimeoutExpired after `timeout` seconds."""
+        if self.poll() is None:
+            handle = os.pidfd_open(self.pid)
+            try:
+                select.select([handle], [], [], timeout)
+            finally:
+                os.close(handle)
+        code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class ForkServer:
+    """The process that is copied. It is started for the first daemon and ends with the process that runs the tests."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._prctl = ctypes.CDLL(None).prctl
+        self._one_at_a_time = threading.Lock()
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            words = [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())]
+            root = Path(__file__).parents[1]
+            self._process = subprocess.Popen(words, pass_fds=[theirs.fileno()], env={**env}, cwd=root)
+        atexit.register(self._close)
+
+    def start(self, words: Sequence[str], env: Mapping[str, str], *, out: int, err: int) -> ForkedProcess:
+        """`genbridge` with these words, in the working directory of this process. Its stdin is empty."""
+        request = {"words": list(words), "env": dict(env), "folder": str(Path.cwd())}
+        with Path(os.devnull).open("rb") as empty, self._one_at_a_time:
+            self._prctl(ADOPT_ORPHANS, 1, 0, 0, 0)  # so that the daemon becomes a child of this process
+            try:
+                socket.send_fds(self._requests, [json.dumps(request).encode()], [empty.fileno(), out, err])
+                return ForkedProcess(int(self._requests.recv(MOST_BYTES)))
+            finally:
+                self._prctl(ADOPT_ORPHANS, 0, 0, 0, 0)  # what other programs leave behind is not for this process
+
+    def _close(self) -> None:
+        self._requests.close()
+        self._process.wait()
+
+
+@cache
+def fork_server(is_measured: bool) -> ForkServer:
+    """The server for daemons whose coverage is measured, or for the others."""
+    return ForkServer(os.environ)
+
+
+def started(words: Sequence[str], env: Mapping[str, str], *, out: int, err: int) -> ForkedProcess:
+    """Start `genbridge` with these words. Its stdin is empty."""
+    return fork_server("COVERAGE_PROCESS_START" in env).start(words, env, out=out, err=err)
+
+
+def serve(requests: socket.socket) -> None:
+    """Fork for each request, until there will be none. Returns in each of the forked processes too, as `genbridge`."""
+    for name in IMPORTED:
+        import_module(name)
+    while True:
+        raw, streams, *_ = socket.recv_fds(requests, MOST_BYTES, 3)
+        if not raw:
+            return
+        read, write = os.pipe()
+        if (parent := os.fork()) == 0:
+            if (daemon := os.fork()) == 0:
+                for one in (read, write, requests.fileno()):
+                    os.close(one)
+                become(json.loads(raw), streams)
+                return
+            os.write(write, str(daemon).encode())
+            os._exit(0)
+        os.waitpid(parent, 0)  # from then on, the daemon is a child of the process that runs the tests
+        requests.send(os.read(read, MOST_BYTES))
+        for one in (read, write, *streams):
+            os.close(one)
+
+
+def become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
+    """Be the process that `python -m bridge` would start, and run it to its end."""
+    for place, one in enumerate(streams):
+        os.dup2(one, place)
+        os.close(one)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    time.tzset()
+    os.chdir(request["folder"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = [str(program.__file__), *request["words"]]
+    program.main()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    serve(socket.socket(fileno=int(sys.argv[1])))
