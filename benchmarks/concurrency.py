@@ -42,6 +42,6 @@ def run(quick: bool) -> Report:
         title="Concurrency",
         how=__doc__,
         tables=[Table(head=("in flight", "genbridge, CPU per poll", "httpx loop, CPU per poll"), rows=rows)],
-        notes=["target: 256 / 16 <= 1.3"],
+        notes=["target: 256 / 16 <= 1.1"],
         plots={"concurrency": plot},
     )

@@ -40,7 +40,7 @@ def run(quick: bool) -> Report:
         )
     head = ("watches", "CPU to first poll", "RSS when read", "per watch", "RSS when polled once", "per watch ")
     notes = [
-        "targets: <= 0.6 KB per watch, 1,000,000 watches <= 750 MB; start with 100,000 <= 1 s CPU",
+        "targets: <= 0.5 KB per watch, 1,000,000 watches <= 500 MB; start with 100,000 <= 1 s CPU",
         "a dash where it was not measured: polling a million once takes minutes",
     ]
     idle = [["one webhook endpoint", f"{number(_idle(apprise=False))} MB", "<= 60 MB"]]
