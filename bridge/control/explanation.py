@@ -17,9 +17,17 @@ from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.source import DISCOVER
 from bridge.domain.task import LIVE
-from bridge.domain.views import DeliveryView, ReadingCount, WatchDetails
+from bridge.domain.views import BY_PERSON, DeliveryView, ReadingCount, WatchDetails
 from bridge.store import ReadStore
 
+ADDED: Final = {
+    "cli": "on the command line",
+    "http": "over HTTP",
+    "gateway": "through the gateway",
+    "watchlist": "from the watchlist",
+    "lines": "from the lines file",
+    BY_PERSON: "by a person",
+}
 SOON_S: Final = 2.0  # polls that become visible in the store within this time need no remark
 
 
@@ -43,12 +51,12 @@ class TaskExplanation:
         """For people: the task, its history, the answers, the result, the next poll, and each delivery."""
         watch, state = self.story.watch, self.story.watch.state
         yield f"{state.account}/{state.task_id}: {state.memory.phase}" + (f" ({watch.label})" if watch.label else "")
-        sources = ", ".join(self.story.sources) or "-"
-        yield f"  action {state.action or '-'}, generation {state.generation}, added by {sources}"
+        added = f", added {', '.join(map(_from, self.story.sources))}" if self.story.sources else ""
+        yield f"  action {state.action or '-'}, generation {state.generation}{added}"
         yield ""
         yield "history"
         for fact in self.story.history:
-            detail = "found in the provider's list" if fact.detail.startswith(DISCOVER) else fact.detail
+            detail = "found in the provider's list" if fact.detail.startswith(DISCOVER) else _from(fact.detail)
             yield f"  {rfc3339(fact.at)}  {fact.what}" + (f": {detail}" if detail else "")
         yield from self._answers()
         yield from self._result()
@@ -187,6 +195,14 @@ class TaskExplanation:
         if not is_copied or delivery.attempts or due_at <= self.now:
             return None
         return f"waiting for the copies of its results until {rfc3339(due_at)} ({ago(due_at, self.now)})"
+
+
+def _from(source: str) -> str:
+    """Where a task came from: `on the command line`, `from the queue folder, ids.txt`. Other details are unchanged."""
+    kind, _, name = source.partition(":")
+    if kind == "queue" and name:
+        return f"from the queue folder, {name}"
+    return "from the provider's list" if source.startswith(DISCOVER) else ADDED.get(source, source)
 
 
 def _answer_json(one: ReadingCount) -> dict[str, Any]:

@@ -242,8 +242,8 @@ def test_explain_shows_the_history_in_order(shell: Shell, store: SqliteStore) ->
     story = shell("explain", "done").out
     parts = [
         "kling/done: succeeded (A film)",
-        "added by queue:one.yaml",
-        "2025-11-01T12:26:40.000Z  added: queue:one.yaml",
+        "added from the queue folder, one.yaml",
+        "2025-11-01T12:26:40.000Z  added: from the queue folder, one.yaml",
         "2025-11-01T12:27:40.000Z  succeeded",
         "1 x transient, the last",
         "502 \\x1b[2J",
@@ -257,6 +257,16 @@ def test_explain_shows_the_history_in_order(shell: Shell, store: SqliteStore) ->
     assert -1 not in places, parts[places.index(-1)]
     assert places == sorted(places)
     assert "next poll" not in story
+
+
+def test_explain_says_where_a_task_came_from(shell: Shell) -> None:
+    assert shell("add", "mine").code == 0
+    story = shell("explain", "mine").out
+    assert "generation 1, added on the command line\n" in story
+    assert "  added: on the command line\n" in story
+    assert shell("explain", "mine", "--json").json["added_by"] == ["cli"]
+    assert shell("withdraw", "mine").code == 0
+    assert "  withdrawn: by a person\n" in shell("explain", "mine").out
 
 
 def test_explain_has_the_same_for_programs(shell: Shell, store: SqliteStore) -> None:
