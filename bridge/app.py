@@ -5,32 +5,20 @@ sources -> intake -> store -> poller -> write batcher (transition, event and del
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 import anyio
 import anyio.abc
 
-from bridge import plan_builder, wiring
-from bridge.archive.keeper import Keeper
-from bridge.archive_builder import keep_rules
 from bridge.config.load import Loaded
 from bridge.domain.daemon_state import DaemonNow
-from bridge.domain.source import SourceTally
-from bridge.domain.store_key import KeyPurpose
 from bridge.domain.views import Counts
-from bridge.engine.callback_hints import CallbackHints
-from bridge.engine.discovery import Discovery, forget
-from bridge.engine.dispatcher import parcels_by
 from bridge.engine.outage import retrying
-from bridge.engine.store_news import follow_news
 from bridge.errors import LeaseLost, StoreDamaged
 from bridge.logs import get_logger
-from bridge.metrics import Metrics
-from bridge.ports import Clock, News, Offload, Sink, StoreObserver
+from bridge.ports import Sink
 from bridge.restarting import keep_running
-from bridge.store import Store
+from bridge.wiring import Parts, sources_changed
 
 log = get_logger()
 
@@ -39,46 +27,13 @@ LAST_COMMIT_S: Final = 1.0  # ... and its commits after that; together they stay
 
 
 class App:
-    """One daemon on one store, which the caller has locked. `run` works until `stop`; `apply` replaces the settings.
+    """One daemon, made of these parts, on one store, which the caller has locked. `run` works until `stop`; `apply`
+    replaces the settings."""
 
-    `offload` runs the calls to the store. `lease_offload` runs calls that must not wait for the calls in `offload`.
-    `observers` are notified of changes to the store; more may be added later. `tallies` are recorded in addition to
-    those of the sources.
-    """
-
-    def __init__(
-        self,
-        loaded: Loaded,
-        *,
-        store: Store,
-        clock: Clock,
-        offload: Offload,
-        lease_offload: Offload,
-        metrics: Metrics,
-        observers: Sequence[StoreObserver] = (),
-        tallies: Sequence[SourceTally] = (),
-    ) -> None:
-        self.loaded = loaded
-        self.parts = wiring.Parts(
-            loaded,
-            store=store,
-            clock=clock,
-            offload=offload,
-            lease_offload=lease_offload,
-            metrics=metrics,
-            observers=observers,
-            tallies=tallies,
-        )
-        self.callback_hints = CallbackHints(
-            poller=self.parts.poller, store=store, offload=offload, clock=clock, metrics=metrics
-        )
-        self._metrics = metrics
-        metrics.show(accounts=loaded.settings.accounts, endpoints=loaded.settings.endpoints)
-        self._builder = plan_builder.PlanBuilder(clock, link_key=self._link_key, traffic=self.parts.poller)
-        self._keeper = Keeper(clock)
-        self._store = store
-        self._clock = clock
-        self._offload = offload
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self._store = parts.store
+        self._clock = parts.clock
         self._stopping = anyio.Event()
         self._all_stored = anyio.Event()
         self._started = anyio.Event()  # also set if it will never start
@@ -118,7 +73,7 @@ class App:
         if not self._started.is_set():
             self._started.set()
             task_status.started()  # the start has failed, so its caller must not wait
-        await self._builder.close()
+        await self.parts.builder.close()
         log.info("daemon.stopped")
         return has_lease
 
@@ -134,10 +89,10 @@ class App:
         it again.
         """
         await self._started.wait()
-        await self._apply_plans(loaded)
-        if wiring.sources_changed(self.loaded.settings, loaded.settings):
+        await self.parts.apply(loaded)
+        if sources_changed(self.parts.loaded.settings, loaded.settings):
             await self._start_sources(loaded)
-        self.loaded = loaded
+        self.parts.loaded = loaded
 
     def is_idle(self) -> bool:
         """Whether the sources have handed over all tasks that they have found."""
@@ -162,7 +117,7 @@ class App:
         self.parts.dispatcher.wake_all()
 
     def sink(self, endpoint: str) -> Sink:
-        return self._builder.endpoint(endpoint, self.loaded).sink
+        return self.parts.builder.endpoint(endpoint, self.parts.loaded).sink
 
     def can_progress(self, counts: Counts) -> bool:
         """Whether these settings allow any live watch to be polled, or any waiting delivery to be attempted."""
@@ -179,83 +134,23 @@ class App:
         else:
             await self._begin()  # if the file cannot be written, do not start
         await group.start(parts.membership.run)
-        await self._start_sources(self.loaded)
-        group.start_soon(self._follow_news)
+        await self._start_sources(parts.loaded)
+        group.start_soon(parts.follow_news)
         group.start_soon(keep_running, "poller", parts.poller.load_more, self._clock)
-        for part in (self.callback_hints, parts.janitor, self._keeper, parts.learning, parts.recorder):
+        for part in (parts.callback_hints, parts.janitor, parts.keeper, parts.learning, parts.recorder):
             group.start_soon(keep_running, type(part).__name__.lower(), part.run, self._clock)
         self._started.set()
         task_status.started()
 
     async def _begin(self) -> None:
         await self.parts.learning.load()
-        await self._apply_plans(self.loaded)
-
-    async def _apply_plans(self, loaded: Loaded) -> None:
-        """Take part in the work for the accounts and endpoints of these settings. The membership assigns this daemon's
-        shares."""
-        parts = self.parts
-        # Everything that may be refused is built before anything changes.
-        accounts, endpoints = self._builder.accounts(loaded), self._builder.endpoints(loaded)
-        parts.writes.parcels_for = parcels_by(
-            plan_builder.routes(loaded.settings), endpoints, held_until=self._held_until(loaded)
-        )
-        if loaded.settings.http is not None:
-            self.callback_hints.open()
-        parts.janitor.keep(wiring.retention(loaded.settings))
-        self._keeper.keep(keep_rules(loaded))
-        self._metrics.show(accounts=accounts, endpoints=endpoints)
-        parts.membership.serve(await parts.workload.apply(accounts, endpoints))
-        await self._builder.retire(loaded)
+        await self.parts.apply(self.parts.loaded)
 
     async def _start_sources(self, loaded: Loaded) -> None:
-        parts = self.parts
         if self._group is None or self._stopping.is_set():
-            parts.sources.stop()
-            return
-        parts.intake.origins = wiring.origins(loaded, is_shared=self._store.is_shared)
-        discoveries = await self._discoveries(loaded)
-        files = wiring.sources(loaded, intake=parts.intake, clock=self._clock)
-        daemon = loaded.member_name if self._store.is_shared else ""
-        await parts.sources.replace([*files, *discoveries], daemon=daemon, group=self._group)
-
-    async def _discoveries(self, loaded: Loaded) -> list[Discovery]:
-        """The sources that read the lists of providers. The positions in lists that are no longer read are deleted."""
-        found, intake = [], self.parts.intake
-        for name, account in loaded.settings.accounts.items():
-            requests, every_s, action = self.parts.poller.lists(name), account.discover_s, account.action
-            if every_s is not None:
-                found.append(
-                    Discovery(name, every_s=every_s, action=action, requests=requests, intake=intake, clock=self._clock)
-                )
-            elif requests.lists is not None:
-                await forget(name, intake)
-        return found
-
-    def _held_until(self, loaded: Loaded) -> Callable[[], float] | None:
-        """A function that says how long notifications wait for copies; None: they do not wait."""
-        archive = loaded.settings.archive
-        if archive is None or not archive.notify_after_copies:
-            return None
-        return lambda: self._clock.steady() + archive.patience_s
-
-    async def _link_key(self) -> bytes:
-        """The key that signs links to copies; a new one after a person has revoked the links."""
-        return await self._offload(partial(self._store.ensure_key, KeyPurpose.RESULTS, now=self._clock.now()))
-
-    async def _follow_news(self) -> None:
-        reactions = (
-            ("work", lambda news: news.work, self.parts.workload.refresh),
-            ("outbox", lambda news: news.outbox, self.parts.dispatcher.wake_all),
-            ("members", lambda news: news.members, self.parts.membership.wake),
-            ("observers", lambda news: news.work + news.outbox + news.ends, self.parts.report_change),
-        )
-        await follow_news(self._news, reactions, clock=self._clock, every_s=self._store.look_every_s)
-
-    async def _news(self) -> News:
-        """The counters that show whether the store has changed. A shared store gets notifications of changes,
-        so this call needs no thread."""
-        return self._store.news() if self._store.is_shared else await self._offload(self._store.news)
+            self.parts.sources.stop()
+        else:
+            await self.parts.start_sources(loaded, self._group)
 
     async def _write(self) -> None:
         try:

@@ -27,6 +27,7 @@ from bridge.ports import Clock, StoreObserver
 from bridge.redaction import hidden
 from bridge.service import ServiceManager
 from bridge.store import ReadStore, Store
+from bridge.wiring import Parts
 
 if TYPE_CHECKING:
     from bridge.http.serving import Bound, HttpServer
@@ -139,7 +140,7 @@ class Daemon:
         self._ended.set()
 
     def _new_app(self) -> App:
-        return App(
+        parts = Parts(
             self._loaded,
             store=self._store,
             clock=self._clock,
@@ -149,6 +150,7 @@ class Daemon:
             observers=self._observers,
             tallies=[self._settings_tally],
         )
+        return App(parts)
 
     async def _handle_signals(self, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
+from anyio.abc import TaskGroup
+
+from bridge.archive.keeper import Keeper
+from bridge.archive_builder import keep_rules
 from bridge.config.load import Loaded
 from bridge.config.model import Settings
 from bridge.domain.source import SourceTally, origin
-from bridge.engine.dispatcher import Dispatcher
+from bridge.domain.store_key import KeyPurpose
+from bridge.engine.callback_hints import CallbackHints
+from bridge.engine.discovery import Discovery, forget
+from bridge.engine.dispatcher import Dispatcher, parcels_by
 from bridge.engine.janitor import Janitor, RetentionPeriods
 from bridge.engine.learning import Learning
 from bridge.engine.membership import Lease, Membership
@@ -16,10 +24,12 @@ from bridge.engine.poller import Poller
 from bridge.engine.recorder import SourceRecorder
 from bridge.engine.source_runner import SourceRunner
 from bridge.engine.store_intake import StoreIntake
+from bridge.engine.store_news import follow_news
 from bridge.engine.workload import Workload
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.metrics import Metrics
-from bridge.ports import Clock, FileSource, Intake, Offload, StoreObserver
+from bridge.plan_builder import PlanBuilder, routes
+from bridge.ports import Clock, FileSource, Intake, News, Offload, Source, StoreObserver
 from bridge.sources.lines import LinesFile
 from bridge.sources.queue import Queue
 from bridge.sources.watchlist import Watchlist
@@ -28,7 +38,12 @@ from bridge.task_reading import task_reader
 
 
 class Parts:
-    """The parts of one daemon on this store, connected but not started. `App` explains the two offloads."""
+    """The parts of one daemon on this store, connected but not started, and the settings in force.
+
+    `offload` runs the calls to the store. `lease_offload` runs calls that must not wait for the calls in `offload`.
+    `observers` are notified of changes to the store; more may be added later. `tallies` are recorded in addition to
+    those of the sources.
+    """
 
     def __init__(
         self,
@@ -42,6 +57,10 @@ class Parts:
         observers: Sequence[StoreObserver] = (),
         tallies: Sequence[SourceTally] = (),
     ) -> None:
+        self.loaded = loaded
+        self.store, self.clock = store, clock
+        self._offload = offload
+        self._metrics = metrics
         self.lease = lease = Lease(clock, -math.inf)
         self._observers = observers
         self.writes = writes = WriteBatcher(
@@ -85,7 +104,68 @@ class Parts:
         self.intake = StoreIntake(watches=store, offload=offload, clock=clock, changed=self._intake_changed)
         self.recorder = SourceRecorder(records=store, offload=offload, clock=clock, always=tallies)
         self.sources = SourceRunner(recorder=self.recorder, clock=clock)
-        self.janitor = Janitor(store=store, offload=offload, clock=clock, retention=retention(loaded.settings))
+        self.janitor = Janitor(store=store, offload=offload, clock=clock, retention=_retention(loaded.settings))
+        self.keeper = Keeper(clock)
+        self.callback_hints = CallbackHints(
+            poller=self.poller, store=store, offload=offload, clock=clock, metrics=metrics
+        )
+        self.builder = PlanBuilder(clock, link_key=self._link_key, traffic=self.poller)
+        metrics.show(accounts=loaded.settings.accounts, endpoints=loaded.settings.endpoints)
+
+    async def apply(self, loaded: Loaded) -> None:
+        """Take part in the work for the accounts and endpoints of these settings. The membership assigns this daemon's
+        shares."""
+        # Everything that may be refused is built before anything changes.
+        accounts, endpoints = self.builder.accounts(loaded), self.builder.endpoints(loaded)
+        archive = loaded.settings.archive
+        is_held = archive is not None and archive.notify_after_copies  # notifications wait for copies
+        held_until = partial(self._in_s, archive.patience_s) if archive and is_held else None
+        self.writes.parcels_for = parcels_by(routes(loaded.settings), endpoints, held_until=held_until)
+        if loaded.settings.http is not None:
+            self.callback_hints.open()
+        self.janitor.keep(_retention(loaded.settings))
+        self.keeper.keep(keep_rules(loaded))
+        self._metrics.show(accounts=accounts, endpoints=endpoints)
+        self.membership.serve(await self.workload.apply(accounts, endpoints))
+        await self.builder.retire(loaded)
+
+    def _in_s(self, seconds: float) -> float:
+        return self.clock.steady() + seconds
+
+    async def start_sources(self, loaded: Loaded, group: TaskGroup) -> None:
+        """Run the sources of these settings in `group`; return when each has been read once. The positions in lists of
+        providers that are no longer read are deleted."""
+        self.intake.origins = _origins(loaded, is_shared=self.store.is_shared)
+        sources: list[Source] = [*file_sources(loaded, intake=self.intake, clock=self.clock)]
+        for name, account in loaded.settings.accounts.items():
+            requests, every_s, action = self.poller.lists(name), account.discover_s, account.action
+            if every_s is not None:
+                found = Discovery(
+                    name, every_s=every_s, action=action, requests=requests, intake=self.intake, clock=self.clock
+                )
+                sources.append(found)
+            elif requests.lists is not None:
+                await forget(name, self.intake)
+        await self.sources.replace(sources, daemon=loaded.member_name if self.store.is_shared else "", group=group)
+
+    async def follow_news(self) -> None:
+        """React to what other processes write to the store, until canceled."""
+        reactions = (
+            ("work", lambda news: news.work, self.workload.refresh),
+            ("outbox", lambda news: news.outbox, self.dispatcher.wake_all),
+            ("members", lambda news: news.members, self.membership.wake),
+            ("observers", lambda news: news.work + news.outbox + news.ends, self.report_change),
+        )
+        await follow_news(self._news, reactions, clock=self.clock, every_s=self.store.look_every_s)
+
+    async def _news(self) -> News:
+        """The counters that show whether the store has changed. A shared store gets notifications of changes,
+        so this call needs no thread."""
+        return self.store.news() if self.store.is_shared else await self._offload(self.store.news)
+
+    async def _link_key(self) -> bytes:
+        """The key that signs links to copies; a new one after a person has revoked the links."""
+        return await self._offload(partial(self.store.ensure_key, KeyPurpose.RESULTS, now=self.clock.now()))
 
     def report_change(self) -> None:
         """Notify the observers that something other than the write batcher may have changed the store."""
@@ -97,12 +177,12 @@ class Parts:
         await self.poller.fetch_changes()
 
 
-def retention(settings: Settings) -> RetentionPeriods:
+def _retention(settings: Settings) -> RetentionPeriods:
     kept = settings.retention
     return RetentionPeriods(ended_s=kept.ended_s, delivered_s=kept.delivered_s, dead_s=kept.dead_s)
 
 
-def sources(loaded: Loaded, *, intake: Intake, clock: Clock) -> list[FileSource]:
+def file_sources(loaded: Loaded, *, intake: Intake, clock: Clock) -> list[FileSource]:
     reader = task_reader(loaded)
     named = loaded.settings.sources
     found: list[FileSource] = []
@@ -116,7 +196,7 @@ def sources(loaded: Loaded, *, intake: Intake, clock: Clock) -> list[FileSource]
     return found
 
 
-def origins(loaded: Loaded, *, is_shared: bool) -> dict[str, str]:
+def _origins(loaded: Loaded, *, is_shared: bool) -> dict[str, str]:
     """The names of these sources in the store. On a shared store each daemon has its own files."""
     if not is_shared:
         return {}

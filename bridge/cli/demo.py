@@ -47,6 +47,7 @@ from bridge.simulator.demo_plan import (
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.webhook_receiver import ReceivedWebhook, Receiver
 from bridge.store import open_follower, open_reader, open_store
+from bridge.wiring import Parts
 
 SHOW_EVERY_S: Final = 0.1
 LOOPBACK: Final = "127.0.0.1"
@@ -144,7 +145,7 @@ class Demo:
             outage = Outage(self._clock)
             offload, leases = map(outage.watching, (ThreadOffload(), ThreadOffload()))
             metrics, observers = Metrics(), list[StoreObserver]()
-            app = App(
+            parts = Parts(
                 loaded,
                 store=store,
                 clock=self._clock,
@@ -153,6 +154,7 @@ class Demo:
                 metrics=metrics,
                 observers=observers,
             )
+            app = App(parts)
             site = http_server(
                 settings=lambda: loaded,
                 app=lambda: app,

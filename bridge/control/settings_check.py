@@ -33,7 +33,7 @@ from bridge.sinks.chat_services import ROBOTS, host_warning, question_of
 from bridge.sinks.hook_address import has_address_without_task, sample_url
 from bridge.sinks.judging import redirection
 from bridge.store_location import StoreLocation
-from bridge.wiring import sources
+from bridge.wiring import file_sources
 
 CONNECT_S: Final = 10.0
 PROBE_ID: Final = "genbridge-check"  # an unused id: polling it is harmless and free
@@ -57,7 +57,7 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
     yield from archive_findings(loaded)
     yield from _store(loaded, placed)
     yield from disk_findings(loaded, placed.place)
-    for source in sources(loaded, intake=_NoIntake(), clock=SystemClock()):
+    for source in file_sources(loaded, intake=_NoIntake(), clock=SystemClock()):
         yield source.inspect()
 
 

@@ -77,7 +77,7 @@ class AppSide:
 
     @property
     def callbacks(self) -> CallbackHints:
-        return self._app.callback_hints
+        return self._app.parts.callback_hints
 
     async def keep(self, wish: Wish, *, source: str) -> None:
         await self._app.parts.intake.add_once([wish], source=source)

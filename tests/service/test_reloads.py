@@ -22,6 +22,7 @@ from bridge.offload import ThreadOffload
 from bridge.plan_builder import PlanBuilder
 from bridge.store import open_store
 from bridge.store.event_log import FollowStore
+from bridge.wiring import Parts
 from tests.loopback import Exchange, loopback
 from tests.world import kling
 
@@ -46,7 +47,7 @@ async def test_objects_of_removed_accounts_are_freed(
     tmp_path: Path,
 ) -> None:
     store, clock = open_store(tmp_path / "state.db", create=True, group_access=False), SystemClock()
-    app = App(
+    parts = Parts(
         settings(tmp_path, "one"),
         store=store,
         clock=clock,
@@ -54,6 +55,7 @@ async def test_objects_of_removed_accounts_are_freed(
         lease_offload=ThreadOffload(),
         metrics=Metrics(),
     )
+    app = App(parts)
     with anyio.fail_after(100):  # it only keeps a fault from hanging
         async with anyio.create_task_group() as group:
             await group.start(app.run)
@@ -72,7 +74,7 @@ async def test_objects_of_removed_accounts_are_freed(
 
 def test_accounts_and_endpoints_are_counted_before_the_store_has_answered(tmp_path: Path) -> None:
     store, metrics = open_store(tmp_path / "state.db", create=True, group_access=False), Metrics()
-    App(
+    Parts(
         settings(tmp_path, "one", "two"),
         store=store,
         clock=SystemClock(),
