@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import anyio
 import anyio.abc
 
 from bridge.engine.recorder import SourceRecorder
-from bridge.errors import BridgeBug, GenbridgeError
-from bridge.logs import get_logger
 from bridge.ports import Clock, Source
-
-log = get_logger()
-
-BUG_PAUSE_S: Final = 60.0  # before a source is restarted after a bug in genbridge
+from bridge.restarting import keep_running
 
 
 class SourceRunner:
@@ -52,30 +46,13 @@ class SourceRunner:
         return all(source.is_idle() for source in self._sources)
 
     async def _run(self, source: Source, scope: anyio.CancelScope, is_read: anyio.Event) -> None:
-        try:
-            with scope:
-                while True:
-                    await run_until_bug(source, is_read)
-                    await self._clock.sleep(BUG_PAUSE_S)
-        finally:
-            is_read.set()  # also when stopped before the first reading was complete
+        async def read() -> None:
+            try:
+                async with anyio.create_task_group() as reading:
+                    await reading.start(source.run)
+                    is_read.set()
+            finally:
+                is_read.set()  # also after a bug, or when stopped before the first reading was complete
 
-
-async def run_until_bug(source: Source, is_read: anyio.Event) -> None:
-    """Run the source; set `is_read` when it has been read once, or has failed. Errors that a person must act on
-    (GenbridgeError) pass through; a bug is logged."""
-    try:
-        async with anyio.create_task_group() as reading:
-            await reading.start(source.run)
-            is_read.set()
-    except* BridgeBug as bugs:
-        _log_bug(source, bugs, is_read)
-    except* GenbridgeError:
-        raise
-    except* Exception as errors:
-        _log_bug(source, errors, is_read)
-
-
-def _log_bug(source: Source, errors: BaseExceptionGroup, is_read: anyio.Event) -> None:
-    log.error("source.bug", source=type(source).__name__.lower(), exc_info=errors)
-    is_read.set()
+        with scope:
+            await keep_running(type(source).__name__.lower(), read, self._clock)

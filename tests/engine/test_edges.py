@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -11,9 +12,11 @@ from structlog.testing import capture_logs
 
 from bridge.domain.cadence import Pacing
 from bridge.domain.delivery import Deferred
+from bridge.domain.source import SourceFacts, SourceTally
 from bridge.domain.task import Kind, Reading
 from bridge.engine.janitor import Janitor, RetentionPeriods
-from bridge.engine.source_runner import run_until_bug
+from bridge.engine.recorder import SourceRecorder
+from bridge.engine.source_runner import SourceRunner
 from bridge.engine.store_news import follow_news
 from bridge.errors import BridgeBug, ConfigError
 from bridge.ports import BatchKey, News
@@ -153,23 +156,42 @@ class Source:
     """Fails after its start."""
 
     def __init__(self, error: Exception) -> None:
+        self.tally = SourceTally(source="queue", path="/q")
         self.error = error
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         task_status.started()
         raise self.error
 
+    def is_idle(self) -> bool:
+        return True
+
+
+class NoRecords:
+    def sources(self) -> list[SourceFacts]:
+        return []
+
+    def record_sources(self, facts: Sequence[SourceFacts]) -> None:
+        pass
+
+
+async def started(source: Source, group: anyio.abc.TaskGroup) -> None:
+    recorder = SourceRecorder(records=NoRecords(), offload=DirectOffload(), clock=FakeClock())
+    await SourceRunner(recorder=recorder, clock=FakeClock()).replace([source], daemon="", group=group)
+
 
 @pytest.mark.parametrize("bug", [KeyError("a bug of ours"), BridgeBug("what the store did not foresee")])
 async def test_a_bug_in_one_source_does_not_stop_the_daemon(bug: Exception) -> None:
-    is_read = anyio.Event()
     with capture_logs() as logged:
-        await run_until_bug(Source(bug), is_read)  # type: ignore[arg-type]
-    assert is_read.is_set()
-    assert [(line["event"], line["source"]) for line in logged] == [("source.bug", "source")]
+        async with anyio.create_task_group() as group:
+            await started(Source(bug), group)
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+    assert [(line["event"], line["work"]) for line in logged] == [("work.bug", "source")]
 
 
 async def test_a_settings_error_of_a_source_ends_the_start() -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
-        await run_until_bug(Source(ConfigError(["queue: wrong"])), anyio.Event())  # type: ignore[arg-type]
+        async with anyio.create_task_group() as group:
+            await started(Source(ConfigError(["queue: wrong"])), group)
     assert caught.group_contains(ConfigError, depth=None)
