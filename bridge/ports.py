@@ -59,13 +59,6 @@ class Offload(Protocol):
         """The call's result or exception. A call that has begun is not cancelled; the caller waits for it."""
 
 
-class Cursor(NamedTuple):
-    """How far a source has been read. Only the source understands `value`."""
-
-    source: str
-    value: str
-
-
 class Added(NamedTuple):
     """The result of adding a task: `added`, `revived` (it was withdrawn), `again` (a new generation), or unchanged:
     `known` (already watched), `ended` (finished; `add --again` watches it again), `withdrawn` (and not revived)."""
@@ -86,10 +79,11 @@ class Watches(Protocol):
         now: float,
         again: bool = False,
         revive: bool = True,
-        cursor: Cursor | None = None,
+        cursor: str | None = None,
     ) -> list[Added]:
         """Watch these tasks. The same account and id mean the same watch. Without `revive`, withdrawn tasks stay
-        withdrawn. The cursor moves in the same transaction."""
+        withdrawn. `cursor` is how far the source has been read, in its own words; it moves in the same
+        transaction."""
 
     def sync(
         self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] = ()
@@ -324,7 +318,7 @@ class Intake(Protocol):
     so sources do not have to."""
 
     async def add(
-        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
+        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: str | None = None
     ) -> list[Added]:
         """Watch these tasks (see `Watches.add`)."""
 

@@ -17,7 +17,7 @@ from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Reading
 from bridge.domain.watch import Wish
-from bridge.ports import Added, BatchKey, Cursor
+from bridge.ports import Added, BatchKey
 
 T = TypeVar("T")
 START = 1_762_000_000.0
@@ -211,11 +211,11 @@ class RecordingIntake:
         return {key.task_id for key in keys}
 
     async def add(
-        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
+        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: str | None = None
     ) -> list[Added]:
         await self._commit(wishes)
         if cursor is not None:
-            self.cursors[cursor.source] = cursor.value
+            self.cursors[source] = cursor
         return [self._added(wish, source) for wish in wishes]
 
     async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] = ()) -> None:

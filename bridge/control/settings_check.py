@@ -25,7 +25,7 @@ from bridge.domain.watch import Wish
 from bridge.errors import BridgeBug, GenbridgeError
 from bridge.net.client import Answer, Request, Unanswered
 from bridge.plan_builder import PlanBuilder
-from bridge.ports import Added, Cursor, TaskLists
+from bridge.ports import Added, TaskLists
 from bridge.providers.base_url_advice import advice, repeated_path
 from bridge.providers.task_requests import harmless_action
 from bridge.sinks.apprise_plugin import usable_plugin
@@ -182,7 +182,7 @@ class _NoIntake:
     """An intake for sources that are checked but never run."""
 
     async def add(
-        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
+        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: str | None = None
     ) -> list[Added]:
         raise BridgeBug("a source that is looked at takes nothing")
 

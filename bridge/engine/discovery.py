@@ -17,7 +17,7 @@ from bridge.domain.task import Reading
 from bridge.domain.watch import Wish
 from bridge.engine.list_requests import ELSEWHERE, ListRequests
 from bridge.logs import get_logger
-from bridge.ports import Clock, Cursor, Intake, PageRequest
+from bridge.ports import Clock, Intake, PageRequest
 
 log = get_logger()
 
@@ -116,8 +116,7 @@ class Discovery:
         if not marks:
             log.info("discover.started", account=self._account)
         if moved != known:
-            cursor = Cursor(name, _text({**marks, action or "": moved}))
-            await self._intake.add([], source=name, cursor=cursor)
+            await self._intake.add([], source=name, cursor=_text({**marks, action or "": moved}))
         return None
 
     async def _watch(self, task_ids: Sequence[str], action: str | None) -> None:
@@ -154,7 +153,7 @@ async def forget(account: str, intake: Intake) -> None:
     over."""
     name = f"{DISCOVER}{account}"
     if await intake.cursor(name):
-        await intake.add([], source=name, cursor=Cursor(name, ""))
+        await intake.add([], source=name, cursor="")
 
 
 def _marks(text: str | None) -> Mapping[str, ListMark]:

@@ -11,7 +11,7 @@ from bridge.domain.watch import Wish
 from bridge.engine.outage import Retries
 from bridge.errors import StoreError
 from bridge.logs import get_logger
-from bridge.ports import Added, Clock, Cursor, Offload, Watches
+from bridge.ports import Added, Clock, Offload, Watches
 
 log = get_logger()
 
@@ -40,12 +40,10 @@ class StoreIntake:
         self._retries = Retries(clock)
 
     async def add(
-        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
+        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: str | None = None
     ) -> list[Added]:
         """Watch these tasks; return after the commit."""
         now, origin = self._clock.now(), self._origin(source)
-        if cursor is not None:
-            cursor = Cursor(origin, cursor.value)
         add = partial(self._watches.add, wishes, source=origin, now=now, revive=revive, cursor=cursor)
         added = await self._retried(partial(self._offload, add))
         await self._report(added, source)

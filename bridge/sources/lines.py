@@ -14,7 +14,7 @@ from bridge.domain.finding import Finding
 from bridge.domain.source import SourceTally
 from bridge.domain.watch import Wish
 from bridge.logs import get_logger
-from bridge.ports import Clock, Cursor, Intake
+from bridge.ports import Clock, Intake
 from bridge.sources.rescans import RESCAN_S, Rescanner
 from bridge.sources.source_checks import ok, unreadable
 from bridge.sources.tail import MAX_LINE_BYTES, Line, Position, Tail, find_by_inode
@@ -150,7 +150,7 @@ class LinesFile:
             log.warning("lines.restarted", file=self._path.name, reason="truncated or rewritten")
             tail.restart()
         while batch := await anyio.to_thread.run_sync(self._next, tail):
-            cursor = Cursor(NAME, batch.position.to_text())
+            cursor = batch.position.to_text()
             await self._intake.add(batch.wishes, source=NAME, cursor=cursor)
             self._committed(tail, batch)
             if self._clock.steady() >= until:

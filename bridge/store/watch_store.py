@@ -12,7 +12,7 @@ from bridge.domain.source import kind_of
 from bridge.domain.task import Phase
 from bridge.domain.watch import WatchState, Wish
 from bridge.domain.wish_intake import WishIntake
-from bridge.ports import Added, Cursor
+from bridge.ports import Added
 from bridge.store.read_store import ReadStore, revision
 from bridge.store.records import account_states
 from bridge.store.rows import Row, json_text, plain
@@ -35,13 +35,13 @@ class WatchStore(ReadStore):
         now: float,
         again: bool = False,
         revive: bool = True,
-        cursor: Cursor | None = None,
+        cursor: str | None = None,
     ) -> list[Added]:
         with self._locked() as session:
             intake = _WatchIntake(session, wishes, source=source, now=now, again=again, revive=revive)
             intake.write()
             if cursor is not None:
-                session.execute(SQL["watches.move_cursor"], source=cursor.source, value=cursor.value)
+                session.execute(SQL["watches.move_cursor"], source=source, value=cursor)
             return intake.added
 
     def sync(

@@ -9,7 +9,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase
 from bridge.domain.watch import Doubt, Memory, WatchState
 from bridge.errors import BridgeBug
-from bridge.ports import Added, Commits, Cursor, Outbox, Watches
+from bridge.ports import Added, Commits, Outbox, Watches
 from bridge.store import Store
 from bridge.store.command_store import CommandStore
 from bridge.store.read_store import ReadStore
@@ -144,8 +144,8 @@ class TestAdding:
 
     def test_the_cursor_moves_with_the_tasks_read_up_to_it(self, store: Store) -> None:
         assert store.cursor("lines") is None
-        store.add([make_wish()], source="lines", now=NOW, cursor=Cursor("lines", "inode:12"))
-        store.add([], source="lines", now=NOW, cursor=Cursor("lines", "inode:40"))
+        store.add([make_wish()], source="lines", now=NOW, cursor="inode:12")
+        store.add([], source="lines", now=NOW, cursor="inode:40")
         assert store.cursor("lines") == "inode:40"
         assert store.cursor("other") is None
 

@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.domain.watch import Wish
-from bridge.ports import Added, Cursor
+from bridge.ports import Added
 from bridge.sources.queue import Queue, in_turn
 from bridge.sources.queue_files import SETTLE_S, FileState, QueueFile
 from bridge.sources.queue_reader import MOST_FILES
@@ -280,7 +280,7 @@ async def test_a_file_does_not_wait_behind_medium_ones_that_came_before_it(folde
         left = 0  # files in the folder when tasks were last committed
 
         async def add(
-            self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: Cursor | None = None
+            self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: str | None = None
         ) -> list[Added]:
             self.left = len(inside(folder))
             return await super().add(wishes, source=source, cursor=cursor)

@@ -20,7 +20,6 @@ from bridge.domain.pause import PauseOf
 from bridge.domain.source import SourceFacts
 from bridge.domain.store_key import KeyPurpose
 from bridge.errors import StoreError, UsageError
-from bridge.ports import Cursor
 from bridge.store import Store, open_store
 from bridge.store.full_store import Contents
 from bridge.store.statements import TABLES
@@ -69,7 +68,7 @@ def fill(store: Store) -> None:
     store.disabled({"automation": "print"})
     store.sync([make_wish(task_id="listed", label="Löwe", meta={"n\0": [1, "\ud800"]})], source="watchlist", now=NOW)
     add(store, "task-1", "b", "c", "gone", now=NOW)
-    store.add([], source="lines", now=NOW, cursor=Cursor("lines", "inode:12"))
+    store.add([], source="lines", now=NOW, cursor="inode:12")
     store.note([make_note(WatchKey("kling", "c"))])
     tell = Teller(QUEUE, ("chat", "x"))
     store.commit([make_progress(10), make_end(reason="w\0y"), make_end(WatchKey("kling", "b")), make_block()], tell)

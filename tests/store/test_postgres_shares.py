@@ -17,7 +17,7 @@ from bridge.domain.event import Event, Parcel
 from bridge.domain.slots import SLOTS, Share, account_scope, endpoint_scope, slot_of
 from bridge.domain.task import Phase
 from bridge.errors import LeaseLost, StoreError
-from bridge.ports import Cursor, News
+from bridge.ports import News
 from bridge.store import open_store
 from bridge.store.postgres import PostgresStore
 from tests.factories import NOW, make_wish
@@ -349,13 +349,13 @@ def test_sources_that_came_from_another_store_are_taken_on_by_the_first_that_rea
     one, _ = stores
     wishes = [make_wish(task_id=task_id) for task_id in ("a", "b")]
     one.sync(wishes, source="watchlist", now=NOW)
-    one.add([], source="lines", now=NOW, cursor=Cursor("lines", "7"))
+    one.add([], source="lines", now=NOW, cursor="7")
     mine = "watchlist@one:/srv/tasks.yaml"
     _, withdrawn = one.sync(wishes[:1], source=mine, now=NOW)
     assert [key.task_id for key in withdrawn] == ["b"]
     assert one.details(wishes[0].key).sources == (mine,)
     assert one.cursor("lines@one:/srv/ids.txt") == "7"
-    one.add([], source="lines@one:/srv/ids.txt", now=NOW, cursor=Cursor("lines@one:/srv/ids.txt", "9"))
+    one.add([], source="lines@one:/srv/ids.txt", now=NOW, cursor="9")
     assert one.cursor("lines@one:/srv/ids.txt") == "9"
 
 
