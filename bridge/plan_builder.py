@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
+from http import HTTPStatus
 from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,7 +24,6 @@ from bridge.archive_builder import (
     asking,
     result_files,
 )
-from bridge.callback_reading import callbacks_of
 from bridge.config.field_types import ROBOTS
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Settings, Webhook
@@ -37,8 +37,9 @@ from bridge.domain.task import Phase
 from bridge.domain.watch import Rules
 from bridge.engine.plans import AccountPlan, EndpointPlan
 from bridge.errors import BridgeBug, ConfigError
-from bridge.net.client import HttpClient
+from bridge.net.client import Answer, HttpClient, Request
 from bridge.ports import AccountTraffic, Clock, Sink
+from bridge.providers.callbacks import callback_reader
 from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider, drop_files
 from bridge.sinks.answers import AcceptRule, AnswerReader, read_nothing
@@ -46,6 +47,7 @@ from bridge.sinks.attached_files import NOTHING_KNOWN, ResultFiles
 from bridge.sinks.posting import PostSettings
 from bridge.sinks.webhook import WebhookSink
 
+KEY_SET_BYTES: Final = 64 << 10
 CHAT_CONCURRENCY: Final = 1  # keeps the messages of a chat in order
 
 
@@ -163,7 +165,13 @@ class PlanBuilder:
                 no_result=Phase.FAILED if polling.no_result == "task_failed" else Phase.SUCCEEDED,
             ),
             live_topics=wanted_live_topics(routes(settings)),
-            callbacks=callbacks_of(account, known, client),
+            callbacks=callback_reader(
+                known,
+                host=urlsplit(base_url).hostname,
+                api_key=account.api_key.reveal() if account.api_key else "",
+                secrets=[secret.reveal() for secret in account.callback_secret],
+                fetch=partial(_key_set, client),
+            ),
             lists=provider if provider.has_list else None,
             is_batched=provider.is_batched,
         )
@@ -274,6 +282,12 @@ class PlanBuilder:
             self._replaced.append(self._clients[whose])
         self._clients[whose] = client
         return client
+
+
+async def _key_set(client: HttpClient, url: str) -> bytes | None:
+    """The public keys for callbacks at this address, requested without the account's key; None if that fails."""
+    answer = await client.fetch(Request("GET", url), cap_bytes=KEY_SET_BYTES)
+    return answer.body if isinstance(answer, Answer) and answer.status == HTTPStatus.OK and answer.complete else None
 
 
 async def _no_key() -> bytes:

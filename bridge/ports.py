@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, TypeVa
 if TYPE_CHECKING:  # so that quick commands, which use one value of this module, do not import the rest
     import anyio
 
+    from bridge.domain.callback import Callback, CallbackRequest
     from bridge.domain.change import Change, Note
     from bridge.domain.delivery import Delivery, Outcome
     from bridge.domain.durations.table import DurationKey, Table
@@ -262,6 +263,19 @@ class Held:
 
     left_s: float
     reason: str
+
+
+class CallbackReader(Protocol):
+    """Reads the callbacks of one account."""
+
+    def read(self, request: CallbackRequest, *, now: float) -> Callback:
+        """The content of a callback, and what its signature proves at this wall-clock time. Never raises."""
+
+    def refresh_in_s(self, now: float) -> float:
+        """Seconds until `refresh` should be called; infinity if never."""
+
+    async def refresh(self, now: float) -> bool:
+        """Fetch the public keys that the provider signs with. Returns whether there are new ones."""
 
 
 class AccountTraffic(Protocol):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 
-from bridge.callback_ports import CallbackPolls
 from bridge.domain.callback import (
     REFUSED,
     Callback,
@@ -34,6 +34,20 @@ PASSED_ON_EVERY_S: Final = 0.2  # how often ids are forwarded to other daemons, 
 MAX_PASSED_ON: Final = 200  # maximum number of ids in that transaction
 MAX_PASSED_IDS: Final = 5  # maximum number of ids from one callback
 KEYS_CHECKED_EVERY_S: Final = 5.0  # how often to check whether a provider's public keys must be fetched
+
+
+class CallbackPolls(Protocol):
+    """What callbacks need from the store."""
+
+    def ensure_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
+        """The store's random key for this purpose; created if it is missing. All daemons use the same key."""
+
+    def poll_called(
+        self, heard: Mapping[WatchKey, CallbackHeard], *, most: int, now: float
+    ) -> tuple[int, list[WatchKey]]:
+        """Make the daemons that hold these watches poll them at once, at most `most` of each account. Returns the
+        number of these watches, and the live ones beyond that limit. Unknown watches are ignored, at the cost of one
+        query."""
 
 
 @dataclass(frozen=True, slots=True)

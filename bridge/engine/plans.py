@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.callback_ports import CallbackReader
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
 from bridge.domain.event import Topic
 from bridge.domain.limits import RateLimits
 from bridge.domain.slots import groups_for
 from bridge.domain.watch import Rules
-from bridge.ports import Provider, Sink, TaskLists
+from bridge.ports import CallbackReader, Provider, Sink, TaskLists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

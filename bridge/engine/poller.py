@@ -13,7 +13,6 @@ import anyio.abc
 import anyio.lowlevel
 
 from bridge import collector
-from bridge.callback_ports import CallbackReader
 from bridge.domain.account_state import AccountState
 from bridge.domain.callback import CallbackOutcome
 from bridge.domain.daemon_state import AccountNow
@@ -31,7 +30,7 @@ from bridge.engine.poll_queue import MAX_UNPOLLED
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.logs import get_logger
 from bridge.metrics import Metrics
-from bridge.ports import Clock, Held, Offload, Watches
+from bridge.ports import CallbackReader, Clock, Held, Offload, Watches
 
 SLICE: Final = 5000  # watches put at once, between polls
 
