@@ -138,7 +138,8 @@ class Parts:
         self.intake.origins = _origins(loaded, is_shared=self.store.is_shared)
         sources: list[Source] = [*file_sources(loaded, intake=self.intake, clock=self.clock)]
         for name, account in loaded.settings.accounts.items():
-            requests, every_s, action = self.poller.lists(name), account.discover_s, account.action
+            # They stay the same when the settings change.
+            requests, every_s, action = self.poller.accounts[name].lists, account.discover_s, account.action
             if every_s is not None:
                 found = Discovery(
                     name, every_s=every_s, action=action, requests=requests, intake=self.intake, clock=self.clock

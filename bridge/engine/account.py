@@ -11,6 +11,7 @@ import anyio
 import anyio.abc
 
 from bridge.domain.account_state import AccountState
+from bridge.domain.callback import CallbackOutcome
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.host import Host
 from bridge.domain.slots import WHOLE, Portion
@@ -77,12 +78,12 @@ class AccountPoller:
         self._limiter = self.health.limiter
         self._cadence = LearnedCadence(name, knowledge=knowledge, pacing=plan.pacing)
         self._schedule = WatchSchedule(plan, cadence=self._cadence, clock=clock, max_unpolled=max_unpolled)
-        self.callbacks = AccountCallbacks(self._schedule, clock=clock)
+        self._callbacks = AccountCallbacks(self._schedule, clock=clock)
         self._planner = StepPlanner(
             name,
             plan=plan,
             cadence=self._cadence,
-            callbacks=self.callbacks,
+            callbacks=self._callbacks,
             clock=clock,
             answered_actions=answered_actions,
             metrics=metrics,
@@ -162,6 +163,12 @@ class AccountPoller:
         """Process an answer that did not come from one of genbridge's own polls (see `AnswerSteps.submit`)."""
         if self._can_store and not self._stopping:
             self._steps.submit(task_id, reading)
+
+    def hear(self, ids: Sequence[str], detail: str) -> tuple[CallbackOutcome, list[str]]:
+        """Process a callback of this account (see `AccountCallbacks.hear`)."""
+        heard = self._callbacks.hear(ids, detail)
+        self.wake()
+        return heard
 
     def clear(self) -> None:
         """Poll nothing until watches are put again. Limits and pauses stay in force."""

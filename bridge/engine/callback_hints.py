@@ -21,6 +21,7 @@ from bridge.domain.callback_pace import HINTS_PER_S, ReadBudget
 from bridge.domain.ids import WatchKey
 from bridge.domain.store_key import KeyPurpose, callback_path, callback_secret
 from bridge.domain.task import Json
+from bridge.engine.account import AccountPoller
 from bridge.engine.outage import retrying
 from bridge.engine.poller import Poller
 from bridge.errors import StoreError
@@ -88,23 +89,23 @@ class CallbackHints:
         """Whether this is the secret of the account's callback address."""
         expected = callback_secret(self._key or b"", account).encode()
         fits = hmac.compare_digest(expected, secret.encode(errors="replace"))
-        return fits and self._key is not None and self._poller.callbacks_of(account) is not None
+        return fits and self._key is not None and account in self._poller.accounts
 
     def path(self, account: str) -> str:
         return callback_path(self._key or b"", account)
 
     def receive(self, account: str, request: CallbackRequest) -> CallbackReply:
         """Process a callback that arrived at the account's address."""
-        reader = self._poller.callbacks_of(account)
+        poller = self._poller.accounts.get(account)
         budget = self._budgets.setdefault(account, ReadBudget())
-        if reader is None or not budget.admits(len(request.body), self._clock.steady()):
+        if poller is None or not budget.admits(len(request.body), self._clock.steady()):
             reply = CallbackReply(CallbackOutcome.DROPPED)
         else:
-            reply = self._take(account, reader.read(request, now=self._clock.now()))
+            reply = self._take(poller, poller.plan.callbacks.read(request, now=self._clock.now()))
         self._metrics.account(account).callbacks[reply.outcome] += 1
         return reply
 
-    def _take(self, account: str, callback: Callback) -> CallbackReply:
+    def _take(self, account: AccountPoller, callback: Callback) -> CallbackReply:
         if callback.proof in REFUSED:
             return CallbackReply(CallbackOutcome(callback.proof))
         if callback.challenge is not None:
@@ -112,8 +113,8 @@ class CallbackHints:
         if not callback.ids:
             return CallbackReply(CallbackOutcome.UNREADABLE)
         detail = f"{callback.proof}: {callback.status}" if callback.status else str(callback.proof)
-        outcome, elsewhere = self._poller.hear(account, callback.ids, detail)
-        if outcome is CallbackOutcome.UNKNOWN and elsewhere and self._pass_on(account, elsewhere, detail):
+        outcome, elsewhere = account.hear(callback.ids, detail)
+        if outcome is CallbackOutcome.UNKNOWN and elsewhere and self._pass_on(account.name, elsewhere, detail):
             return CallbackReply(CallbackOutcome.FORWARDED)
         return CallbackReply(outcome)
 
@@ -157,7 +158,8 @@ class CallbackHints:
 
     async def _refresh_keys(self) -> None:
         while True:
-            for account, reader in self._poller.callback_readers().items():
+            for account in list(self._poller.accounts.values()):
+                reader = account.plan.callbacks
                 if reader.refresh_in_s(self._clock.steady()) <= 0 and not await reader.refresh(self._clock.steady()):
-                    log.warning("callback.keys_unavailable", account=account)
+                    log.warning("callback.keys_unavailable", account=account.name)
             await self._clock.sleep(KEYS_CHECKED_EVERY_S)

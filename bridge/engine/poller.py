@@ -14,7 +14,6 @@ import anyio.lowlevel
 
 from bridge import collector
 from bridge.domain.account_state import AccountState
-from bridge.domain.callback import CallbackOutcome
 from bridge.domain.daemon_state import AccountNow
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.host import Host
@@ -22,7 +21,6 @@ from bridge.domain.slots import NOTHING, Share, account_scope, portion_held, slo
 from bridge.domain.task import Reading
 from bridge.domain.watch import WatchState
 from bridge.engine.account import AccountPoller
-from bridge.engine.list_requests import ListRequests
 from bridge.engine.membership import Lease
 from bridge.engine.outage import retrying
 from bridge.engine.plans import AccountPlan
@@ -30,7 +28,7 @@ from bridge.engine.poll_queue import MAX_UNPOLLED
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.logs import get_logger
 from bridge.metrics import Metrics
-from bridge.ports import CallbackReader, Clock, Held, Offload, Watches
+from bridge.ports import Clock, Held, Offload, Watches
 
 SLICE: Final = 5000  # watches put at once, between polls
 
@@ -39,8 +37,8 @@ log = get_logger()
 
 
 class Poller:
-    """Runs a poller for each account, and implements `AccountTraffic` for all of them. StoreError passes through the
-    methods that read the store."""
+    """Runs a poller for each account, and implements `AccountTraffic` for all of them. `accounts` are those of the
+    current settings. StoreError passes through the methods that read the store."""
 
     def __init__(
         self,
@@ -64,7 +62,7 @@ class Poller:
         self._knowledge = knowledge
         self._metrics = metrics
         self._clock = clock
-        self._accounts: dict[str, AccountPoller] = {}
+        self.accounts: dict[str, AccountPoller] = {}
         self._removed: dict[str, AccountPoller] = {}  # if an account comes back, its limits still apply
         self._hosts: dict[str, Host] = {}
         self._group: anyio.abc.TaskGroup | None = None
@@ -88,7 +86,7 @@ class Poller:
 
     @property
     def _all(self) -> list[AccountPoller]:
-        return [*self._accounts.values(), *self._removed.values()]
+        return [*self.accounts.values(), *self._removed.values()]
 
     def configure(self, plans: Mapping[str, AccountPlan], past: Mapping[str, AccountState]) -> None:
         """Poll according to these plans from now on. Watches of a removed account stay in the store and are not polled.
@@ -97,8 +95,8 @@ class Poller:
             raise RuntimeError("configure() needs a running poller")
         if self._stopped.is_set():
             return
-        for name in self._accounts.keys() - plans.keys():
-            self._removed[name] = self._accounts.pop(name)
+        for name in self.accounts.keys() - plans.keys():
+            self._removed[name] = self.accounts.pop(name)
             self._removed[name].clear()
         sharing = Counter(plan.host for plan in plans.values())
         self._hosts = {address: self._hosts.get(address, Host()) for address in sharing}
@@ -108,11 +106,11 @@ class Poller:
         self._knowledge.providers = {name: plan.provider_name for name, plan in plans.items()}
         for name, plan in plans.items():
             if name in self._removed:
-                self._accounts[name] = self._removed.pop(name)
-            if name in self._accounts:
-                self._accounts[name].apply(plan, self._hosts[plan.host])
+                self.accounts[name] = self._removed.pop(name)
+            if name in self.accounts:
+                self.accounts[name].apply(plan, self._hosts[plan.host])
                 continue
-            account = self._accounts[name] = AccountPoller(
+            account = self.accounts[name] = AccountPoller(
                 name,
                 plan=plan,
                 past=past.get(name, AccountState(account=name)),
@@ -130,37 +128,18 @@ class Poller:
             self._group.start_soon(account.run)
 
     def now(self) -> dict[str, AccountNow]:
-        return {name: account.health.now() for name, account in self._accounts.items()}
-
-    def callback_readers(self) -> Mapping[str, CallbackReader]:
-        return {name: account.plan.callbacks for name, account in self._accounts.items()}
-
-    def callbacks_of(self, name: str) -> CallbackReader | None:
-        """The reader of callbacks for this account; None if the account is unknown."""
-        account = self._accounts.get(name)
-        return None if account is None else account.plan.callbacks
-
-    def hear(self, name: str, ids: Sequence[str], detail: str) -> tuple[CallbackOutcome, list[str]]:
-        """Process a callback of this account (see `AccountCallbacks.hear`)."""
-        account = self._accounts[name]
-        heard = account.callbacks.hear(ids, detail)
-        account.wake()
-        return heard
+        return {name: account.health.now() for name, account in self.accounts.items()}
 
     def update(self, past: Mapping[str, AccountState]) -> None:
         """Apply the stored state of the accounts."""
-        for name, account in self._accounts.items():
+        for name, account in self.accounts.items():
             if name in past:
                 account.update(past[name])
-
-    def lists(self, account: str) -> ListRequests:
-        """The object that requests this account's list of tasks. It stays the same when the settings change."""
-        return self._accounts[account].lists
 
     def hold(self, held: frozenset[Share], *, daemons: int) -> None:
         """Poll only for these shares, within their portion of each account's limits. `daemons` is the number of daemons
         on the store."""
-        for name, account in self._accounts.items():
+        for name, account in self.accounts.items():
             scope = account_scope(name)
             portion = portion_held(scope, account.plan.groups, held)
             account.hold(slots_held(scope, held), portion, daemons=daemons)
@@ -213,7 +192,7 @@ class Poller:
     async def _put_more(self, names: Iterable[str]) -> None:
         """Put live watches until all these accounts have enough."""
         slices = self._watches.live(most=self._slice_size)
-        while any(name in self._accounts and not self._accounts[name].has_more_in_store for name in names):
+        while any(name in self.accounts and not self.accounts[name].has_more_in_store for name in names):
             states = await self._offload(next, slices, None)
             if not states:
                 break
@@ -224,9 +203,9 @@ class Poller:
         with collector.resting():
             for state in states:
                 by_account.setdefault(state.account, []).append(state)
-            for name in by_account.keys() & self._accounts.keys():
+            for name in by_account.keys() & self.accounts.keys():
                 try:
-                    self._accounts[name].put(by_account[name])
+                    self.accounts[name].put(by_account[name])
                 except Exception:  # the watches of the other accounts must still be put
                     log.exception("news.bug", kind="watches", account=name)
 
@@ -235,28 +214,28 @@ class Poller:
         self._more_needed.set()
 
     async def admit(self, account: str, *, within_s: float) -> Held | None:
-        if account not in self._accounts:
+        if account not in self.accounts:
             return Held(left_s=math.inf, reason="the account is no longer in the settings")
-        return await self._accounts[account].health.admit(within_s=within_s)
+        return await self.accounts[account].health.admit(within_s=within_s)
 
     def left(self, account: str) -> None:
-        if (found := self._accounts.get(account) or self._removed.get(account)) is not None:
+        if (found := self.accounts.get(account) or self._removed.get(account)) is not None:
             found.health.limiter.guests -= 1
             found.wake()
 
     def limited(self, account: str, reading: Reading, *, asked_at: float) -> None:
-        if account in self._accounts:
-            self._writes.submit_all(self._accounts[account].health.limited(reading, asked_at=asked_at))
+        if account in self.accounts:
+            self._writes.submit_all(self.accounts[account].health.limited(reading, asked_at=asked_at))
 
     def submit(self, account: str, task_id: str, reading: Reading) -> None:
-        if account in self._accounts:
-            self._accounts[account].submit(task_id, reading)
+        if account in self.accounts:
+            self.accounts[account].submit(task_id, reading)
 
     def stop(self) -> None:
         """Send no more requests; `run` returns when all requests in flight are answered."""
         self._stopped.set()
 
     def _host_recovered(self, host: Host) -> None:
-        for account in self._accounts.values():
+        for account in self.accounts.values():
             if account.host is host:
                 account.wake()

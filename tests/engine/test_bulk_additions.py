@@ -51,7 +51,7 @@ async def loading(rig: Rig) -> AsyncIterator[None]:
 
 
 def in_memory(rig: Rig) -> int:
-    return len(rig.poller._accounts["kling"]._queue)
+    return len(rig.poller.accounts["kling"]._queue)
 
 
 @pytest.mark.usefixtures("unmeasured")
@@ -95,7 +95,7 @@ async def test_the_rest_of_a_bulk_addition_is_polled_when_all_of_it_in_memory_wa
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
         await rig.watch(*BULK)
-        held = [entry.task_id for entry in rig.poller._accounts["kling"]._queue]
+        held = [entry.task_id for entry in rig.poller.accounts["kling"]._queue]
         rig.store.withdraw([WatchKey("kling", task_id) for task_id in held], now=rig.clock.now())
         await rig.fetch()
         await rig.clock.advance(30)
@@ -107,7 +107,7 @@ async def test_a_task_that_waits_in_the_store_is_polled_at_once_on_request() -> 
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
         await rig.watch(*BULK)
-        held = {entry.task_id for entry in rig.poller._accounts["kling"]._queue}
+        held = {entry.task_id for entry in rig.poller.accounts["kling"]._queue}
         late = next(task_id for task_id in BULK if task_id not in held)
         rig.store.poll_now([WatchKey("kling", late)], now=rig.clock.now())
         await rig.fetch()

@@ -102,7 +102,7 @@ class ListRig(Rig):
             "kling",
             every_s=every_s,
             action="videos/text2video",
-            requests=self.poller.lists("kling"),
+            requests=self.poller.accounts["kling"].lists,
             intake=self.intake,
             clock=self.clock,
         )
