@@ -48,7 +48,7 @@ def test_durations_learned_by_several_daemons_are_added_and_shared(store: Store)
     assert merged.count == 3
     assert merged.ends[bin_of(60.0)] == pytest.approx((1 + FORGETTING) * FORGETTING, rel=1e-4)
     assert merged.ends[bin_of(300.0)] == 1.0
-    assert kept(store, VIDEO).log_sum == pytest.approx(merged.log_sum, rel=1e-4)
+    assert kept(store, VIDEO).moments.log_sum == pytest.approx(merged.moments.log_sum, rel=1e-4)
 
 
 def test_running_time_counts_without_a_finish_and_does_not_reduce_older_weights(store: Store) -> None:

@@ -67,7 +67,7 @@ def fit(own: Table, kin: Table | None = None) -> Fit:
     """The fit for `own` observations. If they are few, it also uses observations of similar tasks (`kin`), and then the
     prior."""
     shape = _Shape(median_log=math.log(MEDIAN_S), spread=SPREAD)
-    if kin is not None and kin.successes > 0:
+    if kin is not None and kin.moments.successes > 0:
         shape = shape.after(kin, most=KIN)
     shape = shape.after(own)
     masses, exposures_s = shape.bins()
@@ -80,7 +80,7 @@ def fit(own: Table, kin: Table | None = None) -> Fit:
         _within((SMOOTH * mass + end) / (SMOOTH * exposure_s + each_s), SOFTEST, HARDEST)
         for mass, exposure_s, end, each_s in zip(masses, exposures_s, ends, seen_s, strict=True)
     )
-    bias, error = _forecasting(own if kin is None or own.forecasts >= 1 else kin)
+    bias, error = _forecasting(own if kin is None or own.moments.forecasts >= 1 else kin)
     support = own.weight + (0.0 if kin is None else kin.weight)
     return Fit(hazards, summed(hazards), own.count, support, bias, error)
 
@@ -105,11 +105,12 @@ class _Shape:
 
     def after(self, seen: Table, *, most: float = math.inf) -> _Shape:
         """The belief after these observations, which count as at most `most` tasks."""
-        if seen.successes <= 0:
+        successes, log_sum, log_squares, *_ = seen.moments
+        if successes <= 0:
             return self
-        number = min(seen.successes, most)
-        mean = _within(seen.log_sum / seen.successes, -1.0, FARTHEST)
-        variance = _within(seen.log_squares / seen.successes - mean * mean, 0.0, WIDEST)
+        number = min(successes, most)
+        mean = _within(log_sum / successes, -1.0, FARTHEST)
+        variance = _within(log_squares / successes - mean * mean, 0.0, WIDEST)
         weight = self.weight + number
         median_log = (self.weight * self.median_log + number * mean) / weight
         apart = mean - self.median_log
@@ -141,7 +142,8 @@ def _within(value: float, least: float, most: float) -> float:
 
 def _forecasting(seen: Table) -> tuple[float, float]:
     """Mean and spread of the forecast errors, with a prior that weighs as much as two forecasts."""
-    weight = max(seen.forecasts, 0.0) + 2
-    bias = _within(seen.error_sum / weight, -3.0, 3.0)
-    squares = max(0.0, seen.error_squares - seen.error_sum * bias) + 2 * 0.5**2
+    *_, forecasts, error_sum, error_squares = seen.moments
+    weight = max(forecasts, 0.0) + 2
+    bias = _within(error_sum / weight, -3.0, 3.0)
+    squares = max(0.0, error_squares - error_sum * bias) + 2 * 0.5**2
     return bias, _within(math.sqrt(squares / weight), 0.1, 3.0)

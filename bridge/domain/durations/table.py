@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import mul
+from operator import add, mul
 from typing import Final, NamedTuple
 
 from bridge.domain.durations.bins import BINS, EDGES, WIDTHS, bin_of
@@ -29,6 +29,21 @@ class DurationKey(NamedTuple):
     variant: str = ""
 
 
+class Moments(NamedTuple):
+    """Decaying sums over finished tasks. Those of durations are of successes only: early failures are distributed
+    differently."""
+
+    successes: float = 0.0
+    log_sum: float = 0.0  # of ln(duration)
+    log_squares: float = 0.0
+    forecasts: float = 0.0  # finishes predicted from progress; then sums of ln(actual / forecast remaining time)
+    error_sum: float = 0.0
+    error_squares: float = 0.0
+
+    def plus(self, *more: float) -> Moments:
+        return Moments(*map(add, self, more))
+
+
 @dataclass(slots=True)
 class Table:
     """Decaying sums. Mutable; reads no clock. A table can also hold a difference: the observations since the last save.
@@ -38,12 +53,7 @@ class Table:
     """
 
     count: int = 0  # finished tasks, without decay
-    successes: float = 0.0
-    log_sum: float = 0.0  # sum of ln(duration) of successes only: early failures are distributed differently
-    log_squares: float = 0.0
-    forecasts: float = 0.0  # finishes predicted from progress; then sums of ln(actual / forecast remaining time)
-    error_sum: float = 0.0
-    error_squares: float = 0.0
+    moments: Moments = field(default_factory=Moments)
     _ends: list[float] = field(default_factory=_zeros)
     _exposure_s: list[float] = field(default_factory=_zeros)
     _unit: float = 1.0  # the current weight of a 1 in both lists: decay changes this number instead of all 104 others
@@ -84,24 +94,14 @@ class Table:
         ends, share = self._ends, 1 / (len(ages_s) * self._unit)
         for age_s in ages_s:
             ends[bin_of(age_s)] += share
-        if succeeded:
-            logs = [math.log(max(age_s, 0.5)) for age_s in ages_s]
-            self.successes += 1
-            self.log_sum += sum(logs) / len(logs)
-            self.log_squares += sum(map(mul, logs, logs)) / len(logs)
-        if error is not None:
-            self.forecasts += 1
-            self.error_sum += error
-            self.error_squares += error * error
+        logs = [math.log(max(age_s, 0.5)) for age_s in ages_s] if succeeded else [0.0]
+        of_logs = float(succeeded), sum(logs) / len(logs), sum(map(mul, logs, logs)) / len(logs)
+        of_errors = (0.0, 0.0, 0.0) if error is None else (1.0, error, error * error)
+        self.moments = self.moments.plus(*of_logs, *of_errors)
 
     def scale(self, factor: float) -> None:
         """Multiply the weight of all observations by a factor."""
-        self.successes *= factor
-        self.log_sum *= factor
-        self.log_squares *= factor
-        self.forecasts *= factor
-        self.error_sum *= factor
-        self.error_squares *= factor
+        self.moments = Moments(*(each * factor for each in self.moments))
         self._unit *= factor
         if self._unit < _LEAST_UNIT:
             self._ends, self._exposure_s, self._unit = self.ends, self.exposure_s, 1.0
@@ -109,12 +109,7 @@ class Table:
     def add(self, other: Table) -> None:
         """Add the other table, without decay."""
         self.count += other.count
-        self.successes += other.successes
-        self.log_sum += other.log_sum
-        self.log_squares += other.log_squares
-        self.forecasts += other.forecasts
-        self.error_sum += other.error_sum
-        self.error_squares += other.error_squares
+        self.moments = self.moments.plus(*other.moments)
         self._ends = [mine + its for mine, its in zip(self.ends, other.ends, strict=True)]
         self._exposure_s = [mine + its for mine, its in zip(self.exposure_s, other.exposure_s, strict=True)]
         self._unit = 1.0
@@ -147,12 +142,11 @@ class Table:
 
 def text(table: Table) -> str:
     """A table as text for the store: JSON, below 2 KB."""
-    sums = (table.successes, table.log_sum, table.log_squares)
-    errors = (table.forecasts, table.error_sum, table.error_squares)
+    moments = [_rounded(each) for each in table.moments]
     stored = {
         "count": table.count,
-        "logs": [_rounded(each) for each in sums],
-        "errors": [_rounded(each) for each in errors],
+        "logs": moments[:3],
+        "errors": moments[3:],
         "ends": [_rounded(each) for each in table.ends],
         "exposure_s": [_rounded(each) for each in table.exposure_s],
     }
@@ -170,17 +164,7 @@ def table(stored: str) -> Table:
         raise ValueError("not a table of durations") from error
     if type(count) is not int or not 0 <= count <= MOST:
         raise ValueError("an invalid count")
-    return Table(
-        count=count,
-        successes=sums[0],
-        log_sum=sums[1],
-        log_squares=sums[2],
-        forecasts=errors[0],
-        error_sum=errors[1],
-        error_squares=errors[2],
-        _ends=ends,
-        _exposure_s=exposure_s,
-    )
+    return Table(count=count, moments=Moments(*sums, *errors), _ends=ends, _exposure_s=exposure_s)
 
 
 def _numbers(values: Sequence[float], length: int, *, signed: bool = False) -> list[float]:

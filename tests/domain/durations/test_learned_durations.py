@@ -104,8 +104,8 @@ def test_the_error_of_progress_is_learned_only_from_successes() -> None:
     knowledge.ended(VIDEO, 50.0, 70.0, at_s=60.0, succeeded=True, rest_s=20.0)
     knowledge.ended(VIDEO, 50.0, 70.0, at_s=60.0, succeeded=False, rest_s=20.0)
     table = knowledge.take_fresh()[VIDEO]
-    assert table.forecasts == pytest.approx(0.97)
-    assert table.error_sum < 0
+    assert table.moments.forecasts == pytest.approx(0.97)
+    assert table.moments.error_sum < 0
     assert isinstance(table, Table)
 
 

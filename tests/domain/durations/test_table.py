@@ -22,7 +22,7 @@ def seen_of(*durations: float) -> Table:
 
 
 def numbers(of: Table) -> list[float]:
-    sums = [of.successes, of.log_sum, of.log_squares, of.forecasts, of.error_sum, of.error_squares]
+    sums = list(of.moments)
     return [of.count, *sums, *of.ends, *of.exposure_s]
 
 
@@ -71,9 +71,9 @@ def test_a_failure_counts_as_an_end_and_says_nothing_of_how_long_success_takes()
     made = seen_of(60.0)
     made.ended([3.0], succeeded=False, error=0.5)
     assert made.ends[bin_of(3.0)] == 1.0
-    assert made.successes == FORGETTING
-    assert made.forecasts == 1
-    assert made.error_sum == 0.5
+    assert made.moments.successes == FORGETTING
+    assert made.moments.forecasts == 1
+    assert made.moments.error_sum == 0.5
 
 
 @given(st.lists(st.floats(0.1, 1e4), max_size=30), st.lists(st.floats(0.1, 1e4), max_size=30))
