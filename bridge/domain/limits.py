@@ -102,10 +102,6 @@ class RateLimiter:
         """When the next probe may be sent; None: no probe is needed."""
         return self._probe_at if self._is_held else None
 
-    def rate_at(self, now: float) -> float:
-        """How many requests per second are allowed now."""
-        return self._rate(now)
-
     def resize(self, limits: RateLimits, *, now: float) -> None:
         """Use other limits from now on. This can reduce the requests that may be sent at once, but never increases
         them."""
@@ -151,7 +147,7 @@ class RateLimiter:
             return opens_at - now
         self._fill(now)
         needed = 1 + self.in_line
-        return 0.0 if self._tokens >= needed else max((needed - self._tokens) / self._rate(now), SOON_S)
+        return 0.0 if self._tokens >= needed else max((needed - self._tokens) / self.rate_at(now), SOON_S)
 
     def opens_at(self, route: str, now: float) -> float:
         """When requests on this route may be sent; at or before `now` if the route is free."""
@@ -201,15 +197,11 @@ class RateLimiter:
         if self.in_flight + self.guests >= most or self.guests >= max(1, most - 1):
             return math.inf
         self._fill(now)
-        wait_s = max(0.0, (1 - self._tokens) / self._rate(now))
+        wait_s = max(0.0, (1 - self._tokens) / self.rate_at(now))
         if wait_s <= within_s:
             self._tokens -= 1
             self.guests += 1
         return wait_s
-
-    def limited(self, reading: Reading, *, asked_at: float, now: float) -> AccountEffect:
-        """Apply a 429 that another program's request got. `asked_at` is when that request was sent."""
-        return self._slow(reading, now, asked_at)
 
     def abandoned(self, *, now: float) -> None:
         """Count a request that ended without an answer: it was canceled, or failed because of a bug here. A failed
@@ -272,7 +264,7 @@ class RateLimiter:
         if reading.kind in ABOUT_ACCOUNT:
             return self._refuse(task_id)
         if reading.kind is Kind.RATE_LIMITED:
-            return self._slow(reading, now, asked_at)
+            return self.limited(reading, asked_at=asked_at, now=now)
         if reading.kind in {Kind.TRANSIENT, Kind.NO_ROUTE}:  # an unreadable answer proves nothing about provider or key
             return self._trouble(reading, task_id, route, now) if is_trouble(reading) else AccountEffect.NOTHING
         self._troubled.clear()
@@ -305,7 +297,8 @@ class RateLimiter:
             return min(PROBE_FIRST_S * 2.0 ** min(self._probes - 1, 16), PROBE_MOST_S) * self.daemons
         return probe_delay_s(self._probes, chance) * self.daemons
 
-    def _slow(self, reading: Reading, now: float, asked_at: float) -> AccountEffect:
+    def limited(self, reading: Reading, *, asked_at: float, now: float) -> AccountEffect:
+        """Apply a 429 that a request sent at `asked_at` got: one of genbridge's, or of another program."""
         self._troubled.clear()
         if reading.retry_after_s:
             self._pause(now + reading.retry_after_s, now)
@@ -335,7 +328,8 @@ class RateLimiter:
         elapsed = max(0.0, now - self._slowed_at) / RECOVERY_S
         return min(1.0, self._factor + (1 - self._factor) * elapsed)
 
-    def _rate(self, now: float) -> float:
+    def rate_at(self, now: float) -> float:
+        """How many requests per second are allowed now."""
         return self.limits.rate * self._factor_at(now)
 
     def _fill(self, now: float) -> None:
@@ -348,5 +342,5 @@ class RateLimiter:
         if now == self._filled_at:
             return
         elapsed = max(0.0, now - max(self._filled_at, self.paused_until))
-        self._tokens = min(float(self.limits.burst), self._tokens + elapsed * self._rate(now))
+        self._tokens = min(float(self.limits.burst), self._tokens + elapsed * self.rate_at(now))
         self._filled_at = now
