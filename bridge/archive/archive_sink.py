@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, ParamSpec, TypeVar
 
 import anyio.to_thread
@@ -134,6 +133,7 @@ class ArchiveSink:
             kind=wanted.kind,
             n=wanted.n,
             path=f"{record.stem}-{wanted.n}.{fetched.type.extension}",
+            url=None,
             bytes=fetched.bytes,
             sha256=fetched.sha256,
             media_type=fetched.type.media_type,
@@ -150,10 +150,10 @@ class ArchiveSink:
         return Deferred(reason=reason, retry_after_s=max(one.retry_after_s or 0.0 for one in left) or None)
 
     async def _finished(self, record: CopyRecord, delivery: Delivery, data: Mapping[str, Json]) -> Outcome:
-        copies = [replace(copy, url=await self._link_to(copy.path)) for copy in record.copies]
+        copies = [copy._replace(url=await self._link_to(copy.path)) for copy in record.copies]
         total = sum(copy.bytes for copy in copies)
         paths = ", ".join(copy.path for copy in copies)
-        event = archived_event(data, [copy.json for copy in copies], of=delivery.event_id, at=self._clock.now())
+        event = archived_event(data, [copy._asdict() for copy in copies], of=delivery.event_id, at=self._clock.now())
         return Accepted(detail=f"{total} bytes: {paths}", event=event)
 
 

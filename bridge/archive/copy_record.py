@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -67,14 +66,14 @@ class CopyRecord:
         stem, _, extension = name.partition(f"-{copy.n}.")
         event_id = str(self._document["data"]["event_id"])
         other = f"{folder}/{stem}-{copy.n}-{mark(event_id)}.{extension}"
-        copy = replace(copy, path=other)
+        copy = copy._replace(path=other)
         self._note(copy)
         if not self._place.put(other, source, media_type=copy.media_type) and self._place.size(other) != copy.bytes:
             raise PlaceFailed(f"{other} is taken by another file")
 
     def _note(self, copy: CopyMade) -> None:
         self._copies[copy.n] = copy
-        self._document["data"]["archive"] = [each.json for each in self.copies]
+        self._document["data"]["archive"] = [each._asdict() for each in self.copies]
         self._place.replace(f"{self.stem}.json", orjson.dumps(self._document, option=orjson.OPT_INDENT_2))
 
 

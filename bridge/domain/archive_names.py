@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.domain.task import Json
 
@@ -42,47 +42,25 @@ class WantedCopy:
         return result_mark(self.url, self.sha256)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopyMade:
-    """One copy, as events describe it. `path` is relative to the archive. `url` is null if no URL serves the copies."""
+class CopyMade(NamedTuple):
+    """One copy, as an item of `archive` in events, in its documented order. `path` is relative to the archive. `url` is
+    null if no URL serves the copies."""
 
     kind: str
     n: int
     path: str
+    url: str | None
     bytes: int
     sha256: str
     media_type: str
-    url: str | None = None
-
-    @property
-    def json(self) -> dict[str, Json]:
-        """The item of `archive`, in its documented order."""
-        return {
-            "kind": self.kind,
-            "n": self.n,
-            "path": self.path,
-            "url": self.url,
-            "bytes": self.bytes,
-            "sha256": self.sha256,
-            "media_type": self.media_type,
-        }
 
     @classmethod
     def parse(cls, item: Json) -> CopyMade | None:
-        """The inverse of `json`; None for any other value."""
+        """The inverse of `_asdict`; None for any other value."""
         try:
-            kind, n, path, size, sha256, media_type = (
-                item[key] for key in ("kind", "n", "path", "bytes", "sha256", "media_type")
-            )
-            return cls(
-                kind=str(kind),
-                n=int(n),
-                path=str(path),
-                bytes=int(size),
-                sha256=str(sha256),
-                media_type=str(media_type),
-            )
-        except (KeyError, TypeError, ValueError):
+            made = cls(**{name: item[name] for name in cls._fields if name in item})
+            return made._replace(n=int(made.n), path=str(made.path), bytes=int(made.bytes))
+        except (TypeError, ValueError):
             return None
 
 

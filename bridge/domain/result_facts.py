@@ -114,27 +114,26 @@ def result_facts(result: Json, urls: Json = (), action: Json = None) -> ResultFa
 
 def with_paths_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
     """The same results with the paths of their copies, if an event's `archive` has them. A result from inside the
-    answer gets the path of its copy."""
-    marks = {one.n: one.mark for one in wanted_copies(data, COPIED_KINDS)}
-    copies: dict[str, tuple[str, str]] = {}
-    for item in _list(data.get("archive")):
-        if (one := CopyMade.parse(item)) is not None and marks.get(one.n):
-            copies[marks[one.n]] = one.path, _text(item.get("url"))
-    known = [(each, *copies.get(each.mark, ("", ""))) for each in found.made]
-    return replace(found, made=tuple(replace(each, copy=path, url=each.url or url) for each, path, url in known))
+    answer gets the URL of its copy."""
+    copies = _copies(data)
+    known = ((each, copies.get(each.mark)) for each in found.made)
+    made = (replace(each, copy=one.path, url=each.url or one.url or "") if one else each for each, one in known)
+    return replace(found, made=tuple(made))
 
 
 def with_copies_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
     """The same results with the URLs of their copies from an event's `archive`. Unchanged if any copy has no URL."""
-    numbers = {one.n: one.mark for one in wanted_copies(data, COPIED_KINDS)}
-    copies: dict[str, str] = {}
-    for item in _list(data.get("archive")):
-        number, url = (item.get("n"), _text(item.get("url"))) if isinstance(item, Mapping) else (None, "")
-        if isinstance(number, int) and numbers.get(number) and url:
-            copies[numbers[number]] = url
-    if not copies or any(each.url and each.url not in copies for each in found.made):
+    urls = {mark: one.url for mark, one in _copies(data).items() if one.url}
+    if not urls or any(each.url and each.url not in urls for each in found.made):
         return found
-    return replace(found, made=tuple(replace(each, url=copies.get(each.mark, "")) for each in found.made))
+    return replace(found, made=tuple(replace(each, url=urls.get(each.mark, "")) for each in found.made))
+
+
+def _copies(data: Mapping[str, Json]) -> dict[str, CopyMade]:
+    """The copies in an event's `archive`, by the mark of their result."""
+    marks = {one.n: one.mark for one in wanted_copies(data, COPIED_KINDS)}
+    made = filter(None, map(CopyMade.parse, _list(data.get("archive"))))
+    return {marks[one.n]: one for one in made if marks.get(one.n)}
 
 
 def main_kind(kinds: Iterator[str] | Sequence[str]) -> str:

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from bridge.domain.result_facts import MOST_RESULTS, ResultFacts, kind_of_file, result_facts, with_copies_of
+from bridge.domain.archive_names import CopyMade
+from bridge.domain.result_facts import (
+    MOST_RESULTS,
+    ResultFacts,
+    kind_of_file,
+    result_facts,
+    with_copies_of,
+    with_paths_of,
+)
 
 CDN = "https://cdn.example.com"
 SONG = {
@@ -22,7 +30,8 @@ URLS = [f"{CDN}/1.mp3", f"{CDN}/1.jpg", f"{CDN}/1.mp4", f"{CDN}/2.mp3"]
 
 def archived(*urls: str | None) -> dict[str, Any]:
     """The data of an event with copies at these addresses."""
-    copies = [{"n": n, "url": url} for n, url in enumerate(urls, 1)]
+    made = {"kind": "", "path": "", "bytes": 1, "sha256": "", "media_type": ""}
+    copies = [{**made, "n": n, "url": url} for n, url in enumerate(urls, 1)]
     return {"task_result": SONG, "urls": URLS, "archive": copies}
 
 
@@ -104,3 +113,13 @@ def test_copies_replace_the_songs_though_the_covers_were_copied_too() -> None:
 def test_results_keep_their_addresses_while_a_copy_of_them_has_none(urls: tuple[str | None, ...]) -> None:
     found = result_facts(SONG, URLS)
     assert with_copies_of(archived(*urls), found) == found
+
+
+def test_results_get_the_paths_of_their_copies() -> None:
+    inside = {"embedded": True, "media_type": "image/png", "bytes": 1, "sha256": "ab"}
+    result = {"videos": [{"url": f"{CDN}/1.mp4"}, {"url": "https://cdn.test/2.mp4"}], "images": [inside]}
+    copies = [
+        CopyMade(kind="", n=n, path=f"{n}", url=f"/c/{n}", bytes=1, sha256="", media_type="")._asdict() for n in (1, 3)
+    ]
+    found = with_paths_of({"task_result": result, "archive": copies}, result_facts(result, [f"{CDN}/1.mp4"]))
+    assert [(each.copy, each.url) for each in found.made] == [("1", f"{CDN}/1.mp4"), ("3", "/c/3")]
