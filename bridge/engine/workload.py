@@ -67,7 +67,6 @@ class Workload:
         self._dispatcher.hold(held)
 
     async def load(self) -> None:
-        self._writes.note_promptly()
         self._poller.update(await self._offload(self._store.accounts))
         await self._read_pauses()
         await self._poller.load()

@@ -24,7 +24,6 @@ MAX_CHANGES: Final = 1024  # changes per transaction; they share its statements 
 MAX_BYTES: Final = 8 << 20  # bytes of results per transaction, which holds several copies; results may embed pictures
 MAX_PENDING_BYTES: Final = 16 << 20  # limit at which polls stop; requests in flight may still add more
 NOTES_EVERY_S: Final = 1.0
-PROMPT_FOR_S: Final = 60.0
 MAX_NOTES_AT_ONCE: Final = 5_000  # notes per transaction, because changes wait for it
 NOTES_DUE: Final = 25_000  # as soon as this many notes wait, they are written
 MAX_KEYS: Final = 10  # maximum number of keys in one log line
@@ -87,7 +86,6 @@ class WriteBatcher:
         self._notes: deque[Note] = deque(maxlen=MAX_NOTES)
         self._notes_batch: list[Note] = []  # notes of one transaction, kept until it succeeds
         self._noted = self._due = 0  # numbers of notes: received so far, and due to be written
-        self._prompt_until = -math.inf
         self._notes_due_at = math.inf  # when all notes that were received so far become due
         self._written_some = anyio.Event()
         self._changed = anyio.Event()
@@ -126,22 +124,13 @@ class WriteBatcher:
     def note(self, note: Note) -> None:
         """Store the note of a poll within about `notes_every_s`."""
         if not self._notes:
-            self._notes_due_at = self._clock.steady() + self._notes_interval_s()
+            self._notes_due_at = self._clock.steady() + self._notes_every_s
             self._changed.set()
         elif len(self._notes) == NOTES_DUE:
             self._notes_due_at = self._clock.steady()
             self._changed.set()
         self._notes.append(note)
         self._noted += 1
-
-    def note_promptly(self) -> None:
-        """Store notes every second for a minute. If this daemon is killed soon, its successor must know which watches
-        were polled last: otherwise it would poll the same ones first again."""
-        self._prompt_until = self._clock.steady() + PROMPT_FOR_S
-
-    def _notes_interval_s(self) -> float:
-        is_prompt = self._clock.steady() < self._prompt_until
-        return min(NOTES_EVERY_S, self._notes_every_s) if is_prompt else self._notes_every_s
 
     async def flush_notes(self) -> None:
         """Store all notes that were received so far; return when that is done."""
@@ -170,7 +159,7 @@ class WriteBatcher:
                     return
                 await self._clock.wait(self._changed, None)
             elif self._closing or self._clock.steady() >= self._notes_due_at:
-                self._due, self._notes_due_at = self._noted, self._clock.steady() + self._notes_interval_s()
+                self._due, self._notes_due_at = self._noted, self._clock.steady() + self._notes_every_s
             else:
                 await self._clock.wait(self._changed, max(self._notes_due_at - self._clock.steady(), 0.0))
 

@@ -102,17 +102,6 @@ async def test_notes_taken_during_a_write_are_stored_in_their_turn() -> None:
         assert book.polls == [0, 1, 2]
 
 
-async def test_after_a_hand_over_notes_are_written_every_second_for_a_minute() -> None:
-    async with writing() as (writes, book, clock):
-        writes.note_promptly()
-        for number in range(120):
-            writes.note(poll(number, watches=10))
-            await clock.advance(1)
-            if number == 55:
-                assert len(book.polls) >= 55
-        assert len(book.written) <= 60 + 3
-
-
 async def test_flushing_notes_waits_neither_for_their_time_nor_for_later_ones() -> None:
     async with writing() as (writes, book, _):
         for number in range(MAX_NOTES_AT_ONCE + 1):
