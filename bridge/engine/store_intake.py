@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
 from bridge.domain.ids import WatchKey
 from bridge.domain.watch import Wish
-from bridge.engine.outage import Retries
-from bridge.errors import StoreError
+from bridge.engine.outage import retrying
 from bridge.logs import get_logger
 from bridge.ports import Added, Clock, Offload, Watches
 
 log = get_logger()
-
-T = TypeVar("T")
 
 
 class StoreIntake:
@@ -37,7 +33,6 @@ class StoreIntake:
         self._offload = offload
         self._clock = clock
         self._changed = changed
-        self._retries = Retries(clock)
 
     async def add(
         self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: str | None = None
@@ -45,7 +40,7 @@ class StoreIntake:
         """Watch these tasks; return after the commit."""
         now, origin = self._clock.now(), self._origin(source)
         add = partial(self._watches.add, wishes, source=origin, now=now, revive=revive, cursor=cursor)
-        added = await self._retried(partial(self._offload, add))
+        added = await retrying(partial(self._offload, add), self._clock)
         await self._report(added, source)
         return added
 
@@ -61,14 +56,14 @@ class StoreIntake:
         """Make `source` name exactly these tasks, but withdraw none of `kept`. Return after the commit."""
         now = self._clock.now()
         sync = partial(self._watches.sync, wishes, source=self._origin(source), now=now, kept=kept)
-        added, withdrawn = await self._retried(partial(self._offload, sync))
+        added, withdrawn = await retrying(partial(self._offload, sync), self._clock)
         for key in withdrawn:
             log.info("watch.withdrawn", account=key.account, task_id=key.task_id, source=source)
         await self._report(added, source, force=bool(withdrawn))
 
     async def cursor(self, source: str) -> str | None:
         """The stored position of the source."""
-        return await self._retried(partial(self._offload, partial(self._watches.cursor, self._origin(source))))
+        return await retrying(partial(self._offload, self._watches.cursor, self._origin(source)), self._clock)
 
     def _origin(self, source: str) -> str:
         return self.origins.get(source, source)
@@ -80,14 +75,4 @@ class StoreIntake:
         elif new:
             log.info("watch.added", count=len(new), source=source)
         if new or force:
-            await self._retried(self._changed)  # because nothing else would fetch these watches later
-
-    async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                result = await call()
-            except StoreError:
-                await self._retries.wait()
-            else:
-                self._retries.succeeded()
-                return result
+            await retrying(self._changed, self._clock)  # because nothing else would fetch these watches later
