@@ -6,13 +6,13 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache, partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 import anyio.to_thread
@@ -27,7 +27,7 @@ from bridge.archive.folder import Folder
 from bridge.archive.keeper import KeepRules, space_problem
 from bridge.archive.part_file import PartFile
 from bridge.archive.place import PlaceFailed
-from bridge.config.load import Loaded
+from bridge.config.load import Loaded, Network
 from bridge.config.settings_model import Archive
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.public_addresses import AllowedHosts
@@ -63,28 +63,21 @@ def _bucket(url: str, folder: str) -> Bucket:
     return Bucket(url, Path(folder) / f"genbridge-{os.geteuid()}-{mark}")
 
 
-class AccountAccess(NamedTuple):
-    """The parts of an account that copies need."""
-
-    key_for: KeyFor  # returns the headers with the account's key for a URL
-    ask_again: AskAgain
-
-
 def archive_sink(
     archive: Archive,
     loaded: Loaded,
     *,
-    accounts: Mapping[str, AccountAccess],
+    downloads: Mapping[str, Download],
     spool: AnswerSpool,
     clock: Clock,
     link_key: LinkKey,
 ) -> ArchiveSink:
-    """The sink of the archive. ConfigError for a proxy or CA file that cannot be used."""
+    """The sink of the archive. `downloads` has the download of each account."""
     place = place_of(archive, loaded)
     return ArchiveSink(
         place=place,
         partial=lambda name: PartFile(_partial_of(place) / name),
-        downloads={name: _download(name, loaded, accounts[name]) for name in loaded.settings.accounts},
+        downloads=downloads,
         spool=spool,
         kinds=frozenset(archive.kinds),
         most_bytes=archive.max_size,
@@ -158,16 +151,9 @@ def allowed_hosts(loaded: Loaded) -> AllowedHosts:
 
 def result_files(loaded: Loaded, *, most_bytes: int, known: Mapping[str, bytes]) -> ResultFiles:
     """The results for `attach: file`: from the archive, or downloaded only from public addresses."""
-    settings = loaded.settings
-    providers = catalogue(loaded)
-    own_hosts = [urlsplit(base_url_of(each, providers[each.provider])).hostname for each in settings.accounts.values()]
-    allowed = allowed_hosts(loaded)
-    client = OutsideClient(
-        hosts=[*filter(None, own_hosts), *allowed.hosts],
-        networks=allowed.networks,
-        environment=loaded.proxies,
-        user_agent=f"genbridge/{__version__}",
-    )
+    settings, providers = loaded.settings, catalogue(loaded)
+    own_urls = [base_url_of(each, providers[each.provider]) for each in settings.accounts.values()]
+    client = _outside(loaded, own_urls, Network(proxy=None, ca_file=None, environment=loaded.proxies))
     return ResultFiles(
         client,
         most_bytes=most_bytes,
@@ -185,17 +171,23 @@ def _read_copy(place: Folder | Bucket, path: str, most_bytes: int) -> bytes | No
         return None
 
 
-def _download(name: str, loaded: Loaded, access: AccountAccess) -> Download:
+def download(name: str, loaded: Loaded, *, key_for: KeyFor, ask_again: AskAgain) -> Download:
+    """How results of this account are downloaded. `key_for` returns the headers with its key for a URL. ConfigError for
+    a proxy or CA file that cannot be used."""
     account = loaded.settings.accounts[name]
-    own_host = urlsplit(base_url_of(account, catalogue(loaded)[account.provider])).hostname or ""
-    allowed = allowed_hosts(loaded)
-    client = OutsideClient(
-        hosts=[own_host, *allowed.hosts],
+    own_url = base_url_of(account, catalogue(loaded)[account.provider])
+    return Download(client=_outside(loaded, [own_url], loaded.network(account)), key_for=key_for, ask_again=ask_again)
+
+
+def _outside(loaded: Loaded, own_urls: Iterable[str], network: Network) -> OutsideClient:
+    """The client for results on public hosts, on these hosts, and on those that the operator allows."""
+    allowed, own_hosts = allowed_hosts(loaded), filter(None, (urlsplit(url).hostname for url in own_urls))
+    return OutsideClient(
+        hosts=[*own_hosts, *allowed.hosts],
         networks=allowed.networks,
         user_agent=f"genbridge/{__version__}",
-        **loaded.network(account),
+        **network,
     )
-    return Download(client=client, key_for=access.key_for, ask_again=access.ask_again)
 
 
 def _link_to(place: Folder | Bucket, loaded: Loaded, *, clock: Clock, link_key: LinkKey) -> LinkTo:

@@ -16,12 +16,12 @@ from bridge.archive.download import cannot_ask
 from bridge.archive_builder import (
     COPIES_AT_ONCE,
     RETRIES,
-    AccountAccess,
     LinkKey,
     allowed_hosts,
     answer_spool,
     archive_sink,
     asking,
+    download,
     result_files,
 )
 from bridge.config.field_types import ROBOTS
@@ -212,16 +212,16 @@ class PlanBuilder:
         known = self._endpoints.get(ARCHIVE)
         if known and known[0] == basis:
             return known[1]
-        spool, access = answer_spool(loaded), {}
+        spool, downloads = answer_spool(loaded), {}
         assert spool is not None
         for name in settings.accounts:
             provider = self.account(name, loaded).provider
             assert isinstance(provider, HttpProvider)
             ask = cannot_ask if self._traffic is None else asking(name, provider, self._traffic, self._clock)
-            access[name] = AccountAccess(provider.key_for, ask)
+            downloads[name] = download(name, loaded, key_for=provider.key_for, ask_again=ask)
         plan = EndpointPlan(
             sink=archive_sink(
-                settings.archive, loaded, accounts=access, spool=spool, clock=self._clock, link_key=self._link_key
+                settings.archive, loaded, downloads=downloads, spool=spool, clock=self._clock, link_key=self._link_key
             ),
             concurrency=COPIES_AT_ONCE,
             retries=RETRIES,
