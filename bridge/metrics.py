@@ -16,7 +16,7 @@ from typing import Final
 
 from bridge.domain.callback import CallbackOutcome
 from bridge.domain.event import Topic
-from bridge.domain.task import Kind
+from bridge.domain.task import Kind, Reading
 
 INTERNAL_ERROR: Final = "internal_error"  # a bug in genbridge stopped the poll
 POLL_OUTCOMES: Final[tuple[str, ...]] = (*Kind, INTERNAL_ERROR)
@@ -75,6 +75,13 @@ class AccountMetrics:
         self.other_rate_limited = 0  # answers to requests of other programs that asked for fewer requests
         self.answered_at: float | None = None  # time of the last answer to a poll, steady
         self.answers = AnswerTimes()  # answers to polls
+
+    def count_poll(self, reading: Reading, *, asked_at: float, now: float) -> None:
+        """Count the answer to a request that was sent at `asked_at` (steady)."""
+        self.polls[reading.kind] += 1
+        if not reading.server_trouble:
+            self.answered_at = now
+            self.answers.add(now - asked_at)
 
     @property
     def rate_limited(self) -> int:

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import anyio
 import anyio.abc
 
 from bridge.domain.account_state import AccountState
-from bridge.domain.callback import CallbackOutcome
+from bridge.domain.change import TaskChange
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.host import Host
-from bridge.domain.slots import WHOLE, Portion
-from bridge.domain.task import Kind, Reading
+from bridge.domain.slots import WHOLE, Portion, slot_of
+from bridge.domain.task import UNDER_WAY, Kind, Reading
 from bridge.domain.watch import WatchState
 from bridge.engine.account_callbacks import AccountCallbacks
 from bridge.engine.account_health import NOTHING_FOLLOWS, AccountHealth
-from bridge.engine.answer_steps import AnswerSteps
 from bridge.engine.learned_cadence import LearnedCadence
 from bridge.engine.list_requests import ListRequests
 from bridge.engine.membership import Lease
 from bridge.engine.plans import AccountPlan
 from bridge.engine.poll_queue import NEVER, PollEntry
-from bridge.engine.step_planner import StepPlanner
+from bridge.engine.step_planner import NextStep, StepPlanner
 from bridge.engine.watch_schedule import WatchSchedule, split_answer
 from bridge.engine.write_batcher import WriteBatcher
+from bridge.logs import get_logger, is_debugging
 from bridge.metrics import AccountMetrics
 from bridge.ports import BatchKey, Clock
 
+log = get_logger()
+
 OVERDUE_EVERY_S: Final = 30.0  # while the provider fails, how often to look for watches that have timed out
-MAX_OVERDUE: Final = 256  # maximum number at once: they share a transaction
 BLOCKED_WRITES_S: Final = 1.0  # while nothing can be stored, how often to check again
+BUG_PAUSE_S: Final = 60.0  # how long a watch is not polled after a bug in genbridge
 TICK_S: Final = 0.005  # the shortest sleep: all watches that become due during it share one wake-up
 
 
@@ -77,45 +80,29 @@ class AccountPoller:
         self.health = AccountHealth(name, limits=plan.limits, past=past, host=host, clock=clock, metrics=metrics)
         self._limiter = self.health.limiter
         self._cadence = LearnedCadence(name, knowledge=knowledge, pacing=plan.pacing)
-        self._schedule = WatchSchedule(plan, cadence=self._cadence, clock=clock, max_unpolled=max_unpolled)
-        self._callbacks = AccountCallbacks(self._schedule, clock=clock)
+        self.schedule = WatchSchedule(plan, cadence=self._cadence, clock=clock, max_unpolled=max_unpolled)
+        self.callbacks = AccountCallbacks(self.schedule, clock=clock)
         self._planner = StepPlanner(
             name,
             plan=plan,
             cadence=self._cadence,
-            callbacks=self._callbacks,
+            callbacks=self.callbacks,
             clock=clock,
             answered_actions=answered_actions,
             metrics=metrics,
         )
-        self._queue = self._schedule.queue
+        self._queue = self.schedule.queue
         self.lists = ListRequests(
-            health=self.health, schedule=self._schedule, lease=lease, writes=writes, wake=host_recovered, clock=clock
+            health=self.health, schedule=self.schedule, lease=lease, writes=writes, wake=host_recovered, clock=clock
         )
         self._check_overdue_at = clock.steady()
         self._workers: anyio.abc.TaskGroup | None = None
         self._starting = 0  # workers that have not begun yet
-        self._steps = AnswerSteps(
-            name,
-            health=self.health,
-            planner=self._planner,
-            schedule=self._schedule,
-            writes=writes,
-            clock=clock,
-            wake=self.wake,
-        )
+        self._in_flight: set[PollEntry] = set()  # watches that are being polled, until their answers are stored
+        self._landed = anyio.Event()  # set when a watch leaves `_in_flight`
         self._wake_up = anyio.Event()
         self._sleeps_until = math.inf
         self._stopping = False
-
-    @property
-    def host(self) -> Host:
-        return self._limiter.host
-
-    @property
-    def has_more_in_store(self) -> bool:
-        """Whether watches of a bulk addition are still only in the store."""
-        return self._schedule.has_more_in_store
 
     def apply(self, plan: AccountPlan, host: Host) -> None:
         """Poll according to this plan from now on."""
@@ -123,7 +110,7 @@ class AccountPoller:
             self._limiter.block(now=self._clock.steady())  # the key may be new: probe at once
         if plan.pacing != self.plan.pacing:
             self._cadence.apply(plan.pacing)
-        self.plan = self._planner.plan = self._schedule.plan = plan
+        self.plan = self._planner.plan = self.schedule.plan = plan
         self._limiter.resize(plan.limits.portion(self._portion), now=self._clock.steady())
         if host is not self._limiter.host:
             self._limiter.move(host)
@@ -131,13 +118,8 @@ class AccountPoller:
 
     def put(self, states: Sequence[WatchState]) -> None:
         """Apply changes of watches that were read from the store."""
-        self._schedule.put(states)
+        self.schedule.put(states)
         self._request_more()
-        self.wake()
-
-    def update(self, past: AccountState) -> None:
-        """Apply the stored state of the account: another daemon or a person may have blocked or paused it."""
-        self.health.update(past)
         self.wake()
 
     def hold(self, slots: frozenset[int], portion: Portion, *, daemons: int) -> None:
@@ -147,7 +129,7 @@ class AccountPoller:
 
         A larger portion allows no burst at first, because its former holder may have just used it.
         """
-        self._schedule.hold(slots)
+        self.schedule.hold(slots)
         if daemons > 1 and self._portion is WHOLE:
             self._limiter.drain()
         self._portion = portion
@@ -157,22 +139,27 @@ class AccountPoller:
 
     async def quiet(self) -> None:
         """Return when no request is in flight for a slot that this daemon does not hold, and all answers are stored."""
-        await self._steps.quiet()
+        while any(slot_of(entry.task_id) not in self.schedule.slots for entry in self._in_flight):
+            if self._landed.is_set():  # otherwise another caller is waiting for this event
+                self._landed = anyio.Event()
+            await self._landed.wait()
 
     def submit(self, task_id: str, reading: Reading) -> None:
-        """Process an answer that did not come from one of genbridge's own polls (see `AnswerSteps.submit`)."""
-        if self._can_store and not self._stopping:
-            self._steps.submit(task_id, reading)
-
-    def hear(self, ids: Sequence[str], detail: str) -> tuple[CallbackOutcome, list[str]]:
-        """Process a callback of this account (see `AccountCallbacks.hear`)."""
-        heard = self._callbacks.hear(ids, detail)
-        self.wake()
-        return heard
-
-    def clear(self) -> None:
-        """Poll nothing until watches are put again. Limits and pauses stay in force."""
-        self._schedule.clear()
+        """Process an answer to another program (see `AccountTraffic.submit`). A final one only causes another poll if a
+        poll is in flight."""
+        entry, now = self._queue.get(task_id), self._clock.steady()
+        if entry is None or not self._can_store or self._stopping:
+            return
+        if entry.due_at is None:
+            entry.poll_again = entry.poll_again or reading.kind not in UNDER_WAY
+        elif reading.lacks_result:
+            self._queue.schedule_first(entry, now)
+            self.wake()
+        else:
+            self._queue.take(entry)
+            self._in_flight.add(entry)
+            with self._guarded([entry]):
+                self._answered(entry, reading, now)
 
     def stop(self) -> None:
         """Send no more requests; `run` returns when all requests in flight are answered."""
@@ -245,9 +232,9 @@ class AccountPoller:
             if not self._starting:
                 self._wake(now)
             # A blocked account is probed with a request that every provider understands: about one task.
-            key = None if self._limiter.probing else self._schedule.batch_key(entry)
-            others = [] if key is None else self._schedule.pop_batch(key, now)
-            self._steps.in_flight.update(others)
+            key = None if self._limiter.probing else self.schedule.batch_key(entry)
+            others = [] if key is None else self.schedule.pop_batch(key, now)
+            self._in_flight.update(others)
             if key is None or not others:
                 await self._poll(entry, now)
             else:
@@ -258,34 +245,30 @@ class AccountPoller:
         """The watch to poll now, if a request may be sent."""
         if self._stopping or self.health.wait_s(now) > 0 or not self._can_store:
             return None
-        if self._limiter.holds_routes:
-            entry = self._pop_open(now)
-        else:
-            entry = self._queue.pop_early(now) if self._limiter.blocked else self._queue.pop(now)
+        entry = self._pop(now)
         if entry is not None:
             self._limiter.take(now)
-            self._steps.in_flight.add(entry)
-        if self._schedule.has_more_in_store:
+            self._in_flight.add(entry)
+        if self.schedule.has_more_in_store:
             self._request_more()
         return entry
 
-    def _pop_open(self, now: float) -> PollEntry | None:
+    def _pop(self, now: float) -> PollEntry | None:
         """The next watch on an open route. Watches on a paused route wait until it opens."""
         pop = self._queue.pop_early if self._limiter.blocked else self._queue.pop
         while (entry := pop(now)) is not None:
-            with self._steps.guarded([entry]):
-                opens_at = self._limiter.opens_at(self._route(entry), now)
+            if not self._limiter.holds_routes:
+                return entry
+            with self._guarded([entry]):
+                opens_at = self._limiter.opens_at(self.plan.provider.route(entry.task_id, entry.action), now)
                 if opens_at <= now:
                     return entry
                 self._queue.schedule(entry, opens_at)
         return None
 
-    def _route(self, entry: PollEntry) -> str:
-        return self.plan.provider.route(entry.task_id, entry.action)
-
     def _request_more(self) -> None:
-        if self._schedule.needs_more:
-            self._schedule.has_more_in_store = False
+        if self.schedule.needs_more:
+            self.schedule.has_more_in_store = False
             self._needs_more(self.name)
 
     async def _poll(self, entry: PollEntry, now: float) -> None:
@@ -301,9 +284,9 @@ class AccountPoller:
         try:
             answered_at = self._clock.steady()
             self._update_health(reading, entry, asked_at=now, now=answered_at)
-            self._steps.answered(entry, reading, answered_at)
+            self._answered(entry, reading, answered_at)
         except Exception as error:
-            self._steps.postpone([entry], error)
+            self._postpone([entry], error)
 
     async def _poll_batch(self, key: BatchKey, entries: Sequence[PollEntry], now: float) -> None:
         """Poll many watches with one request and process the answer for each."""
@@ -313,25 +296,21 @@ class AccountPoller:
         except BaseException as error:
             self._request_failed(entries, error)
             return
-        with self._steps.guarded(entries):
+        with self._guarded(entries):
             answered_at = self._clock.steady()
             for_account, answers = split_answer(answer, entries)
             self._update_health(for_account, first, asked_at=now, now=answered_at)
             if isinstance(answer, Reading) and answer.kind is not Kind.RATE_LIMITED:
-                self._schedule.batch_failed(key, answered_at)
-            shared = self._schedule.next_batch_poll(key, entries, answers, answered_at)
+                self.schedule.batch_failed(key, answered_at)
+            shared = self.schedule.next_batch_poll(key, entries, answers, answered_at)
             for entry in entries:  # the changes of all these watches share a transaction
-                with self._steps.guarded([entry]):
-                    self._steps.answered(entry, answers[entry.task_id], answered_at, shared)
+                with self._guarded([entry]):
+                    self._answered(entry, answers[entry.task_id], answered_at, shared)
 
     def _update_health(self, reading: Reading, entry: PollEntry, *, asked_at: float, now: float) -> None:
         """Apply what an answer means for the account and for others on its host."""
-        route = self._route(entry) if self._limiter.is_changed_by(reading) else ""
-        metrics = self.health.metrics
-        metrics.polls[reading.kind] += 1
-        if not reading.server_trouble:
-            metrics.answered_at = now
-            metrics.answers.add(now - asked_at)
+        route = self.plan.provider.route(entry.task_id, entry.action) if self._limiter.is_changed_by(reading) else ""
+        self.health.metrics.count_poll(reading, asked_at=asked_at, now=now)
         tasks = len(self._queue) if self._limiter.daemons == 1 else None
         follows = self.health.answered(reading, entry.task_id, route, asked_at=asked_at, now=now, tasks=tasks)
         if follows is not NOTHING_FOLLOWS:
@@ -345,20 +324,73 @@ class AccountPoller:
         if not isinstance(error, Exception):
             raise error
         self._host_recovered(self._limiter.host)  # if the request was a probe, another account may send one
-        self._steps.postpone(entries, error)
+        self._postpone(entries, error)
 
     def _give_up_overdue(self, now: float) -> None:
         """Time out watches while the provider does not answer. Only single probes are sent then, so it would take hours
         to poll each watch. A watch that this process has not polled yet is still polled first."""
         self._check_overdue_at = now + OVERDUE_EVERY_S
-        overdue = (
-            entry
-            for entry in self._queue
-            if entry.due_at is not None
-            and entry.polled_at > NEVER
-            and self._planner.is_overdue(entry, self.health.age_s(entry, now))
-        )
-        for entry in list(itertools.islice(overdue, MAX_OVERDUE)):
-            entry.due_at = None
-            with self._steps.guarded([entry]):
-                self._steps.carry_out(entry, self._planner.give_up(entry), self._clock.steady())
+        for entry in self.schedule.take_overdue(
+            lambda each: self._planner.is_overdue(each, self.health.age_s(each, now))
+        ):
+            with self._guarded([entry]):
+                self._carry_out(entry, self._planner.give_up(entry), self._clock.steady())
+
+    def _answered(
+        self, entry: PollEntry, reading: Reading, now: float, shared: tuple[float, str] | None = None
+    ) -> None:
+        """Process the answer about a watch in flight. `shared`: when its batch is polled next, and why."""
+        if is_debugging():
+            log.debug("poll.answered", account=self.name, task_id=entry.task_id, kind=reading.kind)
+        memory, age_s = self.health.memory(entry, now), self.health.age_s(entry, now)
+        following = self._planner.next_step(entry, reading, memory=memory, age_s=age_s, now=now, shared=shared)
+        self._carry_out(entry, following, now)
+
+    def _carry_out(self, entry: PollEntry, following: NextStep, now: float) -> None:
+        """Store the step and schedule the next poll. After a transition, the poll is scheduled only when the step is on
+        disk, because the watch may have been removed by then."""
+        if following.unreadable is not None:
+            self._writes.submit(following.unreadable, then=following.log_unreadable)
+        if isinstance(following.write, TaskChange):
+            committed = partial(self._committed, entry, following, now)
+            self._writes.submit(following.write, then=committed, failed=partial(self._postpone, [entry]))
+        else:
+            self._writes.note(following.write)
+            memory, next_at = following.step.memory, following.next_poll_at
+            self.schedule.schedule_next(entry, memory, polled_at=now, next_at=next_at)
+            self._release(entry)
+
+    @contextmanager
+    def _guarded(self, entries: Sequence[PollEntry]) -> Iterator[None]:
+        """A context in which a bug in genbridge postpones these watches."""
+        try:
+            yield
+        except Exception as error:
+            self._postpone(entries, error)
+
+    def _postpone(self, entries: Sequence[PollEntry], error: Exception) -> None:
+        """Do not poll these watches for a minute: a bug with them must not stop other watches or the daemon."""
+        ids = [entry.task_id for entry in entries]
+        log.error("poll.bug", account=self.name, task_ids=ids, retry_in_s=BUG_PAUSE_S, exc_info=error)
+        for entry in entries:
+            entry.seen_at = NEVER  # so that no batch includes it earlier
+            if self._queue.holds(entry) and entry.due_at is None:
+                self._queue.schedule(entry, self._clock.steady() + BUG_PAUSE_S)
+            self._release(entry)
+        self.wake()
+
+    def _committed(self, entry: PollEntry, following: NextStep, now: float, applied: bool) -> None:
+        """The step is on disk, if it applied: schedule the next poll, or remove the watch from memory."""
+        if applied:
+            following.log_transition(self.name, entry.task_id)
+        if applied and not following.step.ends:
+            memory, next_at = following.step.memory, following.next_poll_at
+            self.schedule.schedule_next(entry, memory, polled_at=now, next_at=next_at)
+            self.wake()
+        elif self._queue.holds(entry):
+            self._queue.forget(entry.task_id)
+        self._release(entry)
+
+    def _release(self, entry: PollEntry) -> None:
+        self._in_flight.discard(entry)
+        self._landed.set()

@@ -97,7 +97,7 @@ class Poller:
             return
         for name in self.accounts.keys() - plans.keys():
             self._removed[name] = self.accounts.pop(name)
-            self._removed[name].clear()
+            self._removed[name].schedule.clear()
         sharing = Counter(plan.host for plan in plans.values())
         self._hosts = {address: self._hosts.get(address, Host()) for address in sharing}
         for address, host in self._hosts.items():
@@ -134,7 +134,8 @@ class Poller:
         """Apply the stored state of the accounts."""
         for name, account in self.accounts.items():
             if name in past:
-                account.update(past[name])
+                account.health.update(past[name])
+                account.wake()
 
     def hold(self, held: frozenset[Share], *, daemons: int) -> None:
         """Poll only for these shares, within their portion of each account's limits. `daemons` is the number of daemons
@@ -192,7 +193,7 @@ class Poller:
     async def _put_more(self, names: Iterable[str]) -> None:
         """Put live watches until all these accounts have enough."""
         slices = self._watches.live(most=self._slice_size)
-        while any(name in self.accounts and not self.accounts[name].has_more_in_store for name in names):
+        while any(name in self.accounts and not self.accounts[name].schedule.has_more_in_store for name in names):
             states = await self._offload(next, slices, None)
             if not states:
                 break
@@ -237,5 +238,5 @@ class Poller:
 
     def _host_recovered(self, host: Host) -> None:
         for account in self.accounts.values():
-            if account.host is host:
+            if account.health.limiter.host is host:
                 account.wake()

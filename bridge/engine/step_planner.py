@@ -18,8 +18,11 @@ from bridge.engine.learned_cadence import FINISHED, LearnedCadence
 from bridge.engine.plans import AccountPlan
 from bridge.engine.poll_queue import PollEntry
 from bridge.errors import StoreError
+from bridge.logs import get_logger
 from bridge.metrics import AccountMetrics
 from bridge.ports import Clock, Provider
+
+log = get_logger()
 
 MISSING_HERE: Final = "HTTP 404; the same address works for other tasks, so this task is unknown"
 ABOUT_TASK: Final = UNDER_WAY | ENDING | {Kind.NEEDS_INPUT}
@@ -82,6 +85,19 @@ class NextStep(NamedTuple):
     write: Note | TaskChange  # a note unless the phase changes or an event is due
     next_poll_at: float  # steady time; infinity: never
     unreadable: AnswerUnread | None = None  # a change to store in addition to `write`
+
+    def log_transition(self, account: str, task_id: str) -> None:
+        """Log the transition once it is on disk."""
+        step, about = self.step, {"reason": self.step.reason} if self.step.reason else {}
+        event = "watch.finished" if step.ends else "watch.running"
+        log.info(event, account=account, task_id=task_id, phase=step.memory.phase, **about)
+        if step.snapshot is not None and step.snapshot.result_missing:
+            log.warning("watch.result_missing", account=account, task_id=task_id, **about)
+
+    def log_unreadable(self, is_new: bool) -> None:
+        """Log the unknown word once it is on disk, if it is new."""
+        if is_new and (unread := self.unreadable) is not None:
+            log.warning("answer.unreadable", account=unread.account, word=unread.word, reason=unread.reason)
 
 
 class StepPlanner:

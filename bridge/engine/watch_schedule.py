@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from bridge.domain.slots import ALL_SLOTS, slot_of
@@ -17,6 +18,7 @@ from bridge.ports import BatchKey, Clock
 JOINED_FROM: Final = 8  # a new task waits for a batch of at least this many, if that is polled soon
 ALONE_S: Final = 60.0  # after a request for a batch failed as a whole, its tasks are polled one by one for this long
 
+MAX_OVERDUE: Final = 256  # maximum number at once: they share a transaction
 MAX_AGAIN: Final = 10_000
 
 MISSED: Final = Reading(kind=Kind.TRANSIENT, detail="the request for many tasks failed; polled alone next")
@@ -137,6 +139,15 @@ class WatchSchedule:
         if len(running) >= JOINED_FROM:
             self._batch_at[key.name] = now + wait_s
         return wait_s, why
+
+    def take_overdue(self, is_overdue: Callable[[PollEntry], bool]) -> list[PollEntry]:
+        """Take watches that are overdue and were polled by this process, at most `MAX_OVERDUE`, as if they were being
+        polled."""
+        waiting = (entry for entry in self.queue if entry.due_at is not None and entry.polled_at > NEVER)
+        found = list(islice(filter(is_overdue, waiting), MAX_OVERDUE))
+        for entry in found:
+            entry.due_at = None
+        return found
 
     def hold(self, slots: frozenset[int]) -> None:
         """Keep only the watches of these slots."""
