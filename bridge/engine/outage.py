@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from bridge.domain.backoff import growing_s
 from bridge.errors import LeaseLost, StoreDamaged, StoreError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload
@@ -17,8 +16,6 @@ log = get_logger()
 
 T = TypeVar("T")
 
-FIRST_S: Final = 0.5
-MAX_S: Final = 10.0  # work resumes well within 30 s of the store's recovery
 QUIET_S: Final = 3.0  # an outage ends after this long without a failure
 EXPIRES_S: Final = 30.0  # a call that has not failed for this long counts as no longer made
 RETRY_S: Final = 1.0  # for calls that are only made at a start, or between two daemons
@@ -73,33 +70,6 @@ class Outage:
         log.info("store.recovered", failures=self._failures, seconds=round(self._failed_at - self._began_at, 1))
         self._failing.clear()
         self._failures, self._last = 0, None
-
-
-class Retries:
-    """The waits of one caller between attempts to use a store that fails."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._failures = 0
-        self.failing_since: float | None = None  # steady; None: the last attempt succeeded
-
-    @property
-    def is_failing(self) -> bool:
-        """Whether the last attempt failed."""
-        return self._failures > 0
-
-    async def wait(self) -> None:
-        """Wait before the next attempt: half a second, growing to ten."""
-        self._failures += 1
-        if self.failing_since is None:
-            self.failing_since = self._clock.steady()
-        chance = self._clock.chance()
-        await self._clock.sleep(growing_s(self._failures, first_s=FIRST_S, most_s=MAX_S, chance=chance))
-
-    def succeeded(self) -> None:
-        """An attempt succeeded."""
-        self._failures = 0
-        self.failing_since = None
 
 
 async def retrying(call: Callable[[], Awaitable[T]], clock: Clock) -> T:

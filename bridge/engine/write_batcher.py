@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 import anyio
 
+from bridge.domain.backoff import growing_s
 from bridge.domain.change import Change, Note, key_of, weight
 from bridge.domain.event import Event, Parcel, Topic
-from bridge.engine.outage import Retries
 from bridge.errors import StoreError
 from bridge.logs import get_logger
 from bridge.metrics import Metrics
@@ -29,6 +29,9 @@ NOTES_DUE: Final = 25_000  # as soon as this many notes wait, they are written
 MAX_KEYS: Final = 10  # maximum number of keys in one log line
 MAX_NOTES: Final = 50_000  # notes kept while the store cannot be written; then the oldest are dropped
 
+
+FIRST_WAIT_S: Final = 0.5
+MAX_WAIT_S: Final = 10.0  # work resumes well within 30 s of the store's recovery
 
 QueueKey = tuple[str, str]
 """Endpoint and target of a queue of deliveries."""
@@ -90,18 +93,14 @@ class WriteBatcher:
         self._written_some = anyio.Event()
         self._changed = anyio.Event()
         self._closing = False
-        self._retries = Retries(clock)
+        self._failures = 0  # attempts that failed in a row
+        self.failing_since: float | None = None  # when writes began to fail (steady); None: the last one worked
 
     @property
     def is_blocked(self) -> bool:
         """Whether the store cannot be written now, or more changes wait than it writes in a second."""
         is_much = len(self._pending) > MAX_PENDING or self._pending_bytes > MAX_PENDING_BYTES
-        return self._retries.is_failing or is_much
-
-    @property
-    def failing_since(self) -> float | None:
-        """When writes to the store began to fail (steady); None: the last attempt succeeded."""
-        return self._retries.failing_since
+        return self.failing_since is not None or is_much
 
     def submit(
         self,
@@ -169,7 +168,7 @@ class WriteBatcher:
             try:
                 written = await self._commit(batch)
             except StoreError:
-                await self._retries.wait()
+                await self._wait()
                 # A disk that is nearly full may have room for a smaller batch.
                 batch = self._put_back(batch, keep=max(1, len(batch) // 2))
             except Exception as error:
@@ -182,6 +181,14 @@ class WriteBatcher:
                 # Outside of the `try`, because no error after a commit may commit the batch again.
                 self._committed(batch, written)
                 return
+
+    async def _wait(self) -> None:
+        """After a failure, wait before the next attempt: half a second, growing to ten."""
+        self._failures += 1
+        if self.failing_since is None:
+            self.failing_since = self._clock.steady()
+        chance = self._clock.chance()
+        await self._clock.sleep(growing_s(self._failures, first_s=FIRST_WAIT_S, most_s=MAX_WAIT_S, chance=chance))
 
     def _next_batch(self) -> list[_Pending]:
         """The changes that have waited longest: at least one, and at most as many as fit into one transaction."""
@@ -215,7 +222,7 @@ class WriteBatcher:
 
     def _committed(self, batch: Sequence[_Pending], written: _Written) -> None:
         """Call `wake` first, so that everything on disk is sent even if a callback fails."""
-        self._retries.succeeded()
+        self._failures, self.failing_since = 0, None
         applied = written.applied
         for key in written.keys:
             try:
@@ -279,9 +286,9 @@ class WriteBatcher:
         self._notes_batch = self._notes_batch or [self._notes.popleft() for _ in range(count)]
         try:
             await self._offload(self._watches.note, self._notes_batch)
-            self._retries.succeeded()
+            self._failures, self.failing_since = 0, None
         except StoreError:
-            await self._retries.wait()
+            await self._wait()
             return
         except Exception:
             if len(self._notes_batch) > 1:  # the others must be stored, so try each half

@@ -38,11 +38,6 @@ class _Known:
         return total
 
     @property
-    def has_ends(self) -> bool:
-        """Whether any task of this kind was seen to finish."""
-        return bool(self.count)
-
-    @property
     def count(self) -> int:
         """How many tasks of this kind were seen to finish."""
         return self.stored.count + self.fresh.count + (0 if self.taken is None else self.taken.count)
@@ -165,7 +160,7 @@ class LearnedDurations:
         alike = [
             (other.account, known)
             for other, known in self._known.items()
-            if other.action == key.action and other != key and known.has_ends
+            if other.action == key.action and other != key and known.count
         ]
         for group in (
             [known for account, known in alike if account == key.account],
