@@ -43,9 +43,9 @@ class TaskChange:
     note: Note
     ends: bool
     topic: Topic | None
-    topic_part: str
-    reason: str | None
-    snapshot: Snapshot | None
+    topic_part: str = ""
+    reason: str | None = None
+    snapshot: Snapshot | None = None
     provider: str
     at: float
 

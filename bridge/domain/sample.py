@@ -9,7 +9,7 @@ from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
 from bridge.domain.event import ENDPOINT_TOPICS, LIVE_TOPICS, Event, Topic
 from bridge.domain.event_building import account_event, archived_event, endpoint_event, task_event, unread_event
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Json, Kind, Phase, Snapshot
+from bridge.domain.task import Json, Kind, Snapshot
 from bridge.domain.watch import Memory, Watch, WatchState
 
 URL = "https://example.com/genbridge-sample.mp4"
@@ -77,39 +77,18 @@ def sample_images(results: int) -> tuple[str, ...]:
 
 
 def _task_event(at: float, topic: Topic, reason: str, images: tuple[str, ...]) -> Event:
-    phase = Phase.SUCCEEDED if topic is Topic.TASK_SUCCEEDED else Phase.RUNNING
-    memory = Memory(phase=phase, polls=3)
     state = WatchState(
-        account=KEY.account,
-        task_id=KEY.task_id,
+        *KEY,
         generation=1,
         action="images/generations" if images else "videos/text2video",
         give_up_after_s=None,
         added_at=at - (TIMED_OUT_S if topic is Topic.TASK_TIMED_OUT else TOOK_S),
-        blocked_before_s=0.0,
-        next_poll_at=None,
-        memory=memory,
-        revision=0,
     )
-    ends = topic not in LIVE_TOPICS
-    watch = Watch(
-        state=state,
-        label="genbridge sample",
-        meta=META,
-        endpoints=None,
-        source="test",
-        ended_at=at if ends else None,
-        reason=None,
-        snapshot=None,
-    )
-    note = Note(
-        key=KEY, generation=1, memory=memory, kind=Kind.RUNNING, detail="", at=at, next_poll_at=None, next_poll_why=""
-    )
+    watch = Watch(state=state, label="genbridge sample", meta=META)
     change = TaskChange(
-        note=note,
-        ends=ends,
+        note=Note(KEY, 1, Memory(), Kind.RUNNING, "", at=at, next_poll_at=None, next_poll_why=""),
+        ends=topic not in LIVE_TOPICS,
         topic=topic,
-        topic_part="",
         reason=reason or None,
         snapshot=_snapshot(topic, images),
         provider="kling",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -66,10 +66,10 @@ class WatchState(NamedTuple):
     action: str | None
     give_up_after_s: float | None
     added_at: float
-    blocked_before_s: float  # the account's total blocked time when the watch was added
-    next_poll_at: float | None  # None: at once
-    memory: Memory
-    revision: int  # the store's revision at the last change that was not a poll
+    blocked_before_s: float = 0.0  # the account's total blocked time when the watch was added
+    next_poll_at: float | None = None  # None: at once
+    memory: Memory = Memory()
+    revision: int = 0  # the store's revision at the last change that was not a poll
     asked_at: float | None = None  # when the last stored poll was answered
 
     @property
@@ -82,13 +82,13 @@ class Watch:
     """A complete watch, as it is stored and as commands show it."""
 
     state: WatchState
-    label: str | None
-    meta: Mapping[str, Json]
-    endpoints: tuple[str, ...] | None
-    source: str
-    ended_at: float | None
-    reason: str | None
-    snapshot: Snapshot | None
+    label: str | None = None
+    meta: Mapping[str, Json] = field(default_factory=dict)
+    endpoints: tuple[str, ...] | None = None
+    source: str = ""
+    ended_at: float | None = None
+    reason: str | None = None
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
