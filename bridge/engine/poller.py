@@ -51,10 +51,9 @@ class Poller:
         knowledge: LearnedDurations,
         metrics: Metrics,
         max_unpolled: int = MAX_UNPOLLED,
-        slice_size: int = SLICE,
     ) -> None:
         self._max_unpolled = max_unpolled
-        self._slice_size = slice_size
+        self._slice_size = SLICE
         self._watches = watches
         self._writes = writes
         self._offload = offload

@@ -86,10 +86,9 @@ class HttpClient:
     """The HTTP client of one account or endpoint. It keeps up to `concurrency` connections alive between exchanges.
 
     Callers limit their own concurrency: every exchange in flight uses a connection. Certificates are verified with the
-    public authorities and those of `ca_file`. `headers` are sent with every request; those of a request take
-    precedence. `proxy` is used for every address, `NO_PROXY` means none; if it is None, `environment` chooses one by
-    the address. ConfigError if `proxy` or `ca_file` cannot be used. `kind` is the transport: asyncio's takes a tenth of
-    the CPU time of httpx's and runs on asyncio only.
+    public authorities and those of `ca_file`. `proxy` is used for every address, `NO_PROXY` means none; if it is None,
+    `environment` chooses one by the address. ConfigError if `proxy` or `ca_file` cannot be used. `kind` is the
+    transport: asyncio's takes a tenth of the CPU time of httpx's and runs on asyncio only.
     """
 
     def __init__(
@@ -99,13 +98,11 @@ class HttpClient:
         concurrency: int,
         proxy: str | None = None,
         ca_file: str | None = None,
-        headers: Mapping[str, str] | None = None,
         kind: str = "asyncio",
         environment: ProxyRules = NO_RULES,
         transport: Transport | None = None,
     ) -> None:
         self._timeout_s = timeout_s
-        self._headers = dict(headers or {})
         self._proxies = environment.with_own(proxy)
         self._made = partial(_transport, kind, concurrency, ca_file=ca_file)
         first = transport or self._made(self._proxies.every)
@@ -159,8 +156,9 @@ class HttpClient:
         else:
             origin, target = split(url)
             at = origin_of(origin)
-            head, transport = self._head(request, at), self._through(at)
-            shared = self._shared = _Shared(method, headers, origin, f"{origin}/", at, head, transport)
+            # Encoded as for a GET, which has no body, because each request adds its own length.
+            head = RequestHead(httpx.Request("GET", at, headers=headers).headers.raw)
+            shared = self._shared = _Shared(method, headers, origin, f"{origin}/", at, head, self._through(at))
         head = shared.head
         if more or body is not None or method != "GET":
             own = [(name.encode("ascii"), value.encode("ascii")) for name, value in more.items()]
@@ -169,13 +167,6 @@ class HttpClient:
             head = RequestHead(own, head)
         message = WireRequest(method, shared.origin, shared.at, target.encode("ascii"), head, body or b"")
         return message, shared.transport
-
-    def _head(self, request: Request, at: httpx.URL) -> RequestHead:
-        """The headers that requests like this one have in common."""
-        merged = httpx.Headers(self._headers)
-        merged.update(request.headers)
-        # Encoded as for a GET, which has no body, because each request adds its own length.
-        return RequestHead(httpx.Request("GET", at, headers=merged).headers.raw)
 
 
 def address_problem(url: str) -> str | None:

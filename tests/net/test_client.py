@@ -16,8 +16,8 @@ import pytest
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.net.exchange import WireRequest, WireResponse
 from bridge.net.failure_kinds import Failure
-from tests.loopback import Exchange, Script, answers, loopback
-from tests.net.pair import client, pair
+from tests.loopback import Exchange, Script, answers
+from tests.net.pair import pair
 from tests.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.usefixtures("transport")
@@ -98,15 +98,6 @@ async def test_only_the_headers_given_are_sent_and_a_body_arrives_as_it_is() -> 
     assert (answer.status, answer.body, answer.complete) == (204, b"", True)
     assert asked.body == b'{"a": 1}'
     assert asked.headers == {"host": f"127.0.0.1:{server.port}", "x-a": "1", "content-length": "8"}
-
-
-async def test_the_clients_headers_go_with_every_request_and_the_requests_win() -> None:
-    http = client(timeout_s=5, concurrency=1, headers={"User-Agent": "a", "X-B": "b"})
-    async with loopback(answers(200)) as server:
-        await http.fetch(Request(method="GET", url=server.url, headers={"user-agent": "c"}), cap_bytes=9)
-        await http.aclose()
-
-    assert {name: server.asked[0].headers[name] for name in ("user-agent", "x-b")} == {"user-agent": "c", "x-b": "b"}
 
 
 @pytest.mark.parametrize(
