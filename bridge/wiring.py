@@ -90,17 +90,7 @@ class Parts:
         self.workload = Workload(
             store=store, poller=self.poller, dispatcher=self.dispatcher, writes=writes, offload=offload, clock=clock
         )
-        self.membership = Membership(
-            lease=lease,
-            shares=store,
-            offload=lease_offload,
-            clock=clock,
-            name=loaded.member_name,
-            # A file's lock ends with the process, so nothing needs to be renewed, and a suspended process keeps it.
-            takeover_s=loaded.settings.sharing.takeover_s if store.is_shared else math.inf,
-            worker=self.workload,
-            give_up=store.give_up,
-        )
+        self.membership = self._membership(lease_offload)
         self.intake = StoreIntake(watches=store, offload=offload, clock=clock, changed=self._intake_changed)
         self.recorder = SourceRecorder(records=store, offload=offload, clock=clock, always=tallies)
         self.sources = SourceRunner(recorder=self.recorder, clock=clock)
@@ -111,6 +101,19 @@ class Parts:
         )
         self.builder = PlanBuilder(clock, link_key=self._link_key, traffic=self.poller)
         metrics.show(accounts=loaded.settings.accounts, endpoints=loaded.settings.endpoints)
+
+    def _membership(self, lease_offload: Offload) -> Membership:
+        return Membership(
+            lease=self.lease,
+            shares=self.store,
+            offload=lease_offload,
+            clock=self.clock,
+            name=self.loaded.member_name,
+            # A file's lock ends with the process, so nothing needs to be renewed, and a suspended process keeps it.
+            takeover_s=self.loaded.settings.sharing.takeover_s if self.store.is_shared else math.inf,
+            worker=self.workload,
+            give_up=self.store.give_up,
+        )
 
     async def apply(self, loaded: Loaded) -> None:
         """Take part in the work for the accounts and endpoints of these settings. The membership assigns this daemon's
