@@ -18,7 +18,7 @@ FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms
     {"__init__"},  # the version
     {"errors"},
     {"domain", "log_stream", "lean_imports"},
-    {"redaction", "screen"},
+    {"redaction", "screen", "own_words"},
     {"console_log"},
     {"ports", "logs", "clock", "collector", "metrics", "encoding"},
     {"expressions", "restarting"},

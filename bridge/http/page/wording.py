@@ -14,7 +14,7 @@ from typing import Final
 import yaml
 
 from bridge.control.formats import FIRST, LAST
-from bridge.domain.own_words import in_language
+from bridge.own_words import in_language
 
 DAY_S: Final = 86_400.0
 _UNITS: Final = {

@@ -1,14 +1,15 @@
 """Reasons in the reader's language: genbridge's own texts are translated, texts of providers and receivers stay as they
-are."""
+are. `own_words.zh.yaml` has the Chinese."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
+from importlib.resources import files
 from typing import Final, NamedTuple
 
-from bridge.domain.chinese_reasons import CHINESE
+import yaml
 
 MOST_CHARS: Final = 2_000  # a longer text is not from genbridge
 MOST_LEVELS: Final = 4  # maximum depth of sentences within sentences
@@ -19,11 +20,20 @@ _PLACE: Final = re.compile(r"\{([nao]|\d?)\}")
 _BETWEEN: Final = re.compile("(?<=[\u4e00-\u9fff\uff09\u201d]) (?=[\u4e00-\u9fff\uff08\u201c])")
 
 
+@cache
+def chinese_texts() -> Mapping[str, str]:
+    """The Chinese of genbridge's own reasons, by their English."""
+    text = files("bridge").joinpath("own_words.zh.yaml").read_text("utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is ten times as fast, but not everywhere
+    found: Mapping[str, str] = yaml.load(text, loader)  # noqa: S506 - both are safe
+    return found
+
+
 class OwnSentence(NamedTuple):
     """A text with placeholders for values."""
 
     parts: tuple[str, ...]  # the words before, between and after the placeholders
-    kinds: tuple[str, ...]  # the kinds of the placeholders, as in `CHINESE`
+    kinds: tuple[str, ...]  # the kinds of the placeholders, as in the table
     chinese: str
 
     @property
@@ -58,12 +68,16 @@ class OwnSentence(NamedTuple):
         return _BETWEEN.sub("", text)
 
 
-_FITS: Final = {"n": str.isdecimal, "a": lambda value: value != "" and " " not in value, "o": CHINESE.__contains__}
+_FITS: Final[Mapping[str, Callable[[str], bool]]] = {
+    "n": str.isdecimal,
+    "a": lambda value: value != "" and " " not in value,
+    "o": lambda value: value in chinese_texts(),
+}
 
 
 def is_own(text: str) -> bool:
     """Whether this text is genbridge's own, apart from quoted values."""
-    return _read(text, MOST_LEVELS) != text or text in CHINESE
+    return _read(text, MOST_LEVELS) != text or text in chinese_texts()
 
 
 def in_language(text: str, language: str) -> str:
@@ -75,8 +89,8 @@ def in_language(text: str, language: str) -> str:
 def _read(text: str, levels: int) -> str:
     if not text or levels == 0 or len(text) > MOST_CHARS:
         return text
-    if text in CHINESE:
-        return CHINESE[text]
+    if text in chinese_texts():
+        return chinese_texts()[text]
     certain, doubtful = _sentences()
     for said in (_said_by(certain, text, levels), _joined(text, levels), _said_by(doubtful, text, levels)):
         if said is not None:
@@ -103,7 +117,7 @@ def _joined(text: str, levels: int) -> str | None:
 
 def _read_part(part: str, levels: int) -> str:
     """Translate one of several texts that were joined. Some texts in the table contain the separator."""
-    return CHINESE[JOINT + part].lstrip("\uff1b") if JOINT + part in CHINESE else _read(part, levels)
+    return chinese_texts()[JOINT + part].lstrip("\uff1b") if JOINT + part in chinese_texts() else _read(part, levels)
 
 
 @cache
@@ -111,7 +125,7 @@ def _sentences() -> tuple[Sequence[OwnSentence], Sequence[OwnSentence]]:
     """The texts with placeholders, those with the most words first. The first list holds texts that are unmistakable by
     their words, the second one the others."""
     found = []
-    for english, chinese in CHINESE.items():
+    for english, chinese in chinese_texts().items():
         pieces = _PLACE.split(english)
         if len(pieces) > 1:
             found.append(OwnSentence(tuple(pieces[::2]), tuple(pieces[1::2]), chinese))
