@@ -33,8 +33,9 @@ from bridge.domain.backoff import RetryPlan
 from bridge.domain.public_addresses import AllowedHosts
 from bridge.domain.store_key import LINK_LIFE_S, result_link
 from bridge.domain.task import Kind, Reading
+from bridge.engine.poller import Poller
 from bridge.net.outside_client import KeyFor, OutsideClient
-from bridge.ports import AccountTraffic, Clock, Provider
+from bridge.ports import Clock, Provider
 from bridge.sinks.attached_files import ResultFiles
 
 COPIES_AT_ONCE: Final = 8
@@ -101,7 +102,7 @@ def answer_spool(loaded: Loaded) -> AnswerSpool | None:
     )
 
 
-def asking(account: str, provider: Provider, traffic: AccountTraffic, clock: Clock) -> AskAgain:
+def asking(account: str, provider: Provider, traffic: Poller, clock: Clock) -> AskAgain:
     """A function that polls a task of this account once more, within the account's limits."""
 
     async def ask(task_id: str, action: str | None) -> Reading:

@@ -36,9 +36,10 @@ from bridge.domain.routes import RoutingRule, wanted_live_topics
 from bridge.domain.task import Phase
 from bridge.domain.watch import Rules
 from bridge.engine.plans import AccountPlan, EndpointPlan
+from bridge.engine.poller import Poller
 from bridge.errors import BridgeBug, ConfigError
 from bridge.net.client import Answer, HttpClient, Request
-from bridge.ports import AccountTraffic, Clock, Sink
+from bridge.ports import Clock, Sink
 from bridge.providers.callbacks import callback_reader
 from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider, drop_files
@@ -63,7 +64,7 @@ class PlanBuilder:
         clock: Clock,
         *,
         link_key: LinkKey | None = None,
-        traffic: AccountTraffic | None = None,
+        traffic: Poller | None = None,
         client: Callable[..., HttpClient] = HttpClient,
         files: Mapping[str, bytes] = NOTHING_KNOWN,
     ) -> None:

@@ -278,24 +278,6 @@ class CallbackReader(Protocol):
         """Fetch the public keys that the provider signs with. Returns whether there are new ones."""
 
 
-class AccountTraffic(Protocol):
-    """Requests that other programs send through genbridge's accounts. They count in the accounts' limits, and an answer
-    about a watched task counts like a poll."""
-
-    async def admit(self, account: str, *, within_s: float) -> Held | None:
-        """Wait until the account's limits allow one more request, and count it as in flight until `left`. Returns Held,
-        and counts nothing, if they do not allow it within this time, or if the account is paused."""
-
-    def left(self, account: str) -> None:
-        """A request that was admitted is no longer in flight: its answer has begun, or it failed."""
-
-    def limited(self, account: str, reading: Reading, *, asked_at: float) -> None:
-        """The provider limited a request that was sent at `asked_at` (steady): 429, perhaps with Retry-After."""
-
-    def submit(self, account: str, task_id: str, reading: Reading) -> None:
-        """An answer about this task. Ignored if it is not watched here. A reading that `lacks_result` causes a poll."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
     """Which page of the provider's list of tasks to request."""

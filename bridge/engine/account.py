@@ -145,7 +145,7 @@ class AccountPoller:
             await self._landed.wait()
 
     def submit(self, task_id: str, reading: Reading) -> None:
-        """Process an answer to another program (see `AccountTraffic.submit`). A final one only causes another poll if a
+        """Process an answer to another program (see `Poller.submit`). A final one only causes another poll if a
         poll is in flight."""
         entry, now = self._queue.get(task_id), self._clock.steady()
         if entry is None or not self._can_store or self._stopping:

@@ -102,7 +102,7 @@ class AccountHealth:
         )
 
     async def admit(self, *, within_s: float) -> Held | None:
-        """See `ports.AccountTraffic.admit`."""
+        """See `Poller.admit`."""
         clock, limiter = self._clock, self.limiter
         gives_up_at = clock.steady() + within_s
         while True:
@@ -127,7 +127,7 @@ class AccountHealth:
         return held
 
     def limited(self, reading: Reading, *, asked_at: float) -> Sequence[AccountPaused]:
-        """See `ports.AccountTraffic.limited`. Returns the changes to store."""
+        """See `Poller.limited`. Returns the changes to store."""
         self.metrics.other_rate_limited += 1
         now = self._clock.steady()
         if self.limiter.limited(reading, asked_at=asked_at, now=now) is not AccountEffect.PAUSED:

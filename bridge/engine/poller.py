@@ -37,8 +37,12 @@ log = get_logger()
 
 
 class Poller:
-    """Runs a poller for each account, and implements `AccountTraffic` for all of them. `accounts` are those of the
-    current settings. StoreError passes through the methods that read the store."""
+    """Runs a poller for each account. `accounts` are those of the current settings. StoreError passes through the
+    methods that read the store.
+
+    Other programs send requests through the accounts, too: `admit`, `left`, `limited`, `submit`. They count in the
+    accounts' limits, and an answer about a watched task counts like a poll.
+    """
 
     def __init__(
         self,
@@ -214,20 +218,25 @@ class Poller:
         self._more_needed.set()
 
     async def admit(self, account: str, *, within_s: float) -> Held | None:
+        """Wait until the account's limits allow one more request, and count it as in flight until `left`. Returns Held,
+        and counts nothing, if they do not allow it within this time, or if the account is paused."""
         if account not in self.accounts:
             return Held(left_s=math.inf, reason="the account is no longer in the settings")
         return await self.accounts[account].health.admit(within_s=within_s)
 
     def left(self, account: str) -> None:
+        """A request that was admitted is no longer in flight: its answer has begun, or it failed."""
         if (found := self.accounts.get(account) or self._removed.get(account)) is not None:
             found.health.limiter.guests -= 1
             found.wake()
 
     def limited(self, account: str, reading: Reading, *, asked_at: float) -> None:
+        """The provider limited a request that was sent at `asked_at` (steady): 429, perhaps with Retry-After."""
         if account in self.accounts:
             self._writes.submit_all(self.accounts[account].health.limited(reading, asked_at=asked_at))
 
     def submit(self, account: str, task_id: str, reading: Reading) -> None:
+        """An answer about this task. Ignored if it is not watched here. A reading that `lacks_result` causes a poll."""
         if account in self.accounts:
             self.accounts[account].submit(task_id, reading)
 

@@ -14,6 +14,7 @@ from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.delivery import Outcome
 from bridge.domain.watch import Wish
 from bridge.engine.callback_hints import CallbackHints
+from bridge.engine.poller import Poller
 from bridge.errors import StoreError
 from bridge.http.cached_reading import CachedReading
 from bridge.http.page.badges import count_needs
@@ -22,7 +23,7 @@ from bridge.http.services import Services
 from bridge.http.serving import HttpServer
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
-from bridge.ports import AccountTraffic, Added, Clock, Offload
+from bridge.ports import Added, Clock, Offload
 from bridge.store import ReadStore
 from bridge.store.command_store import CommandStore
 from bridge.store.event_log import FollowStore
@@ -86,7 +87,7 @@ class AppSide:
         if self._app.is_working():
             await self._app.refresh()
 
-    def traffic(self) -> AccountTraffic | None:
+    def traffic(self) -> Poller | None:
         return self._app.parts.poller if self._app.is_working() else None
 
     def now(self) -> DaemonNow:

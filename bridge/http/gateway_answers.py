@@ -12,6 +12,7 @@ import anyio.abc
 from starlette.types import Receive, Send
 
 from bridge.domain.forwarding import KeyMask, Pair, masked, returned_headers
+from bridge.engine.poller import Poller
 from bridge.http.gateway_accounts import GatewayAccount
 from bridge.http.gateway_bodies import MOST_BYTES, TOO_LARGE, cancel_when_gone
 from bridge.http.gateway_watches import WatchCommit, WatchWish
@@ -20,7 +21,6 @@ from bridge.http.services import Services
 from bridge.net.client import Answer
 from bridge.net.httpx_connections import BodyCut, StreamedAnswer
 from bridge.net.streaming_client import whole_answer
-from bridge.ports import AccountTraffic
 from bridge.providers.pass_through import NotCreated, StatusCall
 from bridge.sources.task_reader import TaskProblem
 
@@ -41,7 +41,7 @@ class Passing:
     `status`: the request polls a task, as genbridge does. `asked_at` is steady time."""
 
     services: Services
-    traffic: AccountTraffic
+    traffic: Poller
     account: GatewayAccount
     method: str
     path: str

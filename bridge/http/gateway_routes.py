@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from bridge.domain.forwarding import KEY_HEADERS, Pair, sent_headers, target_of
 from bridge.domain.quoting import unknown
+from bridge.engine.poller import Poller
 from bridge.http.access import AccessRules, Right
 from bridge.http.gateway_accounts import GatewayAccount
 from bridge.http.gateway_answers import AnswerPassing, Passing
@@ -33,7 +34,6 @@ from bridge.net.failure_kinds import Failure
 from bridge.net.httpx_connections import BodyCut, StreamedAnswer
 from bridge.net.served_connection import ABORT
 from bridge.net.streaming_client import StreamedRequest
-from bridge.ports import AccountTraffic
 from bridge.task_reading import task_reader
 
 log = get_logger()
@@ -246,7 +246,7 @@ class _GatewayCall:
     def _wish(self, account: GatewayAccount) -> WatchWish:
         return WatchWish(self._headers, account=account.name, reader=task_reader(self._services.settings()))
 
-    async def _admitted(self, name: str, body: bytes | AsyncIterable[bytes]) -> AccountTraffic:
+    async def _admitted(self, name: str, body: bytes | AsyncIterable[bytes]) -> Poller:
         """The limits of the accounts, with this request counted. HttpProblem 429 or 503. CallerGone if the caller has
         disconnected; then no task is created."""
         traffic = self._services.daemon().traffic()

@@ -18,12 +18,13 @@ from bridge.domain.delivery import Outcome
 from bridge.domain.views import StoreGauges
 from bridge.domain.watch import Wish
 from bridge.engine.callback_hints import CallbackHints
+from bridge.engine.poller import Poller
 from bridge.errors import StoreError
 from bridge.http.cached_reading import CachedReading
 from bridge.http.gateway_accounts import GatewayAccounts
 from bridge.http.recent_overview import RecentOverview
 from bridge.metrics import Metrics
-from bridge.ports import AccountTraffic, Added, Clock, Offload
+from bridge.ports import Added, Clock, Offload
 from bridge.store import ReadStore
 from bridge.store.command_store import CommandStore
 
@@ -48,7 +49,7 @@ class DaemonSide(Protocol):
     async def changed(self) -> None:
         """React at once to a write to the store."""
 
-    def traffic(self) -> AccountTraffic | None:
+    def traffic(self) -> Poller | None:
         """The limits of the accounts, for requests of other programs; None while the daemon starts or stops."""
 
     def now(self) -> DaemonNow:
