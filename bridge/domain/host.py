@@ -104,7 +104,8 @@ class Host:
     def leave(self, account: str, requests: int = 1) -> None:
         """Forget requests in flight that this host will not answer."""
         self.in_flight -= requests
-        self._probed(account)
+        if self._prober == account:
+            self._prober = None
 
     def name(self, account: str, until_at: float, *, now: float) -> None:
         """Record that a 5xx asked this account to wait until `until_at`."""
@@ -112,10 +113,6 @@ class Host:
         asked = [name for name, at in self._asked_at.items() if now - at <= RECENT_S]
         if self.accounts > 1 and all(self._is_named(each, now) for each in asked):
             self.paused_until = max(self._named.values())
-
-    def _probed(self, account: str) -> None:
-        if self._prober == account:
-            self._prober = None
 
     def answered(self, reading: Reading, *, account: str, task_id: str, now: float, chance: float) -> None:
         """Process the answer to a poll of this task. If it has a Retry-After, the caller calls `name` next."""

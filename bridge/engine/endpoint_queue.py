@@ -27,7 +27,6 @@ from bridge.ports import MOST_BYTES, Clock, Offload, Outbox
 
 log = get_logger()
 
-AHEAD: Final = 512  # deliveries per fetch: with 128, a burst of 5,000 tasks is notified at two thirds of the speed
 MAX_UNSTORED: Final = 256  # maximum number of outcomes that are not on disk yet: a crash repeats their attempts
 BLOCKED_S: Final = 1.0  # how often to check again without a lease, or during a hand-over
 MAX_ORDER_S: Final = 60.0  # how long one message in retry may delay later ones
@@ -181,11 +180,7 @@ class EndpointQueue:
 
     def _has_few(self) -> bool:
         """Whether the ready deliveries will soon be used up."""
-        return len(self._ready) < (self._ahead + 1) // 2 and self._ready_bytes < MOST_BYTES // 2
-
-    @property
-    def _ahead(self) -> int:
-        return self.plan.ahead or AHEAD
+        return len(self._ready) < (self.plan.ahead + 1) // 2 and self._ready_bytes < MOST_BYTES // 2
 
     def _drop_ready(self) -> None:
         """Drop the fetched deliveries. They may change before they can be attempted, so they are fetched again
@@ -205,7 +200,7 @@ class EndpointQueue:
             self._endpoint,
             self._target,
             now=now,
-            limit=self._ahead,
+            limit=self.plan.ahead,
             apart_from=self._held.keys() | self._resting.keys(),
             in_order=self.plan.in_order,
         )
@@ -229,9 +224,9 @@ class EndpointQueue:
         self._ready_bytes += sum(len(one.body) for one in taken)
         self._held.update((one.delivery_id, one.slot) for one in taken)
         self._left_some = len(taken) < len(fresh)
-        if len(found) >= self._ahead and not fresh:
+        if len(found) >= self.plan.ahead and not fresh:
             self._fetch_at = now + BLOCKED_S
-        elif len(found) >= self._ahead or self._left_some:
+        elif len(found) >= self.plan.ahead or self._left_some:
             self._fetch_at = now
         elif next_at is not None:
             self._fetch_at = min(self._fetch_at, next_at)

@@ -198,7 +198,7 @@ class StepPlanner:
         if reading.kind is Kind.NO_ROUTE:
             return replace(self._rules(entry), no_route_fails=self.routes.is_wrong(entry.action))
         self.routes.record(reading, entry.action, self.plan.provider)
-        return self.plan.rules if entry.give_up_after_s is None else self._rules(entry)
+        return self._rules(entry)
 
     def _count_detection(self, entry: PollEntry, snapshot: Snapshot | None, now: float) -> None:
         """Measure how late the finish was noticed, if the provider reports its time. For a task that was added later,
