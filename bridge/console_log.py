@@ -72,13 +72,10 @@ class ConsoleLines:
         level, exception = str(event.pop("level")), event.pop("exception", None)
         name = str(event.pop("event"))
         screen = self._screen()
-        text = self._text(name, event)
+        first, *more = self._fitted(self._text(name, event), level, screen)
         stamp = screen.painted(time.strftime(TIME, at), "dim")
         lines = [*self._new_day(time.strftime("%Y-%m-%d", at), screen)]
-        lines += [f"{stamp}  {_mark(name, level, event, screen)}{text}"]
-        if screen.is_terminal:
-            first, *more = self._fitted(text, level, screen)
-            lines[-1:] = [f"{stamp}  {_mark(name, level, event, screen)}{first}", *(" " * INDENT + one for one in more)]
+        lines += [f"{stamp}  {_mark(name, level, event, screen)}{first}", *(" " * INDENT + one for one in more)]
         return "\n".join([*lines, *([exception] if exception else [])])
 
     def _text(self, name: str, event: Fields) -> str:
@@ -91,6 +88,8 @@ class ConsoleLines:
 
     def _fitted(self, text: str, level: str, screen: Screen) -> Iterator[str]:
         room = max(20, screen.width - INDENT)
+        if not screen.is_terminal:
+            return iter((text,))
         return iter((cut(text, room),)) if level not in LOUD and not self._is_whole else folded(text, room)
 
     def _new_day(self, day: str, screen: Screen) -> Iterator[str]:

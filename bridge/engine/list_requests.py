@@ -52,11 +52,6 @@ class ListRequests:
         """The lists according to the current settings."""
         return self._schedule.plan.lists
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether this daemon requests the list."""
-        return FIRST_SLOT in self._schedule.slots
-
     async def page(self, page: PageRequest) -> ListPage | Reading:
         """Request a page as soon as the limits allow it, even if that takes long. If another daemon requests the list,
         returns ELSEWHERE and sends nothing."""
@@ -82,7 +77,7 @@ class ListRequests:
         """Wait until the request may be sent, and count it; the caller must then send it. False if another daemon sends
         it."""
         try:
-            while self.is_ours:
+            while FIRST_SLOT in self._schedule.slots:
                 now = self._clock.steady()
                 self._limiter.in_line = 0
                 self.is_held = not self._may_send()
