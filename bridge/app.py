@@ -73,7 +73,7 @@ class App:
         if not self._started.is_set():
             self._started.set()
             task_status.started()  # the start has failed, so its caller must not wait
-        await self.parts.builder.close()
+        await self.parts.builder.aclose()
         log.info("daemon.stopped")
         return has_lease
 

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
-from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -55,7 +54,7 @@ CHAT_CONCURRENCY: Final = 1  # keeps the messages of a chat in order
 class PlanBuilder:
     """Builds the plans of accounts and endpoints from resolved settings. An unchanged plan is returned again.
 
-    Connections stay open until `retire` closes the replaced ones, or until `close` or the end of `async with`. `files`
+    Connections stay open until `retire` closes the replaced ones, or until `aclose`. `files`
     are results by their URLs that need not be downloaded. With `traffic`, copies may poll a task once more.
     """
 
@@ -78,15 +77,7 @@ class PlanBuilder:
         self._accounts: dict[str, tuple[object, AccountPlan]] = {}
         self._endpoints: dict[str, tuple[object, EndpointPlan]] = {}
 
-    async def __aenter__(self) -> PlanBuilder:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close every connection."""
         self._replaced += self._clients.values()
         self._clients.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,7 +56,7 @@ async def test_a_bug_in_one_endpoints_message_simplifies_it_and_does_not_affect_
     tmp_path: Path, faulty: str
 ) -> None:
     settings = loaded(tmp_path)
-    async with plan_builder.PlanBuilder(SystemClock()) as builder:
+    async with aclosing(plan_builder.PlanBuilder(SystemClock())) as builder:
         plans = builder.endpoints(settings)
         sound = list(parcels_by(plan_builder.routes(settings.settings), plans)(task_sample()))
         plans = {**plans, faulty: replace(plans[faulty], sink=FaultySink(plans[faulty].sink))}
@@ -78,7 +79,7 @@ async def test_only_results_that_the_archive_copies_are_held(tmp_path: Path) -> 
     path.write_text(f"{SETTINGS}archive: {{to: copies}}\n")
     path.chmod(0o600)
     settings = resolve(load(path, {}), {})
-    async with plan_builder.PlanBuilder(SystemClock()) as builder:
+    async with aclosing(plan_builder.PlanBuilder(SystemClock())) as builder:
         parcels_for = parcels_by(None, builder.endpoints(settings), held_until=lambda: 500.0)
         success, failure = parcels_for(task_sample()), parcels_for(task_sample(Topic.TASK_FAILED, FAILED))
         released = parcels_for(replace(task_sample(), is_release=True))
@@ -97,7 +98,7 @@ async def test_a_task_that_names_its_endpoints_is_copied_all_the_same(tmp_path: 
     path.write_text(f"{SETTINGS}archive: {{to: copies}}\nroutes: [{{topics: [task_failed], endpoints: [other]}}]\n")
     path.chmod(0o600)
     settings = resolve(load(path, {}), {})
-    async with plan_builder.PlanBuilder(SystemClock()) as builder:
+    async with aclosing(plan_builder.PlanBuilder(SystemClock())) as builder:
         parcels_for = parcels_by(plan_builder.routes(settings.settings), builder.endpoints(settings))
         routed, named = parcels_for(task_sample()), parcels_for(replace(task_sample(), endpoints=("hook",)))
 

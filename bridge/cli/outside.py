@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 import anyio
@@ -77,7 +78,7 @@ def sample_sent(
     files = {url: sample_picture(number) for number, url in enumerate(sample_images(results))} if attach else {}
 
     async def send() -> Sequence[tuple[str, Outcome]]:
-        async with PlanBuilder(SystemClock(), files=files) as builder:
+        async with aclosing(PlanBuilder(SystemClock(), files=files)) as builder:
             sink, now = builder.endpoint(endpoint, loaded).sink, SystemClock().now()
             return await send_sample(sink, endpoint, now=now, topic=topic, results=results, has_images=attach)
 

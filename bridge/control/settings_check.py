@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Final
 
@@ -65,7 +66,7 @@ async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
     """Yields the result of each network check: polls each account for an unused task id, requests each list that
     `discover` reads, and sends a GET to each webhook's address (which notifies nobody) and to the archive's bucket."""
     clocks = ServerClocks()
-    async with PlanBuilder(SystemClock(), client=clocks.client) as builder:
+    async with aclosing(PlanBuilder(SystemClock(), client=clocks.client)) as builder:
         for name, account in loaded.settings.accounts.items():
             yield await _asked(builder, name, loaded)
             lists = builder.account(name, loaded).lists

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ async def test_connections_of_replaced_settings_are_closed_when_their_exchange_h
     with anyio.fail_after(20):
         async with (
             loopback(answering) as server,
-            PlanBuilder(SystemClock()) as builder,
+            aclosing(PlanBuilder(SystemClock())) as builder,
             anyio.create_task_group() as group,
         ):
             kinds: list[Kind] = []

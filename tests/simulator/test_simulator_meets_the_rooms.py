@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ async def test_every_task_finishes_in_the_demo_of_every_provider(name: str, tmp_
     clock, plan = FakeClock(), DemoPlan(provider=name)
     simulated = SimulatedProvider(clock, key=PROVIDER_KEY, provider=name)
     plan.play(simulated, started_at=clock.steady())
-    async with served(simulated.app) as client, PlanBuilder(clock) as builder:
+    async with served(simulated.app) as client, aclosing(PlanBuilder(clock)) as builder:
         base_url = str(client.base_url).rstrip("/")
         path = plan.prepare(tmp_path, provider_url=base_url, receiver_url="http://127.0.0.1:2222")
         loaded = resolve(load(path, {}), {})
