@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import anyio
@@ -17,7 +17,9 @@ import anyio.to_thread
 
 from bridge.net.client import Unanswered
 from bridge.net.outside_client import BodyStopped, OutsideAnswer, OutsideClient
-from bridge.sinks.chat_cards import CardLink, ChatCard
+
+if TYPE_CHECKING:
+    from bridge.sinks.chat_cards import CardLink, ChatCard  # a daemon that notifies only programs does not load them
 
 MOST_FILES: Final = 10  # maximum in one message, and in a Telegram album
 MOST_KEPT: Final = 200
