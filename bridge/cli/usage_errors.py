@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from bridge.domain.quoting import printable, quoted
+from bridge.domain.quoting import printable, quoted, unknown
 
 ENOUGH_ALIKE: Final = 0.7  # `statsu` is close enough to `status`; `stop` is not close enough to `store`
 
@@ -75,8 +75,10 @@ def _text(error: click.ClickException) -> str:
         case click.MissingParameter(param=click.Parameter() as param):
             return f"{param.make_metavar(error.ctx or click.Context(click.Command(''))).strip('[]')} is missing"
         case click.BadParameter(param=param, param_hint=hint, ctx=click.Context() as ctx) if param or hint:
-            named = param.get_error_hint(ctx) if param else hint
-            return f"{str(named).strip(chr(39))}: {_number(error) or _small(error.message)}"
+            named = str(param.get_error_hint(ctx) if param else hint).strip(chr(39))
+            return f"{named}: {_number(error) or _choice(error, named.strip('-')) or _small(error.message)}"
+        case click.BadOptionUsage(option_name=name) if error.message.endswith("requires an argument."):
+            return f"{printable(name)} needs a value"
         case _:
             return _small(error.format_message())
 
@@ -100,6 +102,14 @@ def _number(error: click.BadParameter) -> str | None:
     if (given := re.match(r"'(.*)' is not a valid", error.message, re.DOTALL)) is not None:
         return f"{quoted(given[1])} is not a whole number"
     return f"must be between {kind.min} and {kind.max}"
+
+
+def _choice(error: click.BadParameter, what: str) -> str | None:
+    """The message about a word that is none of the expected ones."""
+    if error.param is None or not isinstance(kind := error.param.type, click.Choice):
+        return None
+    given = re.match(r"'(.*)' is not one of", error.message, re.DOTALL)
+    return unknown(what, given[1], map(str, kind.choices), most=len(kind.choices)) if given else None
 
 
 def _takes_ids(command: click.Command) -> bool:
