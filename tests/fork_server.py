@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 from bridge import __main__ as program
@@ -35,8 +36,12 @@ IMPORTED: Final = (
     "jinja2",
     "re2",
 )
+MEASURED: Final = "COVERAGE_PROCESS_START"  # in the environment of processes that measure their coverage
 MOST_BYTES: Final = 1 << 17  # of a request
 ADOPT_ORPHANS: Final = 36  # PR_SET_CHILD_SUBREAPER, see prctl(2)
+
+Streams = tuple[int, int, int]
+"""The file descriptors of stdin, stdout and stderr."""
 
 
 class ForkedProcess:
@@ -91,13 +96,13 @@ class ForkServer:
             self._process = subprocess.Popen(words, pass_fds=[theirs.fileno()], env={**env}, cwd=root)
         atexit.register(self._close)
 
-    def start(self, words: Sequence[str], env: Mapping[str, str], *, out: int, err: int) -> ForkedProcess:
-        """`genbridge` with these words, in the working directory of this process. Its stdin is empty."""
-        request = {"words": list(words), "env": dict(env), "folder": str(Path.cwd())}
-        with Path(os.devnull).open("rb") as empty, self._one_at_a_time:
+    def start(self, words: Sequence[str], *, folder: Path, env: Mapping[str, str], streams: Streams) -> ForkedProcess:
+        """`genbridge` with these words, in this folder."""
+        request = {"words": list(words), "env": dict(env), "folder": str(folder)}
+        with self._one_at_a_time:
             self._prctl(ADOPT_ORPHANS, 1, 0, 0, 0)  # so that the daemon becomes a child of this process
             try:
-                socket.send_fds(self._requests, [json.dumps(request).encode()], [empty.fileno(), out, err])
+                socket.send_fds(self._requests, [json.dumps(request).encode()], streams)
                 return ForkedProcess(int(self._requests.recv(MOST_BYTES)))
             finally:
                 self._prctl(ADOPT_ORPHANS, 0, 0, 0, 0)  # what other programs leave behind is not for this process
@@ -115,7 +120,28 @@ def fork_server(is_measured: bool) -> ForkServer:
 
 def started(words: Sequence[str], env: Mapping[str, str], *, out: int, err: int) -> ForkedProcess:
     """Start `genbridge` with these words. Its stdin is empty."""
-    return fork_server("COVERAGE_PROCESS_START" in env).start(words, env, out=out, err=err)
+    with Path(os.devnull).open("rb") as empty:
+        streams = (empty.fileno(), out, err)
+        return fork_server(MEASURED in env).start(words, folder=Path.cwd(), env=env, streams=streams)
+
+
+def completed(
+    *words: str | Path, folder: Path | None = None, stdin: str = "", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `genbridge` with these words to its end, which must come within a minute. `env` is added to that of this
+    process."""
+    whole = {**os.environ, **(env or {})}
+    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+        given.write(stdin.encode())
+        given.seek(0)
+        server, streams = fork_server(MEASURED in whole), (given.fileno(), out.fileno(), err.fileno())
+        command = server.start([str(word) for word in words], folder=folder or Path.cwd(), env=whole, streams=streams)
+        try:
+            code = command.wait(60)
+        finally:
+            command.kill()
+        said = [(one.seek(0), one.read().decode())[1] for one in (out, err)]
+    return subprocess.CompletedProcess(words, code, *said)
 
 
 def serve(requests: socket.socket) -> None:

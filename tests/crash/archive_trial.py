@@ -23,6 +23,7 @@ from pathlib import Path
 
 from tests.crash.trial_servers import HONEST, NEVER, CuttingProxy, Film, Origin, in_thread
 from tests.daemon_process import DaemonProcess
+from tests.fork_server import completed
 from tests.world import Answer, World, kling, running_world
 
 READY_S = 60.0
@@ -112,8 +113,7 @@ class Trial:
 
     def _work(self, settings: Path, world: World) -> None:
         """Kill and restart the daemon until every copy is made."""
-        add = [sys.executable, "-m", "bridge", "add", *self.films, "--config", str(settings)]
-        subprocess.run(add, check=True, capture_output=True, timeout=120)
+        assert completed("add", *self.films, "--config", settings).returncode == 0
         deadline = time.monotonic() + self.plan.patience_s
         while not self._is_done(world) or self.kills < self.plan.least_kills:
             assert time.monotonic() < deadline, f"not within {self.plan.patience_s:.0f} s: {self._missing(world)}"

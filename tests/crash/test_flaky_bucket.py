@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from tests.archive.buckets import BUCKET, environment, s3_server
 from tests.archive.file_server import file_server
 from tests.crash.trial_servers import FlakyProxy, in_thread
 from tests.daemon_process import DaemonProcess
+from tests.fork_server import completed
 from tests.world import Answer, World, kling, running_world, until
 
 pytestmark = [pytest.mark.crash, pytest.mark.long, pytest.mark.timeout(400)]
@@ -48,8 +47,7 @@ def test_uploads_that_fail_in_parts_leave_one_whole_copy_of_each(tmp_path: Path)
             for name, value in environment(f"http://127.0.0.1:{port}").items():
                 patch.setenv(name, value)
             settings = world.settings(tmp_path, archive={"to": f"s3://{BUCKET}/x"}, routes=ROUTES)
-            add = [sys.executable, "-m", "bridge", "add", *ids, "--config", str(settings)]
-            subprocess.run(add, check=True, capture_output=True, timeout=60)
+            assert completed("add", *ids, "--config", settings).returncode == 0
             with DaemonProcess(settings) as daemon:
                 until(lambda: flaky.events.total() > 3, seconds=60, what="some requests")
                 time.sleep(random.Random(1).uniform(0.2, 2.0))

@@ -7,8 +7,6 @@ import hashlib
 import json
 import random
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ import pytest
 
 from tests.archive.file_server import serving
 from tests.daemon_process import DaemonProcess
+from tests.fork_server import completed
 from tests.world import Answer, World, kling, running_world, until
 
 pytestmark = pytest.mark.long
@@ -81,8 +80,9 @@ def succeeds_with(url: str) -> Any:
 
 
 def genbridge(folder: Path, *words: str) -> str:
-    command = [sys.executable, "-m", "bridge", *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, check=True).stdout
+    done = completed(*words, folder=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def sha256(content: bytes) -> str:
@@ -192,8 +192,7 @@ def test_copies_are_listed_explained_and_left_out_by_redeliver_dead(tmp_path: Pa
         world.fault = succeeds_with(f"{url}/gone")
         settings = world.settings(tmp_path, archive={"to": "archive/"})
         genbridge(tmp_path, "add", "t-1", "--config", str(settings))
-        once = [sys.executable, "-m", "bridge", "once", "--config", str(settings)]
-        assert subprocess.run(once, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode == 1
+        assert completed("once", "--config", settings).returncode == 1
 
     listed = json.loads(genbridge(tmp_path, "deliveries", "--json"))
     assert {one["endpoint"]: one["state"] for one in listed} == {"hook": "accepted", "@archive": "dead"}
@@ -266,13 +265,12 @@ def test_a_private_host_that_is_allowed_is_fetched_from(tmp_path: Path, world: W
         world.fault = succeeds_with(elsewhere)
         settings = world.settings(tmp_path, archive={"to": "archive/"}, routes=ROUTES)
         genbridge(tmp_path, "add", "refused", "--config", str(settings))
-        once = [sys.executable, "-m", "bridge", "once", "--config", str(settings)]
-        assert subprocess.run(once, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode == 0
+        assert completed("once", "--config", settings).returncode == 0
         assert "points into a private network" in genbridge(tmp_path, "explain", "refused")
         assert not starts
 
         world.settings(tmp_path, archive={"to": "archive/", "allow": ["127.0.0.0/30"]}, routes=ROUTES)
         genbridge(tmp_path, "add", "allowed", "--config", str(settings))
-        assert subprocess.run(once, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode == 0
+        assert completed("once", "--config", settings).returncode == 0
 
     assert [path.name for path in copies(tmp_path)] == ["allowed-1.mp4"]

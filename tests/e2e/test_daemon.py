@@ -7,7 +7,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.daemon_process import STOP_S, DaemonProcess
+from tests.fork_server import completed
 from tests.stopwatch import Stopwatch
 from tests.world import HOOK_KEY, World, drop, running_world, until
 
@@ -29,18 +29,9 @@ def world() -> Iterator[World]:
         yield running
 
 
-def genbridge(folder: Path, *words: str, stdin: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+def genbridge(folder: Path, *words: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     """A command on this folder's settings, as a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", *words],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, **env},
-        timeout=60,
-        check=False,
-    )
+    return completed(*words, folder=folder, stdin=stdin, env=env)
 
 
 def listed(folder: Path, *words: str) -> list[dict[str, Any]]:

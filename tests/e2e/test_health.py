@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from bridge.cli.status import MAX_SILENCE_S
 from bridge.config.postgres_url import PostgresUrl
 from bridge.store import DaemonLock
 from tests.daemon_process import DaemonProcess
+from tests.fork_server import completed
 from tests.world import World, until
 
 pytestmark = pytest.mark.long
@@ -24,8 +23,7 @@ pytestmark = pytest.mark.long
 
 def health(folder: Path) -> tuple[int, str]:
     """Exit code and output."""
-    command = [sys.executable, "-m", "bridge", "status", "--health"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, check=False)
+    done = completed("status", "--health", folder=folder)
     return done.returncode, done.stdout.strip()
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.daemon_process import DaemonProcess
+from tests.fork_server import completed
 from tests.stopwatch import Stopwatch
 from tests.world import World, running_world, until
 
@@ -24,9 +23,7 @@ def world() -> Iterator[World]:
 
 
 def _genbridge(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", *words], capture_output=True, text=True, cwd=folder, timeout=60, check=False
-    )
+    done = completed(*words, folder=folder)
     assert done.returncode in {0, 1}, done.stderr
     return done.stdout
 

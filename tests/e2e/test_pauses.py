@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 from bridge.config.postgres_url import PostgresUrl
 from tests.daemon_process import DaemonProcess
+from tests.fork_server import completed
 from tests.world import World, drop, running_world, until
 
 pytestmark = pytest.mark.long
@@ -26,13 +25,7 @@ def world() -> Iterator[World]:
 
 
 def genbridge(folder: Path, *words: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", *words, "-c", str(folder / "genbridge.yaml")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = completed(*words, "-c", folder / "genbridge.yaml")
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 

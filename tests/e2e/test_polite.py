@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon_process import DaemonProcess
+from tests.fork_server import completed
 from tests.world import KEY, World, drop, running_world, until
 
 pytestmark = pytest.mark.long
@@ -94,8 +93,7 @@ def test_a_503_with_a_long_retry_after_holds_only_its_account_and_is_explained(t
     drop(tmp_path / "queue", "all.json", json.dumps([*tasks, *({"id": i, "account": "one"} for i in world.ends_at)]))
 
     def said(*words: str) -> str:
-        command = [sys.executable, "-m", "bridge", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+        return completed(*words, folder=tmp_path).stdout
 
     with DaemonProcess(settings) as daemon:
         until(lambda: "well" in world.by_task(), seconds=40, what="the end of the other account's task")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.daemon_process import DaemonProcess
+from tests.fork_server import completed
 from tests.world import KEY, kling, until
 
 pytestmark = pytest.mark.long
@@ -75,9 +74,7 @@ def _settings(folder: Path, **hook: str) -> Path:
 
 
 def _genbridge(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bridge", *words]
-    around = {**os.environ, **env}
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=around, timeout=60, check=False)
+    return completed(*words, folder=folder, env=env)
 
 
 def test_polls_webhooks_and_chats_go_through_the_proxy(tmp_path: Path) -> None:

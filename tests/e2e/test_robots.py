@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from tests.daemon_process import DaemonProcess
+from tests.fork_server import completed
 from tests.loopback import Exchange, Loopback, answers, loopback
 from tests.world import World, running_world, until
 
@@ -51,9 +50,7 @@ def texts(server: Loopback) -> list[str]:
 
 
 def genbridge(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", *words], capture_output=True, text=True, cwd=folder, timeout=60, check=False
-    )
+    done = completed(*words, folder=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

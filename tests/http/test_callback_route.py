@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from tests.fork_server import completed
 from tests.http.site import Site, running_site
 from tests.world import KEY, until
 
@@ -44,8 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def path_of(site: Site, name: str = "kling") -> str:
     """The path of the account's callback address, as the command prints it."""
-    words = [sys.executable, "-m", "bridge", "callback-url", name, "-c", str(site.folder / "genbridge.yaml")]
-    said = subprocess.run(words, capture_output=True, text=True, check=True)
+    said = completed("callback-url", name, "-c", site.folder / "genbridge.yaml")
     assert said.stdout.startswith("https://bridge.example.com/gen/callbacks/")
     return said.stdout.strip().removeprefix("https://bridge.example.com/gen")
 

@@ -6,20 +6,18 @@ import gzip
 import json
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 
+from tests.fork_server import completed
 from tests.http.site import READ_TOKEN, TOKEN, Site, running_site
 from tests.http.upstream import Arrived, Upstream, reply, upstream
 from tests.world import until
@@ -505,13 +503,12 @@ def test_a_request_of_unknown_length_above_the_limit_is_refused(gate: Gate) -> N
 
 
 def test_an_account_that_a_person_paused_holds_its_callers(gate: Gate) -> None:
-    run = partial(subprocess.run, check=True, capture_output=True)
-    config = ["--config", str(gate.site.daemon.settings)]
-    run([sys.executable, "-m", "bridge", "pause", *config, "openai"])
+    settings = gate.site.daemon.settings
+    assert completed("pause", "--config", settings, "openai").returncode == 0
     until(lambda: gate.request("GET", "/gateway/openai/x").status_code == 429, seconds=5, what="a pause")
     answer = gate.request("GET", "/gateway/openai/x")
     assert "paused" in problem(answer, 429)
-    run([sys.executable, "-m", "bridge", "resume", *config, "openai"])
+    assert completed("resume", "--config", settings, "openai").returncode == 0
     until(lambda: gate.request("GET", "/gateway/openai/x").status_code == 200, seconds=5, what="its end")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.fork_server import completed
 from tests.http.page.browsing import Browser, heading
 from tests.http.site import Site, running_site
 from tests.world import until
@@ -27,8 +26,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def status(site: Site) -> str:
-    command = [sys.executable, "-m", "bridge", "status", "--config", str(site.folder / "genbridge.yaml")]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return completed("status", "--config", site.folder / "genbridge.yaml").stdout
 
 
 def settings_of(site: Site) -> dict[str, Any]:

@@ -47,7 +47,12 @@ async def test_a_store_that_can_only_be_read_is_not_ready(failure: StoreError | 
     async def done(*_: object) -> None: ...
 
     async def overview() -> Any:
-        held = {"blocked_accounts": {}, "paused_accounts": {}, "held_accounts": [], "held_endpoints": []}
+        held: dict[str, Any] = {
+            "blocked_accounts": {},
+            "paused_accounts": {},
+            "held_accounts": [],
+            "held_endpoints": [],
+        }
         return SimpleNamespace(sources=[], json=lambda: held, counts=SimpleNamespace(live_by_account={}))
 
     services = SimpleNamespace(

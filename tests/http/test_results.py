@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import random
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 from bridge.domain.store_key import result_link
 from tests.archive.buckets import BUCKET, environment, s3_server
 from tests.archive.file_server import file_server
+from tests.fork_server import completed
 from tests.http.site import Site, running_site
 from tests.world import Answer, kling, until
 
@@ -201,8 +200,7 @@ def test_revoked_links_are_void_and_later_ones_work(site: Site, files: str) -> N
     [before] = archived(site, files, "before", videos=["/film.mp4"])
     assert site.stranger.get(local(before["url"])).status_code == 200
 
-    words = [sys.executable, "-m", "bridge", "revoke-links", "-c", str(site.folder / "genbridge.yaml")]
-    subprocess.run(words, check=True, capture_output=True)
+    assert completed("revoke-links", "-c", site.folder / "genbridge.yaml").returncode == 0
 
     assert site.stranger.get(local(before["url"])).status_code == 404
     [after] = archived(site, files, "after", videos=["/film.mp4"])

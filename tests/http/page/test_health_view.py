@@ -16,6 +16,7 @@ from bridge.control.health_facts import EndpointFacts, FactState
 from bridge.control.rings import Point
 from bridge.domain.page_views import BoundedCount
 from bridge.http.page.health_view import MOST_ROWS, Rows, _lags, place_of_account, place_of_endpoint
+from tests.fork_server import completed
 from tests.http.page.browsing import Browser, forms, heading
 from tests.http.site import READ_TOKEN, Site, running_site
 from tests.world import HOOK_KEY, KEY, until
@@ -130,8 +131,7 @@ def test_the_gone_endpoint_is_enabled_again(site: Site, browser: Browser) -> Non
 
 def test_a_pause_is_shown_and_is_not_a_problem(site: Site, browser: Browser) -> None:
     """A person has asked for it."""
-    words = [sys.executable, "-m", "bridge", "pause", "accounts.kling", "-c", str(site.folder / "genbridge.yaml")]
-    subprocess.run(words, check=True, capture_output=True, timeout=100)
+    assert completed("pause", "accounts.kling", "-c", site.folder / "genbridge.yaml").returncode == 0
     page = browser.get("/health").text
     assert states(page, "account") == [("kling", "Paused")]
     assert "kling is" not in heading(page)
@@ -179,8 +179,7 @@ def test_a_pause_together_with_a_worse_state_is_shown_and_can_be_ended(tmp_path:
         site.world.receive = lambda event_id, times: 410
         finish(site, "one")
         until(lambda: ("hook", "Disabled") in states(browser.get("/health").text, "endpoint"), seconds=20, what="a 410")
-        command = [sys.executable, "-m", "bridge", "pause", "hook", "-c", str(tmp_path / "genbridge.yaml")]
-        subprocess.run(command, check=True, capture_output=True, timeout=100)
+        assert completed("pause", "hook", "-c", tmp_path / "genbridge.yaml").returncode == 0
         page = browser.get("/health").text
         assert ("hook", "Disabled") in states(page, "endpoint")
         assert "<small>also paused</small>" in page

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Response
 
 from tests.archive.file_server import file_server
+from tests.fork_server import completed
 from tests.http.page.browser import tab
 from tests.http.page.watching import add, just_finished, read
 from tests.http.site import Site, running_site
@@ -80,8 +80,7 @@ def test_a_viewer_can_jump_to_any_place_of_a_copied_video(site: Site, browser: B
 
 def test_a_link_that_was_revoked_plays_no_more(site: Site, browser: Browser) -> None:
     link = source(site)
-    words = [sys.executable, "-m", "bridge", "revoke-links", "-c", str(site.folder / "genbridge.yaml")]
-    subprocess.run(words, check=True, capture_output=True)
+    assert completed("revoke-links", "-c", site.folder / "genbridge.yaml").returncode == 0
 
     until(lambda: site.stranger.get(link).status_code in {403, 404}, seconds=20, what="the end of the link")
     until(lambda: source(site) not in {"", link}, seconds=20, what="a new link")
