@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.domain.task import Json
-from bridge.providers.json_values import as_hint_s, as_id, as_ms, as_progress, one_line
+from bridge.providers.json_values import ProgressForm, as_hint_s, as_id, as_ms, as_progress, one_line
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_progress_is_per_cent_or_nothing(value: Json, expected: float | None) ->
         ("tqdm", 42, None),
     ],
 )
-def test_other_notations_of_progress_become_percent(way: str, value: Json, expected: float | None) -> None:
+def test_other_notations_of_progress_become_percent(way: ProgressForm, value: Json, expected: float | None) -> None:
     assert as_progress([value], way) == expected
 
 
