@@ -21,6 +21,7 @@ SUBJECTS: Final = (
     "sharing",
     "http",
     "page",
+    "left_open",
     "gateway",
     "archive",
     "polls",

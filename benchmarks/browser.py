@@ -93,14 +93,15 @@ def kept_open(browser: Browser, url: str, views: Sequence[str], *, seconds: floa
 
 def _work(session: CDPSession, page: Page, seconds: float) -> list[str]:
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
-    before, begun_at = _metrics(session), time.monotonic()
+    before, begun_at = metrics(session), time.monotonic()
     page.wait_for_timeout(seconds * 1000)
-    after = _metrics(session)
+    after = metrics(session)
     took_s = time.monotonic() - begun_at
     shares = [(after[name] - before[name]) / took_s for name in WORK]
     return [*(f"{share * 100:.2f} %" for share in shares), str(page.evaluate("document.querySelectorAll('*').length"))]
 
 
-def _metrics(session: CDPSession) -> dict[str, float]:
+def metrics(session: CDPSession) -> dict[str, float]:
+    """What Chromium counts about a page since it was opened, by name; durations in seconds."""
     found: list[dict[str, Any]] = session.send("Performance.getMetrics")["metrics"]
     return {one["name"]: one["value"] for one in found}

@@ -70,12 +70,12 @@ def run(quick: bool) -> Report:
         with daemon(settings) as measured:
             until(lambda: bool(receiver.ask("count") >= finished), seconds=300)
             time.sleep(2)  # the outcomes of the last deliveries
-        _spread(folder / "state.db", DAYS * 86_400 / finished)
+        spread_over(folder / "state.db", DAYS * 86_400 / finished)
         with daemon(settings) as measured:
             fill(folder, [f"g{place * EVERY_MS}-{place}" for place in range(finishing)])
             fill(folder, [f"g{10**9}-{place}" for place in range(running)])
             time.sleep(2 if quick else 15)
-            until(lambda: _answers(port), seconds=60)
+            until_it_answers(f"127.0.0.1:{port}")
             provider.ask("open")
             site = _Site(f"http://127.0.0.1:{port}", f"e{past_ms}-7", rounds)
             found = [*asyncio.run(site.measure(measured, provider)), *site.in_browser(quick)]
@@ -87,12 +87,18 @@ def run(quick: bool) -> Report:
     return Report(title="The status page", how=__doc__, tables=found, notes=notes)
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def until_it_answers(address: str) -> None:
+    """Wait until something listens at this `HOST:PORT`, for a minute at most."""
+    host, _, port = address.partition(":")
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((host, int(port))) == 0
+
+    until(answers, seconds=60)
 
 
-def _spread(store: Path, seconds: float) -> None:
+def spread_over(store: Path, seconds: float) -> None:
     """As if each task had finished so long before the next."""
     with closing(sqlite3.connect(store)) as database:
         earlier = f"(SELECT max(watch_id) FROM watches) * {seconds} - watch_id * {seconds}"
