@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,6 +12,7 @@ import anyio.abc
 import orjson
 
 from bridge.domain.forwarding import Pair
+from bridge.domain.quoting import printable, unknown
 from bridge.domain.watch import Wish
 from bridge.errors import StoreError
 from bridge.http.problem_details import HttpProblem
@@ -27,13 +28,15 @@ SOURCE: Final = "gateway"  # source of the watches, in the store
 COMMIT_S: Final = 5.0  # how long an answer waits for the commit of its watch
 RETRY_S: Final = 0.5
 WATCH_HEADER: Final = b"genbridge-watch"
+PREFIX: Final = "genbridge-"
+KNOWN: Final = frozenset({b"genbridge-label", b"genbridge-meta", b"genbridge-endpoints", WATCH_HEADER})
 VISIBLE: Final = "".join(map(chr, range(33, 127)))
 MOST_REASON: Final = 300
 
 
 class WatchWish:
     """The values of `Genbridge-Label`, `-Meta` and `-Endpoints` for the new task. HttpProblem 400 for an invalid
-    value."""
+    value, and for another name."""
 
     def __init__(self, headers: Sequence[Pair], *, account: str, reader: TaskReader) -> None:
         self._reader = reader
@@ -42,8 +45,8 @@ class WatchWish:
         try:
             reader.shaped(Wish(account=account, task_id="-"), self._task)
         except TaskProblem as problem:
-            where = f"Genbridge-{str(problem).partition(':')[0].title()}"
-            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"{where}: {problem}", [(where, str(problem))]) from None
+            key, _, message = str(problem).partition(": ")
+            raise _refused(f"{PREFIX}{key}", message) from None
 
     def named_by(self, answer: Answer, path: str, rules: PassThrough) -> Wish | None:
         """The task that the answer to a request at this path creates, as a wish. NotCreated or TaskProblem if it cannot
@@ -103,6 +106,7 @@ class WatchCommit:
 def _task_of(headers: Sequence[Pair]) -> Mapping[str, Any]:
     """The keys of a task in the headers."""
     given = {name.lower(): _text(value) for name, value in headers}
+    _check_names(given)
     task: dict[str, Any] = {}
     if label := given.get(b"genbridge-label"):
         task["label"] = label
@@ -112,9 +116,20 @@ def _task_of(headers: Sequence[Pair]) -> Mapping[str, Any]:
         try:
             task["meta"] = orjson.loads(meta)
         except orjson.JSONDecodeError as error:
-            where = "Genbridge-Meta"
-            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"{where}: not JSON: {error}", [(where, str(error))]) from None
+            raise _refused("genbridge-meta", f"not JSON: {error}") from None
     return task
+
+
+def _check_names(given: Iterable[bytes]) -> None:
+    for name in given:
+        if name.startswith(PREFIX.encode()) and name not in KNOWN:
+            known = (each.decode().title() for each in KNOWN - {WATCH_HEADER})
+            raise _refused(_text(name), unknown("header", _text(name).title(), known))
+
+
+def _refused(header: str, message: str) -> HttpProblem:
+    where = printable(header.title())
+    return HttpProblem(HTTPStatus.BAD_REQUEST, f"{where}: {message}", [(where, message)])
 
 
 def _text(value: bytes) -> str:

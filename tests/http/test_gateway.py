@@ -371,11 +371,15 @@ def test_a_compressed_create_answer_is_read_and_passed_on_compressed(gate: Gate)
         ("Genbridge-Endpoints", "nobody"),
         ("Genbridge-Endpoints", "https://evil.example/"),
         ("Genbridge-Label", "x" * 501),
+        ("Genbridge-Lable", "cat"),
     ],
 )
 def test_a_wrong_header_is_refused_before_anything_is_created(gate: Gate, header: str, value: str) -> None:
     before = gate.count
-    assert header in problem(gate.request("POST", PATH, json={}, headers={header: value}), 400)
+    said = problem(gate.request("POST", PATH, json={}, headers={header: value}), 400)
+    assert said.startswith(f"{header}: ")
+    assert f": {header.removeprefix('Genbridge-').lower()}: " not in said, "the header is named once"
+    assert header != "Genbridge-Lable" or said.endswith('did you mean "Genbridge-Label"?')
     assert gate.count == before
 
 
