@@ -138,8 +138,8 @@ class TaskExplanation:
         elif self.eta != "-":
             yield f"80 % of similar tasks would finish {self.eta}"
         if account is not None and account.blocked_at is not None:
-            since = ago(account.blocked_at, self.now)
-            yield f"account {account.account} is blocked since {since}: {account.reason}"
+            lasts = span(max(0.0, self.now - account.blocked_at))
+            yield f"account {account.account} has been blocked for {lasts}: {account.reason}"
         for hold in holds:
             yield f"{hold_line(state.account, hold, self.now)}"
         if self.daemon is None:
