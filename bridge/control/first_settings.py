@@ -98,8 +98,11 @@ def parse_keys(text: str, description: Description, base_url: str) -> dict[str, 
     parts = text.split()
     if needs_key_pair(description, base_url) and len(parts) != 2:
         raise ValueError("requests are signed: give the access key and the secret key, with a blank between")
-    if len(parts) > (1 if description.key_pair is None else 2) or not parts:
-        raise ValueError("that is not one key")
+    if not parts:
+        raise ValueError("is empty; give the key, ${NAME}, file:/path or credential:NAME")
+    pair = "" if description.key_pair is None else ", or an access key and a secret key with a blank between"
+    if len(parts) > (2 if pair else 1):
+        raise ValueError(f"holds {len(parts)} words; give one key{pair}")
     for part in parts:
         check_references(part, stored=True)
     names = ("api_key",) if len(parts) == 1 else ("access_key", "secret_key")
