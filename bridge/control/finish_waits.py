@@ -25,7 +25,8 @@ class FinishWaits:
         self._must_look = anyio.Event()
 
     async def until_finished(self, key: WatchKey, timeout_s: float) -> None:
-        """Return when this task has finished, was withdrawn or does not exist; after `timeout_s` at the latest."""
+        """Return when this task has finished, was withdrawn or does not exist; at the latest after `timeout_s`, or at
+        `release`."""
         finished = anyio.Event()
         self._waiting.setdefault(key, []).append(finished)
         self._must_look.set()  # it may have finished before this call

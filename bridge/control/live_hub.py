@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 
@@ -12,7 +12,6 @@ from bridge.control.event_hub import EventHub
 from bridge.control.finish_waits import FinishWaits
 from bridge.control.poll_record import PollRecord
 from bridge.domain.change import Change, Note
-from bridge.domain.ids import WatchKey
 from bridge.ports import Clock, Offload
 from bridge.restarting import keep_running
 from bridge.store.event_log import FollowStore
@@ -20,7 +19,7 @@ from bridge.store.event_log import FollowStore
 
 class LiveHub:
     """`ports.StoreObserver` of one daemon. It reads the store on its own connection, in its own thread (`offload`), and
-    only while somebody follows or waits. `polls` records when tasks were polled."""
+    only while somebody follows `events` or `changes`, or waits at `waits`. `polls` records when tasks were polled."""
 
     def __init__(
         self, *, store: FollowStore, offload: Offload, clock: Clock, settings: Callable[[], SettingsFile]
@@ -28,54 +27,39 @@ class LiveHub:
         self._store = store
         self._clock = clock
         self.polls = PollRecord()
-        self._waits = FinishWaits(store=store, offload=offload, clock=clock)
-        self._events = EventHub(store=store, offload=offload, clock=clock)
-        self._changes = ChangeHub(store=store, offload=offload, clock=clock, settings=settings)
+        self.waits = FinishWaits(store=store, offload=offload, clock=clock)
+        self.events = EventHub(store=store, offload=offload, clock=clock)
+        self.changes = ChangeHub(store=store, offload=offload, clock=clock, settings=settings)
 
     @property
     def followers(self) -> int:
         """The number of streams."""
-        return self._events.followers + self._changes.followers
-
-    def events(
-        self, after: int | None, *, topic: str | None = None, account: str | None = None
-    ) -> AsyncGenerator[bytes, None]:
-        """See `EventHub.follow`."""
-        return self._events.follow(after, topic=topic, account=account)
-
-    def changes(self) -> AsyncGenerator[bytes, None]:
-        """See `ChangeHub.follow`."""
-        return self._changes.follow()
-
-    async def until_finished(self, key: WatchKey, timeout_s: float) -> None:
-        """Return when this task has finished, was withdrawn or does not exist; at the latest after `timeout_s`, or when
-        the server stops."""
-        await self._waits.until_finished(key, timeout_s)
+        return self.events.followers + self.changes.followers
 
     def committed(self, changes: Sequence[Change]) -> None:
         self.polls.committed(changes)
-        self._waits.committed(changes)
-        self._events.committed()
-        self._changes.committed(changes)
+        self.waits.committed(changes)
+        self.events.committed()
+        self.changes.committed(changes)
 
     def noted(self, notes: Sequence[Note]) -> None:
         self.polls.noted(notes)
-        self._changes.noted(notes)
+        self.changes.noted(notes)
 
     def changed(self) -> None:
-        self._waits.changed()
-        self._events.committed()
-        self._changes.changed()
+        self.waits.changed()
+        self.events.committed()
+        self.changes.changed()
 
     def release(self) -> None:
         """End all streams and waits, because the server stops or moves."""
-        for part in (self._waits, self._events, self._changes):
+        for part in (self.waits, self.events, self.changes):
             part.release()
 
     async def run(self) -> None:
         """Work until canceled."""
         async with anyio.create_task_group() as group:
-            for part in (self._waits, self._events, self._changes):
+            for part in (self.waits, self.events, self.changes):
                 group.start_soon(keep_running, type(part).__name__.lower(), part.run, self._clock)
 
     def close(self) -> None:

@@ -48,12 +48,12 @@ async def events(call: ApiCall) -> Response:
     query, services = call.query, call.services
     with named_filters():
         await services.read(known_account, services.settings(), query.account)
-    return await _stream(call, services.live.events(after, topic=query.topic, account=query.account))
+    return await _stream(call, services.live.events.follow(after, topic=query.topic, account=query.account))
 
 
 async def changes(call: ApiCall) -> Response:
     """The changes from now on."""
-    return await _stream(call, call.services.live.changes())
+    return await _stream(call, call.services.live.changes.follow())
 
 
 def _number(last_event_id: str | None) -> int | None:

@@ -61,7 +61,7 @@ async def list_tasks(call: ApiCall) -> dict[str, Any]:
 async def show(call: ApiCall) -> dict[str, Any]:
     key = await _key(call, call.query)
     if call.query.wait:
-        await call.services.live.until_finished(key, call.query.wait)
+        await call.services.live.waits.until_finished(key, call.query.wait)
     return await call.services.read(_details, call.services.settings(), key, now=call.services.clock.now())
 
 

@@ -79,7 +79,7 @@ async def seen(stream: Reader, part: str, **wanted: object) -> dict[str, Any]:
 async def test_the_first_frame_is_a_snapshot_of_the_counters(store: Store, hub: LiveHub) -> None:
     add(store, "task-1", "b")
     async with running(hub) as follow:
-        stream = await follow(hub.changes())
+        stream = await follow(hub.changes.follow())
         assert b"event: snapshot" in stream.got[0]
         snapshot = content(stream.got[0])
         assert snapshot["counts"]["live"] == 2
@@ -91,17 +91,17 @@ async def test_changes_just_before_a_connection_are_in_its_first_frame(store: St
     add(store, "task-1")
     store.commit([make_end(at=NOW)], Teller())
     async with running(hub) as follow:
-        stream = await follow(hub.changes())
+        stream = await follow(hub.changes.follow())
         assert (await seen(stream, "tasks", id="task-1"))["phase"] == "succeeded"
         await seen(stream, "deliveries", id="task-1", state="waiting")
-        later = await follow(hub.changes())
+        later = await follow(hub.changes.follow())
         await seen(later, "tasks", id="task-1", phase="succeeded")
 
 
 async def test_a_commit_of_this_daemon_shows_with_its_delivery(store: Store, hub: LiveHub) -> None:
     add(store, "task-1")
     async with running(hub) as follow:
-        stream = await follow(hub.changes())
+        stream = await follow(hub.changes.follow())
         store.commit([make_end()], Teller())
         hub.committed([make_end()])
         row = await seen(stream, "tasks", id="task-1", phase="succeeded")
@@ -116,7 +116,7 @@ async def test_a_commit_of_this_daemon_shows_with_its_delivery(store: Store, hub
 async def test_changes_of_other_processes_are_shown(store: Store, hub: LiveHub) -> None:
     add(store, "task-1")
     async with running(hub) as follow:
-        stream = await follow(hub.changes())
+        stream = await follow(hub.changes.follow())
         add(store, "new")
         hub.changed()
         await seen(stream, "tasks", id="new", phase="submitted")
@@ -128,7 +128,7 @@ async def test_changes_of_other_processes_are_shown(store: Store, hub: LiveHub) 
 async def test_polls_show_as_far_as_there_is_room(store: Store, hub: LiveHub) -> None:
     keys = [one.key for one in add(store, *map(str, range(150)))]
     async with running(hub) as follow:
-        stream = await follow(hub.changes())
+        stream = await follow(hub.changes.follow())
         await anyio.sleep(1.2)
         before = len(frames(stream))
         notes = [make_note(key) for key in keys]
@@ -145,7 +145,7 @@ async def test_of_many_changes_each_task_is_sent_once_in_its_last_state_and_fram
 ) -> None:
     add(store, "task-1")
     async with running(hub) as follow:
-        stream = await follow(hub.changes())
+        stream = await follow(hub.changes.follow())
         await seen(stream, "tasks", id="task-1")
         before = len(frames(stream))
         for number in range(40):
@@ -160,7 +160,7 @@ async def test_of_many_changes_each_task_is_sent_once_in_its_last_state_and_fram
 
 async def test_a_frame_says_when_it_leaves_something_out(store: Store, hub: LiveHub) -> None:
     async with running(hub) as follow:
-        stream = await follow(hub.changes())
+        stream = await follow(hub.changes.follow())
         add(store, *map(str, range(500)))
         hub.changed()
         with anyio.fail_after(60):
@@ -171,7 +171,7 @@ async def test_a_frame_says_when_it_leaves_something_out(store: Store, hub: Live
 
 async def test_all_followers_get_the_same_bytes(store: Store, hub: LiveHub, offload: CountingOffload) -> None:
     async with running(hub) as follow:
-        streams = [await follow(hub.changes()) for _ in range(20)]
+        streams = [await follow(hub.changes.follow()) for _ in range(20)]
         await anyio.sleep(0.8)
         before = offload.calls
         add(store, "new")
@@ -186,7 +186,7 @@ async def test_all_followers_get_the_same_bytes(store: Store, hub: LiveHub, offl
 async def test_without_followers_nothing_is_read(store: Store, hub: LiveHub, offload: CountingOffload) -> None:
     add(store, "task-1")
     async with running(hub) as follow:
-        await follow(hub.changes())
+        await follow(hub.changes.follow())
         hub.release()
         with anyio.fail_after(60):
             while hub.followers:
@@ -203,9 +203,9 @@ async def test_a_follower_that_does_not_read_is_dropped(
     store: Store, hub: LiveHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(change_hub, "FRAME_EVERY_S", 0.01)
-    monkeypatch.setattr(hub._changes, "_frames", type(hub._changes._frames)(maxlen=3))
+    monkeypatch.setattr(hub.changes, "_frames", type(hub.changes._frames)(maxlen=3))
     async with running(hub) as follow:
-        slow, quick = await follow(hub.changes()), await follow(hub.changes())
+        slow, quick = await follow(hub.changes.follow()), await follow(hub.changes.follow())
         slow.may_read = anyio.Event()
         for number in range(20):
             add(store, f"t{number}")

@@ -82,7 +82,7 @@ async def test_all_followers_get_the_same_bytes_from_one_reading(
     store: Store, hub: LiveHub, offload: CountingOffload
 ) -> None:
     async with running(hub) as follow:
-        readers = [await follow(hub.events(None)) for _ in range(50)]
+        readers = [await follow(hub.events.follow(None)) for _ in range(50)]
         await anyio.sleep(0.2)
         before = offload.calls
         commit(store, hub, "a", "b")
@@ -98,7 +98,7 @@ async def test_readers_that_resume_at_the_same_event_share_one_read(
 ) -> None:
     commit(store, None, *map(str, range(600)))
     async with running(hub) as follow:
-        readers = [await follow(hub.events(0)) for _ in range(50)]
+        readers = [await follow(hub.events.follow(0)) for _ in range(50)]
         for reader in readers:
             assert task_ids(await reader.until(600)) == list(map(str, range(600)))
         assert offload.calls < len(readers)  # alone, each would read more than once
@@ -108,9 +108,9 @@ async def test_readers_that_resume_at_the_same_event_share_one_read(
 async def test_a_stream_that_resumes_has_what_came_meanwhile_and_then_what_is_new(store: Store, hub: LiveHub) -> None:
     commit(store, None, "a", "b", "c")
     async with running(hub) as follow:
-        first = await follow(hub.events(0))
+        first = await follow(hub.events.follow(0))
         last = number((await first.until(3))[0])
-        again = await follow(hub.events(last))
+        again = await follow(hub.events.follow(last))
         commit(store, hub, "d")
         assert task_ids(await again.until(3)) == ["b", "c", "d"]
         assert task_ids(await first.until(4)) == ["a", "b", "c", "d"]
@@ -118,8 +118,8 @@ async def test_a_stream_that_resumes_has_what_came_meanwhile_and_then_what_is_ne
 
 async def test_a_filter_lets_its_topic_and_account_pass(store: Store, hub: LiveHub) -> None:
     async with running(hub) as follow:
-        blocked = await follow(hub.events(None, topic="account_blocked"))
-        elsewhere = await follow(hub.events(None, account="suno"))
+        blocked = await follow(hub.events.follow(None, topic="account_blocked"))
+        elsewhere = await follow(hub.events.follow(None, account="suno"))
         commit(store, hub, "a")
         store.commit([make_block()], nobody)
         hub.committed([make_block()])
@@ -132,7 +132,7 @@ async def test_an_id_older_than_retention_gets_a_reset_and_then_what_is_new(stor
     commit(store, None, "a", "b")
     store.prune(now=1000, ended_s=9e9, delivered_s=10, dead_s=9e9, limit=500)
     async with running(hub) as follow:
-        stream = await follow(hub.events(0))
+        stream = await follow(hub.events.follow(0))
         [reset] = await stream.until(1)
         assert reset.split(b"\n")[:2] == [b"id: 2", b"event: reset"]
         assert b'{"oldest":1,"latest":2}' in reset
@@ -145,7 +145,7 @@ async def test_a_follower_that_falls_too_far_behind_is_dropped_and_comes_back(
 ) -> None:
     monkeypatch.setattr(event_hub, "MOST_BEHIND", 50)
     async with running(hub) as follow:
-        slow, quick = await follow(hub.events(None)), await follow(hub.events(None))
+        slow, quick = await follow(hub.events.follow(None)), await follow(hub.events.follow(None))
         commit(store, hub, "first")
         await slow.until(1)
         slow.may_read = anyio.Event()
@@ -157,7 +157,7 @@ async def test_a_follower_that_falls_too_far_behind_is_dropped_and_comes_back(
         with anyio.fail_after(60):
             while not slow.is_over:
                 await anyio.sleep(0.01)
-        back = await follow(hub.events(number(slow.events[-1])))
+        back = await follow(hub.events.follow(number(slow.events[-1])))
         await back.until(102 - len(slow.events))
         assert task_ids(slow.events + back.events) == task_ids(quick.events)
 
@@ -167,14 +167,14 @@ async def test_memory_does_not_grow_with_what_has_been_sent(
 ) -> None:
     monkeypatch.setattr(event_hub, "KEPT_BYTES", 20_000)
     async with running(hub) as follow:
-        stream = await follow(hub.events(None))
+        stream = await follow(hub.events.follow(None))
         for round_ in range(5):
             commit(store, hub, *(f"{round_}-{one}" for one in range(40)))
             await stream.until(40 * (round_ + 1))
-        kept = hub._events._pages
-        assert sum(page.size_bytes for page in kept.values()) == hub._events._kept_bytes
-        assert len(kept) == 1 or hub._events._kept_bytes <= 20_000
-        early = await follow(hub.events(0))
+        kept = hub.events._pages
+        assert sum(page.size_bytes for page in kept.values()) == hub.events._kept_bytes
+        assert len(kept) == 1 or hub.events._kept_bytes <= 20_000
+        early = await follow(hub.events.follow(0))
         assert task_ids(await early.until(200)) == task_ids(stream.events)
 
 
@@ -190,7 +190,7 @@ async def test_a_store_that_fails_for_a_while_loses_no_event(
         return read(after)
 
     async with running(hub) as follow:
-        stream = await follow(hub.events(None))
+        stream = await follow(hub.events.follow(None))
         await anyio.sleep(0.2)
         monkeypatch.setattr(follower, "read_events", failing)
         commit(store, hub, "a")
@@ -199,7 +199,7 @@ async def test_a_store_that_fails_for_a_while_loses_no_event(
 
 async def test_a_release_ends_every_stream(hub: LiveHub) -> None:
     async with running(hub) as follow:
-        streams = [await follow(hub.events(None)) for _ in range(3)]
+        streams = [await follow(hub.events.follow(None)) for _ in range(3)]
         hub.release()
         with anyio.fail_after(60):
             while not all(stream.is_over for stream in streams):
@@ -210,7 +210,7 @@ async def test_a_release_ends_every_stream(hub: LiveHub) -> None:
 async def test_a_stream_with_nothing_to_say_shows_that_it_lives(hub: LiveHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_hub, "HEARTBEAT_S", 0.05)
     async with running(hub) as follow:
-        stream = await follow(hub.events(None))
+        stream = await follow(hub.events.follow(None))
         with anyio.fail_after(60):
             while len(stream.got) < 3:
                 await anyio.sleep(0.01)

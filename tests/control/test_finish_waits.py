@@ -55,7 +55,7 @@ async def waited(hub: LiveHub, during: Callable[[], None], *, keys: Collection[W
             running.start_soon(hub.run)
             async with anyio.create_task_group() as waiting:
                 for key in keys:
-                    waiting.start_soon(hub.until_finished, key, 300.0)
+                    waiting.start_soon(hub.waits.until_finished, key, 300.0)
                 await anyio.sleep(0.2)
                 during()
             running.cancel_scope.cancel()
@@ -99,22 +99,22 @@ async def test_a_wait_ends_in_time_and_leaves_nothing_behind(store: Store, hub: 
     with anyio.fail_after(30):
         async with anyio.create_task_group() as running:
             running.start_soon(hub.run)
-            await hub.until_finished(KEY, 0.1)
+            await hub.waits.until_finished(KEY, 0.1)
             running.cancel_scope.cancel()
-    assert not hub._waits._waiting
+    assert not hub.waits._waiting
 
 
 async def test_changes_of_other_tasks_wake_no_caller(store: Store, hub: LiveHub) -> None:
     with anyio.move_on_after(0.5) as time_limit:
         async with anyio.create_task_group() as running:
             running.start_soon(hub.run)
-            running.start_soon(hub.until_finished, KEY, 300.0)
+            running.start_soon(hub.waits.until_finished, KEY, 300.0)
             await anyio.sleep(0.1)
             store.withdraw([WatchKey("kling", "b")], now=NOW)
             hub.changed()
             hub.committed([make_end(WatchKey("kling", "b")), make_progress(10)])
             await anyio.sleep(0.2)
-            assert KEY in hub._waits._waiting
+            assert KEY in hub.waits._waiting
     assert time_limit.cancelled_caught
 
 

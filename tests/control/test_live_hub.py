@@ -65,13 +65,13 @@ async def running(folder: Path, faulty: str, *, part: str) -> AsyncIterator[Live
 async def test_a_wait_ends_although_looking_for_its_task_met_a_bug(store: Store, tmp_path: Path) -> None:
     async with running(tmp_path, "finished", part="finishwaits") as hub:
         store.commit([make_end(KEY)], nobody)
-        await hub.until_finished(KEY, 300.0)
+        await hub.waits.until_finished(KEY, 300.0)
 
 
 async def test_events_arrive_although_reading_them_met_a_bug(store: Store, tmp_path: Path) -> None:
     async with running(tmp_path, "read_events", part="eventhub") as hub:
         has_finished = False
-        async for frame in hub.events(None):
+        async for frame in hub.events.follow(None):
             if b"task_succeeded" in frame:
                 break
             if not has_finished:
