@@ -237,7 +237,7 @@ class Daemon:
         """Start to listen according to these settings. If that is impossible, raises Unavailable and changes
         nothing."""
         if self._http is None and loaded.settings.http is not None:
-            from bridge.http.front import http_server  # here, so that nothing of it is imported without `http:`
+            from bridge.http.serving import http_server  # here, so that nothing of it is imported without `http:`
 
             self._http = http_server(
                 settings=lambda: self._loaded,

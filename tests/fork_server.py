@@ -30,7 +30,7 @@ from bridge import __main__ as program
 IMPORTED: Final = (
     "bridge.cli.run",
     "bridge.app",
-    "bridge.http.front",
+    "bridge.http.serving",
     "bridge.sinks.webhook",
     "httpx",
     "jinja2",

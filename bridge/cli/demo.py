@@ -27,8 +27,7 @@ from bridge.config import load
 from bridge.config.load import Loaded
 from bridge.domain.quoting import printable
 from bridge.engine.outage import Outage
-from bridge.http.front import http_server
-from bridge.http.serving import HttpServer
+from bridge.http.serving import HttpServer, http_server
 from bridge.metrics import Metrics
 from bridge.net.http_server import serve
 from bridge.offload import ThreadOffload

@@ -35,7 +35,7 @@ class CallbackAnswer(BaseModel):
 async def take_callback(call: ApiCall) -> Response:
     """Receive a callback at an account's address. Waits only for the body of the request."""
     account, secret = call.request.path_params["account"], call.request.path_params["secret"]
-    callbacks = call.services.daemon().callbacks
+    callbacks = call.services.app().parts.callback_hints
     if not callbacks.is_ready:
         raise StoreError("the daemon is starting; try again")
     if not callbacks.is_address(account, secret):

@@ -14,7 +14,7 @@ from bridge.control.delivery_list import (
 from bridge.control.delivery_list import (
     redeliver as redeliver_deliveries,
 )
-from bridge.control.lookup import find_keys, known_endpoint
+from bridge.control.lookup import find_keys
 from bridge.domain.delivery import Accepted
 from bridge.domain.filters import DeliveryFilter
 from bridge.http import api_models as models
@@ -82,8 +82,7 @@ async def enable_endpoint(call: ApiCall) -> dict[str, Any]:
 
 async def test_endpoint(call: ApiCall) -> dict[str, Any]:
     name = call.request.path_params["name"]
-    known_endpoint(call.services.settings(), name)
-    outcomes = await call.services.daemon().send_sample(name)
+    outcomes = await call.services.send_sample(name)
     return {
         "endpoint": name,
         "outcomes": [

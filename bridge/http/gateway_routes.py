@@ -249,10 +249,11 @@ class _GatewayCall:
     async def _admitted(self, name: str, body: bytes | AsyncIterable[bytes]) -> Poller:
         """The limits of the accounts, with this request counted. HttpProblem 429 or 503. CallerGone if the caller has
         disconnected; then no task is created."""
-        traffic = self._services.daemon().traffic()
-        if traffic is None:
+        app = self._services.app()
+        if not app.is_working():
             busy = "the daemon is starting or stopping; try again"
             raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, busy, (), {"Retry-After": "5"})
+        traffic = app.parts.poller
         held = await self._unless_gone(partial(traffic.admit, name, within_s=ADMIT_S), body)
         if held is not None:
             after = {} if math.isinf(held.left_s) else {"Retry-After": str(max(1, math.ceil(held.left_s)))}

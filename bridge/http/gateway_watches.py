@@ -92,7 +92,8 @@ class WatchCommit:
         gives_up_at = clock.steady() + COMMIT_S - RETRY_S
         while True:
             try:
-                await self._services.daemon().keep(wish, source=SOURCE)
+                # Also while the daemon stops, because the task has already started.
+                await self._services.app().parts.intake.add_once([wish], source=SOURCE)
                 self._watch = f"{wish.account}/{quote(wish.task_id, safe=VISIBLE)}"
                 break
             except StoreError as error:

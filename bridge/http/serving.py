@@ -1,26 +1,40 @@
-"""Starts, moves and stops the HTTP server according to the settings."""
+"""The HTTP server of a daemon: made from the daemon's parts; starts, moves and stops according to the settings."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import anyio
 import anyio.abc
 
+from bridge.app import App
 from bridge.config.load import Loaded
 from bridge.control.live_hub import LiveHub
+from bridge.control.now_figures import FinishedCounts
+from bridge.control.rings import Rings
 from bridge.domain.listen_address import ListenAddress
-from bridge.errors import ConfigError, Unavailable, UsageError
+from bridge.errors import ConfigError, StoreError, Unavailable, UsageError
 from bridge.http.access import AccessMiddleware, AccessRules
+from bridge.http.cached_reading import CachedReading
+from bridge.http.page.badges import count_needs
+from bridge.http.recent_overview import RecentOverview
 from bridge.http.services import Services
 from bridge.http.web_app import web_app
 from bridge.liveness import measure_loop_lag
 from bridge.logs import get_logger
+from bridge.metrics import Metrics
 from bridge.net.http_server import listen, listen_unix, serve_on
+from bridge.offload import ThreadOffload
+from bridge.ports import Clock, Offload
 from bridge.restarting import keep_running
+from bridge.store import ReadStore
+from bridge.store.command_store import CommandStore
+from bridge.store.event_log import FollowStore
 
 log = get_logger()
 
@@ -58,7 +72,7 @@ class HttpServer:
             self._group.start_soon(keep_running, "needs", self._services.needs.run, self._services.clock)
             self._group.start_soon(self.live.run)
             self._group.start_soon(self._services.gateway.run)
-            self._group.start_soon(keep_running, "page", self._services.page.run, self._services.clock)
+            self._group.start_soon(keep_running, "rings", self._services.rings.run, self._services.clock)
             await self.apply(loaded, bound)
             task_status.started()
             await anyio.sleep_forever()
@@ -115,15 +129,47 @@ class HttpServer:
         try:
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as group:
-                    await group.start(_serve_on, app, bound.listener)
+                    await group.start(partial(serve_on, app, bound.listener, grace_s=GRACE_S))
                     log.info("http.listening", address=str(bound.address))
                     task_status.started(scope)
         finally:
             _remove(bound.address)
 
 
-async def _serve_on(app: AccessMiddleware, listener: socket.socket, *, task_status: anyio.abc.TaskStatus[int]) -> None:
-    await serve_on(app, listener, grace_s=GRACE_S, task_status=task_status)
+def http_server(
+    *,
+    settings: Callable[[], Loaded],
+    app: Callable[[], App],
+    reader: ReadStore,
+    follower: FollowStore,
+    store: CommandStore,
+    writing: Offload,
+    clock: Clock,
+    metrics: Metrics,
+    is_alive: Callable[[], bool],
+    store_failure: Callable[[], StoreError | None],
+) -> HttpServer:
+    """A server that does not serve yet. `settings` and `app` return the current ones."""
+    reading = ThreadOffload()
+    services = Services(
+        clock=clock,
+        settings=settings,
+        app=app,
+        reader=reader,
+        reading=reading,
+        store=store,
+        writing=writing,
+        metrics=metrics,
+        gauges=CachedReading(partial(reading, reader.gauges), clock),
+        needs=CachedReading(lambda: count_needs(services), clock),
+        overviews=RecentOverview(clock),
+        is_alive=is_alive,
+        store_failure=store_failure,
+        rings=Rings(metrics, clock),
+        finished=FinishedCounts(clock.steady),
+        live=LiveHub(store=follower, offload=ThreadOffload(), clock=clock, settings=settings),
+    )
+    return HttpServer(services)
 
 
 def bind(address: ListenAddress, loaded: Loaded) -> Bound:

@@ -53,7 +53,7 @@ async def list_accounts(call: ApiCall) -> dict[str, Any]:
 
 async def _problems(call: ApiCall) -> list[str]:
     services = call.services
-    if not services.daemon().is_started():
+    if not services.app().is_working():
         return ["the daemon is starting"]
     try:
         with anyio.fail_after(ANSWER_S):

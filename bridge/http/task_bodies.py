@@ -43,7 +43,7 @@ async def add_tasks(services: Services, data: bytes, *, is_json: bool, shared: S
     added: list[Added] = []
     for start in range(0, len(wishes), COMMITTED_AT_ONCE):
         some = wishes[start : start + COMMITTED_AT_ONCE]
-        added += await services.daemon().add(some, source="http", again=again)
+        added += await services.add(some, again=again)
     return added
 
 

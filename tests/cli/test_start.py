@@ -60,7 +60,7 @@ def test_a_daemon_that_notifies_only_programs_loads_only_what_that_takes(shell: 
 
 
 def test_serving_the_page_loads_no_library_of_ciphers() -> None:
-    script = "import sys, bridge.cli.run, bridge.http.front; print(*sys.modules)"
+    script = "import sys, bridge.cli.run, bridge.http.serving; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"cryptography", "jwt"} & set(run.stdout.split())
 

@@ -69,7 +69,7 @@ class Broken:
 class WithoutStore(Broken):
     """Services whose store cannot be read."""
 
-    daemon, page, settings = MagicMock(), MagicMock(), MagicMock()
+    app, rings, finished, settings = MagicMock(), MagicMock(), MagicMock(), MagicMock()
     needs = MagicMock(last=None, get=AsyncMock(return_value=None))
 
     async def read(self, *args: object, **more: object) -> None:

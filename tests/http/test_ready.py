@@ -56,7 +56,7 @@ async def test_a_store_that_can_only_be_read_is_not_ready(failure: StoreError | 
         return SimpleNamespace(sources=[], json=lambda: held, counts=SimpleNamespace(live_by_account={}))
 
     services = SimpleNamespace(
-        daemon=lambda: SimpleNamespace(is_started=lambda: True),
+        app=lambda: SimpleNamespace(is_working=lambda: True),
         store=SimpleNamespace(ping=None),
         writing=done,
         overview=overview,

@@ -53,8 +53,8 @@ def current_needs(
 
 async def count_needs(services: Services) -> NeedCounts:
     """The current numbers."""
-    daemon = services.daemon().now()
-    commit_p95_s = services.page.rings.commits().p95_s
+    daemon = services.app().now()
+    commit_p95_s = services.rings.commits().p95_s
 
     def count(store: ReadStore) -> NeedCounts:
         found = services.overviews.read(store, services.settings())

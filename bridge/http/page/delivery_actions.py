@@ -10,7 +10,6 @@ from pydantic import Field
 from starlette.responses import Response
 
 from bridge.control.delivery_list import enable, redeliver
-from bridge.control.lookup import known_endpoint
 from bridge.control.redelivery import Redelivery, held_endpoints, planned_redelivery
 from bridge.domain.delivery import Accepted
 from bridge.domain.delivery_state import DeliveryState
@@ -125,8 +124,7 @@ async def enable_one(call: ActionCall) -> Done:
 async def test(call: ActionCall) -> Done:
     """Send the sample to each target of an endpoint."""
     name, words = call.form.endpoint, call.words
-    known_endpoint(call.services.settings(), name)
-    outcomes = [outcome for _, outcome in await call.services.daemon().send_sample(name)]
+    outcomes = [outcome for _, outcome in await call.services.send_sample(name)]
     failed = [outcome.reason for outcome in outcomes if not isinstance(outcome, Accepted)]
     if failed:
         said = "; ".join(dict.fromkeys(map(words.reason, failed[:MOST_OUTCOMES])))

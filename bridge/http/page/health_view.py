@@ -68,7 +68,7 @@ class HealthFound(NamedTuple):
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     services, loaded = call.services, call.services.settings()
     words = Wording(call.visitor.language, call.visitor.zone, call.now)
-    daemon, rings = services.daemon().now(), services.page.rings
+    daemon, rings = services.app().now(), services.rings
     polls_now, commit_p95_s = rings.polls_now(), rings.commits().p95_s
     found = await services.read(_read, call, daemon, polls_now, commit_p95_s)
     facts = daemon_facts(found.facts, rings, daemon)
@@ -114,7 +114,7 @@ def _read(
         overview=overview,
         facts=health_facts(store, loaded, overview, daemon=daemon, polls=polls_now),
         needs=current_needs(store, services, overview, daemon, commit_p95_s),
-        hours=services.page.finished.hours(store, now=call.now),
+        hours=services.finished.hours(store, now=call.now),
         polls={name: one for name, one in store.polls_per_task().items() if name in loaded.settings.accounts},
     )
 

@@ -27,8 +27,8 @@ BUSY_PER_MINUTE: Final = 50  # more finishes per minute than anybody can follow
 
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     services = call.services
-    daemon = services.daemon().now()
-    commit_p95_s = services.page.rings.commits().p95_s
+    daemon = services.app().now()
+    commit_p95_s = services.rings.commits().p95_s
     found = await services.read(_read, call, daemon, commit_p95_s)
     tasks: Sequence[FinishedTask] = found.pop("finished")
     copied = [task.copied for task in tasks if task.copied is not None]
@@ -57,7 +57,7 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
         "no_daemon": next((one for one in wanted if one.kind is NeedKind.NO_DAEMON), None),
         "paused": sorted({one.name for one in found.pauses if one.lasts(now)}),
         "kept_dead": max(0, found.counts.dead - counts_of(wanted).dead),
-        "figures": now_figures(store, services.page.finished, found, now=now, midnight_at=midnight),
+        "figures": now_figures(store, services.finished, found, now=now, midnight_at=midnight),
         "midnight_at": midnight,
         "is_new": not found.counts.watches,
         "queue": file.source_paths.get("queue"),

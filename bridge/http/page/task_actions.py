@@ -75,7 +75,7 @@ async def watch_again(call: ActionCall) -> Done:
     services = call.services
     view = await services.read(ReadStore.view, call.form.key)
     wish = watch_requests.wish_again(task_reader(services.settings()), view)
-    [added] = await services.daemon().add([wish], source="http", again=True)
+    [added] = await services.add([wish], again=True)
     if added.what == "known":
         raise NothingDone(call.words.text("{task} is already watched.", task=_name(call)))
     return Done(text=call.words.text("{task} is watched again.", task=_name(call)))

@@ -19,7 +19,7 @@ from bridge.clock import SystemClock
 from bridge.config.load import load
 from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery import Outcome
-from bridge.http.front import http_server
+from bridge.http.serving import http_server
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.store import open_command_store, open_follower, open_reader
