@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -20,9 +20,7 @@ from bridge.http.access import Right
 from bridge.http.api_route import validated
 from bridge.http.page.rendering import address
 from bridge.http.page.sign_in import MAX_FORM_BYTES, read_form
-from bridge.http.page.view import FLEETING, NOTICE, ViewCall, ViewQuery, form_key, own_path, page
-from bridge.http.page.visitor import visitor_of
-from bridge.http.page.wording import Wording
+from bridge.http.page.view import FLEETING, NOTICE, ViewCall, ViewQuery, call_of, form_key, own_path, page
 from bridge.http.problem_details import HttpProblem, problem_of
 from bridge.http.services import Services
 from bridge.http.sessions import FORM_S, is_form_field, signed_notice
@@ -43,78 +41,60 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActionCall:
-    """One form that was sent. `form` is the action's model, `back` the address of the page with the form."""
-
-    view: ViewCall
-    words: Wording
-    form: Any
-    back: str
-
-    @property
-    def services(self) -> Services:
-        return self.view.services
-
-    @property
-    def now(self) -> float:
-        return self.view.now
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FormAction:
-    """The form at `/actions/NAME`. `run` returns a page instead if it must ask for a confirmation."""
+    """The form at `/actions/NAME`. `button` is its label in English. `run` returns a page instead if it must ask for a
+    confirmation."""
 
     name: str
     form: type[ViewQuery]
-    button: Callable[[Wording], str]
-    run: Callable[[ActionCall], Awaitable[Done | Response]]
+    button: str
+    run: Callable[[ViewCall], Awaitable[Done | Response]]
     max_bytes: int = MAX_FORM_BYTES
 
 
 async def respond(action: FormAction, request: Request, services: Services) -> Response:
     """Run the action once, and go back to the form's page. If it had no effect, a page says why."""
     fields = await read_form(request, max_bytes=action.max_bytes)
-    visitor, now, back = visitor_of(request), services.clock.now(), own_path(fields.get("back", "/"))
-    if visitor.right is Right.OPEN:
-        return RedirectResponse(f"/signin?next={quote(back, safe='')}", HTTPStatus.SEE_OTHER)
-    words = Wording(visitor.language, visitor.zone, now)
-    view = ViewCall(services=services, request=request, visitor=visitor, now=now, query=ViewQuery())
+    call = replace(call_of(request, services), back=own_path(fields.get("back", "/")))
+    words, now = call.words, call.now
+    if call.visitor.right is Right.OPEN:
+        return RedirectResponse(f"/signin?next={quote(call.back, safe='')}", HTTPStatus.SEE_OTHER)
     own = {name: value for name, value in fields.items() if value and name not in _OWN}
-    if not visitor.may_act:
+    if not call.visitor.may_act:
         raise HttpProblem(
             HTTPStatus.FORBIDDEN, words.text("You signed in with read_token, which may only read. Use http.token.")
         )
     key = await form_key(services)
     if not is_form_field(key, fields.get("form", ""), now):
         why = words.text("This form is too old or was not made by this page. Check it and send it again.")
-        return await _nothing_done(view, action, own, back, why, HTTPStatus.FORBIDDEN)
+        return await _nothing_done(call, action, own, why, HTTPStatus.FORBIDDEN)
     sent = _fingerprint(action, fields)
     try:
         is_new = await services.writing(partial(services.store.use_form, sent, now=now, kept_s=FORM_S))
     except StoreError as error:  # so the action had no effect
         problem = problem_of(error)
-        return await _nothing_done(view, action, own, back, words.reason(str(problem)), problem.status)
+        return await _nothing_done(call, action, own, words.reason(str(problem)), problem.status)
     if not is_new:
         why = words.text(
             "This form was already sent once. See whether that took effect. To do it once more, send it again."
         )
-        return await _nothing_done(view, action, own, back, why, HTTPStatus.CONFLICT)
+        return await _nothing_done(call, action, own, why, HTTPStatus.CONFLICT)
     try:
-        done = await action.run(ActionCall(view=view, words=words, form=validated(action.form, own), back=back))
+        done = await action.run(replace(call, query=validated(action.form, own)))
     except Exception as error:  # if it was canceled, it may have had an effect, so the form stays used
         await _free(services, sent)
         if isinstance(error, NothingDone):
-            return await _nothing_done(view, action, None, back, str(error), HTTPStatus.CONFLICT)
+            return await _nothing_done(call, action, None, str(error), HTTPStatus.CONFLICT)
         problem = problem_of(error)
         is_later = problem.status == HTTPStatus.SERVICE_UNAVAILABLE
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_later:
             raise
         why = words.reason(str(problem))
-        return await _nothing_done(view, action, own if is_later else None, back, why, problem.status)
+        return await _nothing_done(call, action, own if is_later else None, why, problem.status)
     if isinstance(done, Response):
         await _free(services, sent)
         return done
-    return RedirectResponse(_told(back, signed_notice(key, done.text, is_good=done.is_good, now=now)), 303)
+    return RedirectResponse(_told(call.back, signed_notice(key, done.text, is_good=done.is_good, now=now)), 303)
 
 
 async def _free(services: Services, form: str) -> None:
@@ -125,26 +105,25 @@ async def _free(services: Services, form: str) -> None:
 
 
 async def _nothing_done(
-    view: ViewCall, action: FormAction, fields: Mapping[str, str] | None, back: str, why: str, status: HTTPStatus
+    call: ViewCall, action: FormAction, fields: Mapping[str, str] | None, why: str, status: HTTPStatus
 ) -> Response:
     """The page that says why an action had no effect. With `fields`, it contains a new form with these values."""
-    words = Wording(view.visitor.language, view.visitor.zone, view.now)
-    values = {"action": action.name, "button": action.button(words), "fields": fields, "why": why}
-    return await answer_page(view, "nothing_done.html", values, back=back, status=status)
+    values = {"action": action.name, "button": action.button, "fields": fields, "why": why}
+    return await answer_page(call, "nothing_done.html", values, status=status)
 
 
 async def answer_page(
-    view: ViewCall,
+    call: ViewCall,
     template: str,
     values: Mapping[str, Any],
     *,
-    back: str,
     name: str = "",
     status: HTTPStatus = HTTPStatus.OK,
 ) -> Response:
     """A page that answers a form. Its own address cannot be opened again, so its links lead `back`."""
-    path, kept = _apart(back)
-    return await page(view, template, {"path": path, "kept": kept, "back": back, **values}, view=name, status=status)
+    path, kept = _apart(call.back)
+    values = {"path": path, "kept": kept, "back": call.back, **values}
+    return await page(call, template, values, view=name, status=status)
 
 
 def _told(back: str, notice: str) -> str:

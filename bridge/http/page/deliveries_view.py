@@ -64,7 +64,7 @@ class Marks(NamedTuple):
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     query: DeliveriesQuery = call.query
     services, loaded = call.services, call.services.settings()
-    words = Wording(call.visitor.language, call.visitor.zone, call.now)
+    words = call.words
     wanted = DeliverySearch(
         standings=TABS[query.state],
         endpoint=query.endpoint,

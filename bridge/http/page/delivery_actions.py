@@ -1,8 +1,9 @@
-"""Forms for deliveries and endpoints: redeliver, send now, enable, send a sample."""
+"""Forms for deliveries, endpoints and pauses: redeliver, send now, enable, send a sample, resume."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -10,14 +11,16 @@ from pydantic import Field
 from starlette.responses import Response
 
 from bridge.control.delivery_list import enable, redeliver
+from bridge.control.pausing import SECTIONS, resume
 from bridge.control.redelivery import Redelivery, held_endpoints, planned_redelivery
 from bridge.domain.delivery import Accepted
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.page_views import DeliverySearch, Standing
+from bridge.domain.pause import PauseOf
 from bridge.errors import OutdatedError
-from bridge.http.page.actions import ActionCall, Done, FormAction, NothingDone, answer_page
+from bridge.http.page.actions import Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery, own_path
 from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
@@ -65,9 +68,16 @@ class OneEndpoint(ViewQuery):
     endpoint: str
 
 
-async def redeliver_one(call: ActionCall) -> Done:
+class OnePause(ViewQuery):
+    """An account or endpoint."""
+
+    of: PauseOf
+    name: str
+
+
+async def redeliver_one(call: ViewCall) -> Done:
     """Send one delivery again; a waiting one is sent now."""
-    form: OneDelivery = call.form
+    form: OneDelivery = call.query
     services, words, wanted = call.services, call.words, form.filter()
     held = await services.read(held_endpoints, services.settings(), now=call.now)
     try:
@@ -78,9 +88,9 @@ async def redeliver_one(call: ActionCall) -> Done:
     return Done(text=_sent(words, number, held & {wanted.endpoint}))
 
 
-async def redeliver_all(call: ActionCall) -> Done | Response:
+async def redeliver_all(call: ViewCall) -> Done | Response:
     """Redeliver all deliveries of a filter if their number is the one that the reader confirmed; otherwise ask."""
-    form: ManyDeliveries = call.form
+    form: ManyDeliveries = call.query
     wanted = await _wanted(call)
     planned = await _planned(call, wanted)
     if form.number == planned.number:
@@ -92,7 +102,7 @@ async def redeliver_all(call: ActionCall) -> Done | Response:
         else:
             return Done(text=_sent(call.words, number, planned.held))
     values = _question(call, wanted, planned)
-    return await answer_page(call.view, "redeliver.html", values, back=call.back, name="deliveries")
+    return await answer_page(call, "redeliver.html", values, name="deliveries")
 
 
 async def load_question(call: ViewCall) -> Mapping[str, Any]:
@@ -101,8 +111,7 @@ async def load_question(call: ViewCall) -> Mapping[str, Any]:
     if not call.visitor.may_act:
         raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; this needs http.token")
     form: ManyDeliveries = call.query.model_copy(update={"number": None})  # not confirmed yet
-    words = Wording(call.visitor.language, call.visitor.zone, call.now)
-    asked = ActionCall(view=call, words=words, form=form, back=own_path(form.back))
+    asked = replace(call, query=form, back=own_path(form.back))
     try:
         wanted = await _wanted(asked)
         return {"back": asked.back, **_question(asked, wanted, await _planned(asked, wanted))}
@@ -110,9 +119,9 @@ async def load_question(call: ViewCall) -> Mapping[str, Any]:
         raise HttpProblem(HTTPStatus.CONFLICT, str(reason)) from None
 
 
-async def enable_one(call: ActionCall) -> Done:
+async def enable_one(call: ViewCall) -> Done:
     """Enable an endpoint, or end its wait."""
-    name, words = call.form.endpoint, call.words
+    name, words = call.query.endpoint, call.words
     was_disabled, was_held = await call.services.write(enable, call.services.settings(), name, now=call.now)
     if was_disabled:
         return Done(text=words.text("{endpoint} is enabled. Its waiting deliveries are sent now.", endpoint=name))
@@ -121,9 +130,9 @@ async def enable_one(call: ActionCall) -> Done:
     raise NothingDone(words.text("{endpoint} is not disabled.", endpoint=name))
 
 
-async def test(call: ActionCall) -> Done:
+async def test(call: ViewCall) -> Done:
     """Send the sample to each target of an endpoint."""
-    name, words = call.form.endpoint, call.words
+    name, words = call.query.endpoint, call.words
     outcomes = [outcome for _, outcome in await call.services.send_sample(name)]
     failed = [outcome.reason for outcome in outcomes if not isinstance(outcome, Accepted)]
     if failed:
@@ -135,9 +144,23 @@ async def test(call: ActionCall) -> Done:
     return Done(text=words.text("{endpoint} accepted the sample: {answer}", endpoint=name, answer=said))
 
 
-async def _wanted(call: ActionCall) -> DeliveryFilter:
+async def resume_one(call: ViewCall) -> Done:
+    """End the pause of an account or endpoint."""
+    form: OnePause = call.query
+    words = call.words
+    section = next(section for section, of in SECTIONS.items() if of is form.of)
+    wanted = f"{section}.{form.name}"
+    _, name, was_paused = await call.services.write(resume, call.services.settings(), wanted, now=call.now)
+    if not was_paused:
+        raise NothingDone(words.text("{name} is not paused.", name=name))
+    if form.of is PauseOf.ACCOUNT:
+        return Done(text=words.text("{name} is polled again.", name=name))
+    return Done(text=words.text("Deliveries to {name} are sent again.", name=name))
+
+
+async def _wanted(call: ViewCall) -> DeliveryFilter:
     """The deliveries that the form's filter shows. A text matches tasks and event ids."""
-    form: ManyDeliveries = call.form
+    form: ManyDeliveries = call.query
     wanted = DeliveryFilter(
         states=(form.state,), endpoint=form.endpoint, topic=form.topic, since=since_at(form.since, call.now)
     )
@@ -162,13 +185,13 @@ async def _wanted(call: ActionCall) -> DeliveryFilter:
     return wanted._replace(event_ids=tuple(dict.fromkeys(view.event_id for _, view in found.views)))
 
 
-async def _planned(call: ActionCall, wanted: DeliveryFilter) -> Redelivery:
+async def _planned(call: ViewCall, wanted: DeliveryFilter) -> Redelivery:
     return await call.services.read(planned_redelivery, call.services.settings(), wanted, now=call.now)
 
 
-def _question(call: ActionCall, wanted: DeliveryFilter, planned: Redelivery) -> Mapping[str, Any]:
+def _question(call: ViewCall, wanted: DeliveryFilter, planned: Redelivery) -> Mapping[str, Any]:
     """The values of the page that asks. It contains an absolute time for `since`, because an age would change."""
-    form, words = call.form, call.words
+    form, words = call.query, call.words
     if not planned.number:
         raise NothingDone(words.text("No delivery matches any more. Nothing is sent."))
     return {
@@ -211,11 +234,10 @@ VIEW: Final = View(
 )
 
 ACTIONS: Final = (
-    FormAction(name="redeliver", form=OneDelivery, button=lambda words: words.text("Redeliver"), run=redeliver_one),
-    FormAction(name="send", form=OneDelivery, button=lambda words: words.text("Send now"), run=redeliver_one),
-    FormAction(
-        name="redeliver-all", form=ManyDeliveries, button=lambda words: words.text("Redeliver"), run=redeliver_all
-    ),
-    FormAction(name="enable", form=OneEndpoint, button=lambda words: words.text("Enable"), run=enable_one),
-    FormAction(name="test", form=OneEndpoint, button=lambda words: words.text("Test"), run=test),
+    FormAction(name="redeliver", form=OneDelivery, button="Redeliver", run=redeliver_one),
+    FormAction(name="send", form=OneDelivery, button="Send now", run=redeliver_one),
+    FormAction(name="redeliver-all", form=ManyDeliveries, button="Redeliver", run=redeliver_all),
+    FormAction(name="enable", form=OneEndpoint, button="Enable", run=enable_one),
+    FormAction(name="test", form=OneEndpoint, button="Test", run=test),
+    FormAction(name="resume", form=OnePause, button="Resume", run=resume_one),
 )

@@ -67,7 +67,7 @@ class HealthFound(NamedTuple):
 
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     services, loaded = call.services, call.services.settings()
-    words = Wording(call.visitor.language, call.visitor.zone, call.now)
+    words = call.words
     daemon, rings = services.app().now(), services.rings
     polls_now, commit_p95_s = rings.polls_now(), rings.commits().p95_s
     found = await services.read(_read, call, daemon, polls_now, commit_p95_s)

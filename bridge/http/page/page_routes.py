@@ -16,7 +16,6 @@ from bridge.http.page import (
     delivery_actions,
     health_view,
     now_view,
-    pause_actions,
     story_view,
     task_actions,
     tasks_view,
@@ -25,7 +24,6 @@ from bridge.http.page.actions import respond
 from bridge.http.page.asset_files import PATH, send_asset
 from bridge.http.page.sign_in import SIGN_IN, sign_in, sign_out
 from bridge.http.page.view import View, problem_page
-from bridge.http.page.visitor import visitor_of
 from bridge.http.problem_details import answer_error, problem_of
 from bridge.http.services import Services
 
@@ -39,7 +37,7 @@ VIEWS: Final[Sequence[View]] = (
     delivery_actions.VIEW,
     SIGN_IN,
 )
-ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS, *pause_actions.ACTIONS)
+ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS)
 PROGRAMS: Final = ("/api/", "/gateway/", "/callbacks/", "/results/", "/openapi.json", "/metrics", "/healthz", "/readyz")
 
 Handler = Callable[[Request, Services], Awaitable[Response]]
@@ -65,13 +63,12 @@ async def _respond(handle: Handler, services: Services, request: Request) -> Res
     try:
         return await handle(request, services)
     except Exception as error:  # the outermost handler of a request
-        return await problem_page(request, services, visitor_of(request), problem_of(error))
+        return await problem_page(request, services, problem_of(error))
 
 
 async def answer_unknown(services: Services, request: Request, error: Exception) -> Response:
     """The answer for an unknown address: a page for people, a problem document for programs."""
     wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(PROGRAMS)
     if wants_page and isinstance(error, HTTPException):
-        visitor = visitor_of(request)
-        return await problem_page(request, services, visitor, problem_of(error))
+        return await problem_page(request, services, problem_of(error))
     return await answer_error(request, error)

@@ -38,9 +38,8 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def render(template: str, visitor: Visitor, now: float, values: Mapping[str, Any]) -> str:
-    """One page, for this reader, at this time."""
-    words = Wording(visitor.language, visitor.zone, now)
+def render(template: str, visitor: Visitor, words: Wording, values: Mapping[str, Any]) -> str:
+    """One page, for this reader, at the time of `words`."""
     found = environment().get_template(template)
     return found.render(
         t=words.text,
@@ -48,7 +47,7 @@ def render(template: str, visitor: Visitor, now: float, values: Mapping[str, Any
         words=words,
         client_texts=words.client_texts,
         visitor=visitor,
-        now=now,
+        now=words.now,
         **values,
     )
 

@@ -11,8 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from bridge.http.access import AccessMiddleware, Right
-from bridge.http.page.view import View, ViewCall, ViewQuery, own_path, page
-from bridge.http.page.visitor import visitor_of
+from bridge.http.page.view import View, ViewCall, ViewQuery, call_of, own_path, page
 from bridge.http.problem_details import invalid
 from bridge.http.services import Services
 from bridge.http.sessions import COOKIE, SESSION_S, session_for
@@ -48,15 +47,8 @@ async def sign_in(request: Request, services: Services) -> Response:
     access: AccessMiddleware = request.app.state.access
     token = form.get("token", "").strip()
     if access.rules.token is not None and access.rules.right_of_token(token) is Right.OPEN:
-        call = ViewCall(
-            services=services,
-            request=request,
-            visitor=visitor_of(request),
-            now=services.clock.now(),
-            query=ViewQuery(),
-        )
         values = {"next": target, "is_wrong": True, "retry": ""}
-        return await page(call, "sign_in.html", values, view="", status=HTTPStatus.FORBIDDEN)
+        return await page(call_of(request, services), "sign_in.html", values, view="", status=HTTPStatus.FORBIDDEN)
     answer = RedirectResponse(target, HTTPStatus.SEE_OTHER)
     answer.set_cookie(
         COOKIE,

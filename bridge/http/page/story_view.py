@@ -23,7 +23,6 @@ from bridge.http.page.result_copies import shown_copies
 from bridge.http.page.task_story import TaskStory, read_story
 from bridge.http.page.tasks_view import kept_for
 from bridge.http.page.view import View, ViewCall, ViewQuery
-from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
 from bridge.store import ReadStore
 
@@ -86,7 +85,7 @@ def _views(store: ReadStore, keys: Sequence[WatchKey]) -> list[WatchView]:
 
 
 def _not_kept(call: ViewCall, loaded: Loaded) -> HttpProblem:
-    words = Wording(call.visitor.language, call.visitor.zone, call.now)
+    words = call.words
     span = kept_for(words, loaded.settings.retention.ended_s)
     return HttpProblem(
         HTTPStatus.NOT_FOUND, words.text("No task with this id is kept. Results are kept for {span}.", span=span)

@@ -13,7 +13,7 @@ from bridge.control import watch_requests
 from bridge.control.watch_requests import WrongTask
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable
-from bridge.http.page.actions import ActionCall, Done, FormAction, NothingDone, answer_page
+from bridge.http.page.actions import Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
@@ -52,17 +52,17 @@ class AddFormQuery(ViewQuery):
     account: str = ""
 
 
-async def poll(call: ActionCall) -> Done:
+async def poll(call: ViewCall) -> Done:
     """Poll a task now."""
-    _, is_done = await call.services.write(watch_requests.poll_now, [call.form.key], now=call.now)
+    _, is_done = await call.services.write(watch_requests.poll_now, [call.query.key], now=call.now)
     if not is_done:
         raise _not_running(call)
     return Done(text=call.words.text("{task} is polled as soon as its account allows.", task=_name(call)))
 
 
-async def withdraw(call: ActionCall) -> Done:
+async def withdraw(call: ViewCall) -> Done:
     """Stop watching a task, without an event."""
-    _, is_done = await call.services.write(watch_requests.withdraw, [call.form.key], now=call.now)
+    _, is_done = await call.services.write(watch_requests.withdraw, [call.query.key], now=call.now)
     if not is_done:
         raise _not_running(call)
     return Done(
@@ -70,10 +70,10 @@ async def withdraw(call: ActionCall) -> Done:
     )
 
 
-async def watch_again(call: ActionCall) -> Done:
+async def watch_again(call: ViewCall) -> Done:
     """Watch a finished or withdrawn task once more."""
     services = call.services
-    view = await services.read(ReadStore.view, call.form.key)
+    view = await services.read(ReadStore.view, call.query.key)
     wish = watch_requests.wish_again(task_reader(services.settings()), view)
     [added] = await services.add([wish], again=True)
     if added.what == "known":
@@ -81,9 +81,9 @@ async def watch_again(call: ActionCall) -> Done:
     return Done(text=call.words.text("{task} is watched again.", task=_name(call)))
 
 
-async def add(call: ActionCall) -> Done | Response:
+async def add(call: ViewCall) -> Done | Response:
     """Watch tasks: all of them, or none if one is invalid. Then the form shows what is wrong."""
-    form: NewTasks = call.form
+    form: NewTasks = call.query
     data = form.tasks.replace("\r\n", "\n").encode("utf-8", "replace")
     shared = {"account": form.account, "action": form.action}
     try:
@@ -92,8 +92,8 @@ async def add(call: ActionCall) -> Done | Response:
         if problem.status != HTTPStatus.UNPROCESSABLE_ENTITY:
             raise
         wrong = problem.wrong if isinstance(problem, WrongTasks) else [WrongTask(0, str(problem))]
-        values = add_values(call.view, form, wrong)
-        return await answer_page(call.view, "add.html", values, back=call.back, name="tasks", status=problem.status)
+        values = add_values(call, form, wrong)
+        return await answer_page(call, "add.html", values, name="tasks", status=problem.status)
     return Done(text=_added(call.words, added), is_good=any(one.what in watch_requests.NEEDS_DAEMON for one in added))
 
 
@@ -118,12 +118,12 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     return {"back": "/tasks", **add_values(call, NewTasks(account=call.query.account or None))}
 
 
-def _not_running(call: ActionCall) -> NothingDone:
+def _not_running(call: ViewCall) -> NothingDone:
     return NothingDone(call.words.text("{task} has finished or is no longer watched.", task=_name(call)))
 
 
-def _name(call: ActionCall) -> str:
-    return f"{call.form.account}/{printable(call.form.id)}"
+def _name(call: ViewCall) -> str:
+    return f"{call.query.account}/{printable(call.query.id)}"
 
 
 def _added(words: Wording, added: list[Added]) -> str:
@@ -145,8 +145,8 @@ def _added(words: Wording, added: list[Added]) -> str:
 VIEW: Final = View(path="/add", template="add.html", name="tasks", load=_load, query=AddFormQuery)
 
 ACTIONS: Final = (
-    FormAction(name="poll", form=OneTask, button=lambda words: words.text("Poll now"), run=poll),
-    FormAction(name="withdraw", form=OneTask, button=lambda words: words.text("Withdraw"), run=withdraw),
-    FormAction(name="again", form=OneTask, button=lambda words: words.text("Watch again"), run=watch_again),
-    FormAction(name="add", form=NewTasks, button=lambda words: words.text("Add"), run=add, max_bytes=MAX_ADD_BYTES),
+    FormAction(name="poll", form=OneTask, button="Poll now", run=poll),
+    FormAction(name="withdraw", form=OneTask, button="Withdraw", run=withdraw),
+    FormAction(name="again", form=OneTask, button="Watch again", run=watch_again),
+    FormAction(name="add", form=NewTasks, button="Add", run=add, max_bytes=MAX_ADD_BYTES),
 )

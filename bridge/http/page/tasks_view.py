@@ -117,7 +117,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     results = await main_results_of(
         services, loaded, {row.view.watch_id: row.results for row in found.rows}, found.copied
     )
-    words = Wording(call.visitor.language, call.visitor.zone, now)
+    words = call.words
     kept = None if counts is None or query.account or query.label else bounded(sum(counts.values()))
     return {
         "rows": [row._replace(results=results[row.view.watch_id]) for row in found.rows],

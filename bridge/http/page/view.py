@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final, TypeVar, get_origin
 from urllib.parse import quote, urlsplit
@@ -20,6 +20,7 @@ from bridge.http.page.asset_files import asset_url, compressible
 from bridge.http.page.badges import Badges, badges
 from bridge.http.page.rendering import render
 from bridge.http.page.visitor import CHOICES, COOKIE_S, Visitor, visitor_of
+from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
 from bridge.http.services import Services
 from bridge.http.sessions import form_field, notice_of
@@ -40,13 +41,23 @@ class ViewQuery(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewCall:
-    """One request for a view. `query` is the view's model."""
+    """One request for a view, or one form that was sent. `query` is the model of the parameters or fields, `back` the
+    address of the page with the form."""
 
     services: Services
     request: Request
     visitor: Visitor
+    words: Wording
     now: float
-    query: Any
+    query: Any = None
+    back: str = "/"
+
+
+def call_of(request: Request, services: Services) -> ViewCall:
+    """The call for this request, without its parameters."""
+    visitor, now = visitor_of(request), services.clock.now()
+    words = Wording(visitor.language, visitor.zone, now)
+    return ViewCall(services=services, request=request, visitor=visitor, words=words, now=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,20 +70,14 @@ class View:
     name: str
     load: Callable[[ViewCall], Awaitable[Mapping[str, Any]]]
     query: type[ViewQuery] = ViewQuery
-    right: Right = field(default=Right.READ)
+    right: Right = Right.READ
 
     async def respond(self, request: Request, services: Services) -> Response:
         """The page. A reader who is not signed in is redirected to the sign-in page."""
-        visitor = visitor_of(request)
-        if self.right is not Right.OPEN and visitor.right is Right.OPEN:
+        call = call_of(request, services)
+        if self.right is not Right.OPEN and call.visitor.right is Right.OPEN:
             return _to_sign_in(request)
-        call = ViewCall(
-            services=services,
-            request=request,
-            visitor=visitor,
-            now=services.clock.now(),
-            query=read_query(self.query, request),
-        )
+        call = replace(call, query=read_query(self.query, request))
         return await page(call, self.template, await self.load(call), view=self.name)
 
 
@@ -97,7 +102,7 @@ async def page(
         "badges": await badges(services) if visitor.right is not Right.OPEN else Badges(),
         "notice": await _notice(call) if has_forms else None,
     }
-    html = render(template, visitor, call.now, {**frame, **values}).encode("utf-8", "replace")
+    html = render(template, visitor, call.words, {**frame, **values}).encode("utf-8", "replace")
     answer = compressible(call.request, html, HTML, gzip.compress(html, 5, mtime=0), status=status)
     answer.headers["Link"] = f"<{asset_url('page.css')}>; rel=preload; as=style"  # asked for before the HTML is read
     for name, allowed in () if UPDATE in call.request.headers else CHOICES.items():
@@ -113,9 +118,9 @@ async def _notice(call: ViewCall) -> tuple[str, bool] | None:
     return notice_of(await form_key(call.services), value, call.now)
 
 
-async def problem_page(request: Request, services: Services, visitor: Visitor, problem: HttpProblem) -> Response:
+async def problem_page(request: Request, services: Services, problem: HttpProblem) -> Response:
     """One sentence for a person: what is wrong, and what to do. Works without the store, which may be the cause."""
-    call = ViewCall(services=services, request=request, visitor=visitor, now=services.clock.now(), query=ViewQuery())
+    call = call_of(request, services)
     answer = await page(call, "problem.html", {"problem": problem}, view="", status=problem.status, has_forms=False)
     answer.headers.update(problem.headers or {})
     return answer

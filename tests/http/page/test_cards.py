@@ -206,7 +206,7 @@ def framed(**values: Any) -> str:
         "paused": [],
     }
     more = {"runs": [], "cards": [], "is_busy": False, "answered_at": None, "is_starting": False, "is_failing": False}
-    return render("now.html", visitor, NOW, {**frame, "notice": None, **shown, **more, **values})
+    return render("now.html", visitor, Wording("en", UTC, NOW), {**frame, "notice": None, **shown, **more, **values})
 
 
 def test_a_starting_daemon_is_shown() -> None:
