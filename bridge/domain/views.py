@@ -35,6 +35,11 @@ class WatchView(NamedTuple):
     reason: str | None
     watch_id: int
 
+    @property
+    def name(self) -> str:
+        """The task's label, or else its id."""
+        return self.label or self.task_id
+
 
 class Fact(NamedTuple):
     """A rare event in the history of a watch. `what`: `added`, `named` (by one more source), `revived`, `again`,

@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 from bridge.domain.ids import ARCHIVE
-from bridge.domain.task import Phase, Snapshot
+from bridge.domain.task import LIVE, Phase, Snapshot
 from bridge.domain.views import DeliveryView, WatchView
 from bridge.http.page.notification_states import NotificationState, notification_states
-from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, main_results, result_boxes, with_copies
-from bridge.http.page.result_copies import CopiedTask, ShownCopy
+from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, main_results
+from bridge.http.page.result_copies import TaskResult
+from bridge.store import ReadStore
 
 MOST_PICTURES: Final = 4
 MOST_PRELOADED: Final = 6  # how many videos of a page load their beginning
 SHOWN_S: Final = 86_400.0  # if a result is kept longer, its expiry is not shown
-
-
-class Look(StrEnum):
-    """What the box of a card shows."""
-
-    VIDEO = "video"
-    IMAGES = "images"
-    SONG = "song"
-    TEXT = "text"
-    ELSEWHERE = "elsewhere"  # at a host from which the page may not load, or a type that browsers do not show
-    CLOSED = "closed"  # only the account's key opens it
-    EMBEDDED = "embedded"  # it was inside the answer, and only the archive may have it
-    GONE = "gone"  # the provider has deleted it
-    NOTHING = "nothing"  # it succeeded without a result
-    FAILED = "failed"
-    OTHER = "other"  # canceled, not found, timed out
-
-
-_SHOWN: Final = {
-    ResultKind.VIDEO: Look.VIDEO,
-    ResultKind.IMAGE: Look.IMAGES,
-    ResultKind.AUDIO: Look.SONG,
-    ResultKind.TEXT: Look.TEXT,
-}
-_NOT_SHOWN: Final = {
-    ResultState.ELSEWHERE: Look.ELSEWHERE,
-    ResultState.CLOSED: Look.CLOSED,
-    ResultState.EMBEDDED: Look.EMBEDDED,
-    ResultState.GONE: Look.GONE,
-}
 
 
 class FinishedTask(NamedTuple):
@@ -57,31 +27,29 @@ class FinishedTask(NamedTuple):
     deliveries: Sequence[DeliveryView]
 
     @property
-    def copied(self) -> CopiedTask | None:
-        """Where its copies are; None if there cannot be any. Some may already exist while others are retried."""
-        made = [one for one in self.deliveries if one.endpoint == ARCHIVE and one.attempts]
-        if not made or self.snapshot is None or self.view.phase is not Phase.SUCCEEDED:
-            return None
-        view = self.view
-        return CopiedTask(
-            made[-1].event_id, view.account, view.task_id, view.label, view.ended_at, self.snapshot.result
-        )
+    def result(self) -> TaskResult:
+        """Its result. Some copies may already exist while others are retried."""
+        made = [one.event_id for one in self.deliveries if one.endpoint == ARCHIVE and one.attempts]
+        return TaskResult(self.view, self.snapshot, made[-1] if made else "")
+
+
+def finished_tasks(store: ReadStore, views: Sequence[WatchView]) -> list[FinishedTask]:
+    """The facts about these tasks; those that are still running have none."""
+    ids = [view.watch_id for view in views if view.phase not in LIVE]
+    snapshots, deliveries = store.snapshots_by_id(ids), store.deliveries_by_watch(ids)
+    return [FinishedTask(one, snapshots.get(one.watch_id), deliveries.get(one.watch_id, ())) for one in views]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One card. `results` are of one kind; those that can be shown come first."""
+    """One card. `results` are of one kind; those that can be shown come first. `look`: what the box shows. For a
+    result, that is its kind if it can be shown, or else its state; otherwise `nothing`, `failed`, or `other`."""
 
     view: WatchView
-    look: Look
+    look: str
     results: Sequence[ResultBox]
     notified: Sequence[NotificationState]
     preload: str = "none"  # of a video
-
-    @property
-    def name(self) -> str:
-        """The task's label, or else its id."""
-        return self.view.label or self.view.task_id
 
     @property
     def pictures(self) -> Sequence[ResultBox]:
@@ -104,51 +72,23 @@ class Card:
         return at if at is not None and 0 < at - now < SHOWN_S else None
 
 
-def cards(
-    tasks: Iterable[FinishedTask],
-    *,
-    previews: Collection[str],
-    held: Container[str],
-    now: float,
-    copies: Mapping[str, ShownCopy] | None = None,
-) -> list[Card]:
-    """The cards of these tasks. `held`: endpoints that are disabled or paused; `copies`: see `copies_of`."""
+def cards(tasks: Iterable[tuple[FinishedTask, Sequence[ResultBox]]], held: Container[str]) -> list[Card]:
+    """The cards of these tasks and their results. `held`: endpoints that are disabled or paused."""
     made: list[Card] = []
     videos = 0
-    for task in tasks:
-        boxes = with_copies(_boxes(task, previews, now), copies or {})
-        made.append(
-            _card(
-                task, main_results(boxes), notification_states(task.deliveries, held), preload=videos < MOST_PRELOADED
-            )
-        )
-        videos += made[-1].look is Look.VIDEO
+    for task, results in tasks:
+        main = main_results(results)
+        look = _look(task.view.phase, main)
+        notified = notification_states(task.deliveries, held)
+        preload = "metadata" if videos < MOST_PRELOADED else "none"
+        made.append(Card(view=task.view, look=look, results=main, notified=notified, preload=preload))
+        videos += look == ResultKind.VIDEO
     return made
 
 
-def _boxes(task: FinishedTask, previews: Collection[str], now: float) -> Sequence[ResultBox]:
-    view = task.view
-    began_at = view.added_at if view.ended_at is None else view.ended_at
-    return result_boxes(task.snapshot, previews, began_at=began_at, now=now)
-
-
-def _card(
-    task: FinishedTask, results: Sequence[ResultBox], notified: Sequence[NotificationState], *, preload: bool
-) -> Card:
-    """`preload`: the beginning of its video may be loaded at once."""
-    return Card(
-        view=task.view,
-        look=_look(task.view.phase, results),
-        results=results,
-        notified=notified,
-        preload="metadata" if preload else "none",
-    )
-
-
-def _look(phase: Phase, results: Sequence[ResultBox]) -> Look:
+def _look(phase: Phase, results: Sequence[ResultBox]) -> str:
     if phase is not Phase.SUCCEEDED:
-        return Look.FAILED if phase is Phase.FAILED else Look.OTHER
+        return "failed" if phase is Phase.FAILED else "other"
     if not results:
-        return Look.NOTHING
-    first = results[0]
-    return _SHOWN[first.kind] if first.state is ResultState.SHOWN else _NOT_SHOWN[first.state]
+        return "nothing"
+    return str(results[0].kind if results[0].state is ResultState.SHOWN else results[0].state)

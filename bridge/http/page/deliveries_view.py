@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
@@ -14,13 +14,15 @@ from bridge.domain.ids import ARCHIVE
 from bridge.domain.page_views import NOT_ACCEPTED, BoundedCount, DeliverySearch, Standing
 from bridge.domain.quoting import printable
 from bridge.http.page.rendering import address
-from bridge.http.page.thumbnails import thumbnails_of
+from bridge.http.page.result_boxes import Thumbnail, results_of, thumbnail
+from bridge.http.page.result_copies import TaskResult
 from bridge.http.page.view import FLEETING, View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
 from bridge.http.query_values import since_at
 from bridge.redaction import hidden
 
 PATH: Final = "/deliveries"
+COPIES_WITHIN_S: Final = 0.05  # how long to wait for the archive
 MOST_MARKS: Final = 6
 SPANS: Final = ("1h", "24h", "7d")
 TABS: Final[Mapping[str, tuple[Standing, ...]]] = {
@@ -96,7 +98,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "accepted": counted(words, found.accepted) if found.accepted.number else "",
         "marks": {row.name: attempt_marks(words, row, most_of(row)) for row in found.rows},
         "topic_words": topic_words(words),
-        "thumbnails": await thumbnails_of(services, loaded, rows, call.now),
+        "thumbnails": await _thumbnails(call, rows),
         "opened_name": None if found.opened is None else found.opened.row.name,
         "is_open_apart": found.opened is not None and found.opened.row.name not in {row.name for row in found.rows},
         "opened_marks": None
@@ -114,6 +116,19 @@ def _name(opened: str | None) -> tuple[str, str, str] | None:
     event_id, _, rest = opened.partition(",")
     endpoint, _, target = rest.partition(",")
     return event_id, endpoint, target
+
+
+async def _thumbnails(call: ViewCall, rows: Sequence[DeliveryRow]) -> Mapping[tuple[str, str, str], Thumbnail]:
+    """The thumbnail of each delivery, by the delivery's name; empty if no row has a picture."""
+    names, tasks = [], []
+    for row in rows:
+        if row.watch is not None:
+            names.append(row.name)
+            is_end = row.view.topic == Topic.TASK_SUCCEEDED
+            tasks.append(TaskResult(row.watch, row.snapshot, row.view.event_id if is_end else ""))
+    results = await results_of(call.services, tasks, now=call.now, within_s=COPIES_WITHIN_S)
+    found = {name: thumbnail(one) for name, one in zip(names, results, strict=True) if one}
+    return found if any(one.picture for one in found.values()) else {}
 
 
 def counted(words: Wording, count: BoundedCount) -> str:

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from bridge.config.settings_file import SettingsFile
 from bridge.control.needs import NeedKind, counts_of
 from bridge.control.now_figures import now_figures
 from bridge.control.watch_pages import finished_watches, running_watches
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.pause import PauseOf, lasting
 from bridge.http.page.badges import current_needs
-from bridge.http.page.cards import FinishedTask, cards
-from bridge.http.page.result_copies import copies_of
+from bridge.http.page.cards import FinishedTask, cards, finished_tasks
+from bridge.http.page.result_boxes import results_of
 from bridge.http.page.runs import runs
 from bridge.http.page.view import View, ViewCall
 from bridge.store import ReadStore
@@ -31,12 +30,10 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     commit_p95_s = services.rings.commits().p95_s
     found = await services.read(_read, call, daemon, commit_p95_s)
     tasks: Sequence[FinishedTask] = found.pop("finished")
-    copied = [task.copied for task in tasks if task.copied is not None]
-    copies = await copies_of(services, services.settings(), copied, within_s=COPIES_WITHIN_S)
-    previews = call.request.app.state.access.rules.previews
+    results = await results_of(services, [one.result for one in tasks], now=call.now, within_s=COPIES_WITHIN_S)
     return {
         **found,
-        "cards": cards(tasks, previews=previews, held=found.pop("held"), now=call.now, copies=copies),
+        "cards": cards(zip(tasks, results, strict=True), found.pop("held")),
         "is_busy": is_busy(tasks, call.now),
         "answered_at": _answered_at(daemon, call),
         "is_starting": not daemon.is_working,
@@ -62,17 +59,9 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
         "is_new": not found.counts.watches,
         "queue": file.source_paths.get("queue"),
         "runs": runs(running.views, accounts, running.estimates, now),
-        "finished": _finished(store, file, now),
+        "finished": finished_tasks(store, finished_watches(store, file, now=now, limit=MOST_CARDS).views),
         "held": {*found.counts.disabled, *lasting(found.pauses, PauseOf.ENDPOINT, now)},
     }
-
-
-def _finished(store: ReadStore, file: SettingsFile, now: float) -> list[FinishedTask]:
-    """The last tasks that finished, the newest first."""
-    views = finished_watches(store, file, now=now, limit=MOST_CARDS).views
-    ids = [view.watch_id for view in views]
-    snapshots, deliveries = store.snapshots_by_id(ids), store.deliveries_by_watch(ids)
-    return [FinishedTask(one, snapshots.get(one.watch_id), deliveries.get(one.watch_id, ())) for one in views]
 
 
 def is_busy(shown: Sequence[FinishedTask], now: float) -> bool:

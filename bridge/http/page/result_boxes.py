@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from bridge.domain.result_facts import WANTED_FIRST, MadeResult, result_facts
-from bridge.domain.task import Snapshot
-from bridge.http.page.result_copies import ShownCopy
+from bridge.domain.task import Phase, Snapshot
+from bridge.http.page.result_copies import ShownCopy, TaskResult, copies_of
+from bridge.http.services import Services
 
 SOON_S: Final = 600.0  # a result that will be gone within this time ...
 SOON_SHARE: Final = 0.1  # ... or within this part of its lifetime is marked
@@ -67,6 +68,14 @@ class ResultBox(NamedTuple):
         return self.copy or self.url
 
 
+class Thumbnail(NamedTuple):
+    """What a row shows of a result: the URL of a picture that the browser may load, and the kind of the first result.
+    Both may be empty."""
+
+    picture: str = ""
+    kind: str = ""
+
+
 def result_boxes(
     snapshot: Snapshot | None, previews: Collection[str], *, began_at: float, now: float
 ) -> Sequence[ResultBox]:
@@ -76,6 +85,22 @@ def result_boxes(
     gone_at = None if snapshot.expires_ms is None else snapshot.expires_ms / 1000
     every = result_facts(snapshot.result, snapshot.urls).every
     return [_box(made, previews, gone_at, began_at, now) for made in every]
+
+
+async def results_of(
+    services: Services, tasks: Sequence[TaskResult], *, now: float, within_s: float
+) -> list[Sequence[ResultBox]]:
+    """The results of each task; none of a task that did not succeed. Each has the link to its copy if that is found
+    within this time."""
+    http = services.settings().settings.http
+    copies = await copies_of(services, tasks, within_s=within_s)
+    return [with_copies(_boxes(task, http.previews if http else (), now), copies) for task in tasks]
+
+
+def thumbnail(results: Sequence[ResultBox]) -> Thumbnail:
+    """What a row shows of these results."""
+    main = main_results(results)
+    return Thumbnail(next((box.cover for box in main if box.cover), ""), str(main[0].kind)) if main else Thumbnail()
 
 
 def with_copies(boxes: Sequence[ResultBox], copies: Mapping[str, ShownCopy]) -> Sequence[ResultBox]:
@@ -104,6 +129,13 @@ def main_results(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
     kinds = {box.kind for box in main}
     kind = next((one for one in map(_KINDS.__getitem__, WANTED_FIRST) if one in kinds), None)
     return sorted((box for box in main if box.kind is kind), key=lambda box: box.state is not ResultState.SHOWN)
+
+
+def _boxes(task: TaskResult, previews: Collection[str], now: float) -> Sequence[ResultBox]:
+    if task.view.phase is not Phase.SUCCEEDED:
+        return ()
+    began_at = task.view.added_at if task.view.ended_at is None else task.view.ended_at
+    return result_boxes(task.snapshot, previews, began_at=began_at, now=now)
 
 
 def _box(made: MadeResult, previews: Collection[str], gone_at: float | None, began_at: float, now: float) -> ResultBox:

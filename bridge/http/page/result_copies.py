@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -13,16 +13,12 @@ import orjson
 
 from bridge.archive.place import Place, PlaceFailed
 from bridge.archive_builder import place_of
-from bridge.config.load import Loaded
 from bridge.domain.archive_names import COPIED_KINDS, CopyMade, stems, wanted_copies
-from bridge.domain.event import Topic
-from bridge.domain.ids import event_id
 from bridge.domain.store_key import LINK_LIFE_S, KeyPurpose, result_link
-from bridge.domain.task import Json, Phase
-from bridge.domain.watch import Watch
+from bridge.domain.task import Json, Phase, Snapshot
+from bridge.domain.views import WatchView
 from bridge.http.services import Services
 
-WITHIN_S: Final = 0.5  # how long to wait for the archive
 DAY_S: Final = 86_400
 SEARCHES_AT_ONCE: Final = 8  # abandoned reads keep using a thread until the archive answers
 
@@ -35,32 +31,21 @@ class ShownCopy(NamedTuple):
     bytes: int
 
 
-class CopiedTask(NamedTuple):
-    """The values that determine where a task's copies are. `event_id` is that of its finish."""
+class TaskResult(NamedTuple):
+    """A task, what the provider last said about it, and the id of the event that it succeeded (empty: there are no
+    copies)."""
 
+    view: WatchView
+    snapshot: Snapshot | None
     event_id: str
-    account: str
-    task_id: str
-    label: str | None
-    ended_at: float | None
-    result: Mapping[str, Sequence[Mapping[str, Json]]]
 
 
-async def shown_copies(services: Services, loaded: Loaded, watch: Watch) -> Mapping[str, ShownCopy]:
-    """The copies of these results, by `WantedCopy.mark`. Empty without an archive, or while it does not answer."""
-    state = watch.state
-    if state.memory.phase is not Phase.SUCCEEDED or watch.snapshot is None:
-        return {}
-    event = event_id(Topic.TASK_SUCCEEDED, state.account, state.task_id, state.generation)
-    task = CopiedTask(event, state.account, state.task_id, watch.label, watch.ended_at, watch.snapshot.result)
-    return await copies_of(services, loaded, [task])
-
-
-async def copies_of(
-    services: Services, loaded: Loaded, tasks: Sequence[CopiedTask], *, within_s: float = WITHIN_S
-) -> Mapping[str, ShownCopy]:
-    """The copies of many tasks that are found within this time."""
+async def copies_of(services: Services, tasks: Iterable[TaskResult], *, within_s: float) -> Mapping[str, ShownCopy]:
+    """The copies of the results of these tasks that are found within this time, by `WantedCopy.mark`. Empty without an
+    archive, or while it does not answer."""
+    loaded = services.settings()
     archive = loaded.settings.archive
+    tasks = [task for task in tasks if task.event_id and task.snapshot and task.view.phase is Phase.SUCCEEDED]
     if archive is None or not tasks:
         return {}
     found: dict[str, CopyMade] = {}
@@ -86,7 +71,7 @@ _searches: Final = threading.BoundedSemaphore(SEARCHES_AT_ONCE)
 
 
 def _find(
-    place: Place, tasks: Sequence[CopiedTask], found: dict[str, CopyMade], is_over: threading.Event, within_s: float
+    place: Place, tasks: Sequence[TaskResult], found: dict[str, CopyMade], is_over: threading.Event, within_s: float
 ) -> None:
     if not _searches.acquire(timeout=within_s):
         return
@@ -99,24 +84,25 @@ def _find(
         _searches.release()
 
 
-def copies_at(place: Place, task: CopiedTask) -> Mapping[str, CopyMade]:
+def copies_at(place: Place, task: TaskResult) -> Mapping[str, CopyMade]:
     """The existing copies, by `WantedCopy.mark`. Blocks. Empty while the archive cannot be read."""
     try:
         record = _record(place, task)
-        wanted = {one.n: one.mark for one in wanted_copies({"task_result": task.result}, COPIED_KINDS)}
+        result = task.snapshot.result if task.snapshot else {}
+        wanted = {one.n: one.mark for one in wanted_copies({"task_result": result}, COPIED_KINDS)}
         made = filter(None, map(CopyMade.parse, record))
         return {wanted[one.n]: one for one in made if wanted.get(one.n) and place.size(one.path) == one.bytes}
     except PlaceFailed:
         return {}
 
 
-def _record(place: Place, task: CopiedTask) -> list[Json]:
+def _record(place: Place, task: TaskResult) -> list[Json]:
     """The content of the record of these copies; empty if this task has no record."""
     facts = {
-        "ended_at": round((task.ended_at or 0.0) * 1000),
-        "label": task.label,
-        "task_id": task.task_id,
-        "account": task.account,
+        "ended_at": round((task.view.ended_at or 0.0) * 1000),
+        "label": task.view.label,
+        "task_id": task.view.task_id,
+        "account": task.view.account,
     }
     for stem in stems(facts, event_id=task.event_id):
         try:

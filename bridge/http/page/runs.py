@@ -33,11 +33,6 @@ class Run:
     held: HeldBack | None
     usual_s: float | None
 
-    @property
-    def name(self) -> str:
-        """The task's label, or else its id."""
-        return self.view.label or self.view.task_id
-
 
 def runs(
     views: Iterable[WatchView], accounts: Mapping[str, AccountState], estimates: Estimates, now: float

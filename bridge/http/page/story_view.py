@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -14,18 +13,20 @@ from bridge.archive_builder import RETRIES
 from bridge.config.load import Loaded
 from bridge.control.lookup import find_keys
 from bridge.control.poll_record import poll_strip
-from bridge.domain.ids import MAX_TASK_ID_CHARS, WatchKey
+from bridge.domain.event import Topic
+from bridge.domain.ids import MAX_TASK_ID_CHARS, WatchKey, event_id
 from bridge.domain.task import LIVE
 from bridge.domain.views import WatchView
 from bridge.errors import UnknownError, UsageError
-from bridge.http.page.result_boxes import with_copies
-from bridge.http.page.result_copies import shown_copies
+from bridge.http.page.result_boxes import ResultBox, main_results, results_of
+from bridge.http.page.result_copies import TaskResult
 from bridge.http.page.task_story import TaskStory, read_story
 from bridge.http.page.tasks_view import kept_for
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.problem_details import HttpProblem
 from bridge.store import ReadStore
 
+COPIES_WITHIN_S: Final = 0.5  # how long to wait for the archive
 MOST_LOOKED_FOR: Final = 4096  # maximum characters of `id`; a URL may be longer than an id
 
 
@@ -48,9 +49,16 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         story = await services.read(read_story, loaded, keys[0], now=call.now)
     except UnknownError:  # it has just been deleted
         raise _not_kept(call, loaded) from None
-    copies = await shown_copies(services, loaded, story.details.watch)
-    story = replace(story, results=with_copies(story.results, copies))
-    return {"choices": (), "wanted_id": query.id, **_shown(story, call, loaded)}
+    event = event_id(Topic.TASK_SUCCEEDED, story.view.account, story.view.task_id, story.generation)
+    result = TaskResult(story.view, story.details.watch.snapshot, event)
+    [results] = await results_of(services, [result], now=call.now, within_s=COPIES_WITHIN_S)
+    return {"choices": (), "wanted_id": query.id, "results": _in_order(results), **_shown(story, call, loaded)}
+
+
+def _in_order(results: Sequence[ResultBox]) -> Sequence[ResultBox]:
+    """The results in order of importance: for example a song before its cover and its video."""
+    first = main_results(results)
+    return [*first, *(box for box in results if box not in first)]
 
 
 def _shown(story: TaskStory, call: ViewCall, loaded: Loaded) -> Mapping[str, Any]:

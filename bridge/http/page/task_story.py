@@ -22,7 +22,6 @@ from bridge.domain.task import LIVE, UNDER_WAY, Phase
 from bridge.domain.views import DeliveryView, ReadingCount, WatchDetails, WatchView
 from bridge.encoding import encode
 from bridge.http.page.poll_strip import StripGeometry, UsualSpan
-from bridge.http.page.result_boxes import ResultBox, main_results, result_boxes
 from bridge.http.page.runs import Run, runs
 from bridge.store import ReadStore
 
@@ -86,7 +85,6 @@ class TaskStory:
     queue_holds: QueueHolds
     endpoints: frozenset[str]  # all endpoints in the settings
     is_account_known: bool
-    results: Sequence[ResultBox]
 
     @property
     def is_live(self) -> bool:
@@ -95,11 +93,6 @@ class TaskStory:
     @property
     def generation(self) -> int:
         return self.details.watch.state.generation
-
-    @property
-    def name(self) -> str:
-        """The task's label, or else its id."""
-        return self.view.label or self.view.task_id
 
     @property
     def trouble(self) -> ReadingCount | None:
@@ -217,10 +210,6 @@ def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -
     details, accounts = store.details(key), store.accounts()
     [view] = held_watches([store.view(key)], accounts, now)
     known = estimates(store, loaded)
-    previews = loaded.settings.http.previews if loaded.settings.http else ()
-    began_at = view.added_at if view.ended_at is None else view.ended_at
-    boxes = result_boxes(details.watch.snapshot, previews, began_at=began_at, now=now)
-    is_there = view.phase is Phase.SUCCEEDED
     return TaskStory(
         now=now,
         details=details,
@@ -232,18 +221,11 @@ def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -
         queue_holds=lasting_holds(store.queue_holds(), loaded.queues, now),
         endpoints=frozenset(loaded.queues),
         is_account_known=key.account in loaded.settings.accounts,
-        results=_in_order(boxes) if is_there else (),
     )
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= MOST_META_CHARS else text[:MOST_META_CHARS] + "…"
-
-
-def _in_order(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
-    """The results in order of importance: for example a song before its cover and its video."""
-    first = main_results(boxes)
-    return [*first, *(box for box in boxes if box not in first)]
 
 
 _FINAL: Final = frozenset(str(phase) for phase in Phase if phase not in LIVE)

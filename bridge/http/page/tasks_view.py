@@ -19,13 +19,12 @@ from bridge.domain.page_views import COUNTED, BoundedCount
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import StoreGauges, WatchView
-from bridge.http.page.cards import FinishedTask
+from bridge.http.page.cards import FinishedTask, finished_tasks
 from bridge.http.page.notification_states import NotificationState, notification_states
-from bridge.http.page.result_boxes import ResultBox
-from bridge.http.page.result_copies import CopiedTask
+from bridge.http.page.result_boxes import Thumbnail, results_of, thumbnail
+from bridge.http.page.result_copies import TaskResult
 from bridge.http.page.runs import Run, runs
 from bridge.http.page.task_actions import NewTasks
-from bridge.http.page.thumbnails import boxes_of, main_results_of, picture
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import DAY_S, Wording
 from bridge.http.query_values import since_at
@@ -33,6 +32,7 @@ from bridge.http.services import Services
 from bridge.store import ReadStore
 
 ROWS: Final = 50
+COPIES_WITHIN_S: Final = 0.05  # how long to wait for the archive
 COUNTS_WITHIN_S: Final = 0.05  # a count that takes longer is left out
 NOT_SUCCEEDED: Final = (Phase.FAILED, Phase.TIMED_OUT, Phase.NOT_FOUND, Phase.CANCELED)
 TABS: Final[Mapping[str, tuple[Phase, ...]]] = {
@@ -63,18 +63,8 @@ class TaskRow(NamedTuple):
 
     view: WatchView
     run: Run | None
-    results: list[ResultBox]
     notified: Sequence[NotificationState]
-
-    @property
-    def kind(self) -> str:
-        """The kind of its result; empty without a result."""
-        return str(self.results[0].kind) if self.results else ""
-
-    @property
-    def picture(self) -> str:
-        """The address of a picture that the browser may load; empty if there is none."""
-        return picture(self.results)
+    thumbnail: Thumbnail = Thumbnail()
 
     @property
     def accepted(self) -> int:
@@ -101,7 +91,7 @@ class _Page:
     """What was read from the store in one read."""
 
     rows: Sequence[TaskRow]
-    copied: Sequence[CopiedTask]
+    results: Sequence[TaskResult]
     next: str | None
     blocking: str  # the filter that hides all tasks; empty if no single filter does
 
@@ -114,13 +104,11 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     counts = None
     if not (query.q or query.since):  # there is no index for these
         counts = await (label_counts(services, wanted) if query.label else phase_counts(services, query.account))
-    results = await main_results_of(
-        services, loaded, {row.view.watch_id: row.results for row in found.rows}, found.copied
-    )
+    results = await results_of(services, found.results, now=now, within_s=COPIES_WITHIN_S)
     words = call.words
     kept = None if counts is None or query.account or query.label else bounded(sum(counts.values()))
     return {
-        "rows": [row._replace(results=results[row.view.watch_id]) for row in found.rows],
+        "rows": [row._replace(thumbnail=thumbnail(one)) for row, one in zip(found.rows, results, strict=True)],
         "next": found.next,
         "blocking": found.blocking,
         "tabs": tabs(query.phase, counts),
@@ -214,24 +202,19 @@ def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQue
     accounts, pauses = store.accounts(), store.pauses()
     disabled = {one.endpoint for one in store.disabled_endpoints()}
     held = {*lasting(pauses, PauseOf.ENDPOINT, now), *disabled}
-    previews = loaded.settings.http.previews if loaded.settings.http else ()
+    tasks = finished_tasks(store, found.views)
 
-    finished = [view.watch_id for view in found.views if view.phase not in LIVE]
-    snapshots, deliveries = store.snapshots_by_id(finished), store.deliveries_by_watch(finished)
-
-    def row(view: WatchView) -> TaskRow:
+    def row(task: FinishedTask) -> TaskRow:
         return TaskRow(
-            view=view,
-            run=runs([view], accounts, found.estimates, now)[0] if view.phase in LIVE else None,
-            results=boxes_of(view, snapshots.get(view.watch_id), previews, now),
-            notified=notification_states(held_deliveries(deliveries.get(view.watch_id, ()), pauses, now), held),
+            view=task.view,
+            run=runs([task.view], accounts, found.estimates, now)[0] if task.view.phase in LIVE else None,
+            notified=notification_states(held_deliveries(task.deliveries, pauses, now), held),
         )
 
-    tasks = [FinishedTask(one, snapshots.get(one.watch_id), deliveries.get(one.watch_id, ())) for one in found.views]
     is_empty = not found.views and found.next is None and query.after is None
     return _Page(
-        rows=[row(view) for view in found.views],
-        copied=[task for task in (one.copied for one in tasks) if task is not None],
+        rows=[row(task) for task in tasks],
+        results=[task.result for task in tasks],
         next=found.next,
         blocking=_blocking(store, wanted) if is_empty else "",
     )

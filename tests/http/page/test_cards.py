@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC
 from html import unescape
 from types import SimpleNamespace
@@ -21,10 +22,11 @@ from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import DeliveryView, WatchView
 from bridge.http.access import Right
 from bridge.http.page.badges import Badges
-from bridge.http.page.cards import FinishedTask, Look, cards
+from bridge.http.page.cards import FinishedTask, cards
 from bridge.http.page.notification_states import NotificationState, notification_states
 from bridge.http.page.now_view import BUSY_PER_MINUTE, MOST_CARDS, is_busy
 from bridge.http.page.rendering import environment, render
+from bridge.http.page.result_boxes import ResultBox, result_boxes
 from bridge.http.page.runs import HeldBack, runs
 from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
@@ -57,25 +59,29 @@ def video(url: str) -> Snapshot:
     return Snapshot(result={"videos": [{"url": url}]}, urls=(url,))
 
 
+def with_results(task: FinishedTask) -> tuple[FinishedTask, Sequence[ResultBox]]:
+    return task, result_boxes(task.snapshot, [CDN], began_at=NOW - 10, now=NOW)
+
+
 def test_only_six_videos_load_their_beginning() -> None:
     elsewhere = FinishedTask(view("other"), video("https://other.example/v.mp4"), ())
     tasks = [elsewhere, *(FinishedTask(view(f"v{n}"), video(f"{CDN}/{n}.mp4"), ()) for n in range(8)), elsewhere]
-    made = cards(tasks, previews=[CDN], held=(), now=NOW)
-    assert [one.preload for one in made if one.look is Look.VIDEO] == ["metadata"] * 6 + ["none"] * 2
+    made = cards(map(with_results, tasks), ())
+    assert [one.preload for one in made if one.look == "video"] == ["metadata"] * 6 + ["none"] * 2
 
 
 def test_results_that_can_be_shown_come_first() -> None:
     urls = ["https://other.example/1.png", f"{CDN}/2.png"]
     snapshot = Snapshot(result={"images": [{"url": url} for url in urls]}, urls=tuple(urls))
-    [made] = cards([FinishedTask(view(), snapshot, ())], previews=[CDN], held=(), now=NOW)
-    assert (made.look, [one.url for one in made.pictures], made.others) == (Look.IMAGES, urls[1:], 1)
+    [made] = cards([with_results(FinishedTask(view(), snapshot, ()))], ())
+    assert (made.look, [one.url for one in made.pictures], made.others) == ("image", urls[1:], 1)
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.SUCCEEDED])
 def test_a_task_that_did_not_succeed_shows_no_result(phase: Phase) -> None:
     task = FinishedTask(view(phase=phase), video(f"{CDN}/v.mp4"), ())
-    [made] = cards([task], previews=[CDN], held=(), now=NOW)
-    assert made.look is (Look.FAILED if phase is Phase.FAILED else Look.OTHER)
+    [made] = cards([with_results(task)], ())
+    assert made.look == ("failed" if phase is Phase.FAILED else "other")
 
 
 def test_the_worst_state_at_an_endpoint_counts_and_only_of_the_last_finish() -> None:

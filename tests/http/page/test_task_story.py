@@ -76,7 +76,6 @@ def story(
         "queue_holds": {},
         "endpoints": frozenset({"hook", ARCHIVE}),
         "is_account_known": True,
-        "results": (),
     }
     return TaskStory(**given | fields)
 
