@@ -1,22 +1,19 @@
-"""What the page shows about each account, each endpoint, the daemon and the store. Those with problems come first."""
+"""What the page shows about each account and each endpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from bridge import __version__
 from bridge.control.estimates import Estimates, estimates
 from bridge.control.holds import holds_of
 from bridge.control.overview import Overview
-from bridge.control.rings import Quantiles, Rings
 from bridge.domain.account_state import AccountState
 from bridge.domain.health import Health
-from bridge.domain.page_views import BoundedCount, StoreSpace
+from bridge.domain.page_views import BoundedCount
 from bridge.domain.pause import Pause, PauseOf, lasting
-from bridge.liveness import memory_bytes
 from bridge.store import ReadStore
 
 if TYPE_CHECKING:
@@ -86,75 +83,20 @@ class EndpointFacts:
     pause: Pause | None  # the current pause, even if the state is worse
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DaemonFacts:
-    """The daemon that serves the page, and its store."""
-
-    version: str
-    since_at: float
-    is_working: bool
-    answered_at: float | None  # the last answer to a poll
-    loop_lag: Quantiles
-    commits: Quantiles
-    memory_bytes: int | None  # current use; None: the system does not report it
-    answers: Mapping[str, Quantiles]  # response times of each account's provider
-    endpoint_answers: Mapping[str, Quantiles]
-    store: str  # its location, without secrets
-    space: StoreSpace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthFacts:
-    """All facts; the sources and the other daemons are in the overview."""
-
-    accounts: Sequence[AccountFacts]
-    endpoints: Sequence[EndpointFacts]
-    space: StoreSpace
-    store: str
-
-
-def health_facts(
-    store: ReadStore, loaded: Loaded, found: Overview, *, daemon: DaemonNow, polls: Mapping[str, float]
-) -> HealthFacts:
-    """The facts of these settings. `polls`: see `Rings.polls_now`."""
-    return HealthFacts(
-        accounts=sorted(_accounts(store, loaded, found, daemon, polls), key=lambda one: _rank(one.state)),
-        endpoints=sorted(_endpoints(store, loaded, found), key=lambda one: _rank(one.state)),
-        space=store.space(),
-        store=str(store.place),
-    )
-
-
-def daemon_facts(found: HealthFacts, rings: Rings, daemon: DaemonNow) -> DaemonFacts:
-    """The facts of the daemon that serves the page. Does not read the store."""
-    answered = [one.answered_at for one in daemon.accounts.values() if one.answered_at is not None]
-    return DaemonFacts(
-        version=__version__,
-        since_at=rings.began_at,
-        is_working=daemon.is_working and daemon.stopped_at is None,
-        answered_at=max(answered, default=None),
-        loop_lag=rings.loop_lag(),
-        commits=rings.commits(),
-        memory_bytes=memory_bytes(),
-        answers=rings.account_answers(),
-        endpoint_answers=rings.endpoint_answers(),
-        store=found.store,
-        space=found.space,
-    )
-
-
 def _rank(state: FactState) -> int:
     return list(FactState).index(state)
 
 
-def _accounts(
-    store: ReadStore, loaded: Loaded, found: Overview, daemon: DaemonNow, polls: Mapping[str, float]
+def account_facts(
+    store: ReadStore, loaded: Loaded, found: Overview, *, daemon: DaemonNow, polls: Mapping[str, float]
 ) -> list[AccountFacts]:
+    """The accounts of these settings, the worst first. `polls`: see `Rings.polls_now`."""
     states, known = store.accounts(), estimates(store, loaded)
-    return [
+    facts = [
         _account(name, loaded, found, states.get(name), daemon.accounts.get(name), polls.get(name), known)
         for name in loaded.settings.accounts
     ]
+    return sorted(facts, key=lambda one: _rank(one.state))
 
 
 def _account(
@@ -207,7 +149,8 @@ def _account_state(
     return FactState.WELL, "", None, None
 
 
-def _endpoints(store: ReadStore, loaded: Loaded, found: Overview) -> list[EndpointFacts]:
+def endpoint_facts(store: ReadStore, loaded: Loaded, found: Overview) -> list[EndpointFacts]:
+    """The endpoints of these settings, the worst first."""
     accepted, oldest = store.accepted(found.now - DAY_S), store.oldest_waiting()
     disabled = {one.endpoint: one for one in store.disabled_endpoints()}
     dead = {one.endpoint: one for one in store.dead_deliveries()}
@@ -240,7 +183,7 @@ def _endpoints(store: ReadStore, loaded: Loaded, found: Overview) -> list[Endpoi
                 pause=paused.get(name),
             )
         )
-    return facts
+    return sorted(facts, key=lambda one: _rank(one.state))
 
 
 def _endpoint_state(

@@ -1,14 +1,12 @@
-"""The four figures at the top of the page, and how many tasks finished today."""
+"""How many tasks have finished, and how quickly people were notified, for the status page."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
-from bridge.control.overview import Overview
 from bridge.domain.task import Phase
 from bridge.store import ReadStore
 
@@ -16,35 +14,18 @@ QUARTER_S: Final = 900.0
 KEPT_QUARTERS: Final = 101  # a day of 25 hours, and the current quarter
 SETTLED_QUARTERS: Final = 2  # quarters that are read again, because rows of a shared store may become visible late
 FRESH_S: Final = 1.0
+HOUR_S: Final = 3600.0
 DAY_S: Final = 86_400.0
 
 FAILURES: Final = frozenset({Phase.FAILED, Phase.CANCELED, Phase.NOT_FOUND, Phase.TIMED_OUT})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedToday:
-    """The number of tasks that have finished since midnight. `failed`: those that did not succeed."""
-
-    finished: int
-    failed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedHour:
-    """The number of tasks that finished in the hour from `at` on. `failed`: those that did not succeed."""
+class FinishedSince(NamedTuple):
+    """The number of tasks that finished from `at` on. `failed`: those that did not succeed."""
 
     at: float
     finished: int
     failed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NowFigures:
-    running: int
-    today: FinishedToday
-    waiting: int  # waiting deliveries
-    oldest_waiting_at: float | None
-    median_lag_s: float | None  # from a finish's commit to its acceptance, in the last 24 h; None: no deliveries
 
 
 class FinishedCounts:
@@ -62,22 +43,21 @@ class FinishedCounts:
         self._known_to: int | None = None  # quarters before this one are not read again
         self._stale_at = -math.inf
 
-    def today(self, store: ReadStore, *, now: float, midnight_at: float) -> FinishedToday:
+    def today(self, store: ReadStore, *, now: float, midnight_at: float) -> FinishedSince:
         """The tasks that have finished since this midnight, at most 25 hours ago."""
         self._refresh(store, now)
-        first = math.floor(midnight_at / QUARTER_S)
-        phases = [counts for quarter, counts in self._quarters.items() if quarter >= first]
-        return FinishedToday(finished=_finished(phases), failed=_failed(phases))
+        return self._between(midnight_at, math.inf)
 
-    def hours(self, store: ReadStore, *, now: float) -> list[FinishedHour]:
+    def hours(self, store: ReadStore, *, now: float) -> list[FinishedSince]:
         """The last 24 hours, the oldest first. The last one ends with the current quarter."""
         self._refresh(store, now)
-        last = math.floor(now / QUARTER_S)
-        return [self._hour(last - 4 * back - 3) for back in range(23, -1, -1)]
+        end_at = (math.floor(now / QUARTER_S) + 1) * QUARTER_S
+        return [self._between(end_at - back * HOUR_S, end_at - (back - 1) * HOUR_S) for back in range(24, 0, -1)]
 
-    def _hour(self, first: int) -> FinishedHour:
-        phases = [self._quarters.get(quarter, {}) for quarter in range(first, first + 4)]
-        return FinishedHour(at=first * QUARTER_S, finished=_finished(phases), failed=_failed(phases))
+    def _between(self, at: float, end_at: float) -> FinishedSince:
+        phases = [counts for quarter, counts in self._quarters.items() if at <= quarter * QUARTER_S < end_at]
+        failed = sum(number for counts in phases for phase, number in counts.items() if phase in FAILURES)
+        return FinishedSince(at, sum(sum(counts.values()) for counts in phases), failed)
 
     def _refresh(self, store: ReadStore, now: float) -> None:
         if self._steady() < self._stale_at:
@@ -93,23 +73,7 @@ class FinishedCounts:
         self._stale_at = self._steady() + FRESH_S
 
 
-def _finished(phases: Sequence[Mapping[str, int]]) -> int:
-    return sum(sum(counts.values()) for counts in phases)
-
-
-def _failed(phases: Sequence[Mapping[str, int]]) -> int:
-    return sum(number for counts in phases for phase, number in counts.items() if phase in FAILURES)
-
-
-def now_figures(
-    store: ReadStore, finished: FinishedCounts, found: Overview, *, now: float, midnight_at: float
-) -> NowFigures:
-    """The figures at this instant. `midnight_at`: when the reader's day began."""
+def median_lag_s(store: ReadStore, now: float) -> float | None:
+    """The time from a finish's commit to its acceptance, in the last 24 h; None without deliveries."""
     lags = store.delivery_lags(now - DAY_S)
-    return NowFigures(
-        running=found.counts.live,
-        today=finished.today(store, now=now, midnight_at=midnight_at),
-        waiting=found.counts.waiting,
-        oldest_waiting_at=found.counts.oldest_waiting_at,
-        median_lag_s=median(lags) if lags else None,
-    )
+    return median(lags) if lags else None

@@ -1,18 +1,17 @@
-"""What the page shows of accounts, endpoints, daemon and store."""
+"""What the page shows of accounts and endpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from bridge import __version__
 from bridge.config.load import Loaded, load
-from bridge.control.health_facts import AccountFacts, EndpointFacts, FactState, HealthFacts, daemon_facts, health_facts
+from bridge.control.health_facts import AccountFacts, EndpointFacts, FactState, account_facts, endpoint_facts
 from bridge.control.overview import overview
-from bridge.control.rings import Quantiles, Rings
 from bridge.domain.change import AccountPaused
 from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery_state import DeliveryState
@@ -20,10 +19,8 @@ from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import BoundedCount
 from bridge.domain.pause import PauseOf
-from bridge.metrics import Metrics
 from bridge.store import Store, open_store
 from tests.factories import NOW
-from tests.fakes import FakeClock
 from tests.store.making import Teller, add, due, make_attempt, make_block, make_deferred, make_end, nobody
 
 SETTINGS = """
@@ -52,20 +49,26 @@ def loaded(tmp_path: Path) -> Loaded:
     return load(path, {})
 
 
-def facts(store: Store, loaded: Loaded, daemon: DaemonNow = WORKS) -> HealthFacts:
+class Facts(NamedTuple):
+    accounts: list[AccountFacts]
+    endpoints: list[EndpointFacts]
+
+
+def facts(store: Store, loaded: Loaded, daemon: DaemonNow = WORKS) -> Facts:
     found = overview(store, loaded, now=NOW + 100)
-    return health_facts(store, loaded, found, daemon=daemon, polls={"kling": 60.0})
+    accounts = account_facts(store, loaded, found, daemon=daemon, polls={"kling": 60.0})
+    return Facts(accounts, endpoint_facts(store, loaded, found))
 
 
-def account(found: HealthFacts, name: str = "kling") -> AccountFacts:
+def account(found: Facts, name: str = "kling") -> AccountFacts:
     return next(one for one in found.accounts if one.account == name)
 
 
-def endpoint(found: HealthFacts, name: str = "automation") -> EndpointFacts:
+def endpoint(found: Facts, name: str = "automation") -> EndpointFacts:
     return next(one for one in found.endpoints if one.endpoint == name)
 
 
-def states(found: HealthFacts) -> list[tuple[str, FactState]]:
+def states(found: Facts) -> list[tuple[str, FactState]]:
     return [(one.account, one.state) for one in found.accounts] + [(one.endpoint, one.state) for one in found.endpoints]
 
 
@@ -135,23 +138,3 @@ def test_a_disabled_endpoint_is_not_merely_failing(store: Store, loaded: Loaded)
     store.commit([gone], nobody)
     found = endpoint(facts(store, loaded))
     assert (found.state, found.since_at, found.reason) == (FactState.DISABLED, gone.at, "HTTP 410 Gone")
-
-
-async def test_the_daemon_says_its_version_and_how_it_works(store: Store, loaded: Loaded, tmp_path: Path) -> None:
-    metrics, clock = Metrics(), FakeClock(NOW)
-    rings = Rings(metrics, clock)
-    metrics.commit_s.observe(0.004)
-    metrics.show(accounts=["kling", "suno"], endpoints=["automation"])
-    metrics.account("kling").answers.add(0.4)
-    metrics.endpoint("automation").answers.add(2.5)
-    await clock.advance(60)
-    found = daemon_facts(facts(store, loaded), rings, WORKS)
-    assert (found.version, found.since_at, found.answered_at, found.is_working) == (__version__, NOW, NOW + 5, True)
-    assert found.commits.p50_s == pytest.approx(0.004, abs=0.002)
-    assert found.store == str(tmp_path / "state.db")
-    assert found.space.size_bytes > 0
-    assert found.answers == {"kling": Quantiles(p50_s=0.4, p95_s=0.4), "suno": Quantiles(p50_s=None, p95_s=None)}
-    assert found.endpoint_answers == {"automation": Quantiles(p50_s=2.5, p95_s=2.5)}
-    assert found.memory_bytes is not None
-    assert 10 << 20 < found.memory_bytes < 1 << 30
-    assert not daemon_facts(facts(store, loaded), rings, replace(WORKS, store_failed_at=NOW)).is_working

@@ -1,4 +1,4 @@
-"""The figures of the first view: what runs, what finished today, what waits."""
+"""The figures of the first view: what finished today, and how quickly people were notified."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config.load import load
-from bridge.control.now_figures import FinishedCounts, FinishedToday, now_figures
-from bridge.control.overview import overview
+from bridge.control.now_figures import FinishedCounts, FinishedSince, median_lag_s
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.store import Store, open_store
@@ -39,13 +37,14 @@ async def test_today_begins_at_the_readers_midnight(store: Store) -> None:
     end(store, "failed", MIDNIGHT + HOUR, Phase.TIMED_OUT)
     counts = FinishedCounts(FakeClock(NOON).steady)
     today = {
-        hours: counts.today(store, now=NOON, midnight_at=MIDNIGHT - hours * HOUR) for hours in (-0.75, 0, 5.5, -5.75)
+        hours: counts.today(store, now=NOON, midnight_at=MIDNIGHT - hours * HOUR)[1:]
+        for hours in (-0.75, 0, 5.5, -5.75)
     }
     assert today == {
-        -0.75: FinishedToday(finished=1, failed=1),
-        0: FinishedToday(finished=2, failed=1),
-        5.5: FinishedToday(finished=3, failed=1),
-        -5.75: FinishedToday(finished=0, failed=0),
+        -0.75: (1, 1),
+        0: (2, 1),
+        5.5: (3, 1),
+        -5.75: (0, 0),
     }
 
 
@@ -70,23 +69,14 @@ async def test_a_withdrawn_task_has_not_finished(store: Store) -> None:
     add(store, "task-1", now=NOON)
     store.withdraw([WatchKey("kling", "task-1")], now=NOON)
     counts = FinishedCounts(FakeClock(NOON).steady)
-    assert counts.today(store, now=NOON, midnight_at=MIDNIGHT) == FinishedToday(finished=0, failed=0)
+    assert counts.today(store, now=NOON, midnight_at=MIDNIGHT) == FinishedSince(MIDNIGHT, 0, 0)
 
 
-async def test_the_figures_of_one_instant(store: Store, tmp_path: Path) -> None:
-    path = tmp_path / "genbridge.yaml"
-    path.write_text(
-        "accounts: {kling: {provider: kling, base_url: 'https://a.example.com', api_key: k, action: a/b}}\n"
-    )
-    add(store, "running", now=NOON)
+async def test_the_median_lag_is_that_of_accepted_deliveries(store: Store) -> None:
+    assert median_lag_s(store, NOON) is None
     for name in ("a", "b", "c"):
         add(store, name, now=NOON)
         store.commit([make_end(WatchKey("kling", name), at=NOON + 1)], Teller())
     for delivery, lag in zip(due(store, now=NOON + HOUR), (0.5, 2.0), strict=False):
         store.commit([make_attempt(delivery, at=NOON + 1 + lag)], nobody)
-    counts = FinishedCounts(FakeClock(NOON + 60).steady)
-    found = overview(store, load(path, {}), now=NOON + 60)
-    figures = now_figures(store, counts, found, now=NOON + 60, midnight_at=MIDNIGHT)
-    assert figures.today == FinishedToday(finished=3, failed=0)
-    assert (figures.running, figures.waiting, figures.oldest_waiting_at) == (1, 1, NOON + 1)
-    assert figures.median_lag_s == pytest.approx(1.25)
+    assert median_lag_s(store, NOON + 60) == pytest.approx(1.25)

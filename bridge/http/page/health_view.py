@@ -9,23 +9,23 @@ from urllib.parse import urlsplit
 from bridge.config.model import Account, Apprise, Webhook
 from bridge.control.health_facts import (
     AccountFacts,
-    DaemonFacts,
     EndpointFacts,
     FactState,
-    HealthFacts,
-    daemon_facts,
-    health_facts,
+    account_facts,
+    endpoint_facts,
 )
 from bridge.control.needs import Need, NeedKind
-from bridge.control.now_figures import FinishedHour
+from bridge.control.now_figures import FinishedSince
 from bridge.control.overview import Overview
 from bridge.control.rings import Point
 from bridge.domain.daemon_state import DaemonNow
+from bridge.domain.page_views import StoreSpace
 from bridge.domain.ring import EVERY_S
 from bridge.http.page import charts
 from bridge.http.page.badges import current_needs
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
+from bridge.liveness import memory_bytes
 from bridge.redaction import hidden
 from bridge.store import ReadStore
 
@@ -59,9 +59,11 @@ class HealthFound(NamedTuple):
     """The stored facts at one instant."""
 
     overview: Overview
-    facts: HealthFacts
+    accounts: Sequence[AccountFacts]
+    endpoints: Sequence[EndpointFacts]
+    space: StoreSpace
     needs: Sequence[Need]
-    hours: Sequence[FinishedHour]
+    hours: Sequence[FinishedSince]
     polls: Mapping[str, tuple[float, int]]
 
 
@@ -71,18 +73,22 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     daemon, rings = services.app().now(), services.rings
     polls_now, commit_p95_s = rings.polls_now(), rings.commits().p95_s
     found = await services.read(_read, call, daemon, polls_now, commit_p95_s)
-    facts = daemon_facts(found.facts, rings, daemon)
     ahead = call.now - services.clock.steady()  # difference of wall time and steady time
     return {
         "title": _title(words, found, is_failing=daemon.store_failed_at is not None),
         "is_stopped": any(need.kind is NeedKind.NO_DAEMON for need in found.needs),
-        "summary": _summary(words, found, facts),
-        "accounts": Rows.of(found.facts.accounts, shows_all=bool(call.query.all)),
-        "endpoints": Rows.of(found.facts.endpoints, shows_all=bool(call.query.all)),
+        "summary": _summary(words, found, is_working=daemon.is_working and daemon.stopped_at is None),
+        "accounts": Rows.of(found.accounts, shows_all=bool(call.query.all)),
+        "endpoints": Rows.of(found.endpoints, shows_all=bool(call.query.all)),
         "places": {name: place_of_account(one) for name, one in loaded.settings.accounts.items()}
         | {f"to {name}": place_of_endpoint(one) for name, one in loaded.settings.endpoints.items()},
         "limits": {name: one.limits for name, one in loaded.settings.accounts.items()},
-        "daemon": facts,
+        "metrics": services.metrics,
+        "began_at": rings.began_at,
+        "loop_lag": rings.loop_lag(),
+        "commits": rings.commits(),
+        "memory": memory_bytes(),
+        "space": found.space,
         "paused": sorted(one.name for one in found.overview.pauses if one.lasts(call.now)),
         "daemon_name": loaded.member_name,
         "settings": found.overview.settings,
@@ -91,7 +97,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "counts": found.overview.counts,
         "sources": found.overview.sources,
         "notes": _notes(words, found.overview),
-        "store_place": hidden(found.facts.store),
+        "store_place": hidden(str(services.reader.place)),
         "hours": found.hours,
         "columns": charts.columns([(one.finished, one.failed) for one in found.hours]),
         "busiest": max(found.hours, key=lambda one: one.finished),
@@ -112,7 +118,9 @@ def _read(
     overview = services.overviews.read(store, loaded)
     return HealthFound(
         overview=overview,
-        facts=health_facts(store, loaded, overview, daemon=daemon, polls=polls_now),
+        accounts=account_facts(store, loaded, overview, daemon=daemon, polls=polls_now),
+        endpoints=endpoint_facts(store, loaded, overview),
+        space=store.space(),
         needs=current_needs(store, services, overview, daemon, commit_p95_s),
         hours=services.finished.hours(store, now=call.now),
         polls={name: one for name, one in store.polls_per_task().items() if name in loaded.settings.accounts},
@@ -195,15 +203,15 @@ def _title(words: Wording, found: HealthFound, *, is_failing: bool) -> str:
     return "T" + said[1:] if said.startswith("the ") else said
 
 
-def _summary(words: Wording, found: HealthFound, facts: DaemonFacts) -> str:
-    accounts = found.facts.accounts
+def _summary(words: Wording, found: HealthFound, *, is_working: bool) -> str:
+    accounts = found.accounts
     able = sum(one.state not in STOPPED for one in accounts)
     if any(need.kind is NeedKind.NO_DAEMON for need in found.needs):
         return words.text("Nothing is polled and nothing is delivered until that ends. Nothing is lost.")
-    works = words.text("The daemon runs, the store answers.") if facts.is_working else words.text("The daemon starts.")
+    works = words.text("The daemon runs, the store answers.") if is_working else words.text("The daemon starts.")
     said = [works, words.text("{n} of {all} accounts can be polled.", n=able, all=len(accounts))]
     failing = [one.account for one in accounts if one.state is FactState.FAILING]
-    failing += [one.endpoint for one in found.facts.endpoints if one.state is FactState.FAILING]
+    failing += [one.endpoint for one in found.endpoints if one.state is FactState.FAILING]
     if failing:
         said.append(words.text("Failing, and tried again: {names}.", names=words.text(", ").join(failing)))
     return " ".join(said)

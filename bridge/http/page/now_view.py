@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from bridge.control.needs import NeedKind, counts_of
-from bridge.control.now_figures import now_figures
+from bridge.control.now_figures import median_lag_s
 from bridge.control.watch_pages import finished_watches, running_watches
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.pause import PauseOf, lasting
@@ -48,14 +48,14 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
     accounts = store.accounts()
     wanted = current_needs(store, services, found, daemon, commit_p95_s)
     running = running_watches(store, file, now=now, limit=MOST_RUNS)
-    midnight = midnight_at(now, call.visitor.zone)
     return {
         "needs": wanted,
         "no_daemon": next((one for one in wanted if one.kind is NeedKind.NO_DAEMON), None),
         "paused": sorted({one.name for one in found.pauses if one.lasts(now)}),
         "kept_dead": max(0, found.counts.dead - counts_of(wanted).dead),
-        "figures": now_figures(store, services.finished, found, now=now, midnight_at=midnight),
-        "midnight_at": midnight,
+        "counts": found.counts,
+        "today": services.finished.today(store, now=now, midnight_at=midnight_at(now, call.visitor.zone)),
+        "median_lag_s": median_lag_s(store, now),
         "is_new": not found.counts.watches,
         "queue": file.source_paths.get("queue"),
         "runs": runs(running.views, accounts, running.estimates, now),

@@ -13,7 +13,7 @@ import pytest
 
 from bridge.control.estimates import Estimates
 from bridge.control.needs import Need, NeedCounts, NeedKind
-from bridge.control.now_figures import FinishedToday, NowFigures
+from bridge.control.now_figures import FinishedSince
 from bridge.domain.account_state import AccountState, Hold
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
@@ -198,14 +198,13 @@ def first_view(**values: Any) -> str:
 def framed(**values: Any) -> str:
     """The whole page."""
     visitor = Visitor(language="en", zone=UTC, is_utc=True, theme=None, right=Right.FULL, is_signed_in=False)
-    today = FinishedToday(finished=1284, failed=61)
-    figures = NowFigures(running=2, today=today, waiting=0, oldest_waiting_at=None, median_lag_s=None)
     frame = {"view": "now", "path": "/", "query": {}, "kept": [], "form_field": "x", "badges": Badges()}
     shown: dict[str, Any] = {
         "needs": [],
         "no_daemon": None,
-        "figures": figures,
-        "midnight_at": NOW,
+        "counts": SimpleNamespace(live=2, waiting=0, oldest_waiting_at=None),
+        "today": FinishedSince(NOW, finished=1284, failed=61),
+        "median_lag_s": None,
         "is_new": False,
         "queue": None,
         "kept_dead": 0,
