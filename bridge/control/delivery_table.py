@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from bridge.control.holds import hold_on
 from bridge.control.paging import SEARCHED, mark_after, mark_at
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.page_views import BoundedCount, DeliveryMark, DeliverySearch, Standing
+from bridge.domain.page_views import NOT_ACCEPTED, BoundedCount, DeliveryMark, DeliverySearch, Standing
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.task import LIVE, Snapshot
 from bridge.domain.views import DeliveryView, QueueHold, WatchView
@@ -97,6 +97,11 @@ class DeliveryTable:
     accepted: BoundedCount
     opened: OpenDelivery | None
 
+    @property
+    def not_accepted(self) -> BoundedCount:
+        """The number of deliveries that are not accepted yet."""
+        return total(self.counts[one] for one in NOT_ACCEPTED)
+
 
 def delivery_table(
     store: ReadStore,
@@ -117,11 +122,14 @@ def delivery_table(
         rows=facts.rows(page.standings, page.found),
         after=page.found.next,
         counts=store.count_deliveries(every, now=now),
-        accepted=BoundedCount(
-            sum(count.number for count, _ in lately.values()), any(count.is_more for count, _ in lately.values())
-        ),
+        accepted=total(count for count, _ in lately.values()),
         opened=None if opened is None else _opened(store, file, facts, opened, now=now),
     )
+
+
+def total(counts: Iterable[BoundedCount]) -> BoundedCount:
+    found = list(counts)
+    return BoundedCount(sum(one.number for one in found), any(one.is_more for one in found))
 
 
 def _opened(

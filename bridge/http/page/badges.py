@@ -20,16 +20,6 @@ class Badges(NamedTuple):
     counts: NeedCounts = NeedCounts()
     as_of: float | None = None
 
-    @property
-    def dead(self) -> int:
-        """The number of recent dead deliveries."""
-        return self.counts.dead
-
-    @property
-    def needs(self) -> int:
-        """The number of things that need a person."""
-        return self.counts.needs
-
 
 async def badges(services: Services) -> Badges:
     """The numbers, at most a few seconds old. While the store is slow or cannot be read, the last known numbers."""
