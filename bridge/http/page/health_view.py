@@ -14,22 +14,16 @@ from bridge.control.health_facts import (
     account_facts,
     endpoint_facts,
 )
-from bridge.control.needs import Need, NeedKind
-from bridge.control.now_figures import FinishedSince
-from bridge.control.overview import Overview
 from bridge.control.rings import Point
 from bridge.domain.daemon_state import DaemonNow
-from bridge.domain.page_views import StoreSpace
 from bridge.domain.ring import EVERY_S
 from bridge.http.page import charts
 from bridge.http.page.badges import current_needs
 from bridge.http.page.view import View, ViewCall, ViewQuery
-from bridge.http.page.wording import Wording
 from bridge.liveness import memory_bytes
 from bridge.redaction import hidden
 from bridge.store import ReadStore
 
-MOST_NAMED: Final = 12  # maximum number of names in the title
 MOST_ROWS: Final = 8  # rows without problems in a table; rows with problems are all shown
 STOPPED: Final = frozenset({FactState.BLOCKED, FactState.PAUSED})  # states of accounts that are not polled
 
@@ -55,31 +49,15 @@ class Rows(NamedTuple):
         return cls(found[:shown], len(found) - shown)
 
 
-class HealthFound(NamedTuple):
-    """The stored facts at one instant."""
-
-    overview: Overview
-    accounts: Sequence[AccountFacts]
-    endpoints: Sequence[EndpointFacts]
-    space: StoreSpace
-    needs: Sequence[Need]
-    hours: Sequence[FinishedSince]
-    polls: Mapping[str, tuple[float, int]]
-
-
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     services, loaded = call.services, call.services.settings()
-    words = call.words
     daemon, rings = services.app().now(), services.rings
-    polls_now, commit_p95_s = rings.polls_now(), rings.commits().p95_s
-    found = await services.read(_read, call, daemon, polls_now, commit_p95_s)
+    found = await services.read(_read, call, daemon, rings.polls_now(), rings.commits().p95_s)
     ahead = call.now - services.clock.steady()  # difference of wall time and steady time
     return {
-        "title": _title(words, found, is_failing=daemon.store_failed_at is not None),
-        "is_stopped": any(need.kind is NeedKind.NO_DAEMON for need in found.needs),
-        "summary": _summary(words, found, is_working=daemon.is_working and daemon.stopped_at is None),
-        "accounts": Rows.of(found.accounts, shows_all=bool(call.query.all)),
-        "endpoints": Rows.of(found.endpoints, shows_all=bool(call.query.all)),
+        **found,
+        "is_failing": daemon.store_failed_at is not None,
+        "is_starting": not daemon.is_working or daemon.stopped_at is not None,
         "places": {name: place_of_account(one) for name, one in loaded.settings.accounts.items()}
         | {f"to {name}": place_of_endpoint(one) for name, one in loaded.settings.endpoints.items()},
         "limits": {name: one.limits for name, one in loaded.settings.accounts.items()},
@@ -88,24 +66,10 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "loop_lag": rings.loop_lag(),
         "commits": rings.commits(),
         "memory": memory_bytes(),
-        "space": found.space,
-        "paused": sorted(one.name for one in found.overview.pauses if one.lasts(call.now)),
         "daemon_name": loaded.member_name,
-        "settings": found.overview.settings,
-        "members": found.overview.members,
         "ahead": ahead,
-        "counts": found.overview.counts,
-        "sources": found.overview.sources,
-        "notes": _notes(words, found.overview),
         "store_place": hidden(str(services.reader.place)),
-        "hours": found.hours,
-        "columns": charts.columns([(one.finished, one.failed) for one in found.hours]),
-        "busiest": max(found.hours, key=lambda one: one.finished),
-        "worst": max(found.hours, key=lambda one: one.failed),
         "lags": _lags(rings.lag(0.5), rings.lag(0.95), began_at=rings.began_at, ahead=ahead),
-        "poll_rows": charts.rows([(name, polls) for name, (polls, _) in found.polls.items()]),
-        "poll_labels": ", ".join(f"{name} {words.number(round(polls, 1))}" for name, (polls, _) in found.polls.items()),
-        "polls_all": _mean(found.polls),
         "used": charts.used,
         "kept_s": loaded.settings.retention.ended_s,
     }
@@ -113,18 +77,34 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
 
 def _read(
     store: ReadStore, call: ViewCall, daemon: DaemonNow, polls_now: Mapping[str, float], commit_p95_s: float | None
-) -> HealthFound:
-    services, loaded = call.services, call.services.settings()
+) -> dict[str, Any]:
+    """All stored facts for the view, in one read."""
+    services, loaded, shows_all = call.services, call.services.settings(), bool(call.query.all)
     overview = services.overviews.read(store, loaded)
-    return HealthFound(
-        overview=overview,
-        accounts=account_facts(store, loaded, overview, daemon=daemon, polls=polls_now),
-        endpoints=endpoint_facts(store, loaded, overview),
-        space=store.space(),
-        needs=current_needs(store, services, overview, daemon, commit_p95_s),
-        hours=services.finished.hours(store, now=call.now),
-        polls={name: one for name, one in store.polls_per_task().items() if name in loaded.settings.accounts},
-    )
+    accounts = account_facts(store, loaded, overview, daemon=daemon, polls=polls_now)
+    endpoints = endpoint_facts(store, loaded, overview)
+    hours = services.finished.hours(store, now=call.now)
+    polls = {name: one for name, one in store.polls_per_task().items() if name in loaded.settings.accounts}
+    return {
+        "overview": overview,
+        "accounts": Rows.of(accounts, shows_all=shows_all),
+        "endpoints": Rows.of(endpoints, shows_all=shows_all),
+        "able": sum(one.state not in STOPPED for one in accounts),
+        "failing": [
+            *(one.account for one in accounts if one.state is FactState.FAILING),
+            *(one.endpoint for one in endpoints if one.state is FactState.FAILING),
+        ],
+        "paused": sorted(one.name for one in overview.pauses if one.lasts(call.now)),
+        "space": store.space(),
+        "needs": current_needs(store, services, overview, daemon, commit_p95_s),
+        "hours": hours,
+        "columns": charts.columns([(one.finished, one.failed) for one in hours]),
+        "busiest": max(hours, key=lambda one: one.finished),
+        "worst": max(hours, key=lambda one: one.failed),
+        "polls": polls,
+        "poll_rows": charts.rows([(name, mean) for name, (mean, _) in polls.items()]),
+        "polls_all": _mean(polls),
+    }
 
 
 class Lags(NamedTuple):
@@ -158,85 +138,6 @@ def _lags(median: Sequence[Point], high: Sequence[Point], *, began_at: float, ah
 def _mean(polls: Mapping[str, tuple[float, int]]) -> float | None:
     tasks = sum(number for _, number in polls.values())
     return sum(mean * number for mean, number in polls.values()) / tasks if tasks else None
-
-
-def _troubles(words: Wording, found: HealthFound) -> list[str]:
-    """The things that need a person, in a few words each, as on the view Now."""
-    said = {
-        NeedKind.SETTINGS_INVALID: lambda need: words.text("the settings file is invalid"),
-        NeedKind.DEAD_DELIVERIES: lambda need: words.counted(
-            need.count, "{n} dead delivery to {endpoint}", "{n} dead deliveries to {endpoint}", endpoint=need.subject
-        ),
-        NeedKind.ACCOUNT_BLOCKED: lambda need: words.text("{name} is blocked", name=need.subject),
-        NeedKind.ENDPOINT_DISABLED: lambda need: words.text("{name} is disabled", name=need.subject),
-        NeedKind.STORE_SLOW: lambda need: words.text("the store is slow"),
-        NeedKind.DISK_FULL: lambda need: words.text("the disk is nearly full"),
-        NeedKind.FILES_REJECTED: lambda need: words.counted(
-            need.count, "{n} file was rejected", "{n} files were rejected"
-        ),
-        NeedKind.RESULT_EXPIRES: lambda need: words.counted(
-            need.count,
-            "{n} result expires before {endpoint} gets it",
-            "{n} results expire before {endpoint} gets them",
-            endpoint=need.subject,
-        ),
-    }
-    return [said[need.kind](need) for need in found.needs if need.kind in said]
-
-
-def _title(words: Wording, found: HealthFound, *, is_failing: bool) -> str:
-    """The title: the problems. Without a daemon, the title says only that. `is_failing`: the store cannot be
-    written."""
-    for need in found.needs:
-        if need.kind is NeedKind.NO_DAEMON and need.since_at is not None:
-            since = words.moment(need.since_at)
-            if is_failing:
-                return words.text("No write to the store has succeeded since {time}", time=since)
-            return words.text("No daemon works on this store since {time}", time=since)
-    troubles = _troubles(words, found)
-    if not troubles:
-        return words.text("All is well")
-    said = words.text(", ").join(troubles[:MOST_NAMED])
-    more = len(troubles) - MOST_NAMED
-    if more > 0:
-        said += words.text(", ") + words.counted(more, "{n} more", "{n} more")
-    return "T" + said[1:] if said.startswith("the ") else said
-
-
-def _summary(words: Wording, found: HealthFound, *, is_working: bool) -> str:
-    accounts = found.accounts
-    able = sum(one.state not in STOPPED for one in accounts)
-    if any(need.kind is NeedKind.NO_DAEMON for need in found.needs):
-        return words.text("Nothing is polled and nothing is delivered until that ends. Nothing is lost.")
-    works = words.text("The daemon runs, the store answers.") if is_working else words.text("The daemon starts.")
-    said = [works, words.text("{n} of {all} accounts can be polled.", n=able, all=len(accounts))]
-    failing = [one.account for one in accounts if one.state is FactState.FAILING]
-    failing += [one.endpoint for one in found.endpoints if one.state is FactState.FAILING]
-    if failing:
-        said.append(words.text("Failing, and tried again: {names}.", names=words.text(", ").join(failing)))
-    return " ".join(said)
-
-
-def _notes(words: Wording, found: Overview) -> list[str]:
-    """The unusual events of the last day, one line each."""
-    unread = [
-        words.text(
-            "{account}: {n} answers with an unknown status: {word}", account=one.account, n=one.answers, word=one.word
-        )
-        for one in found.unread
-    ]
-    unchecked = [
-        words.text(
-            "{endpoint}: {n} deliveries count as accepted, but the answers could not be checked: {why}",
-            endpoint=one.endpoint,
-            n=one.deliveries,
-            why=one.reason,
-        )
-        for one in found.unchecked
-    ]
-    rows = len(found.unreadable)
-    damaged = [words.counted(rows, "{n} row cannot be read", "{n} rows cannot be read")] if rows else []
-    return [*unread, *unchecked, *damaged]
 
 
 def place_of_account(account: Account) -> str:
