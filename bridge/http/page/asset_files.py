@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
 from collections.abc import Mapping
@@ -23,12 +22,9 @@ FOR_GOOD: Final = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class AssetFile:
-    """One file, uncompressed and compressed."""
-
     url: str
     media_type: str
-    plain: bytes
-    compressed: bytes
+    content: bytes
 
 
 @cache
@@ -43,8 +39,7 @@ def asset_files() -> Mapping[str, AssetFile]:
             found[file.name] = AssetFile(
                 url=f"{PATH}{stem}.{digest}.{suffix}",
                 media_type=MEDIA_TYPES[suffix],
-                plain=content,
-                compressed=gzip.compress(content, 9, mtime=0),
+                content=content,
             )
     return found
 
@@ -64,21 +59,5 @@ async def send_asset(request: Request) -> Response:
     """Send a file to anybody: it contains nothing from the store."""
     for asset in asset_files().values():
         if request.url.path == asset.url:
-            return compressible(request, asset.plain, asset.media_type, asset.compressed, cache_control=FOR_GOOD)
+            return Response(asset.content, headers={"Cache-Control": FOR_GOOD}, media_type=asset.media_type)
     raise HTTPException(HTTPStatus.NOT_FOUND)
-
-
-def compressible(
-    request: Request,
-    plain: bytes,
-    media_type: str,
-    compressed: bytes,
-    *,
-    status: HTTPStatus = HTTPStatus.OK,
-    cache_control: str = "no-store",
-) -> Response:
-    """The response, compressed if the browser accepts that."""
-    headers = {"Cache-Control": cache_control, "Vary": "Accept-Encoding"}
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        plain, headers = compressed, {**headers, "Content-Encoding": "gzip"}
-    return Response(plain, status, headers, f"{media_type}; charset=utf-8")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -40,22 +42,24 @@ VIEWS: Final[Sequence[View]] = (
 ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS)
 PROGRAMS: Final = ("/api/", "/gateway/", "/callbacks/", "/results/", "/openapi.json", "/metrics", "/healthz", "/readyz")
 
+COMPRESSED: Final = Middleware(GZipMiddleware, compresslevel=5)  # pages are made for each request
+BEST_COMPRESSED: Final = Middleware(GZipMiddleware, compresslevel=9, minimum_size=0)
+
 Handler = Callable[[Request, Services], Awaitable[Response]]
 
 
 def page_routes(services: Services) -> list[Route]:
     """The routes for starlette."""
-    views = [Route(view.path, partial(_respond, view.respond, services), methods=["GET"]) for view in VIEWS]
-    actions = [
-        Route(f"/actions/{one.name}", partial(_respond, partial(respond, one), services), methods=["POST"])
-        for one in ACTIONS
-    ]
+    forms: Mapping[str, Handler] = {f"/actions/{one.name}": partial(respond, one) for one in ACTIONS}
+    forms = {**forms, "/signin": sign_in, "/actions/signout": sign_out}
+
+    def route(path: str, handle: Handler, method: str) -> Route:
+        return Route(path, partial(_respond, handle, services), methods=[method], middleware=[COMPRESSED])
+
     return [
-        *views,
-        *actions,
-        Route("/signin", partial(_respond, sign_in, services), methods=["POST"]),
-        Route("/actions/signout", partial(_respond, sign_out, services), methods=["POST"]),
-        Route(PATH + "{name}", send_asset, methods=["GET"]),
+        *(route(view.path, view.respond, "GET") for view in VIEWS),
+        *(route(path, handle, "POST") for path, handle in forms.items()),
+        Route(PATH + "{name}", send_asset, methods=["GET"], middleware=[BEST_COMPRESSED]),
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -16,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from bridge.domain.store_key import KeyPurpose
 from bridge.http.access import Right
 from bridge.http.api_route import validated
-from bridge.http.page.asset_files import asset_url, compressible
+from bridge.http.page.asset_files import asset_url
 from bridge.http.page.badges import Badges, badges
 from bridge.http.page.rendering import render
 from bridge.http.page.visitor import CHOICES, COOKIE_S, Visitor, visitor_of
@@ -25,7 +24,6 @@ from bridge.http.problem_details import HttpProblem
 from bridge.http.services import Services
 from bridge.http.sessions import form_field, notice_of
 
-HTML: Final = "text/html"
 NOTICE: Final = "done"  # the parameter with the notice about a form
 UPDATE: Final = "X-Update"  # the header of what the script asks for by itself
 FLEETING: Final = frozenset({*CHOICES, NOTICE})  # parameters that links of the page do not keep
@@ -103,7 +101,7 @@ async def page(
         "notice": await _notice(call) if has_forms else None,
     }
     html = render(template, visitor, call.words, {**frame, **values}).encode("utf-8", "replace")
-    answer = compressible(call.request, html, HTML, gzip.compress(html, 5, mtime=0), status=status)
+    answer = Response(html, status, media_type="text/html")
     answer.headers["Link"] = f"<{asset_url('page.css')}>; rel=preload; as=style"  # asked for before the HTML is read
     for name, allowed in () if UPDATE in call.request.headers else CHOICES.items():
         if (chosen := call.request.query_params.get(name)) in allowed:
