@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.delivery_list import TASK_TOPICS, DeliveryList, deliveries_at
-from bridge.control.holds import hold_on
-from bridge.control.paging import SEARCHED, mark_after, mark_at
+from bridge.control.delivery_list import TASK_TOPICS
+from bridge.control.holds import hold_on, lasting_holds
+from bridge.control.paging import SEARCHED, cursor_at, mark_after
+from bridge.control.pausing import held_deliveries
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import NOT_ACCEPTED, BoundedCount, DeliveryMark, DeliverySearch, Standing
@@ -17,31 +18,6 @@ from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.task import LIVE, Snapshot
 from bridge.domain.views import DeliveryView, QueueHold, WatchView
 from bridge.store import ReadStore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundDeliveries:
-    """A page of deliveries, each with its group."""
-
-    standings: Sequence[Standing]  # the groups of `found.views`, in the same order
-    found: DeliveryList
-
-
-def search_deliveries(
-    store: ReadStore, file: SettingsFile, wanted: DeliverySearch, *, now: float, limit: int, cursor: str | None = None
-) -> FoundDeliveries:
-    """At most `limit` of these deliveries, from `cursor` on: dead first, then held, waiting, accepted, canceled.
-
-    A page may be short, or empty, and still have a `next` one. UsageError for a wrong cursor.
-    """
-    values = mark_after(SEARCHED, cursor, (Standing, float, int))
-    page = store.delivery_page(wanted, after=DeliveryMark(*values) if values else None, limit=limit, now=now)
-    following = mark_at(SEARCHED, *page.next_after) if page.next_after else None
-    return FoundDeliveries(
-        standings=[standing for standing, _ in page.views],
-        found=deliveries_at(store, file, [view for _, view in page.views], now=now, following=following),
-    )
-
 
 ROWS: Final = 50
 MOST_BYTES: Final = 16_384  # maximum size of a body that is shown
@@ -111,19 +87,24 @@ def delivery_table(
     now: float,
     after: str | None = None,
     opened: tuple[str, str, str] | None = None,
+    limit: int = ROWS,
 ) -> DeliveryTable:
-    """This page of deliveries. `opened`: event, endpoint and target of the delivery to show in full. UsageError for a
-    wrong cursor."""
-    page = search_deliveries(store, file, wanted, now=now, limit=ROWS, cursor=after)
+    """At most `limit` of these deliveries, from the cursor `after` on: dead first, then held, waiting, accepted,
+    canceled. `opened`: event, endpoint and target of the delivery to show in full.
+
+    A page may be short, or empty, and still have a next one. UsageError for a wrong cursor.
+    """
+    mark = None if after is None else DeliveryMark(*mark_after(SEARCHED, after, (Standing, float, int)))
+    page = store.delivery_page(wanted, after=mark, limit=limit, now=now)
     every = wanted._replace(standings=tuple(Standing))
     lately = store.accepted(now - _WEEK_S)
-    facts = _Facts(store, now)
+    facts = _Facts(store, file, now)
     return DeliveryTable(
-        rows=facts.rows(page.standings, page.found),
-        after=page.found.next,
+        rows=facts.rows(page.views),
+        after=cursor_at(SEARCHED, *page.next_after) if page.next_after else None,
         counts=store.count_deliveries(every, now=now),
         accepted=total(count for count, _ in lately.values()),
-        opened=None if opened is None else _opened(store, file, facts, opened, now=now),
+        opened=None if opened is None else _opened(store, facts, opened),
     )
 
 
@@ -132,13 +113,11 @@ def total(counts: Iterable[BoundedCount]) -> BoundedCount:
     return BoundedCount(sum(one.number for one in found), any(one.is_more for one in found))
 
 
-def _opened(
-    store: ReadStore, file: SettingsFile, facts: _Facts, name: tuple[str, str, str], *, now: float
-) -> OpenDelivery | None:
+def _opened(store: ReadStore, facts: _Facts, name: tuple[str, str, str]) -> OpenDelivery | None:
     event_id, endpoint, target = name
     wanted = DeliveryFilter(event_ids=(event_id,), endpoint=endpoint, target=target)
-    found = deliveries_at(store, file, store.list_deliveries(wanted, attempts=True, limit=1), now=now)
-    for row in facts.rows([facts.standing(view) for view in found.views], found):
+    found = store.list_deliveries(wanted, attempts=True, limit=1)
+    for row in facts.rows([(facts.standing(view), view) for view in found]):
         body, size = store.delivery_body(row.view.delivery_id, most=MOST_BYTES)
         return OpenDelivery(row=row, body=body, size_bytes=size)
     return None
@@ -147,8 +126,10 @@ def _opened(
 class _Facts:
     """What deliveries wait for at this instant, and the labels of their tasks."""
 
-    def __init__(self, store: ReadStore, now: float) -> None:
+    def __init__(self, store: ReadStore, file: SettingsFile, now: float) -> None:
         self._store = store
+        self._now = now
+        self._holds = lasting_holds(store.queue_holds(), file.queues, now)
         self._off = {one.endpoint: one.reason for one in store.disabled_endpoints()}
         self._paused = lasting(store.pauses(), PauseOf.ENDPOINT, now)
         self._gone = {(one.endpoint, one.account, one.task_id): one.gone_at for one in store.expiring(now)}
@@ -157,8 +138,8 @@ class _Facts:
         is_held = view.state == "waiting" and (view.endpoint in self._off or view.endpoint in self._paused)
         return Standing.HELD if is_held else Standing(str(view.state))
 
-    def rows(self, standings: Sequence[Standing], found: DeliveryList) -> list[DeliveryRow]:
-        views = found.views
+    def rows(self, found: Sequence[tuple[Standing, DeliveryView]]) -> list[DeliveryRow]:
+        views = held_deliveries([view for _, view in found], self._paused.values(), self._now)
         keys = {WatchKey(view.account, view.task_id) for view in views if view.topic.startswith(TASK_TOPICS)}
         ids = self._store.watch_ids(keys)
         watches = {one.watch_id: one for one in self._store.watches_by_id(list(ids.values()))}
@@ -175,8 +156,8 @@ class _Facts:
                 snapshot=snapshots.get(watch_id(view)),
                 why_off=self._off.get(view.endpoint) if standing is Standing.HELD else None,
                 pause=self._paused.get(view.endpoint) if standing is Standing.HELD else None,
-                hold=hold_on(view, found.holds),
+                hold=hold_on(view, self._holds),
                 gone_at=self._gone.get((view.endpoint, view.account, view.task_id)),
             )
-            for standing, view in zip(standings, views, strict=True)
+            for (standing, _), view in zip(found, views, strict=True)
         ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config.load import Loaded, load
-from bridge.control.delivery_table import search_deliveries
+from bridge.control.delivery_table import delivery_table
 from bridge.control.watch_pages import finished_watches, running_watches, search_watches
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.filters import WatchFilter
@@ -90,9 +90,9 @@ def test_deliveries_are_found_with_their_standing_page_by_page(store: Store, loa
     store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 400)], nobody)
     found, cursor = [], None
     while True:
-        page = search_deliveries(store, loaded, DeliverySearch(), now=NOW + 99, limit=1, cursor=cursor)
-        found += list(zip(page.standings, [view.task_id for view in page.found.views], strict=True))
-        cursor = page.found.next
+        page = delivery_table(store, loaded, DeliverySearch(), now=NOW + 99, limit=1, after=cursor)
+        found += [(row.standing, row.view.task_id) for row in page.rows]
+        cursor = page.after
         if cursor is None:
             break
     assert found == [(Standing.WAITING, name) for name in "abc"]
@@ -107,4 +107,4 @@ def test_deliveries_are_found_with_their_standing_page_by_page(store: Store, loa
 )
 def test_a_wrong_cursor_of_deliveries_is_refused(store: Store, loaded: Loaded, cursor: str) -> None:
     with pytest.raises(UsageError, match="cursor"):
-        search_deliveries(store, loaded, DeliverySearch(), now=NOW, limit=1, cursor=cursor)
+        delivery_table(store, loaded, DeliverySearch(), now=NOW, after=cursor)
