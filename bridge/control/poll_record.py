@@ -5,8 +5,6 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from bridge.domain.change import Change, Note, TaskChange
@@ -20,7 +18,7 @@ MOST_POLLS: Final = 64  # maximum number of polls for a task; the oldest are dro
 class PollRecord:
     """The times of the last polls, in memory only: at most 10 MB, for 10,000 tasks with 64 polls each.
 
-    After a restart, `poll_strip` uses what the store knows: when each kind of answer came first and last. Storing every
+    After a restart, `last_polls` uses what the store knows: when each kind of answer came first and last. Storing every
     time would cost a write for each poll.
     """
 
@@ -50,19 +48,10 @@ class PollRecord:
         return tuple(instants) if known == generation else ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollStrip:
-    """When a task was polled, the oldest first. `polls`: the total number, including polls before the first in `at`."""
-
-    at: Sequence[float]
-    polls: int
-
-
-def poll_strip(record: PollRecord, story: WatchDetails) -> PollStrip:
-    """The last polls of a task: first those in the store, then those of this process."""
+def last_polls(record: PollRecord, story: WatchDetails) -> Sequence[float]:
+    """When a task was polled, the oldest first: first the times in the store, then those of this process."""
     state = story.watch.state
     kept = record.of(state.key, state.generation)
     begun = kept[0] if kept else float("inf")
     stored = sorted({at for one in story.readings for at in (one.first_at, one.last_at) if at < begun})
-    at = [*stored, *kept]
-    return PollStrip(at=tuple(islice(at, max(0, len(at) - MOST_POLLS), None)), polls=state.memory.polls)
+    return [*stored, *kept][-MOST_POLLS:]

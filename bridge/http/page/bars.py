@@ -6,6 +6,8 @@ import math
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from bridge.domain.durations.forecast import Expected
+
 WIDTH: Final = 94.0  # percent of the width from the start to the expected finish, so that the finish is not at the edge
 LEAST: Final = 1.0  # percent; the smallest visible fill
 STEPS: Final = ((60.0, 5.0), (600.0, 30.0), (math.inf, 60.0))  # below this many seconds: rounded to this step
@@ -23,14 +25,11 @@ class BarState(StrEnum):
 
 
 class Bar(NamedTuple):
-    """One running task. Of such tasks, 10 % finish before `low_at`, 50 % before `mid_at`, 90 % before `high_at`.
-    `held_at`: when polling stopped."""
+    """One running task. `usual`: when such tasks finish; None: unknown. `held_at`: when polling stopped."""
 
     added_at: float
     now: float
-    low_at: float | None = None
-    mid_at: float | None = None
-    high_at: float | None = None
+    usual: Expected | None = None
     progress: float | None = None  # percent
     held_at: float | None = None
 
@@ -40,48 +39,48 @@ class Bar(NamedTuple):
             return BarState.HELD
         if self.progress is not None:
             return BarState.PROGRESS
-        if self.low_at is None or self.high_at is None:
+        if self.usual is None:
             return BarState.UNKNOWN
-        if self.now > self.high_at:
+        if self.now > self.usual.high_at:
             return BarState.LATE
-        return BarState.AHEAD if self.low_at - self.now >= STEPS[0][1] else BarState.WITHIN
+        return BarState.AHEAD if self.usual.low_at - self.now >= STEPS[0][1] else BarState.WITHIN
 
     @property
     def fill(self) -> float:
         """The filled part in percent of the width; 0 without an estimate."""
         if self.progress is not None:
             return max(LEAST, min(100.0, self.progress))
-        return 0.0 if self.high_at is None else max(LEAST, self._place(self._reached_at))
+        return 0.0 if self.usual is None else max(LEAST, self._place(self._reached_at))
 
     @property
     def band(self) -> tuple[float, float] | None:
         """Where 80 % of similar tasks finish: start and width, in percent."""
-        if self.progress is not None or self.low_at is None or self.high_at is None:
+        if self.progress is not None or self.usual is None:
             return None
-        low = self._place(self.low_at)
-        return low, round(self._place(self.high_at) - low, 1)
+        low = self._place(self.usual.low_at)
+        return low, round(self._place(self.usual.high_at) - low, 1)
 
     @property
     def middle(self) -> float | None:
         """Where 50 % of similar tasks have finished, in percent."""
-        return None if self.band is None or self.mid_at is None else self._place(self.mid_at)
+        return None if self.progress is not None or self.usual is None else self._place(self.usual.at)
 
     @property
     def low_s(self) -> float:
         """Seconds until the first similar tasks finish, rounded."""
-        return stepped((self.low_at or 0.0) - self.now, up=False)
+        return stepped((self.usual.low_at if self.usual else 0.0) - self.now, up=False)
 
     @property
     def high_s(self) -> float:
         """Seconds until the last similar tasks finish, rounded."""
-        return stepped((self.high_at or 0.0) - self.now, up=True)
+        return stepped((self.usual.high_at if self.usual else 0.0) - self.now, up=True)
 
     @property
     def _reached_at(self) -> float:
         return self.now if self.held_at is None else min(self.now, self.held_at)
 
     def _place(self, at: float) -> float:
-        whole_s = max(self.high_at or 0.0, self._reached_at) - self.added_at
+        whole_s = max(self.usual.high_at if self.usual else 0.0, self._reached_at) - self.added_at
         return round(max(0.0, min(1.0, (at - self.added_at) / whole_s)) * WIDTH, 1) if whole_s > 0 else 0.0
 
 

@@ -6,18 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from bridge.domain.durations.forecast import Expected
+
 WIDTH: Final = 94.0  # percent of the strip for the whole time span, so that the last label is not at the edge
 APART: Final = 0.4  # percent; polls that are closer together are drawn as one
 ROOM: Final = 13.0  # percent; the space that a label needs next to another one
 NEAR_EDGE: Final = 12.0  # percent; a label closer to an edge starts or ends at its mark
-
-
-class UsualSpan(NamedTuple):
-    """When similar tasks finish: 10 % before `low_at`, 50 % before `mid_at`, 90 % before `high_at`."""
-
-    low_at: float
-    mid_at: float
-    high_at: float
 
 
 class StripMark(NamedTuple):
@@ -36,7 +30,7 @@ class StripGeometry:
     polls: Sequence[float]
     finished_at: float | None = None
     next_at: float | None = None
-    usual: UsualSpan | None = None
+    usual: Expected | None = None
 
     @property
     def marks(self) -> Sequence[float]:
@@ -75,7 +69,7 @@ class StripGeometry:
     @property
     def middle(self) -> float | None:
         """Where 50 % of similar tasks have finished."""
-        return None if self.usual is None else self._x(self.usual.mid_at)
+        return None if self.usual is None else self._x(self.usual.at)
 
     @property
     def labels(self) -> dict[str, StripMark]:
@@ -89,7 +83,7 @@ class StripGeometry:
             if mark.x - reached >= ROOM:
                 found[name] = StripMark(mark.x, "end" if name == "high" else "start")
                 reached = mark.x + (ROOM if name == "low" else 0.0)
-        x = self._x(self.usual.mid_at)
+        x = self._x(self.usual.at)
         if "low" in found and "high" in found and x - found["low"].x >= ROOM * 1.4 and found["high"].x - x >= ROOM:
             found["mid"] = StripMark(x, "middle")
         return found

@@ -26,12 +26,11 @@ class HeldBack(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One row. `usual_s`: 90 % of such tasks take no longer."""
+    """One row."""
 
     view: WatchView
     bar: Bar
     held: HeldBack | None
-    usual_s: float | None
 
 
 def runs(
@@ -45,9 +44,7 @@ def _run(view: WatchView, account: AccountState | None, estimates: Estimates, no
     # Estimated from its addition, not from its current age: the bar shows how late it is, so the band must not move.
     usual = estimates.of(view, view.added_at)
     held, held_at = _held(view, account, now)
-    low, mid, high = (None, None, None) if usual is None else (usual.low_at, usual.at, usual.high_at)
-    bar = Bar(view.added_at, now, low, mid, high, view.progress, held_at)
-    return Run(view=view, bar=bar, held=held, usual_s=None if high is None else high - view.added_at)
+    return Run(view=view, bar=Bar(view.added_at, now, usual, view.progress, held_at), held=held)
 
 
 def _held(view: WatchView, account: AccountState | None, now: float) -> tuple[HeldBack | None, float | None]:

@@ -12,7 +12,7 @@ from pydantic import Field
 from bridge.archive_builder import RETRIES
 from bridge.config.load import Loaded
 from bridge.control.lookup import find_keys
-from bridge.control.poll_record import poll_strip
+from bridge.control.poll_record import last_polls
 from bridge.domain.event import Topic
 from bridge.domain.ids import MAX_TASK_ID_CHARS, WatchKey, event_id
 from bridge.domain.task import LIVE
@@ -62,13 +62,13 @@ def _in_order(results: Sequence[ResultBox]) -> Sequence[ResultBox]:
 
 
 def _shown(story: TaskStory, call: ViewCall, loaded: Loaded) -> Mapping[str, Any]:
-    view, record = story.view, poll_strip(call.services.live.polls, story.details)
+    view, polls = story.view, last_polls(call.services.live.polls, story.details)
     return {
         "story": story,
         "view_of_task": view,
         "events": story.events,
-        "polls": record,
-        "strip": story.strip(record.at),
+        "polls": polls,
+        "strip": story.strip(polls),
         "most_attempts": len(loaded.settings.delivery.retries_s) + 1,
         "most_copy_attempts": len(RETRIES.steps_s) + 1,
         "provider": _provider(loaded, view.account),

@@ -21,7 +21,7 @@ from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.task import LIVE, UNDER_WAY, Phase
 from bridge.domain.views import DeliveryView, ReadingCount, WatchDetails, WatchView
 from bridge.encoding import encode
-from bridge.http.page.poll_strip import StripGeometry, UsualSpan
+from bridge.http.page.poll_strip import StripGeometry
 from bridge.http.page.runs import Run, runs
 from bridge.store import ReadStore
 
@@ -162,14 +162,13 @@ class TaskStory:
 
     def strip(self, polls: Sequence[float]) -> StripGeometry:
         """The strip that shows when it was polled."""
-        usual = UsualSpan(self.usual[0].low_at, self.usual[0].at, self.usual[0].high_at) if self.usual else None
         return StripGeometry(
             added_at=self.view.added_at,
             now=self.now,
             polls=polls,
             finished_at=None if self.is_live else self.view.ended_at,
             next_at=self.view.next_poll_at,
-            usual=usual,
+            usual=self.usual[0] if self.usual else None,
         )
 
     def _sent(self, *, is_copy: bool) -> list[DeliveryView]:

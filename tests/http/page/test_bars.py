@@ -7,6 +7,7 @@ from datetime import UTC
 
 import pytest
 
+from bridge.domain.durations.forecast import Expected
 from bridge.http.page.bars import Bar, BarState, stepped
 from bridge.http.page.rendering import environment
 from bridge.http.page.wording import Wording
@@ -16,9 +17,13 @@ ADDED = 1_764_433_876.0
 
 def bar(age_s: float, *, progress: float | None = None, held_s: float | None = None, known: bool = True) -> Bar:
     """Such tasks take 100 to 200 s, half of them at most 140 s."""
-    low, mid, high = (ADDED + 100, ADDED + 140, ADDED + 200) if known else (None, None, None)
     held_at = None if held_s is None else ADDED + held_s
-    return Bar(ADDED, ADDED + age_s, low, mid, high, progress, held_at)
+    return Bar(ADDED, ADDED + age_s, usual(100, 140, 200) if known else None, progress, held_at)
+
+
+def usual(low_s: float, mid_s: float, high_s: float) -> Expected:
+    high_at = ADDED + high_s
+    return Expected(low_at=ADDED + low_s, at=ADDED + mid_s, high_at=high_at, usual_until_at=high_at)
 
 
 @pytest.mark.parametrize(
@@ -49,11 +54,11 @@ def test_a_bar_shows_age_and_expected_finish(
     shown = dict(re.findall(r'<rect class="(fill|band|mid)"(?: x="[0-9.]+%")? width="([0-9.]+)', drawn))
     assert set(shown) == {*(["fill"] if fill else []), *(["band", "mid"] if band else [])}
     assert f'data-added="{ADDED * 1000:.0f}"' in drawn
-    assert ("data-high" in drawn, "data-held" in drawn) == (made.high_at is not None, made.held_at is not None)
+    assert ("data-high" in drawn, "data-held" in drawn) == (made.usual is not None, made.held_at is not None)
 
 
 def test_a_bar_whose_task_came_this_instant_has_no_width_to_divide_by() -> None:
-    made = Bar(ADDED, ADDED, ADDED, ADDED, ADDED)
+    made = Bar(ADDED, ADDED, usual(0, 0, 0))
     assert (made.fill, made.band, made.middle) == (1.0, (0.0, 0.0), 0.0)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bridge.http.page.poll_strip import WIDTH, StripGeometry, StripMark, UsualSpan
+from bridge.domain.durations.forecast import Expected
+from bridge.http.page.poll_strip import WIDTH, StripGeometry, StripMark
 from tests.factories import NOW
 
 
@@ -15,7 +16,9 @@ def strip(*polls_s: float, **fields: Any) -> StripGeometry:
     usual = fields.pop("usual", None)
     instants = {name: None if value is None else NOW + value for name, value in fields.items()}
     given: dict[str, Any] = {"added_at": NOW, "now": NOW + 1000, "polls": [NOW + each for each in polls_s]}
-    given["usual"] = None if usual is None else UsualSpan(*(NOW + each for each in usual))
+    if usual is not None:
+        low_at, at, high_at = (NOW + each for each in usual)
+        given["usual"] = Expected(low_at=low_at, at=at, high_at=high_at, usual_until_at=high_at)
     return StripGeometry(**given | instants)
 
 
