@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.config.settings_file import SettingsFile
@@ -23,26 +22,6 @@ class Redelivery:
     @property
     def number(self) -> int:
         return sum(one.deliveries for one in self.totals)
-
-    @property
-    def topics(self) -> Mapping[str, int]:
-        found: Counter[str] = Counter()
-        for one in self.totals:
-            found[one.topic] += one.deliveries
-        return found
-
-    @property
-    def endpoints(self) -> list[str]:
-        """The endpoints of these deliveries, sorted by name."""
-        return sorted({one.endpoint for one in self.totals})
-
-    @property
-    def first_at(self) -> float:
-        return min(one.first_at for one in self.totals)
-
-    @property
-    def last_at(self) -> float:
-        return max(one.last_at for one in self.totals)
 
 
 def planned_redelivery(store: ReadStore, file: SettingsFile, wanted: DeliveryFilter, *, now: float) -> Redelivery:

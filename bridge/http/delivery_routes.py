@@ -20,8 +20,7 @@ from bridge.domain.filters import DeliveryFilter
 from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import ApiCall, ApiRoute
-from bridge.http.problem_details import invalid
-from bridge.http.query_values import named_filters, since_at
+from bridge.http.problem_details import invalid, named_filters, since_at
 
 
 async def list_(call: ApiCall) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bridge.control.formats import instant
 from bridge.errors import (
     ConfigError,
     GenbridgeError,
@@ -81,6 +83,23 @@ def invalid(errors: Sequence[tuple[str, str]]) -> HttpProblem:
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     detail = f"{where}: {message}{more}" if where else f"{message}{more}"
     return HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
+
+
+@contextmanager
+def named_filters() -> Iterator[None]:
+    """HttpProblem 422, with the parameter, when a filter names an unknown account or endpoint."""
+    try:
+        yield
+    except UnknownNameError as error:
+        raise invalid([(error.at, str(error))]) from None
+
+
+def since_at(text: str | None, now: float) -> float | None:
+    """The time in `since`. HttpProblem 422 if it is neither a time nor an age."""
+    try:
+        return None if text is None else instant(text, now)
+    except ValueError as error:
+        raise invalid([("since", str(error))]) from None
 
 
 def problem_response(problem: HttpProblem) -> Response:

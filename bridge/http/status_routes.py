@@ -1,14 +1,15 @@
-"""The state of the daemon: health, readiness, overall status, accounts, and the OpenAPI document."""
+"""The state of the daemon: health, readiness, metrics, overall status, accounts, and the OpenAPI document."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any, Final
 
 import anyio
 import anyio.to_thread
+from starlette.responses import Response
 
 from bridge.control.account_list import accounts_json
 from bridge.control.overview import Overview
@@ -17,6 +18,7 @@ from bridge.errors import StoreError
 from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import ApiCall, ApiRoute, json_response
+from bridge.http.exposition import OPENMETRICS, TEXT, content_type, exposition
 from bridge.http.openapi import openapi
 
 ANSWER_S: Final = 2.0  # how long to wait for the store
@@ -37,6 +39,17 @@ async def readyz(call: ApiCall) -> Any:
     may_know = call.request.app.state.access.rules.right_of(call.request.headers) is not Right.OPEN
     why = {"problems": problems} if may_know else {"hint": "send http.token or http.read_token for the reasons"}
     return json_response({"status": "not ready", **why}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def metrics(call: ApiCall) -> Response:
+    """Every metric, in the format that the Accept header requests."""
+    services = call.services
+    wanted = content_type(call.request.headers.get("accept", ""))
+    gauges = await services.gauges.get()
+    # In a thread, because with a hundred accounts it takes tens of milliseconds.
+    render = partial(exposition, services.metrics, gauges, now=services.clock.now(), wanted=wanted)
+    text = await anyio.to_thread.run_sync(render)
+    return Response(text, headers={"Content-Type": wanted, "Cache-Control": "no-store"})
 
 
 async def status(call: ApiCall) -> dict[str, Any]:
@@ -126,5 +139,13 @@ ROUTES: Final = (
         summary="Every account of the settings with its state.",
         handle=list_accounts,
         answer=models.AccountsAnswer,
+    ),
+    ApiRoute(
+        method="GET",
+        path="/metrics",
+        summary="Metrics for Prometheus: text 0.0.4, or OpenMetrics 1.0 if Accept asks for it.",
+        handle=metrics,
+        media_type=TEXT.partition(";")[0],
+        more_media_types=(OPENMETRICS.partition(";")[0],),
     ),
 )

@@ -20,8 +20,7 @@ from bridge.control.lookup import known_account
 from bridge.domain.event import Topic
 from bridge.http.api_route import ApiCall, ApiModel, ApiRoute
 from bridge.http.gateway_bodies import cancel_when_gone
-from bridge.http.problem_details import HttpProblem
-from bridge.http.query_values import named_filters
+from bridge.http.problem_details import HttpProblem, named_filters
 from bridge.net.served_connection import ABORT
 
 MAX_STREAMS: Final = 1000

@@ -18,7 +18,7 @@ from bridge.domain.ids import WatchKey
 from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import JSON, ApiCall, ApiRoute, RawBody
-from bridge.http.query_values import named_filters, since_at
+from bridge.http.problem_details import named_filters, since_at
 from bridge.http.task_bodies import add_tasks
 from bridge.store import ReadStore
 

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Mount
 
-from bridge.http import callback_routes, delivery_routes, metrics_routes, status_routes, stream_routes, task_routes
+from bridge.http import callback_routes, delivery_routes, status_routes, stream_routes, task_routes
 from bridge.http.access import AccessMiddleware, AccessRules
 from bridge.http.api_route import ApiRoute, served
 from bridge.http.gateway_routes import GATEWAY_PATH, Gateway
@@ -21,7 +21,6 @@ from bridge.http.services import Services
 
 API: Final[Sequence[ApiRoute]] = (
     *status_routes.ROUTES,
-    *metrics_routes.ROUTES,
     *task_routes.ROUTES,
     *delivery_routes.ROUTES,
     *stream_routes.ROUTES,

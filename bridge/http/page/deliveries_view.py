@@ -15,7 +15,7 @@ from bridge.domain.quoting import printable
 from bridge.http.page.result_boxes import Thumbnail, results_of, thumbnail
 from bridge.http.page.result_copies import TaskResult
 from bridge.http.page.view import View, ViewCall, ViewQuery
-from bridge.http.query_values import since_at
+from bridge.http.problem_details import since_at
 from bridge.redaction import hidden
 
 COPIES_WITHIN_S: Final = 0.05  # how long to wait for the archive

@@ -23,8 +23,7 @@ from bridge.errors import OutdatedError
 from bridge.http.page.actions import Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery, own_path
 from bridge.http.page.wording import Wording
-from bridge.http.problem_details import HttpProblem
-from bridge.http.query_values import since_at
+from bridge.http.problem_details import HttpProblem, since_at
 from bridge.store import ReadStore
 
 MOST_FOUND: Final = 1_000  # maximum number of deliveries that a text search may redeliver

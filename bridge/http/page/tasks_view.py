@@ -27,7 +27,7 @@ from bridge.http.page.runs import Run, runs
 from bridge.http.page.task_actions import NewTasks
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import DAY_S, Wording
-from bridge.http.query_values import since_at
+from bridge.http.problem_details import since_at
 from bridge.http.services import Services
 from bridge.store import ReadStore
 
