@@ -41,15 +41,13 @@ class AccountFacts:
     """One account of the settings. `until_at`: the next probe, or the end of the pause or hold; None: unknown."""
 
     account: str
-    provider: str
     state: FactState
     reason: str  # the reason of the block or hold
     since_at: float | None
     until_at: float | None
     live: int
     in_flight: int
-    rate: float | None  # requests per second, now and according to the settings; None: this daemon does not poll it
-    full_rate: float | None
+    rate: float | None  # requests per second that are allowed now; None: this daemon does not poll it
     polls_per_minute: float | None
     answered_at: float | None
     usual_s: float | None  # half of its tasks take no longer; None: too little is known
@@ -68,18 +66,15 @@ class EndpointFacts:
     """One endpoint of the settings. `error` is the answer to the last failed attempt, if known."""
 
     endpoint: str
-    type: str
     state: FactState
     reason: str  # of the state
     since_at: float | None
     until_at: float | None
     waiting: int
     dead: int
-    oldest_waiting_at: float | None
     accepted: BoundedCount  # accepted deliveries of the last 24 h
     accepted_at: float | None  # the last one of these
     error: str
-    error_at: float | None
     pause: Pause | None  # the current pause, even if the state is worse
 
 
@@ -108,11 +103,9 @@ def _account(
     polls_per_minute: float | None,
     known: Estimates,
 ) -> AccountFacts:
-    settings = loaded.settings.accounts[name]
     state, reason, since_at, until_at = _account_state(past, now, found.now)
     return AccountFacts(
         account=name,
-        provider=settings.provider,
         state=state,
         reason=reason,
         since_at=since_at,
@@ -120,10 +113,9 @@ def _account(
         live=found.counts.live_by_account.get(name, 0),
         in_flight=now.in_flight if now else 0,
         rate=now.rate if now else None,
-        full_rate=now.full_rate if now else None,
         polls_per_minute=polls_per_minute,
         answered_at=now.answered_at if now else None,
-        usual_s=known.remaining_s(name, settings.action, 0.0),
+        usual_s=known.remaining_s(name, loaded.settings.accounts[name].action, 0.0),
         pause=past.pause if past is not None and past.pause is not None and past.pause.lasts(found.now) else None,
     )
 
@@ -151,13 +143,13 @@ def _account_state(
 
 def endpoint_facts(store: ReadStore, loaded: Loaded, found: Overview) -> list[EndpointFacts]:
     """The endpoints of these settings, the worst first."""
-    accepted, oldest = store.accepted(found.now - DAY_S), store.oldest_waiting()
+    accepted = store.accepted(found.now - DAY_S)
     disabled = {one.endpoint: one for one in store.disabled_endpoints()}
     dead = {one.endpoint: one for one in store.dead_deliveries()}
     failing = {one.endpoint: one for one in found.failing}
     paused = lasting(found.pauses, PauseOf.ENDPOINT, found.now)
     facts = []
-    for name, endpoint in loaded.settings.endpoints.items():
+    for name in loaded.settings.endpoints:
         off, lost, failed = disabled.get(name), dead.get(name), failing.get(name)
         state, reason, since_at, until_at = (
             (FactState.DISABLED, off.reason, off.disabled_at, None)
@@ -168,18 +160,15 @@ def endpoint_facts(store: ReadStore, loaded: Loaded, found: Overview) -> list[En
         facts.append(
             EndpointFacts(
                 endpoint=name,
-                type=endpoint.type,
                 state=state,
                 reason=reason,
                 since_at=since_at,
                 until_at=until_at,
                 waiting=found.counts.waiting_by_endpoint.get(name, 0),
                 dead=lost.deliveries if lost else 0,
-                oldest_waiting_at=oldest.get(name),
                 accepted=count,
                 accepted_at=accepted_at,
                 error=failed.reason if failed else lost.detail if lost else "",
-                error_at=None if failed or lost is None else lost.last_at,
                 pause=paused.get(name),
             )
         )

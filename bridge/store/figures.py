@@ -40,10 +40,6 @@ class Figures(OpenStore):
         """The endpoints that answered 410, by name."""
         return [DisabledSince(*row) for row in self._database.find(SQL["pages.disabled"])]
 
-    def oldest_waiting(self) -> dict[str, float]:
-        """When the delivery that has waited longest was made, by endpoint."""
-        return {endpoint: oldest_at for endpoint, _, oldest_at in self._database.find(SQL["reads.waiting"])}
-
     def accepted(self, since: float) -> dict[str, tuple[BoundedCount, float]]:
         """By endpoint: how many deliveries were accepted since then, and when the last was. Only the last 10,000 of all
         endpoints are counted."""

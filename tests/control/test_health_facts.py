@@ -126,7 +126,7 @@ def test_an_endpoint_shows_what_waits_what_was_accepted_and_its_last_error(store
     store.commit([lost], nobody)
     found = endpoint(facts(store, loaded))
     assert (found.state, found.reason, found.since_at) == (FactState.FAILING, "HTTP 500", NOW + 60)
-    assert (found.waiting, found.dead, found.oldest_waiting_at) == (2, 1, NOW + 2)
+    assert (found.waiting, found.dead) == (2, 1)
     assert (found.accepted, found.accepted_at, found.error) == (BoundedCount(1, False), NOW + 50, "HTTP 500")
     assert endpoint(facts(store, loaded), "backup").accepted == BoundedCount(0, False)
 

@@ -26,7 +26,6 @@ QUESTIONS: dict[str, Callable[[SqliteStore], object]] = {
     "lags": lambda store: store.delivery_lags(NOW - HOUR),
     "dead deliveries": lambda store: store.dead_deliveries(),
     "accepted": lambda store: store.accepted(NOW - HOUR),
-    "oldest waiting": lambda store: store.oldest_waiting(),
     "expiring": lambda store: store.expiring(NOW),
     "live": lambda store: store.live_watches(),
     "finished page": lambda store: store.finished_page(limit=24),

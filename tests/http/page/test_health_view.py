@@ -202,9 +202,8 @@ def test_problems_are_never_left_out() -> None:
     def made(*states: FactState) -> list[EndpointFacts]:
         return [
             EndpointFacts(
-                endpoint="x", type="webhook", state=state, reason="", since_at=None, until_at=None, waiting=0, dead=0,
-                oldest_waiting_at=None, accepted=BoundedCount(0, False), accepted_at=None, error="", error_at=None,
-                pause=None,
+                endpoint="x", state=state, reason="", since_at=None, until_at=None, waiting=0, dead=0,
+                accepted=BoundedCount(0, False), accepted_at=None, error="", pause=None,
             )
             for state in states
         ]  # fmt: skip
