@@ -31,20 +31,20 @@ def show_command(session: CommandSession, task_id: str, account: str | None, as_
     """Show one task with its deliveries."""
     with session.reader() as store:
         [key] = find_keys(store, session.file, [task_id], account)
-        found = watch_details(store, session.file, key, now=SystemClock().now())
+        fields, deliveries = watch_details(store, session.file, key, now=SystemClock().now())
     if as_json:
-        print_json(found.json())
+        print_json({**fields, "deliveries": deliveries.json()})
         return
     screen = screen_of(sys.stdout)
     if screen.is_terminal:
-        for name, value in found.fields().items():
+        for name, value in fields.items():
             for number, text in enumerate(_lines(value)):
                 click.echo(screen.painted(padded("" if number else name, NAME_CELLS), "dim") + printable(text))
     else:
-        print_table(found.fields().items(), {"FIELD": lambda field: field[0], "VALUE": lambda field: _plain(field[1])})
-    if found.deliveries.views:
+        print_table(fields.items(), {"FIELD": lambda field: field[0], "VALUE": lambda field: _plain(field[1])})
+    if deliveries.views:
         click.echo()
-        print_deliveries(found.deliveries)
+        print_deliveries(deliveries)
 
 
 @command("explain")

@@ -94,25 +94,10 @@ def watch_json(view: WatchView) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchWithDeliveries:
-    view: WatchView
-    eta: Expected | None
-    deliveries: DeliveryList
-
-    def fields(self) -> dict[str, Any]:
-        """The watch for JSON, without its deliveries."""
-        return {**watch_json(self.view), **eta_json(self.eta)}
-
-    def json(self) -> dict[str, Any]:
-        return {**self.fields(), "deliveries": self.deliveries.json()}
-
-
-def watch_details(store: ReadStore, file: SettingsFile, key: WatchKey, *, now: float) -> WatchWithDeliveries:
-    """One watch with its deliveries. UnknownError if it does not exist."""
+def watch_details(
+    store: ReadStore, file: SettingsFile, key: WatchKey, *, now: float
+) -> tuple[dict[str, Any], DeliveryList]:
+    """One watch for JSON, and its deliveries. UnknownError if it does not exist."""
     [view] = held_watches([store.view(key)], store.accounts(), now)
-    return WatchWithDeliveries(
-        view=view,
-        eta=estimates(store, file).of(view, now),
-        deliveries=deliveries_at(store, file, store.deliveries_of(key), now=now),
-    )
+    eta = estimates(store, file).of(view, now)
+    return {**watch_json(view), **eta_json(eta)}, deliveries_at(store, file, store.deliveries_of(key), now=now)

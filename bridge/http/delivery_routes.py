@@ -5,15 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
+from bridge.control import delivery_list
 from bridge.control.account_list import endpoints_json
-from bridge.control.delivery_list import (
-    enable,
-    event_deliveries,
-    list_deliveries,
-)
-from bridge.control.delivery_list import (
-    redeliver as redeliver_deliveries,
-)
 from bridge.control.lookup import find_keys
 from bridge.domain.delivery import Accepted
 from bridge.domain.filters import DeliveryFilter
@@ -38,7 +31,7 @@ async def list_(call: ApiCall) -> dict[str, Any]:
     )
     with named_filters():
         found = await services.read(
-            list_deliveries, services.settings(), wanted, now=now, limit=query.limit, cursor=query.cursor
+            delivery_list.list_deliveries, services.settings(), wanted, now=now, limit=query.limit, cursor=query.cursor
         )
     return {"deliveries": found.json(), "next": found.next}
 
@@ -46,7 +39,7 @@ async def list_(call: ApiCall) -> dict[str, Any]:
 async def of_event(call: ApiCall) -> dict[str, Any]:
     event_id = call.request.path_params["event_id"]
     services = call.services
-    found = await services.read(event_deliveries, services.settings(), event_id, now=services.clock.now())
+    found = await services.read(delivery_list.event_deliveries, services.settings(), event_id, now=services.clock.now())
     return {"event_id": event_id, "deliveries": found.json(attempts=True)}
 
 
@@ -63,7 +56,7 @@ async def redeliver(call: ApiCall) -> dict[str, Any]:
         since=since_at(wanted.since, services.clock.now()),
     )
     with named_filters():
-        count = await services.write(redeliver_deliveries, services.settings(), matching, expect=wanted.expect)
+        count = await services.write(delivery_list.redeliver, services.settings(), matching, expect=wanted.expect)
     return {"redelivered": count}
 
 
@@ -75,7 +68,9 @@ async def list_endpoints(call: ApiCall) -> dict[str, Any]:
 
 async def enable_endpoint(call: ApiCall) -> dict[str, Any]:
     name, services = call.request.path_params["name"], call.services
-    was_disabled, was_held = await services.write(enable, services.settings(), name, now=services.clock.now())
+    was_disabled, was_held = await services.write(
+        delivery_list.enable, services.settings(), name, now=services.clock.now()
+    )
     return {"endpoint": name, "was_disabled": was_disabled, "was_held": was_held}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -50,19 +50,11 @@ def _weight(text: str) -> float:
 def exposition(metrics: Metrics, gauges: StoreGauges | None, *, now: float, wanted: str) -> bytes:
     """All figures in the format `wanted`, a result of `content_type`. `gauges` is None if the store cannot be read;
     then the figures from the store are left out."""
-    registry = CollectorRegistry()
-    registry.register(
-        _Families(
-            [
-                *_counted(metrics),
-                _settings(metrics, now),
-                *(_stored(metrics, gauges, now) if gauges is not None else ()),
-            ]
-        )
-    )
+    stored = _stored(metrics, gauges, now) if gauges is not None else ()
+    families = _Families([*_counted(metrics), _settings(metrics, now), *stored])
     if wanted == OPENMETRICS:
-        return bytes(generate_openmetrics(registry))  # type: ignore[no-untyped-call]  # untyped in the library
-    return generate_latest(registry)
+        return bytes(generate_openmetrics(families))  # type: ignore[no-untyped-call]  # untyped in the library
+    return generate_latest(families)
 
 
 class _Families(Collector):
@@ -162,16 +154,16 @@ def _stored(metrics: Metrics, gauges: StoreGauges, now: float) -> Iterator[Metri
 
 
 def _counter(name: str, meaning: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], int]) -> Metric:
-    family = CounterMetricFamily(name, meaning, labels=labels)
-    for of, value in values.items():
-        family.add_metric(of, value)
-    return family
+    return _filled(CounterMetricFamily(name, meaning, labels=labels), values)
 
 
 def _gauge(
     name: str, meaning: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float], *, unit: str = ""
 ) -> Metric:
-    family = GaugeMetricFamily(name, meaning, labels=labels, unit=unit)
+    return _filled(GaugeMetricFamily(name, meaning, labels=labels, unit=unit), values)
+
+
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[tuple[str, ...], float]) -> Metric:
     for of, value in values.items():
         family.add_metric(of, value)
     return family

@@ -78,9 +78,10 @@ async def withdraw(call: ApiCall) -> dict[str, Any]:
 
 
 def _details(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -> dict[str, Any]:
-    found = watch_details(store, loaded, key, now=now).json()
+    fields, deliveries = watch_details(store, loaded, key, now=now)
     rates = {name: account.limits.rate for name, account in loaded.settings.accounts.items()}
-    return {**found, "story": explain(store, loaded, key, now=now, daemon=loaded.member_name, rates=rates).json()}
+    story = explain(store, loaded, key, now=now, daemon=loaded.member_name, rates=rates)
+    return {**fields, "deliveries": deliveries.json(), "story": story.json()}
 
 
 async def _key(call: ApiCall, named: models.TaskKey) -> WatchKey:

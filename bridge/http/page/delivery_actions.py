@@ -27,12 +27,6 @@ from bridge.http.problem_details import HttpProblem, since_at
 from bridge.store import ReadStore
 
 MOST_FOUND: Final = 1_000  # maximum number of deliveries that a text search may redeliver
-STANDINGS: Final[Mapping[DeliveryState, tuple[Standing, ...]]] = {
-    DeliveryState.DEAD: (Standing.DEAD,),
-    DeliveryState.WAITING: (Standing.HELD, Standing.WAITING),
-    DeliveryState.ACCEPTED: (Standing.ACCEPTED,),
-    DeliveryState.CANCELED: (Standing.CANCELED,),
-}
 MOST_OUTCOMES: Final = 5  # maximum number of outcomes in the notice about a sample
 
 
@@ -82,7 +76,7 @@ async def redeliver_one(call: ViewCall) -> Done:
     try:
         number = await services.write(redeliver, services.settings(), wanted, expect=1)
     except OutdatedError:
-        was = state_word(words, wanted.states[0])
+        was = words.text(str(wanted.states[0]))
         raise NothingDone(words.text("This delivery is no longer {state}. Nothing is sent.", state=was)) from None
     return Done(text=_sent(words, number, held & {wanted.endpoint}))
 
@@ -165,8 +159,9 @@ async def _wanted(call: ViewCall) -> DeliveryFilter:
     )
     if form.q is None:
         return wanted
+    is_waiting = form.state is DeliveryState.WAITING
     search = DeliverySearch(
-        standings=STANDINGS[form.state],
+        standings=(Standing.HELD, Standing.WAITING) if is_waiting else (Standing(str(form.state)),),
         endpoint=wanted.endpoint,
         topic=wanted.topic,
         since=wanted.since,
@@ -196,7 +191,7 @@ def _question(call: ViewCall, wanted: DeliveryFilter, planned: Redelivery) -> Ma
     return {
         "planned": planned,
         "was": form.number,
-        "state": state_word(words, form.state),
+        "state": words.text(str(form.state)),
         "fields": {
             "state": form.state,
             "endpoint": form.endpoint,
@@ -213,19 +208,6 @@ def _sent(words: Wording, number: int, held: frozenset[str]) -> str:
     if held:
         text += " " + words.text("{endpoints}: when it is enabled or resumed.", endpoints=", ".join(sorted(held)))
     return text
-
-
-def state_word(words: Wording, state: DeliveryState) -> str:
-    """The state of a delivery in the reader's language."""
-    match state:
-        case DeliveryState.WAITING:
-            return words.text("waiting")
-        case DeliveryState.ACCEPTED:
-            return words.text("accepted")
-        case DeliveryState.DEAD:
-            return words.text("dead")
-        case DeliveryState.CANCELED:
-            return words.text("canceled")
 
 
 VIEW: Final = View(

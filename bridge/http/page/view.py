@@ -96,7 +96,7 @@ async def page(
         "path": call.request.url.path,
         "query": call.request.query_params,
         "kept": [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING],
-        "form_field": await new_form_field(services) if has_forms and visitor.may_act else "",
+        "form_field": form_field(await form_key(services), call.now) if has_forms and visitor.may_act else "",
         "badges": await badges(services) if visitor.right is not Right.OPEN else Badges(),
         "notice": await _notice(call) if has_forms else None,
     }
@@ -122,11 +122,6 @@ async def problem_page(request: Request, services: Services, problem: HttpProble
     answer = await page(call, "problem.html", {"problem": problem}, view="", status=problem.status, has_forms=False)
     answer.headers.update(problem.headers or {})
     return answer
-
-
-async def new_form_field(services: Services) -> str:
-    """The value in each form that proves that the form comes from a page of this store."""
-    return form_field(await form_key(services), services.clock.now())
 
 
 async def form_key(services: Services) -> bytes:
