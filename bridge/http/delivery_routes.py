@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from bridge.control import delivery_list
-from bridge.control.account_list import endpoints_json
 from bridge.control.lookup import find_keys
+from bridge.control.overview import endpoints_json
 from bridge.domain.delivery import Accepted
 from bridge.domain.filters import DeliveryFilter
 from bridge.http import api_models as models

@@ -11,8 +11,7 @@ import anyio
 import anyio.to_thread
 from starlette.responses import Response
 
-from bridge.control.account_list import accounts_json
-from bridge.control.overview import Overview
+from bridge.control.overview import Overview, accounts_json
 from bridge.domain.source import DISCOVER
 from bridge.errors import StoreError
 from bridge.http import api_models as models
