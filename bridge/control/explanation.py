@@ -119,8 +119,8 @@ class TaskExplanation:
         if state.account not in self.rates:
             yield f"never; the settings have no account {state.account}"
             return
-        if account is not None and account.pause is not None and account.pause.lasts(self.now):
-            yield f"after the pause of account {state.account}: paused {how_long(account.pause, self.now)}"
+        if account is not None and (pause := account.current_pause(self.now)) is not None:
+            yield f"after the pause of account {state.account}: paused {how_long(pause, self.now)}"
             return
         holds = holds_on(account, state.action, self.now)
         due_at = max(state.next_poll_at or 0.0, opens_at(holds))

@@ -116,7 +116,7 @@ def _account(
         polls_per_minute=polls_per_minute,
         answered_at=now.answered_at if now else None,
         usual_s=known.remaining_s(name, loaded.settings.accounts[name].action, 0.0),
-        pause=past.pause if past is not None and past.pause is not None and past.pause.lasts(found.now) else None,
+        pause=past.current_pause(found.now) if past is not None else None,
     )
 
 
@@ -127,8 +127,8 @@ def _account_state(
     probe_at = now.probe_at if now else None
     if past is not None and past.blocked_at is not None:
         return FactState.BLOCKED, past.reason, past.blocked_at, probe_at
-    if past is not None and past.pause is not None and past.pause.lasts(at):
-        return FactState.PAUSED, "", past.pause.since_at, past.pause.until_at
+    if past is not None and (pause := past.current_pause(at)) is not None:
+        return FactState.PAUSED, "", pause.since_at, pause.until_at
     holds = list(holds_of(past, at))
     failing = [hold.reason for hold in holds if hold.is_failing]
     if probe_at is not None or failing:

@@ -99,8 +99,8 @@ def _held(view: WatchView, state: AccountState | None, now: float) -> WatchView:
     opens = opens_at(holds_on(state, view.action, now))
     if opens > now:
         next_poll_at = max(next_poll_at or 0.0, opens)
-    if state.pause is not None and state.pause.lasts(now):
-        next_poll_at = _later(next_poll_at or 0.0, state.pause)
+    if (pause := state.current_pause(now)) is not None:
+        next_poll_at = _later(next_poll_at or 0.0, pause)
     return view if next_poll_at == view.next_poll_at else view._replace(next_poll_at=next_poll_at)
 
 

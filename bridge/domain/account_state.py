@@ -43,6 +43,10 @@ class AccountState:
     holds: tuple[Hold, ...] = ()
     pause: Pause | None = None  # the last pause that a person set
 
+    def current_pause(self, now: float) -> Pause | None:
+        """The pause that a person set, unless it has ended."""
+        return self.pause if self.pause is not None and self.pause.lasts(now) else None
+
     def blocked_so_far_s(self, now: float) -> float:
         """How long it has been blocked or paused in all."""
         since_s = 0.0 if self.blocked_at is None else max(0.0, now - self.blocked_at)

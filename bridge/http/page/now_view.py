@@ -14,7 +14,7 @@ from bridge.domain.pause import PauseOf, lasting
 from bridge.http.page.badges import current_needs
 from bridge.http.page.cards import FinishedTask, cards, finished_tasks
 from bridge.http.page.result_boxes import results_of
-from bridge.http.page.runs import runs
+from bridge.http.page.runs import run_of
 from bridge.http.page.view import View, ViewCall
 from bridge.store import ReadStore
 
@@ -58,7 +58,7 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
         "median_lag_s": median_lag_s(store, now),
         "is_new": not found.counts.watches,
         "queue": file.source_paths.get("queue"),
-        "runs": runs(running.views, accounts, running.estimates, now),
+        "runs": [run_of(view, accounts, running.estimates, now) for view in running.views],
         "finished": finished_tasks(store, finished_watches(store, file, now=now, limit=MOST_CARDS).views),
         "held": {*found.counts.disabled, *lasting(found.pauses, PauseOf.ENDPOINT, now)},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -33,17 +33,11 @@ class Run:
     held: HeldBack | None
 
 
-def runs(
-    views: Iterable[WatchView], accounts: Mapping[str, AccountState], estimates: Estimates, now: float
-) -> list[Run]:
-    """The rows of these tasks."""
-    return [_run(view, accounts.get(view.account), estimates, now) for view in views]
-
-
-def _run(view: WatchView, account: AccountState | None, estimates: Estimates, now: float) -> Run:
+def run_of(view: WatchView, accounts: Mapping[str, AccountState], estimates: Estimates, now: float) -> Run:
+    """The row of this task."""
     # Estimated from its addition, not from its current age: the bar shows how late it is, so the band must not move.
     usual = estimates.of(view, view.added_at)
-    held, held_at = _held(view, account, now)
+    held, held_at = _held(view, accounts.get(view.account), now)
     return Run(view=view, bar=Bar(view.added_at, now, usual, view.progress, held_at), held=held)
 
 
@@ -53,7 +47,7 @@ def _held(view: WatchView, account: AccountState | None, now: float) -> tuple[He
         return None, None
     if account.blocked_at is not None:
         return HeldBack.BLOCKED, account.blocked_at
-    if account.pause is not None and account.pause.lasts(now):
-        return HeldBack.PAUSED, account.pause.since_at
+    if (pause := account.current_pause(now)) is not None:
+        return HeldBack.PAUSED, pause.since_at
     is_long = opens_at(holds_on(account, view.action, now)) - now >= LONG_S
     return (HeldBack.WAITS, now) if is_long else (None, None)

@@ -22,7 +22,7 @@ from bridge.domain.task import LIVE, UNDER_WAY, Phase
 from bridge.domain.views import DeliveryView, ReadingCount, WatchDetails, WatchView
 from bridge.encoding import encode
 from bridge.http.page.poll_strip import StripGeometry
-from bridge.http.page.runs import Run, runs
+from bridge.http.page.runs import Run, run_of
 from bridge.store import ReadStore
 
 MOST_NOTIFIED: Final = 12  # maximum number of deliveries in the history
@@ -43,11 +43,6 @@ class DeliveryNow(NamedTuple):
     why: str = ""
     detail: str = ""
     until_at: float | None = None
-
-    @property
-    def total(self) -> int:
-        """The number of attempts in all rounds of retries."""
-        return len(self.view.made)
 
 
 class NotifiedOf(NamedTuple):
@@ -106,8 +101,7 @@ class TaskStory:
     @property
     def account_pause(self) -> Pause | None:
         """The current pause of its account."""
-        pause = self.account.pause if self.account else None
-        return pause if pause is not None and pause.lasts(self.now) else None
+        return self.account.current_pause(self.now) if self.account else None
 
     @property
     def account_holds(self) -> Sequence[Hold]:
@@ -213,7 +207,7 @@ def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -
         now=now,
         details=details,
         view=view,
-        run=runs([view], accounts, known, now)[0] if view.phase in LIVE else None,
+        run=run_of(view, accounts, known, now) if view.phase in LIVE else None,
         usual=known.usual(view),
         account=accounts.get(key.account),
         paused=lasting(store.pauses(), PauseOf.ENDPOINT, now),

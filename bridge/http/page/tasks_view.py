@@ -23,7 +23,7 @@ from bridge.http.page.cards import FinishedTask, finished_tasks
 from bridge.http.page.notification_states import NotificationState, notification_states
 from bridge.http.page.result_boxes import Thumbnail, results_of, thumbnail
 from bridge.http.page.result_copies import TaskResult
-from bridge.http.page.runs import Run, runs
+from bridge.http.page.runs import Run, run_of
 from bridge.http.page.task_actions import NewTasks
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import DAY_S, Wording
@@ -207,7 +207,7 @@ def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQue
     def row(task: FinishedTask) -> TaskRow:
         return TaskRow(
             view=task.view,
-            run=runs([task.view], accounts, found.estimates, now)[0] if task.view.phase in LIVE else None,
+            run=run_of(task.view, accounts, found.estimates, now) if task.view.phase in LIVE else None,
             notified=notification_states(held_deliveries(task.deliveries, pauses, now), held),
         )
 
