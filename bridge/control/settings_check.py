@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 import anyio
 
@@ -20,13 +20,11 @@ from bridge.control.machine_check import ServerClocks, disk_findings
 from bridge.control.store_survey import survey
 from bridge.domain.event import OPERATOR_TOPICS
 from bridge.domain.finding import Finding, Level
-from bridge.domain.ids import WatchKey
 from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
-from bridge.domain.watch import Wish
-from bridge.errors import BridgeBug, GenbridgeError
+from bridge.errors import GenbridgeError
 from bridge.net.client import Answer, Request, Unanswered
 from bridge.plan_builder import PlanBuilder
-from bridge.ports import Added, TaskLists
+from bridge.ports import Intake, TaskLists
 from bridge.providers.base_url_advice import advice, repeated_path
 from bridge.providers.task_requests import harmless_action
 from bridge.sinks.apprise_plugin import usable_plugin
@@ -58,7 +56,7 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
     yield from archive_findings(loaded)
     yield from _store(loaded, placed)
     yield from disk_findings(loaded, placed.place)
-    for source in file_sources(loaded, intake=_NoIntake(), clock=SystemClock()):
+    for source in file_sources(loaded, intake=cast(Intake, None), clock=SystemClock()):  # they are not run
         yield source.inspect()
 
 
@@ -177,21 +175,6 @@ def _without_task(loaded: Loaded) -> Iterator[Finding]:
         if not has_address_without_task(endpoint.url.reveal()):
             seen = "its url needs a task, which operator topics do not have: route those topics to another endpoint"
             yield Finding(Level.WARNING, f"endpoints.{name}", seen)
-
-
-class _NoIntake:
-    """An intake for sources that are checked but never run."""
-
-    async def add(
-        self, wishes: Sequence[Wish], *, source: str, revive: bool = True, cursor: str | None = None
-    ) -> list[Added]:
-        raise BridgeBug("a source that is looked at takes nothing")
-
-    async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] = ()) -> None:
-        raise BridgeBug("a source that is looked at takes nothing")
-
-    async def cursor(self, source: str) -> str | None:
-        return None
 
 
 async def _asked(builder: PlanBuilder, name: str, loaded: Loaded) -> Finding:
