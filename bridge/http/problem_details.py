@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -32,6 +33,7 @@ from bridge.redaction import hidden
 log = get_logger()
 
 MAX_ERRORS: Final = 100
+_OFFSET: Final = re.compile(r"(T\S*) (\d\d:?\d\d)$")
 _STATUS: Final[Mapping[type[GenbridgeError], HTTPStatus]] = {  # the first matching class counts
     UnknownNameError: HTTPStatus.NOT_FOUND,
     UnknownError: HTTPStatus.NOT_FOUND,
@@ -95,9 +97,10 @@ def named_filters() -> Iterator[None]:
 
 
 def since_at(text: str | None, now: float) -> float | None:
-    """The time in `since`. HttpProblem 422 if it is neither a time nor an age."""
+    """The time in `since`. HttpProblem 422 if it is neither a time nor an age. In a query, the + of an offset that is
+    not percent-encoded, as `date -Iseconds` prints it, arrives as a blank."""
     try:
-        return None if text is None else instant(text, now)
+        return None if text is None else instant(_OFFSET.sub(r"\1+\2", text), now)
     except ValueError as error:
         raise invalid([("since", str(error))]) from None
 

@@ -172,6 +172,14 @@ def test_a_wrong_parameter_is_named(site: Site, path: str, at: str) -> None:
     assert not mistake["message"].startswith(f"{at}:"), "the parameter is named once"
 
 
+@pytest.mark.parametrize("offset", ["Z", "+08:00", "%2B08:00", "+0800", "-05:00"])
+def test_since_takes_a_time_with_any_offset(site: Site, offset: str) -> None:
+    for path in ("/api/v1/tasks", "/api/v1/deliveries"):
+        assert site.reader.get(f"{path}?since=2126-01-01T00:00:00{offset}").json()["next"] is None
+    body = {"since": f"2126-01-01T00:00:00{offset.replace('%2B', '+')}", "expect": 0}
+    assert site.client.post("/api/v1/deliveries/redeliver", json=body).json() == {"redelivered": 0}
+
+
 def test_a_wrong_task_in_a_list_on_one_line_is_named_by_its_number(site: Site) -> None:
     answer = site.client.post("/api/v1/tasks", content=b'["good", "b c", {"id": "x", "acount": "kling"}]')
     assert answer.status_code == 422
