@@ -20,6 +20,12 @@ Types = Sequence[Any]  # the alternatives in an annotation
 
 MISSING: Final = {"missing", "union_tag_not_found"}
 
+_MEANT: Final = {
+    "lark": "feishu",
+    "wechat": "wecom",
+    "weixin": "wecom",
+    "dingding": "dingtalk",
+}  # other names of robots
 _MESSAGES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), NOT_A_MAPPING),
     "tuple_type": "must be a list",
@@ -97,7 +103,12 @@ def _message(detail: Mapping[str, Any], value: object, path: Steps) -> str:
     if kind in {"literal_error", "enum", "union_tag_invalid"}:
         what = str(path[-1]) if isinstance(path[-1], str) else str(path[-2]).removesuffix("s")
         allowed = list(filter(None, re.findall(r"'([^']*)'", context.get("expected") or context["expected_tags"])))
-        return unknown(what, value, allowed) if isinstance(value, str) else NOT_A_TEXT
+        if not isinstance(value, str):
+            return NOT_A_TEXT
+        meant = _MEANT.get(value.lower())
+        return (
+            f'unknown {what} "{value}"; did you mean "{meant}"?' if meant in allowed else unknown(what, value, allowed)
+        )
     if kind in _MESSAGES:
         return _MESSAGES[kind].format(**context)
     message = str(detail["msg"]).replace("Input should ", "must ", 1)

@@ -207,6 +207,8 @@ def test_a_mistake_in_an_account_is_reported(tmp_path: Path, line: str, expected
         ("{type: webhook, url: http://a/ä}", "27: endpoints.x.url: contains characters that a URL cannot have; percent-encode them"),
         ("{type: webhook, url: 'http://a/?q=ä'}", "27: endpoints.x.url: contains characters that a URL cannot have; percent-encode them"),
         ("{type: webhook, url: http://a, format: standart}", '45: endpoints.x.format: unknown format "standart"; did you mean "standard"?'),
+        ("{type: webhook, url: http://a, format: Lark}", '45: endpoints.x.format: unknown format "Lark"; did you mean "feishu"?'),
+        ("{type: webhook, url: http://a, format: wechat}", '45: endpoints.x.format: unknown format "wechat"; did you mean "wecom"?'),
         ("{type: webhook, url: http://a, format: xml}", '45: endpoints.x.format: unknown format "xml"; there are: dingtalk, discord, documented, feishu, kling'),
         ("{type: webhook, url: http://a, body: x}", "43: endpoints.x.body: is only for format template"),
         ("{type: webhook, url: http://a, title: x}", "44: endpoints.x.title: is only for format feishu or dingtalk or wecom"),
