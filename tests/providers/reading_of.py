@@ -14,6 +14,7 @@ from bridge.providers.results import PollContext
 
 TASK_ID = "857000000000000001"
 ACTION = "videos/text2video"
+OP = "models/veo-3/operations/x"
 
 
 def answered(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
@@ -62,3 +63,8 @@ def videos(*urls: Json) -> Json:
 def newapi(status: str = "SUCCESS", **fields: Json) -> Json:
     """new-api's TaskDto answer."""
     return {"code": "success", "message": "", "data": {"task_id": TASK_ID, "status": status, **fields}}
+
+
+def veo(**response: Json) -> Json:
+    """The answer for the finished operation `OP`."""
+    return {"name": OP, "done": True, "response": response}

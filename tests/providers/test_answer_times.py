@@ -1,0 +1,50 @@
+"""The times in an answer: their zone, and those ahead of our clock."""
+
+from __future__ import annotations
+
+import orjson
+
+from bridge.providers.catalogue import load_descriptions
+from bridge.providers.reading import read
+from bridge.providers.results import PollContext
+from tests.providers.reading_of import TASK_ID, answered, newapi
+
+A = "https://cdn.example.com/a.mp4"
+
+
+def test_a_time_without_a_zone_is_read_in_the_zone_of_the_description() -> None:
+    tree = {
+        "title": "t",
+        "ask": {"path": "/{id}"},
+        "times": {"zone": "Asia/Shanghai"},
+        "result_life": {"lasts": "24h"},
+        "forms": {
+            "job": {
+                "task": "@",
+                "id": "id",
+                "status": "status",
+                "words": {"succeeded": ["done"]},
+                "updated": "end_time",
+                "results": [{"videos": "url"}],
+            }
+        },
+    }
+    body = b'{"id":"T","status":"done","url":"https://cdn.example.com/a.mp4","end_time":"2025-02-21 17:56:42.530"}'
+    asked = PollContext(task_id="T", action=None, own_host="x")
+    beijing = read(load_descriptions({"own": tree})["own"], answered(body), asked).snapshot
+    utc = read(load_descriptions({"own": {**tree, "times": {}}})["own"], answered(body), asked).snapshot
+
+    assert beijing is not None
+    assert utc is not None
+    assert beijing.updated_ms == 1_740_131_802_530  # 09:56:42.530 UTC
+    assert utc.updated_ms == beijing.updated_ms + 8 * 3_600_000
+
+
+def test_an_instant_ahead_of_our_clock_is_not_believed() -> None:
+    body = newapi(result_url=A, created_at=1_762_000_000, finish_time=1_762_028_800)
+    for now, finished in ((1_762_000_100.0, None), (1_762_028_700.0, 1_762_028_800_000)):
+        asked = PollContext(task_id=TASK_ID, action=None, own_host="x", now=now)
+        seen = read(load_descriptions({})["newapi"], answered(orjson.dumps(body)), asked).snapshot
+
+        assert seen is not None
+        assert (seen.created_ms, seen.updated_ms) == (1_762_000_000_000, finished)

@@ -1,0 +1,175 @@
+"""What a provider's codes mean, and which of them a reason shows."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from bridge.domain.task import Json, Kind
+from bridge.providers.catalogue import load_descriptions
+from bridge.providers.reading import read
+from bridge.providers.results import PollContext
+from tests.providers.reading_of import OP, answered, reading_of
+
+A = "https://cdn.example.com/a.mp4"
+OWN: Json = {
+    "own": {
+        "title": "a queue with a second request",
+        "ask": {"path": "/q/{id}/status", "second": {"path": "/q/{value}"}},
+        "codes": {
+            "at": "contains(detail || '', 'still in progress') && 'too early' || null",
+            "good": [0],
+            "means": {"running": ["too early"]},
+        },
+        "forms": {
+            "job": {
+                "task": "@",
+                "id": "request_id",
+                "status": "status",
+                "words": {"succeeded": ["completed"]},
+                "second_value": "request_id",
+                "results": [{"walk": "second"}],
+            }
+        },
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (422, b'{"detail":[{"loc":["body"],"msg":"at most 2500 characters","type":"x"}]}', Kind.FAILED),
+        (422, b'{"detail":"content policy"}', Kind.FAILED),
+        (422, b"<html></html>", Kind.TRANSIENT),
+        (400, b'{"detail":"Request is still in progress"}', Kind.RUNNING),
+        (400, b'{"detail":"something else"}', Kind.BAD_REQUEST),
+        (400, b'{"id":"T"}', Kind.AMBIGUOUS),
+        (501, b'{"detail":"not implemented"}', Kind.AMBIGUOUS),
+        (404, b'{"detail":"no such file"}', Kind.AMBIGUOUS),
+        (409, b'{"detail":"not yet"}', Kind.PENDING),
+        (425, b"", Kind.PENDING),
+        (429, b"", Kind.RATE_LIMITED),
+        (500, b'{"detail":"oops"}', Kind.TRANSIENT),
+        (503, b"", Kind.TRANSIENT),
+        (200, b'{"video":{"url":"https://cdn.example.com/a.mp4"}}', Kind.SUCCEEDED),
+    ],
+)
+def test_a_second_request_that_is_refused_for_good_ends_the_task_and_a_passing_refusal_does_not(
+    status: int, body: bytes, kind: Kind
+) -> None:
+    first = answered(b'{"request_id":"T","status":"COMPLETED"}')
+    asked = PollContext(task_id="T", action=None, own_host="queue.example.com")
+    reading = read(load_descriptions(OWN)["own"], first, asked, second=answered(body, status=status))
+
+    assert reading.kind is kind, reading
+    assert kind is not Kind.FAILED or "2500" in reading.detail or "content policy" in reading.detail
+    assert kind is not Kind.BAD_REQUEST or reading.detail == "something else"
+
+
+CODES: list[tuple[str, int, Json, str, str]] = [
+    (
+        "openai_video",
+        200,
+        {"id": OP, "status": "failed", "error": {"code": "moderation_blocked", "message": "blocked"}},
+        "moderation_blocked",
+        "blocked (moderation_blocked)",
+    ),
+    ("openai_video", 200, {"id": OP, "status": "failed", "error": {"code": 17}}, "17", "failed (17)"),
+    (
+        "ark",
+        200,
+        {"id": OP, "status": "failed", "error": {"code": "OutputAudioSensitiveContentDetected", "message": "audio"}},
+        "OutputAudioSensitiveContentDetected",
+        "audio (OutputAudioSensitiveContentDetected)",
+    ),
+    ("kling", 400, {"code": 1201, "message": "bad"}, "1201", "HTTP 400: code 1201: bad"),
+    ("jimeng", 200, {"code": 50411, "message": "Risk", "data": None}, "50411", "code 50411: Risk"),
+    ("vidu", 200, {"id": OP, "state": "failed", "err_code": "NoCredit"}, "NoCredit", "NoCredit"),
+    ("runway", 200, {"id": OP, "status": "FAILED", "failure": "no", "failureCode": "S.1"}, "S.1", "no (S.1)"),
+    (
+        "minimax",
+        200,
+        {"task_id": OP, "status": "Fail", "base_resp": {"status_code": 1026, "status_msg": "sensitive"}},
+        "1026",
+        "sensitive (1026)",
+    ),
+    ("newapi", 422, {"error": {"code": "x_1", "message": "no"}}, "x_1", "HTTP 422: no"),
+]
+
+
+@pytest.mark.parametrize(("provider", "status", "body", "code", "reason"), CODES)
+def test_the_providers_error_code_is_kept_and_shown_in_the_reason(
+    provider: str, status: int, body: Json, code: str, reason: str
+) -> None:
+    reading = reading_of(body, provider=provider, status=status, task_id=OP, action=None)
+
+    assert reading.snapshot is not None
+    assert (reading.kind in {Kind.FAILED, Kind.BAD_REQUEST}, reading.snapshot.error_code) == (True, code)
+    assert reading.detail == reason
+
+
+@pytest.mark.parametrize(
+    ("provider", "body", "reason"),
+    [
+        ("ark", {"id": "T", "status": "expired"}, "expired"),
+        ("kling", {"code": 0, "data": {"task_id": "T", "task_status": "failed"}}, "failed"),
+        ("newapi", {"task_id": "T", "status": "FAILURE", "error": {"code": "success"}}, "FAILURE"),
+    ],
+)
+def test_a_failure_without_a_message_says_the_status_word(provider: str, body: Json, reason: str) -> None:
+    assert reading_of(body, provider=provider, task_id="T").detail == reason
+
+
+def test_a_number_keeps_its_sign_and_a_code_its_hyphens() -> None:
+    tree = {
+        "title": "t",
+        "ask": {"path": "/{id}"},
+        "codes": {"at": "code", "good": ["a-b"], "means": {"failed": ["ab"], "pending": [1], "running": ["-1"]}},
+        "forms": {
+            "job": {
+                "task": "@",
+                "id": "id",
+                "status": "status",
+                "words": {"failed": ["-1"], "running": [1]},
+                "results": [{"videos": "url"}],
+            }
+        },
+    }
+    own = load_descriptions({"own": tree})["own"]
+    asked = PollContext(task_id="T", action=None, own_host="x")
+    for body, kind in (
+        ({"id": "T", "status": -1}, Kind.FAILED),
+        ({"id": "T", "status": "1"}, Kind.RUNNING),
+        ({"id": "T", "status": 1, "code": "a-b"}, Kind.RUNNING),
+        ({"id": "T", "code": "AB"}, Kind.FAILED),
+        ({"id": "T", "code": 1}, Kind.PENDING),
+        ({"id": "T", "code": -1}, Kind.RUNNING),
+    ):
+        assert read(own, answered(orjson.dumps(body)), asked).kind is kind, body
+
+
+def test_a_code_may_mean_any_kind_and_a_success_still_needs_its_result() -> None:
+    tree = {
+        "title": "t",
+        "ask": {"path": "/{id}"},
+        "codes": {"at": "code", "good": [0], "means": {"succeeded": [7], "canceled": [8], "needs_input": [9]}},
+        "forms": {
+            "job": {
+                "task": "@",
+                "id": "id",
+                "status": "status",
+                "words": {"succeeded": ["ok"]},
+                "results": [{"videos": "url"}],
+            }
+        },
+    }
+    own = load_descriptions({"own": tree})["own"]
+    asked = PollContext(task_id="T", action=None, own_host="x")
+    for status, body, kind in (
+        (200, {"id": "T", "code": 7, "status": "ok", "url": A}, Kind.SUCCEEDED),
+        (200, {"id": "T", "code": 7, "status": "ok"}, Kind.AMBIGUOUS),
+        (400, {"id": "T", "code": 7, "status": "ok", "url": A}, Kind.BAD_REQUEST),
+        (400, {"id": "T", "code": 8}, Kind.CANCELED),
+        (200, {"id": "T", "code": 9}, Kind.NEEDS_INPUT),
+    ):
+        assert read(own, answered(orjson.dumps(body), status=status), asked).kind is kind, body

@@ -1,0 +1,129 @@
+"""Gateways put results, tasks and reasons in places of their own, and all are found."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.domain.task import Json, Kind
+from bridge.providers.catalogue import descriptions
+from bridge.providers.new_tasks import created
+from tests.providers.reading_of import reading_of
+
+A = "https://cdn.example.com/a.mp4"
+IMAGE = "https://cdn.example.com/i.png"
+GATEWAYS = ("openai_video", "newapi", "kling", "unified_v2", "video_query", "ark", "minimax", "vidu", "runway")
+PLACEHOLDERS: list[Json] = [
+    {"video_url": A},
+    {"videoUrl": A},
+    {"video": {"url": A}},
+    {"video": A},
+    {"output": {"url": A}},
+    {"output": {"video_url": A, "duration": 5}},
+    {"output": [A]},
+    {"output": [{"url": A, "type": "video"}]},
+    {"output": A},
+    {"outputs": [A]},
+    {"result_url": A},
+    {"result": {"video_url": A}},
+    {"result": {"videos": [{"url": A}]}},
+    {"metadata": {"url": A}},
+    {"url": A},
+    {"data": {"video_url": A}},
+    {"data": [{"url": A}]},
+    {"content": {"video_url": A}},
+    {"videos": [{"url": A, "cover_url": IMAGE}]},
+    {"image_url": IMAGE, "data": {"video_url": A}},
+    {"data": {"metadata": {"url": A}}},
+    {"output": {"result": {"video_url": A}}},
+    {"file": {"download_url": A}},
+    {"result": {"videos": [{"url": [A]}]}},
+    {"output": {"audio": {"url": A}}},
+    {"output": {"image_url": A}},
+    {"task_result": {"videos": [{"url": A}]}},
+    {"image_url": IMAGE, "image": IMAGE, "video": {"url": A}},
+]
+
+
+@pytest.mark.usefixtures("unmeasured")
+@pytest.mark.parametrize("place", PLACEHOLDERS, ids=str)
+@pytest.mark.parametrize("provider", GATEWAYS)
+def test_a_gateways_result_is_found_wherever_it_puts_it(provider: str, place: dict[str, Json]) -> None:
+    for ids in ({"task_id": "T"}, {"id": "T"}, {"id": "T", "task_id": "T"}):
+        for word in ("succeeded", "SUCCESS", "done", "Completed"):
+            task = {**ids, "status": word, "object": "video", **place}
+            for body in (task, {"code": "success", "data": task}, {"code": 0, "message": "", "data": task}):
+                reading = reading_of(body, provider=provider, task_id="T", action=None)
+                assert reading.kind is Kind.SUCCEEDED, (body, reading)
+                assert reading.snapshot is not None
+                assert reading.snapshot.urls == (A,), body
+
+
+@pytest.mark.parametrize("provider", ["openai_video", "newapi", "video_query"])
+def test_a_picture_that_a_video_was_made_from_is_no_result(provider: str) -> None:
+    for key in ("image_url", "imageUrl", "image", "audio_url"):
+        body = {"code": 0, "data": {"task_id": "T", "status": "succeeded", key: IMAGE}}
+        reading = reading_of(body, provider=provider, task_id="T", action=None)
+
+        assert (reading.kind, reading.lacks_result) == (Kind.AMBIGUOUS, True), reading
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": {"data": {"id": "T", "status": "done", "video_url": A}}},
+        {"code": 0, "data": {"task": {"id": "T", "state": "done", "video_url": A}}},
+        {"task": {"task_id": "T", "status": "done", "video_url": A}},
+        {"request_id": "r", "output": {"task_id": "T", "task_status": "SUCCEEDED", "video_url": A}},
+    ],
+)
+def test_a_gateways_task_is_found_inside_what_it_wraps_it_in(body: Json) -> None:
+    for provider in ("newapi", "openai_video", "video_query"):
+        reading = reading_of(body, provider=provider, task_id="T", action=None)
+
+        assert reading.snapshot is not None, reading
+        assert (reading.kind, reading.snapshot.urls) == (Kind.SUCCEEDED, (A,))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"reason": "no"}, "no"),
+        ({"failReason": "no"}, "no"),
+        ({"error_msg": "no", "error_code": "E7"}, "no (E7)"),
+        ({"status_message": "no"}, "no"),
+        ({"fail_msg": "no", "fail_code": 3}, "no (3)"),
+        ({"detail": {"error_message": "no"}}, "no"),
+        ({"error": "no"}, "no"),
+        ({}, "FAILED"),
+    ],
+)
+@pytest.mark.parametrize("provider", GATEWAYS)
+def test_a_gateways_reason_for_a_failure_is_found_wherever_it_puts_it(provider: str, body: Json, reason: str) -> None:
+    task = {"task_id": "T", "status": "FAILED", **body}
+
+    assert reading_of({"code": 0, "data": task}, provider=provider, task_id="T", action=None).detail == reason
+
+
+@pytest.mark.parametrize("provider", ["kie", "minimax", "midjourney", "heygen", "zhipu", "replicate", "runway"])
+def test_a_refusal_in_another_vendors_form_keeps_its_text(provider: str) -> None:
+    for key in ("message", "detail", "msg", "error"):
+        reading = reading_of({key: "not for you"}, provider=provider, status=400, task_id="T", action=None)
+
+        assert "not for you" in reading.detail, (key, reading)
+
+
+def test_an_error_that_names_an_id_creates_no_task() -> None:
+    for name, answer in (("fal", {"request_id": "r", "detail": "no"}), ("xai", {"request_id": "r", "error": "no"})):
+        assert created(descriptions()[name], answer) is None
+
+
+def test_a_failure_without_a_text_gets_the_text_of_the_outer_answer() -> None:
+    for outer, reason in (
+        ("content policy", "content policy"),
+        ("SUCCEED", "failed"),
+        ("ok", "failed"),
+        ("", "failed"),
+    ):
+        body = {"code": 0, "message": outer, "data": {"task_id": "T", "status": "failed"}}
+
+        assert reading_of(body, provider="newapi", task_id="T").detail == reason
