@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bridge.domain.pause import Pause
@@ -51,3 +52,15 @@ class AccountState:
         """How long it has been blocked or paused in all."""
         since_s = 0.0 if self.blocked_at is None else max(0.0, now - self.blocked_at)
         return self.blocked_s + since_s + (self.pause.paused_s(now) if self.pause else 0.0)
+
+
+def whole_states(
+    found: Iterable[AccountState], holds: Mapping[str, Sequence[Hold]], pauses: Iterable[Pause]
+) -> dict[str, AccountState]:
+    """The state of each account of which anything is known, with its holds and its last pause."""
+    states = {state.account: state for state in found}
+    for account, its_holds in holds.items():
+        states[account] = replace(states.get(account, AccountState(account=account)), holds=tuple(its_holds))
+    for pause in pauses:
+        states[pause.name] = replace(states.get(pause.name, AccountState(account=pause.name)), pause=pause)
+    return states

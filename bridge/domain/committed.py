@@ -62,3 +62,10 @@ class ChangedRows:
     watches: list[WatchView]
     deliveries: list[DeliveryView]
     is_cut: bool
+
+
+def newest_changes(wanted: set[int], others: set[int], most: int) -> tuple[list[int], bool]:
+    """The wanted ids, then the newest of the others, and whether any are left out."""
+    rest = sorted(others - wanted, reverse=True)
+    room = max(0, most - len(wanted))
+    return [*wanted, *rest[:room]], len(rest) > room

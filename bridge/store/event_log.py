@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from bridge.domain.committed import ChangedRows, ChangeMarks, LoggedEvent, LogPage
+from bridge.domain.committed import ChangedRows, ChangeMarks, LoggedEvent, LogPage, newest_changes
 from bridge.domain.delivery import within
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event_order import EventOrder
@@ -43,7 +43,7 @@ class EventLog(ReadStore):
         commit."""
         if self._order.is_waiting:
             with self._database.read() as session:
-                self._order.settle(_writers(session))
+                self._order.settle(_column(session, "log.writers"))
         page = self._read_events(after)
         # If the gap can be passed, an event that has filled it in the meantime is only in a later snapshot.
         return page if not page.is_held or self._order.is_waiting else self._read_events(after)
@@ -57,21 +57,21 @@ class EventLog(ReadStore):
         """The current end of the log: later commits come after this position."""
         with self._database.read() as session:
             forgotten, newest = session.find(SQL["log.bounds"])[0]
-            if not self._database.is_shared or not _writers(session):
+            if not _column(session, "log.writers"):
                 return int(newest)
             after = max(forgotten, newest - TAIL_WITHIN)
-            return EventOrder().passable(after, _numbers(session, after, limit=TAIL_WITHIN))
+            return EventOrder().passable(after, _column(session, "log.numbers", after=after, limit=TAIL_WITHIN))
 
     def _read_events(self, after: int) -> LogPage:
         with self._database.read() as session:
-            numbers = _numbers(session, after, limit=READ_AT_ONCE) if self._database.is_shared else []
+            numbers = _column(session, "log.numbers", after=after, limit=READ_AT_ONCE) if self.is_shared else []
             if not numbers:
                 return _page(session, after, None)
             upto = self._order.passable(after, numbers)
             page = _page(session, after, upto)
             if page.is_gone or upto == numbers[-1]:
                 return page
-            self._order.doubt(page.newest, _writers(session))
+            self._order.doubt(page.newest, _column(session, "log.writers"))
             return replace(page, is_held=True)
 
 
@@ -95,13 +95,13 @@ class FollowStore(EventLog):
         with self._database.read() as session:
             marks = ChangeMarks(*session.find(SQL["log.marks"])[0])
             known = {watch_id for watch_id, _ in find_watches(session, keys, lock=False).values()}
-            touched = _ids(session, "log.touched", most, revision=since.revision)
-            touched |= _ids(session, "log.facts", most, fact=since.fact)
-            made = _ids(session, "log.created", most, delivery=since.delivery)
+            touched = set(_column(session, "log.touched", revision=since.revision, most=most + 1))
+            touched.update(_column(session, "log.facts", fact=since.fact, most=most + 1))
+            made = set(_column(session, "log.created", delivery=since.delivery, most=most + 1))
             for state in _SETTLED_STATES:
-                made |= _ids(session, "log.settled", most, state=state, since=since.settled_at)
-            watch_ids, watches_cut = _first(known, touched, most)
-            changed_ids, deliveries_cut = _first(set(delivery_ids), made, most)
+                made.update(_column(session, "log.settled", state=state, since=since.settled_at, most=most + 1))
+            watch_ids, watches_cut = newest_changes(known, touched, most)
+            changed_ids, deliveries_cut = newest_changes(set(delivery_ids), made, most)
             return ChangedRows(
                 marks=marks,
                 watches=records.WATCH_VIEWS.of(watch_ids, session, "watch_id"),
@@ -128,20 +128,6 @@ def _page(session: Session, after: int, upto: int | None) -> LogPage:
     return LogPage(events=events, position=position, oldest=oldest, newest=newest)
 
 
-def _numbers(session: Session, after: int, *, limit: int) -> list[int]:
-    return [number for (number,) in session.find(SQL["log.numbers"], after=after, limit=limit)]
-
-
-def _writers(session: Session) -> list[str]:
-    return [writer for (writer,) in session.find(SQL["log.writers"])]
-
-
-def _ids(session: Session, name: str, most: int, **values: object) -> set[int]:
-    return {row_id for (row_id,) in session.find(SQL[name], **values, most=most + 1)}
-
-
-def _first(known: set[int], others: set[int], most: int) -> tuple[list[int], bool]:
-    """The known ones, then the newest of the others, and whether any are left out."""
-    rest = sorted(others - known, reverse=True)
-    room = max(0, most - len(known))
-    return [*known, *rest[:room]], len(rest) > room
+def _column(session: Session, name: str, **values: object) -> list[Any]:
+    """What this statement finds, in one column."""
+    return [one for (one,) in session.find(SQL[name], **values)]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from bridge.domain.account_state import AccountState, Hold
+from bridge.domain.account_state import AccountState, Hold, whole_states
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.health import Health
 from bridge.domain.pause import Pause, PauseOf
@@ -155,9 +154,5 @@ _HOLDS: Final = Record("hold", Hold, "holds", until_at="held_until")
 
 
 def account_states(session: Finder) -> dict[str, AccountState]:
-    states = {state.account: state for state in _ACCOUNTS.find(session)}
-    for account, holds in _HOLDS.by("account", session, "ORDER BY account, route").items():
-        states[account] = replace(states.get(account, AccountState(account=account)), holds=tuple(holds))
-    for made in PAUSES.find(session, " WHERE what = 'account'"):
-        states[made.name] = replace(states.get(made.name, AccountState(account=made.name)), pause=made)
-    return states
+    holds = _HOLDS.by("account", session, "ORDER BY account, route")
+    return whole_states(_ACCOUNTS.find(session), holds, PAUSES.find(session, " WHERE what = 'account'"))

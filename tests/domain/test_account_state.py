@@ -1,0 +1,18 @@
+"""The stored state of an account, from its parts."""
+
+from __future__ import annotations
+
+from bridge.domain.account_state import AccountState, Hold, whole_states
+from bridge.domain.pause import Pause, PauseOf
+from tests.factories import NOW
+
+
+def test_an_account_is_known_by_its_block_its_holds_or_its_pause() -> None:
+    blocked = AccountState(account="kling", blocked_at=NOW)
+    hold = Hold(route="videos", until_at=NOW + 9, reason="HTTP 502")
+    pause = Pause(of=PauseOf.ACCOUNT, name="suno", since_at=NOW, until_at=None)
+    states = whole_states([blocked], {"kling": [hold], "runway": [hold]}, [pause])
+    assert states["kling"] == AccountState(account="kling", blocked_at=NOW, holds=(hold,))
+    assert states["runway"] == AccountState(account="runway", holds=(hold,))
+    assert states["suno"] == AccountState(account="suno", pause=pause)
+    assert len(states) == 3
