@@ -83,20 +83,12 @@ class DaemonLock:
     def holder(path: Path | str) -> str | None:
         """The process that holds the lock of this store, in words; None if no process holds it, or its record cannot be
         read."""
-        try:
-            handle = os.open(lock_of(Path(path)), os.O_RDONLY)
-        except OSError:
-            return None
-        try:
-            record = _record(handle)
-            # A killed process leaves its record, but not its lock.
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return record
-        except OSError:
-            return None
-        finally:
-            os.close(handle)
+        with suppress(OSError), lock_of(Path(path)).open("rb") as file:
+            record = _record(file.fileno())
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # a killed process leaves its record, not its lock
+            except BlockingIOError:
+                return record
         return None
 
     def _take(self, mode: int) -> None:
@@ -130,10 +122,9 @@ def _locked(handle: int) -> bool:
     for _ in range(LOOKS):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
             pause(BETWEEN_LOOKS_S)
-        else:
-            return True
     return False
 
 
