@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bridge.domain.slots import slot_of
 from bridge.errors import StoreError, UsageError
@@ -16,7 +16,7 @@ from bridge.store.outbox import OutboxStore
 from bridge.store.read_store import revision
 from bridge.store.retention import Retention
 from bridge.store.rows import Row, json_text, plain
-from bridge.store.sql_session import WORK, Transactions
+from bridge.store.sql_session import WORK
 from bridge.store.statements import SQL, TABLES
 from bridge.store.transaction import CommitStore
 
@@ -32,11 +32,6 @@ class Contents(NamedTuple):
 
 class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares):
     """All operations that the engine and the commands need."""
-
-    def __init__(self, database: Transactions) -> None:
-        super().__init__(database)
-        self.look_every_s, self.ahead_s = database.look_every_s, database.ahead_s
-        self.is_syncing, self.give_up = database.is_syncing, database.give_up
 
     @contextmanager
     def contents(self) -> Iterator[Contents]:
@@ -74,9 +69,9 @@ def _select(table: str) -> str:
 def _moved(table: str, found: Iterator[Row], slots: dict[str, int]) -> Iterator[Row]:
     """The rows with values that both engines accept, followed by the columns that only PostgreSQL has. `slots` are
     those of the events, which are moved before their deliveries."""
-    kinds = TABLES[table]
     for values in found:
-        row = {column: _carried(value, kinds[column]) for column, value in zip(kinds, values, strict=True)}
+        texts = (plain(value) if isinstance(value, str) else value for value in values)
+        row = dict(zip(TABLES[table], texts, strict=True))
         own: Row = ()
         if table == "watches":
             urls = None if row["snapshot"] is None else json_text(json.loads(row["snapshot"])["urls"])
@@ -86,9 +81,3 @@ def _moved(table: str, found: Iterator[Row], slots: dict[str, int]) -> Iterator[
         elif table == "deliveries":
             own = (slots[row["event_id"]],)
         yield (*row.values(), *own)
-
-
-def _carried(value: Any, kind: str) -> Any:
-    if kind == "bool":
-        return bool(value)
-    return plain(value) if isinstance(value, str) else value

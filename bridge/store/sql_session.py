@@ -116,9 +116,10 @@ class OpenStore:
         self._database = database
         self._held: frozenset[Share] | None = None  # the shares that this daemon is certain to hold; None: all
         self._fingerprints: Mapping[str, str] = {}  # of the endpoints' settings, as last given to `Outbox.disabled`
-        self.is_shared, self.notes_every_s = database.is_shared, database.notes_every_s
-        self.place = database.place
-        self.space, self.news, self.close = database.space, database.news, database.close
+        self.place, self.is_shared = database.place, database.is_shared
+        self.look_every_s, self.notes_every_s = database.look_every_s, database.notes_every_s
+        self.space, self.news, self.ahead_s = database.space, database.news, database.ahead_s
+        self.is_syncing, self.give_up, self.close = database.is_syncing, database.give_up, database.close
 
     @contextmanager
     def _locked(self) -> Iterator[Session]:
