@@ -36,9 +36,9 @@ class DeliveryPages(OpenStore):
         found: list[DeliveryMark] = []
         following = None
         with self._database.read() as session:
-            for kind in _kinds(session, wanted, now):
-                if following is not None or (after is not None and _RANK[kind.standing] < _RANK[after.standing]):
-                    continue
+            for kind in _kinds(session, wanted, now, after):
+                if following is not None:
+                    break
                 begin = after if after and after.standing is kind.standing else None
                 marks, following = kind.marks(begin, limit + 1 - len(found))
                 found += marks
@@ -56,13 +56,8 @@ class DeliveryPages(OpenStore):
 
     def deliveries_by_watch(self, watch_ids: Sequence[int]) -> dict[int, list[DeliveryView]]:
         """The deliveries of each of these watches, the oldest first. A watch without deliveries is left out."""
-        if not watch_ids:
-            return {}
         rest = "WHERE watch_id IN (:watch_ids[]) ORDER BY delivery_id"
         return records.DELIVERY_VIEWS.by("watch_id", self._database, rest, watch_ids=list(watch_ids))
-
-
-_RANK: Final = {standing: rank for rank, standing in enumerate(Standing)}
 
 
 class _Kind(NamedTuple):
@@ -82,8 +77,8 @@ class _Kind(NamedTuple):
         """The marks of the first deliveries, and where the search stopped (None: at the end)."""
         floor = self._floor(begin)
         name = "pages.waiting_deliveries" if self.is_waiting else "pages.settled_deliveries"
-        marks = self._marks(self._scan(name, begin, floor, most=most))
-        return marks, floor if len(marks) < most else None
+        found = self._scan(name, begin, floor, most=most)
+        return [DeliveryMark(self.standing, *row) for row in found], floor if len(found) < most else None
 
     def counted(self) -> BoundedCount:
         floor = self._floor(None)
@@ -96,7 +91,8 @@ class _Kind(NamedTuple):
             return None
         skipped = SCANNED // 4 if self.wanted.topic else SCANNED
         every = self._replace(wanted=DeliverySearch(since=self.wanted.since))
-        return next(iter(self._marks(every._scan("pages.delivery_floor", begin, None, skipped=skipped))), None)
+        last = every._scan("pages.delivery_floor", begin, None, skipped=skipped)
+        return DeliveryMark(self.standing, *last[0]) if last else None
 
     def _scan(self, name: str, begin: DeliveryMark | None, floor: DeliveryMark | None, **values: int) -> list[Row]:
         """What this statement finds between two marks."""
@@ -113,13 +109,11 @@ class _Kind(NamedTuple):
         found = search(_CONDITIONS, {**self.wanted._asdict(), **given}).narrowed(*conditions, **marks)
         return found.find(self.session, name, **values)
 
-    def _marks(self, found: Sequence[Row]) -> list[DeliveryMark]:
-        return [DeliveryMark(self.standing, *row) for row in found]
 
-
-def _kinds(session: Session, wanted: DeliverySearch, now: float) -> Iterator[_Kind]:
-    """The worst first."""
+def _kinds(session: Session, wanted: DeliverySearch, now: float, after: DeliveryMark | None = None) -> Iterator[_Kind]:
+    """The worst first, from the one of this mark on."""
+    order = list(Standing)[list(Standing).index(after.standing) if after else 0 :]
     disabled = [endpoint for endpoint, _ in session.find(SQL["reads.disabled"])]
     paused = lasting(records.PAUSES.find(session), PauseOf.ENDPOINT, now)
     off, hits = sorted({*paused, *disabled}), text_hits(session, wanted.text)
-    return (_Kind(session, wanted, standing, off, hits) for standing in Standing if standing in wanted.standings)
+    return (_Kind(session, wanted, standing, off, hits) for standing in order if standing in wanted.standings)

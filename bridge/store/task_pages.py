@@ -65,8 +65,6 @@ class TaskPages(OpenStore):
     def snapshots_by_id(self, watch_ids: Sequence[int]) -> dict[int, Snapshot]:
         """The last snapshots of these watches. Those without a snapshot, or with a very long one, are left
         out."""
-        if not watch_ids:
-            return {}
         rows = self._database.find(SQL["pages.snapshots"], ids=list(watch_ids), most_chars=MOST_SNAPSHOT)
         found = {watch_id: snapshot_of(key, text) for watch_id, key, text in rows}
         return {watch_id: snapshot for watch_id, snapshot in found.items() if snapshot is not None}
