@@ -101,11 +101,10 @@ class Transaction:
             case AccountChange():
                 self.wakes_all = True
                 return self._move_account(change)
-            case AccountPaused(account=account, route=route, until_at=until_at):
+            case AccountPaused(route=route):
                 self.wakes_all = True
                 how = SQL["commits.pause_account" if route is None else "commits.hold_route"]
-                held = {"account": account, "route": route, "until_at": until_at, "reason": plain(change.reason)}
-                self._session.execute(how, **held)
+                self._session.execute(how, **asdict(replace(change, reason=plain(change.reason))))
                 return True
             case AnswerUnread():
                 return self._note_unread(change)
@@ -157,14 +156,8 @@ class Transaction:
         return True
 
     def _move_account(self, change: AccountChange) -> bool:
-        moved = self._session.find(
-            SQL["commits.block" if change.blocked else "commits.restore"],
-            account=change.account,
-            at=change.at,
-            reason=plain(change.reason),
-            count=change.count,
-            blocked_s=change.blocked_s,
-        )
+        change = replace(change, reason=plain(change.reason))
+        moved = self._session.find(SQL["commits.block" if change.blocked else "commits.restore"], **asdict(change))
         if moved:
             self._publish(account_event(change))
         return bool(moved)
@@ -196,11 +189,10 @@ class Transaction:
             self._queue_holds[queue] = (*queue, made.queue_until, why, self._fingerprints.get(made.endpoint))
         if made.delivery_id not in self._waiting:
             return False
-        settled_at = None
-        if made.state is not DeliveryState.WAITING:
+        is_settled = made.state is not DeliveryState.WAITING
+        if is_settled:
             self._waiting.remove(made.delivery_id)
-            settled_at = made.at
-        schedule = made.state, made.attempts, made.next_attempt_at, settled_at
+        schedule = made.state, made.attempts, made.next_attempt_at, made.at if is_settled else None
         self._settled[made.delivery_id] = (made.delivery_id, *schedule, made.outcome, detail, made.sent_so_far)
         if made.event is not None:
             self._publish_copies(made, made.event, self._attempted[made.delivery_id])
