@@ -134,32 +134,27 @@ class _WatchIntake:
 
     def write(self) -> None:
         """Write what was decided."""
-        intake = self._intake
-        touches = bool(intake.new or intake.over or self._withdrawn)
-        revision = self._session.next_revision() if touches else 0
-        ids = self._write_watches(intake, revision)
-        named = [(self._source, watch_id, self._is_listing) for watch_id in (*ids.values(), *intake.named)]
-        self._session.run(SQL["watches.name"], named)
-        facts = [(ids[whose] if isinstance(whose, WatchKey) else whose, what) for whose, what in intake.facts]
-        add_facts(self._session, [(watch_id, self._now, what, self._source) for watch_id, what in facts])
-        if self._withdrawn:
-            withdraw(self._session, self._withdrawn, revision=revision, by=self._source, now=self._now)
-
-    def _write_watches(self, intake: WishIntake, revision: int) -> dict[WatchKey, int]:
-        """Returns the ids of the new ones."""
-        accounts = account_states(self._session) if intake.new or intake.over else {}
+        session, intake = self._session, self._intake
+        is_written = bool(intake.new or intake.over)
+        revision = session.next_revision() if is_written or self._withdrawn else 0
+        accounts = account_states(session) if is_written else {}
         fresh = []
         for key, wish in intake.new.items():
             *columns, meta = self._values(wish, revision, accounts)
             fresh.append((*key, 1, Phase.SUBMITTED, self._source, *columns, meta or "{}", slot_of(key.task_id)))
-        ids = {WatchKey(*key): watch_id for *key, watch_id in self._session.run(SQL["watches.add"], fresh)}
+        ids = {WatchKey(*key): watch_id for *key, watch_id in session.run(SQL["watches.add"], fresh)}
         over = [(watch_id, *self._values(wish, revision, accounts)) for watch_id, wish in intake.over.items()]
-        self._session.run(SQL["watches.start_over"], over)
+        session.run(SQL["watches.start_over"], over)
         # A withdrawn watch keeps its generation, so that nothing is notified twice; a new one starts from zero.
         if intake.again:
-            self._session.execute(SQL["watches.new_generation"], watch_ids=intake.again)
-            self._session.execute(SQL["watches.forget_readings"], watch_ids=intake.again)
-        return ids
+            session.execute(SQL["watches.new_generation"], watch_ids=intake.again)
+            session.execute(SQL["watches.forget_readings"], watch_ids=intake.again)
+        named = [(self._source, watch_id, self._is_listing) for watch_id in (*ids.values(), *intake.named)]
+        session.run(SQL["watches.name"], named)
+        facts = [(ids[whose] if isinstance(whose, WatchKey) else whose, what) for whose, what in intake.facts]
+        add_facts(session, [(watch_id, self._now, what, self._source) for watch_id, what in facts])
+        if self._withdrawn:
+            withdraw(session, self._withdrawn, revision=revision, by=self._source, now=self._now)
 
     def _values(self, wish: Wish, revision: int, accounts: Mapping[str, AccountState]) -> Row:
         """The columns of `watches.start_over` after `watch_id`, which are also the last of `watches.add`."""
