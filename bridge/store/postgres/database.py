@@ -185,11 +185,9 @@ class Database:
         """A connection that the caller closes, and that raises psycopg's errors. It stops waiting after `give_up`, or
         when `unless` says so."""
         begun = self._given_up
-
-        def is_over() -> bool:
-            return self._given_up != begun or unless()
-
-        connection = connect(self.place, self._clock, patience_s=self._patience_s, is_over=is_over)
+        connection = connect(
+            self.place, self._clock, patience_s=self._patience_s, is_over=lambda: self._given_up != begun or unless()
+        )
         connection.writer = f"{self.writer}-{next(self._numbers)}"
         return connection
 

@@ -10,14 +10,12 @@ from psycopg import errors
 from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import BridgeBug, GenbridgeError, LeaseLost, StoreDamaged, StoreError
 
-_MISSING: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)
 _GRANTS: Final = {  # by the object that the server's message names
     "schema": "GRANT USAGE, CREATE ON SCHEMA ... TO this user, or let its owner run `genbridge store migrate`",
     "database": "GRANT CONNECT ON DATABASE ... TO this user",
     "sequence": "GRANT USAGE ON ALL SEQUENCES IN SCHEMA ... TO this user",
     "table": "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ... TO this user",
 }
-_FULL: Final = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded)
 
 
 class Mark(NamedTuple):
@@ -59,10 +57,10 @@ def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
             return StoreError(f"store {place}: the server is too slow ({said}); it is tried again")
         case errors.IdleInTransactionSessionTimeout():
             return StoreError(f"store {place}: this process or its network stood still ({said}); it is tried again")
-    if isinstance(error, _MISSING):
-        return StoreDamaged(f"store {place}: {said}; restore a backup, or `genbridge store migrate`")
-    if isinstance(error, _FULL):
-        return StoreError(f"store {place}: the server has no room ({said}); free some and it goes on")
+        case errors.UndefinedTable() | errors.UndefinedColumn() | errors.InvalidSchemaName():
+            return StoreDamaged(f"store {place}: {said}; restore a backup, or `genbridge store migrate`")
+        case errors.DiskFull() | errors.OutOfMemory() | errors.ConfigurationLimitExceeded():
+            return StoreError(f"store {place}: the server has no room ({said}); free some and it goes on")
     # Lost connections, a server that starts or stops, too many connections, I/O errors: these may pass.
     if isinstance(error, psycopg.OperationalError) or (error.sqlstate or "")[:2] in {"08", "53", "57", "58"}:
         return StoreError(f"store {place}: {said}")

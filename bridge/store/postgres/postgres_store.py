@@ -43,8 +43,6 @@ class PostgresStore(Store):
         """See `ports.Commits.commit`. When the answer of the server is lost, the caller commits the same changes again,
         perhaps in smaller groups. Those that were applied get the answer they would have had, and are not applied
         again."""
-        if not changes:
-            return []
         if self._committer != self._database.fence:  # commits of a lost lease are never repeated
             self._doubts, self._done, self._committer = [], {}, self._database.fence
         self._settle_doubts()

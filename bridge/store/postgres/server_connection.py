@@ -35,8 +35,6 @@ _LIMITS: Final = {
     "tcp_keepalives_count": "3",
 }
 _SET_LIMITS: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _LIMITS.items())
-
-
 _CONNECTING: ContextVar[tuple[Clock, Callable[[float], bool]]] = ContextVar("connecting")
 
 
