@@ -26,7 +26,6 @@ from bridge.store.watch_rows import CALLBACK, add_facts, find_watches, withdraw
 from bridge.store.watch_store import WatchStore
 
 _REDELIVERABLE: Final = [state for state in DeliveryState if DeliveryState.WAITING in DELIVERY_FOLLOWS[state]]
-
 _THE_PAUSE: Final = " WHERE what = :of AND name = :name {postgres:FOR UPDATE}"
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 LOOKS: Final = 10
 BETWEEN_LOOKS_S: Final = 0.02
-
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError)
 
 

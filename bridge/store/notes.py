@@ -59,8 +59,6 @@ class NoteStore(OpenStore):
             session.run(SQL["records.set_sources"], [latest[key] for key in sorted(latest)])
 
     def learn(self, fresh: Mapping[DurationKey, Table]) -> Mapping[DurationKey, Table]:
-        if not fresh:
-            return {}
         names: dict[Row, DurationKey] = {tuple(map(plain, key)): key for key in sorted(fresh)}
         merged: dict[Row, Table] = {}
         with self._database.jot() as session:

@@ -53,10 +53,9 @@ class OutboxStore(ReadStore):
         delivery waits until all earlier deliveries of its task are settled."""
         slots = range(SLOTS) if self._held is None else slots_held(endpoint_scope(endpoint), self._held)
         queue = {"endpoint": endpoint, "target": target, "slots": list(slots), "apart_from": list(apart_from)}
+        asked = SQL["outbox.due_in_order" if in_order else "outbox.due"]
         with self._database.read() as session:
-            sizes = session.find(
-                SQL["outbox.due_in_order" if in_order else "outbox.due"], **queue, now=now, limit=limit
-            )
+            sizes = session.find(asked, **queue, now=now, limit=limit)
             wanted = within(sizes, most_bytes)
             found = {row[0]: DELIVERIES.read(row) for row in session.find(HANDED_OUT, wanted=wanted)} if wanted else {}
             next_up = session.find(SQL["outbox.next_due"], **queue, found=len(wanted))

@@ -73,9 +73,8 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
     def find(self, task_id: str, account: str | None = None) -> list[Watch]:
         """The watches of this id: one for each account that has it."""
         where = " WHERE task_id = :task_id ORDER BY account" if account is None else _OF_KEY
-        found = self._database.find(
-            SQL["watches.find_all"] + where, task_id=plain(task_id), account=account and plain(account)
-        )
+        named = {"task_id": plain(task_id), "account": account and plain(account)}
+        found = self._database.find(SQL["watches.find_all"] + where, **named)
         return readable("watch", watch, [row[:-2] for row in found])
 
     def view(self, key: WatchKey) -> WatchView:

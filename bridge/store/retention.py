@@ -45,9 +45,9 @@ def _prune_watches(session: Session, *, before: float, limit: int) -> int:
     old = session.find(SQL["retention.old_watches"], before=before, limit=limit)
     if old:
         watch_ids = [watch_id for (watch_id,) in old]
-        for step in ("retention.delete_watches", "retention.cut_down", "watches.forget_readings"):
+        steps = "retention.delete_watches", "retention.cut_down", "watches.forget_readings", "retention.forget_history"
+        for step in steps:
             session.execute(SQL[step], watch_ids=watch_ids)
-        session.execute("DELETE FROM history WHERE watch_id IN (:watch_ids[])", watch_ids=watch_ids)
     return len(old)
 
 

@@ -21,7 +21,6 @@ MOST_HITS: Final = 500  # maximum number of tasks that begin with the text
 MOST_LIVE: Final = 10_000
 _NEWEST: Final = 1 << 62  # above every id
 _LAST: Final = "\U0010ffff"  # sorts behind everything that begins with a text
-
 MOST_SNAPSHOT: Final = 1 << 18  # characters; longer ones contain embedded files
 # SQLite must not choose an index for these: `|| ''` prevents it.
 _WITHOUT_INDEX: Final = {

@@ -127,9 +127,7 @@ class _WatchIntake:
         self._session.execute(SQL["watches.unname"], source=self._source, watch_ids=list(gone))
         found = self._session.find(SQL["watches.unnamed"], watch_ids=list(gone))
         self._withdrawn = [watch_id for watch_id, is_tombstone in found if not is_tombstone]
-        deleted = [watch_id for watch_id, is_tombstone in found if is_tombstone]
-        if deleted:
-            self._session.execute(SQL["watches.delete"], watch_ids=deleted)
+        self._session.execute(SQL["watches.delete"], watch_ids=[one for one, is_tombstone in found if is_tombstone])
         return [gone[watch_id] for watch_id in self._withdrawn]
 
     def write(self) -> None:

@@ -24,3 +24,6 @@ DELETE FROM watches WHERE watch_id IN (:watch_ids[])
 UPDATE watches SET is_tombstone = true, label = NULL, endpoints = NULL, meta = '{}', snapshot = NULL, reason = NULL,
     next_poll_why = ''{postgres:, urls = NULL}
 WHERE watch_id IN (:watch_ids[])
+
+-- forget_history: Delete the histories of these watches.
+DELETE FROM history WHERE watch_id IN (:watch_ids[])

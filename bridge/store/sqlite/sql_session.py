@@ -7,7 +7,6 @@ rows go in as one VALUES list, and the rows of an answer come out as one JSON te
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -96,7 +95,8 @@ def plain_sql(statement: str, rows: int = 0) -> str:
         shown = [f"hex({name})" if place in blobs else _exact(name) for place, name in enumerate(names)]
         rows_found = sql.replace(", ".join(answer), named, 1)
         sql = f"SELECT json_group_array(json_array({', '.join(shown)})) FROM ({rows_found})"  # noqa: S608 - names of ours
-    sql = LIST.sub(_of_json, chosen(sql, "sqlite")).replace("{new}", "new").replace("{in order}", "")
+    sql = chosen(sql, "sqlite").replace("{new}", "new").replace("{in order}", "")
+    sql = LIST.sub(lambda found: f"{found[1] or ''}IN (SELECT value FROM json_each(:{found[2]}))", sql)  # noqa: S608 - a name of ours
     if rows:
         row = f"({', '.join('?' * len(new))})"
         sql = f"WITH new ({', '.join(new)}) AS (VALUES {', '.join([row] * rows)}) {sql}"
@@ -125,7 +125,3 @@ def _decoded(answer: str, blobs: Sequence[int] = ()) -> list[Row]:
 def _bound(values: dict[str, Any]) -> dict[str, Any]:
     """The values as SQLite takes them; a list becomes a JSON array."""
     return {name: json_text(value) if isinstance(value, list | tuple) else value for name, value in values.items()}
-
-
-def _of_json(found: re.Match[str]) -> str:
-    return f"{found[1] or ''}IN (SELECT value FROM json_each(:{found[2]}))"  # noqa: S608 - a name of ours
