@@ -98,6 +98,8 @@ class _Kind(NamedTuple):
         """What this statement finds between two marks."""
         at, delivery_id = begin[1:] if begin else ((0.0, 0) if self.is_waiting else _ALL_SETTLED)
         conditions: list[str] = [SQL["pages.waits" if self.is_waiting else "pages.settled"]]
+        if self.wanted.text:
+            conditions = [SQL["pages.waits_of_text" if self.is_waiting else "pages.settled_of_text"]]
         if self.is_waiting:
             conditions.append("endpoint IN (:off[])" if self.standing is Standing.HELD else "endpoint NOT IN (:off[])")
         elif self.wanted.since is not None:

@@ -10,8 +10,7 @@ from bridge.store.sql_session import OpenStore
 from bridge.store.statements import SQL
 
 QUARTER_S: Final = 900
-MOST_POLLED: Final = 1_000  # polls are counted for this many tasks, the last that finished
-MOST_LAGS: Final = 1_000  # the median is that of this many last deliveries
+MOST_LATEST: Final = 1_000  # a mean or median is that of this many tasks or deliveries, the last that finished
 MOST_EXPIRING: Final = 200  # maximum number of waiting deliveries to read
 MOST_SNAPSHOT: Final = 65_536  # characters; longer ones contain embedded files
 
@@ -25,12 +24,12 @@ class Figures(OpenStore):
     def polls_per_task(self) -> dict[str, tuple[float, int]]:
         """By account, for the last thousand finished tasks: the mean number of polls until a task was known to be
         finished, and the number of tasks."""
-        found = self._database.find(SQL["pages.polls"], most=MOST_POLLED)
+        found = self._database.find(SQL["pages.polls"], most=MOST_LATEST)
         return {name: (float(polls), tasks) for name, polls, tasks in found}
 
     def delivery_lags(self, since: float) -> list[float]:
         """Seconds from the commit of a finish to its acceptance, of the last thousand deliveries since then."""
-        return [max(0.0, lag) for (lag,) in self._database.find(SQL["pages.lags"], since=since, most=MOST_LAGS)]
+        return [max(0.0, lag) for (lag,) in self._database.find(SQL["pages.lags"], since=since, most=MOST_LATEST)]
 
     def dead_deliveries(self) -> list[DeadDeliveries]:
         """The deliveries that were given up, by endpoint."""

@@ -60,6 +60,12 @@ QUESTIONS: dict[str, Callable[[SqliteStore], object]] = {
     "deliveries, later": lambda store: store.delivery_page(
         DeliverySearch(standings=ACCEPTED), after=DeliveryMark(Standing.ACCEPTED, NOW - 9 * HOUR, 9), limit=50, now=NOW
     ),
+    "accepted deliveries of a task": lambda store: store.delivery_page(
+        DeliverySearch(standings=ACCEPTED, text="task-000123"), limit=50, now=NOW
+    ),
+    "count of deliveries of a task": lambda store: store.count_deliveries(
+        DeliverySearch(standings=tuple(Standing), text="task-000123"), now=NOW
+    ),
     "deliveries of a task": lambda store: store.delivery_page(DeliverySearch(text="task-000123"), limit=50, now=NOW),
     "count of deliveries": lambda store: store.count_deliveries(DeliverySearch(standings=tuple(Standing)), now=NOW),
     "labels of the list": lambda store: store.list_watches(WatchFilter(label="x"), limit=50),

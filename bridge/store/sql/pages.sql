@@ -78,6 +78,12 @@ EXISTS (SELECT 1 FROM events WHERE events.event_id = deliveries.event_id AND top
 -- of_text: A condition: the deliveries of an event, or of the watches that a text finds. They are looked up one by one.
 delivery_id IN (SELECT delivery_id FROM deliveries WHERE event_id = :text OR watch_id IN (:watch_ids[]))
 
+-- waits_of_text: A condition: those of a text that wait, after a mark. The plus sign keeps SQLite from the index of all.
+{sqlite:+}state = 'waiting' AND delivery_id > :delivery_id
+
+-- settled_of_text: A condition: those of a text that are settled in this state, after a mark.
+{sqlite:+}state = :state AND settled_at <= :at AND (settled_at, delivery_id) < (:at, :delivery_id)
+
 -- settled: A condition: those that are settled in this state, after a mark.
 state = :state AND state <> 'waiting' AND settled_at <= :at AND (settled_at, delivery_id) < (:at, :delivery_id)
 

@@ -83,9 +83,9 @@ WITH RECURSIVE phases (phase) AS (
     UNION ALL SELECT (SELECT min(state) FROM deliveries WHERE state <> 'waiting' AND state > states.state)
     FROM states WHERE state IS NOT NULL
 )
-SELECT 'watch', account || '/' || task_id FROM phases JOIN watches USING (phase) WHERE phase NOT IN (:phases[])
+SELECT 'watch', account || '/' || task_id FROM phases JOIN watches USING (phase) WHERE phases.phase NOT IN (:phases[])
 UNION SELECT 'watch', account || '/' || task_id FROM watches
 WHERE phase IN ('submitted', 'running') AND (doubt_kind NOT IN (:kinds[]) {sqlite:OR {wrong_types}})
-UNION SELECT 'delivery', delivery_id || '/' || event_id FROM states JOIN deliveries USING (state)
-WHERE state <> 'waiting' AND state NOT IN (:states[])
+UNION SELECT 'delivery', delivery_id || '/' || event_id FROM states JOIN deliveries ON deliveries.state = states.state
+WHERE deliveries.state <> 'waiting' AND states.state NOT IN (:states[])
 LIMIT :most
