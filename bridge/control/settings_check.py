@@ -14,8 +14,10 @@ from bridge.clock import SystemClock
 from bridge.config.changed_settings import changed_settings
 from bridge.config.load import Loaded
 from bridge.config.model import Apprise, Webhook
+from bridge.config.postgres_url import PostgresUrl
 from bridge.control.archive_check import archive_findings, archive_reached
 from bridge.control.formats import count, span
+from bridge.control.listen_check import listen_finding
 from bridge.control.machine_check import ServerClocks, disk_findings
 from bridge.control.store_survey import survey
 from bridge.domain.event import OPERATOR_TOPICS
@@ -93,7 +95,8 @@ async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
 
 
 def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
-    """The state of the store. If an older version made it, also the settings that have changed since that version."""
+    """The state of the store, and of `http.listen` unless a daemon that works on the store listens there. If an older
+    version made the store, also the settings that have changed since that version."""
     try:
         found = survey(placed.place)
     except GenbridgeError as error:
@@ -102,6 +105,9 @@ def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
     yield Finding(Level.OK, "store", found.seen)
     if placed.warning:
         yield Finding(Level.WARNING, "store", placed.warning)
+    listens = None if found.is_held else listen_finding(loaded, is_shared=isinstance(placed.place, PostgresUrl))
+    if listens is not None:
+        yield listens
     if found.is_older:
         for key, change in changed_settings(loaded.node):
             yield Finding(Level.OK, "changed", f"{key} since 0.1.0: {change}")

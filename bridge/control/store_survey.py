@@ -14,10 +14,11 @@ from bridge.store.sqlite.inspection import LATEST, version_of
 
 
 class Survey(NamedTuple):
-    """What is at a location, in words, and whether it is a store of an older version."""
+    """What is at a location, in words, whether it is a store of an older version, and whether a daemon holds it."""
 
     seen: str
     is_older: bool = False
+    is_held: bool = False
 
 
 def survey(place: Place) -> Survey:
@@ -37,7 +38,8 @@ def survey(place: Place) -> Survey:
         raise files.no_permission(lock)
     version = version_of(place, whole=True)
     holder = DaemonLock.holder(place)
-    return _survey_of(f"{place}{f' (in use by {holder})' if holder else ''}", version, LATEST)
+    found = _survey_of(f"{place}{f' (in use by {holder})' if holder else ''}", version, LATEST)
+    return found._replace(is_held=holder is not None)
 
 
 def _survey_of(seen: str, version: int, latest: int) -> Survey:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import socket
 from collections.abc import Generator
 from http import HTTPStatus
@@ -106,6 +107,15 @@ def split_address(text: str) -> tuple[str, int]:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. UsageError for an invalid port or host, Unavailable for an address that is taken."""
+    return _listener(host, port, listens=True)
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises the errors of `listen`, but listens to nothing, so that it disturbs no program that starts meanwhile."""
+    _listener(host, port, listens=False).close()
+
+
+def _listener(host: str, port: int, *, listens: bool) -> socket.socket:
     if not 0 <= port <= 65535:
         raise UsageError(f"port {port} does not exist: choose one from 1 to 65535, or 0 for any free one")
     try:
@@ -117,7 +127,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(BACKLOG)
+        if listens:
+            listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         reason = _REASONS.get(error.errno or 0, error.strerror)
@@ -128,25 +139,39 @@ def listen(host: str, port: int) -> socket.socket:
 def listen_unix(path: Path) -> socket.socket:
     """A listening Unix socket, for its owner and group (0660). A socket that a dead process has left is replaced.
     Unavailable if it cannot be created, or if a program already listens there."""
+    check_unix(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if path.is_socket():
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
-                if caller.connect_ex(str(path)) == 0:
-                    raise Unavailable(f"cannot listen on {path}: another program is listening there")
-            path.unlink()
+        path.unlink(missing_ok=True)
         listener.bind(str(path))
         path.chmod(0o660)
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise Unavailable(f"cannot listen on {path}: {error.strerror or error}") from error
-    except Unavailable:
-        listener.close()
-        raise
     return listener
 
 
+def check_unix(path: Path) -> None:
+    """Unavailable if no socket can be created here, or if a program already listens there. Changes nothing."""
+    if (why := _unix_problem(path)) is not None:
+        raise Unavailable(f"cannot listen on {path}: {why}")
+
+
+def _unix_problem(path: Path) -> str | None:
+    if len(os.fsencode(path)) > MAX_UNIX_PATH_BYTES:
+        return f"the path is longer than {MAX_UNIX_PATH_BYTES} bytes; choose a shorter one"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}; make it, or choose another path"
+    if not os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
+        return f"no permission to create files in {path.parent}; choose another path"
+    if path.is_socket():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+            return "another program is listening there" if caller.connect_ex(str(path)) == 0 else None
+    return "this is not a socket; choose another path, or remove it" if os.path.lexists(path) else None
+
+
+MAX_UNIX_PATH_BYTES: Final = 107  # of the kernel
 _REASONS: Final = {
     errno.EADDRINUSE: "another program is listening there; choose another port, or 0 for any free one",
     errno.EACCES: "not permitted; choose a port above 1023",

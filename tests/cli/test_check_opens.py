@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -157,6 +158,35 @@ def test_check_names_changed_settings_only_with_a_store_of_an_older_version(shel
     said, found = checked(shell, **settings)
     assert (said.code, found["changed"][0]) == (0, "ok")
     assert "polling.min_interval since 0.1.0: " in said.out
+
+
+def test_check_reports_an_address_at_which_run_could_not_listen(shell: Shell) -> None:
+    (shell.folder / "notes.txt").touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for listen, why in {
+            f"127.0.0.1:{port}": "another program is listening there",
+            "unix:notes.txt": "this is not a socket",
+            "unix:missing/http.sock": "there is no folder",
+        }.items():
+            said, found = checked(shell, http={"listen": listen})
+            assert (said.code, found["http.listen"][0]) == (69, "error")
+            assert why in found["http.listen"][1]
+            assert why in shell("run").err, "the same words"
+    said, found = checked(shell, http={"listen": f"127.0.0.1:{port}"})
+    assert (said.code, found["http.listen"][0]) == (0, "ok")
+
+
+def test_check_does_not_report_the_address_of_the_daemon_itself(shell: Shell) -> None:
+    shell.store().close()
+    with socket.create_server(("127.0.0.1", 0)) as taken, DaemonLock(shell.folder / "state.db"):
+        port = taken.getsockname()[1]
+        shell.settings(
+            {"accounts": {"kling": KLING}, "endpoints": {"hook": HOOK}, "http": {"listen": f"127.0.0.1:{port}"}}
+        )
+        said = shell("check")
+    assert said.code == 0
+    assert "http.listen" not in report(said)
 
 
 def test_check_says_who_uses_the_store(shell: Shell) -> None:

@@ -277,5 +277,10 @@ def test_a_unix_socket_is_for_owner_and_group_and_replaces_a_dead_one(tmp_path: 
             listen_unix(path)
     with listen_unix(path):  # the first one left its file
         assert path.is_socket()
-    with pytest.raises(Unavailable, match="No such file"):
+    with pytest.raises(Unavailable, match=r"there is no folder .*/missing; make it"):
         listen_unix(tmp_path / "missing" / "socket")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(Unavailable, match="this is not a socket"):
+        listen_unix(tmp_path / "notes.txt")
+    with pytest.raises(Unavailable, match="longer than 107 bytes"):
+        listen_unix(tmp_path / ("x" * 108))
