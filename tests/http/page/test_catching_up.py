@@ -125,6 +125,18 @@ def test_no_card_comes_when_the_reader_has_returned_before_a_slow_answer(browser
         page.wait_for(card("slow"))
 
 
+def test_no_card_comes_while_text_of_the_list_is_selected(browser: Browser, open_site: Site) -> None:
+    with looking_at_cards(browser, open_site) as page:
+        page.page.evaluate("getSelection().selectAllChildren(document.querySelector('[data-list=finished] .card'))")
+        page.page.mouse.move(0, 0)
+        open_site.add("meanwhile", seconds=0)
+        page.wait_for(HAS_NEW)
+        page.page.wait_for_timeout(7_000)
+        assert page.page.evaluate(card("meanwhile")) is False
+        page.page.evaluate("getSelection().empty()")
+        page.wait_for(card("meanwhile"))
+
+
 def until_held(page: Tab, held: list[Route]) -> None:
     for _ in range(600):
         if held:

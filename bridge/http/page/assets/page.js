@@ -209,15 +209,15 @@ function showNew() {
 }
 
 function isReaderAway() {
-  const isReading = (list) => list.matches(":hover") || list.contains(document.activeElement);
+  const isSelected = (list) => !getSelection().isCollapsed && getSelection().containsNode(list, true);
+  const isReading = (list) => list.matches(":hover") || list.contains(document.activeElement) || isSelected(list);
   if (scrollY > 300 || find("[data-list]").some(isReading)) awayAt = Date.now();
   return Date.now() - awayAt >= AWAY_MS && ends.length <= BUSY_A_MINUTE;
 }
 
 function isDue() {
   const [isAway, age] = [isReaderAway(), Date.now() - refreshAt];
-  if (isAway && unseen.size && age > REFRESH_MS) return (mayRenew ??= isReaderAway);
-  return age > EVERY_MS;
+  return isAway && unseen.size && age > REFRESH_MS ? (mayRenew ??= isReaderAway) : age > EVERY_MS;
 }
 
 // Stream.
