@@ -10,7 +10,7 @@ import anyio
 import httpx
 from starlette.applications import Starlette
 
-from bridge.net.http_server import serve
+from bridge.net.http_server import listen, serve_on
 
 
 @asynccontextmanager
@@ -18,7 +18,7 @@ async def served(app: Starlette, *, key: str | None = None) -> AsyncGenerator[ht
     """A client of the app, which runs on a free port. The client sends `key` as bearer token."""
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
     async with anyio.create_task_group() as group:
-        port = await group.start(partial(serve, app, host="127.0.0.1", port=0))
+        port = await group.start(partial(serve_on, app, listen("127.0.0.1", 0)))
         url = f"http://127.0.0.1:{port}"
         # verify: without TLS, reading the authorities' certificates would be most of the work
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, verify=False) as client:

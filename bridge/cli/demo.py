@@ -29,7 +29,7 @@ from bridge.domain.quoting import printable
 from bridge.engine.outage import Outage
 from bridge.http.serving import HttpServer, http_server
 from bridge.metrics import Metrics
-from bridge.net.http_server import serve
+from bridge.net.http_server import listen, serve_on
 from bridge.offload import ThreadOffload
 from bridge.ports import Clock, StoreObserver
 from bridge.screen import can_move_cursor, screen_of
@@ -118,8 +118,8 @@ class Demo:
         """Run the demo until it ends."""
         with tempfile.TemporaryDirectory(prefix="genbridge-demo-") as folder:
             async with anyio.create_task_group() as group:
-                provider = await group.start(partial(serve, self._provider.app, host=LOOPBACK, port=0))
-                receiver = await group.start(partial(serve, self._receiver.app, host=LOOPBACK, port=0))
+                provider = await group.start(partial(serve_on, self._provider.app, listen(LOOPBACK, 0)))
+                receiver = await group.start(partial(serve_on, self._receiver.app, listen(LOOPBACK, 0)))
                 with anyio.move_on_after(math.inf if self._keeps else MAX_DEMO_S):
                     await self._watch(Path(folder), f"http://{LOOPBACK}:{provider}", f"http://{LOOPBACK}:{receiver}")
                 group.cancel_scope.cancel()

@@ -15,7 +15,7 @@ from bridge.cli.session import command
 from bridge.clock import SystemClock
 from bridge.domain.proxies import NO_PROXY
 from bridge.net.client import HttpClient
-from bridge.net.http_server import serve, split_address
+from bridge.net.http_server import listen, serve_on, split_address
 from bridge.providers.catalogue import descriptions
 from bridge.providers.task_requests import task_request
 from bridge.simulator.callback_poster import CallbackPoster
@@ -66,7 +66,7 @@ async def _simulate(host: str, port: int, key: str | None, name: str, callback_s
     poster = CallbackPoster(provider, clock=clock, client=client, secret=callback_secret)
     async with anyio.create_task_group() as group:
         group.start_soon(poster.run)
-        port = await group.start(partial(serve, provider.app, host=host, port=port))
+        port = await group.start(partial(serve_on, provider.app, listen(host, port)))
         base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         click.echo(f"simulated provider at {base}: set it as base_url, provider {name} (or any other)")
         click.echo(f"try: {_curl(name, base)}")

@@ -69,12 +69,6 @@ def _too_large(max_bytes: int) -> RequestBodyError:
     return RequestBodyError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {max_bytes} bytes")
 
 
-async def serve(app: ASGIApp, *, host: str, port: int, task_status: anyio.abc.TaskStatus[int]) -> None:
-    """Like `serve_on`, with its own listener. UsageError for an invalid port or host, Unavailable for an address that
-    is taken or forbidden."""
-    await serve_on(app, listen(host, port), task_status=task_status)
-
-
 async def serve_on(
     app: ASGIApp,
     listener: socket.socket,

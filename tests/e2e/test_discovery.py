@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
-from bridge.net.http_server import serve
+from bridge.net.http_server import listen, serve_on
 from bridge.simulator.simulated_provider import SimulatedProvider
 from tests.daemon_process import DaemonProcess
 from tests.e2e.test_daemon import genbridge
@@ -79,7 +79,7 @@ def running(name: str) -> Iterator[Vendor]:
     with start_blocking_portal() as portal:
         simulated = SimulatedProvider(SystemClock(), key=KEY, provider=name)
         app = vendor.watching(simulated.app)
-        serving, vendor.port = portal.start_task(partial(serve, app, host="127.0.0.1", port=0))
+        serving, vendor.port = portal.start_task(partial(serve_on, app, listen("127.0.0.1", 0)))
         try:
             yield vendor
         finally:

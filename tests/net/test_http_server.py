@@ -5,7 +5,6 @@ import logging
 import signal
 import socket
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -17,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from bridge.errors import Unavailable, UsageError
-from bridge.net.http_server import listen, listen_unix, serve, split_address
+from bridge.net.http_server import listen, listen_unix, serve_on, split_address
 from tests.served import served
 from tests.stopwatch import Stopwatch
 
@@ -89,7 +88,7 @@ async def test_cancellation_before_listening_stops_the_server() -> None:
     ending = Stopwatch()
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
-            group.start_soon(partial(serve, APP, host="127.0.0.1", port=0, task_status=anyio.TASK_STATUS_IGNORED))
+            group.start_soon(serve_on, APP, listen("127.0.0.1", 0))
             group.cancel_scope.cancel()
     assert ending.seconds < 1.0
 
@@ -178,9 +177,9 @@ def test_an_unknown_host_is_a_usage_error(host: str) -> None:
         listen(host, 0)
 
 
-async def test_an_invalid_address_fails_before_any_request() -> None:
+def test_an_invalid_address_fails_before_any_request() -> None:
     with pytest.raises(UsageError):
-        await serve(APP, host="127.0.0.1", port=70000, task_status=anyio.TASK_STATUS_IGNORED)
+        listen("127.0.0.1", 70000)
 
 
 @pytest.mark.parametrize(

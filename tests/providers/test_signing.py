@@ -9,7 +9,7 @@ import pytest
 
 from bridge.domain.task import Kind
 from bridge.net.client import HttpClient
-from bridge.net.http_server import serve
+from bridge.net.http_server import listen, serve_on
 from bridge.providers.auth import volcengine
 from bridge.providers.calls import KeyPair
 from bridge.providers.catalogue import DescriptionsRefused, descriptions, load_descriptions
@@ -95,7 +95,7 @@ async def test_the_simulated_host_accepts_only_the_right_signature(path: str) ->
     client = HttpClient(timeout_s=5, concurrency=1)
     async with anyio.create_task_group() as group:
         port = await group.start(
-            lambda task_status: serve(simulated.app, host="127.0.0.1", port=0, task_status=task_status)
+            lambda task_status: serve_on(simulated.app, listen("127.0.0.1", 0), task_status=task_status)
         )
         base_url = f"http://127.0.0.1:{port}{path}"
         good = await _signed(description, base_url, client).poll("demo-running-9s", "jimeng_t2i")
