@@ -69,7 +69,6 @@ class Parts:
             offload=offload,
             clock=clock,
             metrics=metrics,
-            parcels_for=lambda event: [],
             notes_every_s=store.notes_every_s,
             observers=observers,
         )

@@ -71,11 +71,10 @@ class WriteBatcher:
         offload: Offload,
         clock: Clock,
         metrics: Metrics,
-        parcels_for: ParcelsFor,
         notes_every_s: float = NOTES_EVERY_S,
         observers: Sequence[StoreObserver] = (),
     ) -> None:
-        self.parcels_for = parcels_for
+        self.parcels_for: ParcelsFor = lambda event: ()
         self.wake: Callable[[Iterable[QueueKey]], None] = lambda keys: None
         self._commits = commits
         self._watches = watches

@@ -51,7 +51,6 @@ async def writing() -> AsyncIterator[tuple[WriteBatcher, Book, FakeClock]]:
         offload=DirectOffload(),
         clock=clock,
         metrics=Metrics(),
-        parcels_for=lambda event: [],
         notes_every_s=30,
     )
     async with anyio.create_task_group() as group:

@@ -109,9 +109,9 @@ class Rig:
             offload=offload,
             clock=self.clock,
             metrics=self.metrics,
-            parcels_for=self.parcels_for,
             notes_every_s=notes_every_s,
         )
+        self.writes.parcels_for = self.parcels_for
         self.knowledge = LearnedDurations()
         self.lease = Lease(self.clock)
         self.poller = Poller(
