@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -90,7 +91,7 @@ class Daemon:
         self._manager = ServiceManager(os.environ)
         self._liveness = Liveness(
             clock=clock,
-            answers=self._ping_store,
+            answers=partial(self._offload, store.ping),
             syncing=store.is_syncing,
             max_silence_s=self._manager.watchdog_s,
         )
@@ -168,9 +169,6 @@ class Daemon:
                 elif self._clock.steady() - stopped_at > SAME_SIGNAL_S:
                     self._code = 1
                     scope.cancel()
-
-    async def _ping_store(self) -> None:
-        await self._offload(self._store.ping)
 
     async def _show_life(self, beat: Callable[[], None]) -> None:
         while True:

@@ -57,9 +57,7 @@ class Connection(asyncio.BufferedProtocol):
             self._http = httptools.HttpResponseParser(self)
             self._http.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # allowed by RFC 9112, 2.2
         self._is_waiting, self._received_bytes, self._has_head, self._is_whole = True, 0, False, False
-        self._ends_at = ends_at
-        if self._alarm is None or self._alarm.when() > ends_at:
-            self._set_alarm()
+        self.end_at(ends_at)
         self.transport.write(message)
         while not self._has_head:
             await self._receive()

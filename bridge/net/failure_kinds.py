@@ -104,15 +104,11 @@ def _is_timeout(error: BaseException) -> bool:
 
 
 def _on_the_way(error: BaseException, chain: list[BaseException], target: str, proxy: str) -> str:
-    return f"the proxy {proxy}" if _is_about_proxy(error, chain) else f"{target} through the proxy {proxy}"
-
-
-def _is_about_proxy(error: BaseException, chain: list[BaseException]) -> bool:
-    """Whether the proxy could not be reached. Every connection is made to the proxy, but TLS inside of it is with the
-    target."""
+    """Every connection is made to the proxy, but TLS inside of it is with the target."""
     is_tls = any(isinstance(cause, ssl.SSLError) for cause in chain)
-    is_connecting = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-    return isinstance(error, ProxyUnreached) or (is_connecting and not is_tls)
+    is_connecting = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) and not is_tls
+    is_unreached = is_connecting or isinstance(error, ProxyUnreached)
+    return f"the proxy {proxy}" if is_unreached else f"{target} through the proxy {proxy}"
 
 
 def _explain_connect(chain: list[BaseException], where: str) -> str:
