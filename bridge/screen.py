@@ -147,8 +147,6 @@ def _first_cells(text: str, most: int) -> str:
     """The longest beginning that takes at most this many cells."""
     if _is_narrow(text):
         return text[:most]
-    low, high = 0, len(text)
-    while low < high:
-        half = (low + high + 1) // 2
-        low, high = (half, high) if cells(text[:half]) <= most else (low, half - 1)
-    return text[:low]
+    from rich.cells import chop_cells  # as above
+
+    return chop_cells(text, most)[0]
