@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import mul
 from typing import Final
 
 BINS: Final = 52
@@ -20,11 +21,7 @@ def bin_of(age_s: float) -> int:
 
 def summed(rates: Sequence[float]) -> tuple[float, ...]:
     """The integral of a rate from 0 to each edge of the bins."""
-    total, sums = 0.0, [0.0]
-    for rate, width in zip(rates, WIDTHS, strict=False):
-        total += rate * width
-        sums.append(total)
-    return tuple(sums)
+    return tuple(accumulate(map(mul, rates, WIDTHS), initial=0.0))
 
 
 def integral(age_s: float, rates: Sequence[float], sums: Sequence[float]) -> float:
