@@ -70,11 +70,10 @@ class Janitor:
     async def _wait(self, most_s: float) -> None:
         await self._clock.wait(self._changed, min(most_s, max(self._retention.shortest_s, MIN_EVERY_S)))
 
-    async def clean(self) -> int:
-        """Delete until nothing is left to delete. Returns the number of rows. Ends early if the store fails."""
-        total = 0
-        kept = self._retention
-        while True:
+    async def clean(self) -> None:
+        """Delete until nothing is left to delete. Ends early if the store fails."""
+        kept, gone = self._retention, 1
+        while gone:
             prune = partial(
                 self._store.prune,
                 # If the wall clock was set ahead, data must not count as old because of it.
@@ -89,8 +88,6 @@ class Janitor:
             except Exception as error:
                 if not isinstance(error, StoreError):
                     log.exception("cleaning.bug")  # a bug in cleaning must not stop the work
-                return total  # the next cleaning tries again
-            total += gone
-            if gone == 0:
-                return total
-            await self._clock.sleep(PAUSE_S)
+                return  # the next cleaning tries again
+            if gone:
+                await self._clock.sleep(PAUSE_S)

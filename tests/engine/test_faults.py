@@ -230,4 +230,5 @@ async def test_a_wall_clock_set_by_a_year_deletes_nothing(jump: float) -> None:
         await rig.clock.advance(60)
         rig.clock.wall_offset = jump
         janitor = Janitor(store=rig.store, offload=DirectOffload(), clock=rig.clock, retention=RetentionPeriods())
-        assert await janitor.clean() == 0
+        await janitor.clean()
+        assert rig.phase("a") == "succeeded"
