@@ -149,9 +149,8 @@ class AccountHealth:
 
     def age_s(self, entry: PollEntry, now: float) -> float:
         """Age of the watch without the time in which its account was blocked or paused."""
-        past = self._past
-        blocked_s = past.blocked_so_far_s(now) - entry.blocked_before_s
-        return max(0.0, now - entry.added_at - blocked_s if blocked_s > 0 else now - entry.added_at)
+        blocked_s = self._past.blocked_so_far_s(now) - entry.blocked_before_s
+        return max(0.0, now - entry.added_at - max(0.0, blocked_s))
 
     def answered(
         self, reading: Reading, task_id: str, route: str, *, asked_at: float, now: float, tasks: int | None = None

@@ -202,11 +202,11 @@ class PollQueue:
         """Never poll it again."""
         entry = self._entries.pop(task_id, None)
         if entry is not None:
-            self._popped(entry)
+            self.take(entry)
 
     def clear(self) -> None:
         for entry in self._entries.values():
-            self._popped(entry)
+            self.take(entry)
         self._entries.clear()
 
     def schedule(self, entry: PollEntry, due_at: float) -> None:
@@ -251,18 +251,14 @@ class PollQueue:
         else:
             return None
         self._is_turn_of_bulk = not is_bulk
-        return self._popped((bulk if is_bulk else single).pop())
-
-    def take(self, entry: PollEntry) -> None:
-        """Take out an entry as if it were being polled."""
-        self._popped(entry)
+        return self.take((bulk if is_bulk else single).pop())
 
     def pop_early(self, now: float) -> PollEntry | None:
         """Take the next entry to poll it, whether or not it is due."""
         entry = self.pop(now)
         while entry is None and (self._near or self._open_second(math.inf)):
             due_at, candidate = heapq.heappop(self._near)
-            entry = self._popped(candidate) if candidate.due_at == due_at else None
+            entry = self.take(candidate) if candidate.due_at == due_at else None
         return entry
 
     def pop_batch(self, fits: Callable[[PollEntry], bool], *, most: int, now: float) -> list[PollEntry]:
@@ -280,7 +276,7 @@ class PollQueue:
                 if entry.due_at is None or (queue is self._near and entry.due_at != due_at):
                     continue
                 if (entry.may_share_request(now) or (all_fit_in and entry.is_healthy())) and fits(entry):
-                    batch.append(self._popped(entry))
+                    batch.append(self.take(entry))
                 else:
                     passed.append(item)
             if isinstance(queue, deque):
@@ -315,7 +311,8 @@ class PollQueue:
                 heapq.heappush(self._near, (entry.due_at, entry))
         return True
 
-    def _popped(self, entry: PollEntry) -> PollEntry:
+    def take(self, entry: PollEntry) -> PollEntry:
+        """Take out an entry as if it were being polled, and return it."""
         entry.due_at = None
         if entry.is_unpolled_bulk:
             entry.is_unpolled_bulk = False
