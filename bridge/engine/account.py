@@ -48,8 +48,7 @@ class AccountPoller:
     so a busy account does not start a task for each poll. After a change of settings, requests in flight finish under
     the old plan.
 
-    `host_recovered` is called when the account's host works again, or when another account may probe it. `needs_more`
-    is called with the account's name when it can take more watches of a bulk addition.
+    `host_recovered` is called when the account's host works again, or when another account may probe it.
     """
 
     def __init__(
@@ -62,7 +61,6 @@ class AccountPoller:
         knowledge: LearnedDurations,
         answered_actions: Callable[[], Awaitable[frozenset[str | None]]],
         host_recovered: Callable[[Host], None],
-        needs_more: Callable[[str], None],
         max_unpolled: int,
         lease: Lease,
         writes: WriteBatcher,
@@ -76,7 +74,6 @@ class AccountPoller:
         self._writes = writes
         self._clock = clock
         self._host_recovered = host_recovered
-        self._needs_more = needs_more
         self.health = AccountHealth(name, limits=plan.limits, past=past, host=host, clock=clock, metrics=metrics)
         self._limiter = self.health.limiter
         self._cadence = LearnedCadence(name, knowledge=knowledge, pacing=plan.pacing)
@@ -119,7 +116,6 @@ class AccountPoller:
     def put(self, states: Sequence[WatchState]) -> None:
         """Apply changes of watches that were read from the store."""
         self.schedule.put(states)
-        self._request_more()
         self.wake()
 
     def hold(self, slots: frozenset[int], portion: Portion, *, daemons: int) -> None:
@@ -249,8 +245,6 @@ class AccountPoller:
         if entry is not None:
             self._limiter.take(now)
             self._in_flight.add(entry)
-        if self.schedule.has_more_in_store:
-            self._request_more()
         return entry
 
     def _pop(self, now: float) -> PollEntry | None:
@@ -265,11 +259,6 @@ class AccountPoller:
                     return entry
                 self._queue.schedule(entry, opens_at)
         return None
-
-    def _request_more(self) -> None:
-        if self.schedule.needs_more:
-            self.schedule.has_more_in_store = False
-            self._needs_more(self.name)
 
     async def _poll(self, entry: PollEntry, now: float) -> None:
         """Poll one watch and process the answer."""

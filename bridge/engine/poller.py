@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -25,12 +25,14 @@ from bridge.engine.membership import Lease
 from bridge.engine.outage import retrying
 from bridge.engine.plans import AccountPlan
 from bridge.engine.poll_queue import MAX_UNPOLLED
+from bridge.engine.watch_schedule import WatchSchedule
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.logs import get_logger
 from bridge.metrics import Metrics
 from bridge.ports import Clock, Held, Offload, Watches
 
 SLICE: Final = 5000  # watches put at once, between polls
+MORE_EVERY_S: Final = 0.5  # how often to check whether an account can take more watches of a bulk addition
 
 
 log = get_logger()
@@ -71,8 +73,6 @@ class Poller:
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
         self._revision = 0  # the store's revision up to which watches have been read
-        self._needing_more: set[str] = set()  # accounts that have left bulk watches in the store
-        self._more_needed = anyio.Event()
         self.finished = anyio.Event()  # set when nothing is in flight
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -121,7 +121,6 @@ class Poller:
                 knowledge=self._knowledge,
                 answered_actions=partial(self._offload, self._watches.answered_actions, name),
                 host_recovered=self._host_recovered,
-                needs_more=self._request_more,
                 max_unpolled=self._max_unpolled,
                 lease=self._lease,
                 writes=self._writes,
@@ -171,17 +170,13 @@ class Poller:
             await anyio.lowlevel.checkpoint()
 
     async def load_more(self) -> None:
-        """Put more watches of bulk additions whenever accounts need them, until canceled. Watches that are already in
-        memory are read again but not changed."""
+        """Put more watches of bulk additions as soon as accounts can take them, until canceled. Watches that are
+        already in memory are read again but not changed."""
         while True:
-            await self._more_needed.wait()
-            names, self._needing_more, self._more_needed = self._needing_more, set(), anyio.Event()
-            try:
-                await retrying(partial(self._put_more, names), self._clock)
-            except Exception:  # a bug; the next run tries again
-                self._needing_more |= names
-                self._more_needed.set()
-                raise
+            await self._clock.sleep(MORE_EVERY_S)
+            needing = [account.schedule for account in self.accounts.values() if account.schedule.needs_more]
+            if needing:
+                await retrying(partial(self._put_more, needing), self._clock)
 
     async def _put_all(self) -> int:
         """Put all live watches. Returns the revision from which changes must be fetched next."""
@@ -193,14 +188,20 @@ class Poller:
         collector.spare()
         return revision
 
-    async def _put_more(self, names: Iterable[str]) -> None:
-        """Put live watches until all these accounts have enough."""
+    async def _put_more(self, needing: Sequence[WatchSchedule]) -> None:
+        """Put live watches until all these accounts have enough. If that fails, they still need more."""
         slices = self._watches.live(most=self._slice_size)
-        while any(name in self.accounts and not self.accounts[name].schedule.has_more_in_store for name in names):
-            states = await self._offload(next, slices, None)
-            if not states:
-                break
-            self._put(states)
+        for schedule in needing:
+            schedule.has_more_in_store = False
+        try:
+            while not all(schedule.has_more_in_store for schedule in needing):
+                if not (states := await self._offload(next, slices, None)):
+                    break
+                self._put(states)
+        except BaseException:
+            for schedule in needing:
+                schedule.has_more_in_store = True
+            raise
 
     def _put(self, states: Sequence[WatchState]) -> None:
         by_account: dict[str, list[WatchState]] = {}
@@ -212,10 +213,6 @@ class Poller:
                     self.accounts[name].put(by_account[name])
                 except Exception:  # the watches of the other accounts must still be put
                     log.exception("news.bug", kind="watches", account=name)
-
-    def _request_more(self, name: str) -> None:
-        self._needing_more.add(name)
-        self._more_needed.set()
 
     async def admit(self, account: str, *, within_s: float) -> Held | None:
         """Wait until the account's limits allow one more request, and count it as in flight until `left`. Returns Held,
