@@ -53,7 +53,6 @@ class Dispatcher:
         self._paused: Mapping[str, float] = {}  # endpoints that a person has paused, and until when
         self._holds: dict[str, tuple[frozenset[int], Portion]] = {}  # this daemon's part of each endpoint
         self._failing: set[str] = set()  # endpoints that may be failing
-        self._may_fail = anyio.Event()
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
         self.finished = anyio.Event()  # set when no attempt is in flight
@@ -82,7 +81,6 @@ class Dispatcher:
         if longest_s is not None:
             await self._offload(partial(self._outbox.make_due, latest_at=self._clock.steady() + longest_s))
         self._failing |= await self._offload(self._outbox.failing)
-        self._may_fail.set()
         await self.refresh()
 
     async def refresh(self) -> None:
@@ -136,17 +134,11 @@ class Dispatcher:
     def stop(self) -> None:
         """Start no more attempts; `run` returns when all attempts in flight are answered."""
         self._stopped.set()
-        self._may_fail.set()
 
     async def _check_health(self) -> None:
         """Check every minute which endpoints have failed for too long. This needs a timer because retries may be hours
         apart."""
-        while not self._stopped.is_set():
-            if not self._failing:
-                self._may_fail = anyio.Event()
-                await self._clock.wait(self._may_fail, None)
-            if await self._clock.wait(self._stopped, CHECK_EVERY_S):
-                return
+        while not await self._clock.wait(self._stopped, CHECK_EVERY_S):
             for endpoint in sorted(self._failing):
                 self._failing.discard(endpoint)
                 if self._is_attempted(endpoint):
@@ -155,11 +147,7 @@ class Dispatcher:
 
     def _checked(self, endpoint: str, is_failing: bool) -> None:
         if is_failing:
-            self._failed(endpoint)
-
-    def _failed(self, endpoint: str) -> None:
-        self._failing.add(endpoint)
-        self._may_fail.set()
+            self._failing.add(endpoint)
 
     def _is_attempted(self, endpoint: str) -> bool:
         """Whether attempts are made: a disabled or paused endpoint is never reported as failing."""
@@ -182,7 +170,7 @@ class Dispatcher:
                 offload=self._offload,
                 clock=self._clock,
                 metrics=self._metrics.endpoint(key[0]),
-                failed=self._failed,
+                failed=self._failing.add,
             )
             queue.pause(self._paused.get(key[0], -math.inf))
             if key[0] in self._holds:
