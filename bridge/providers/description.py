@@ -343,8 +343,8 @@ class Description(DescriptionModel):
     def _check(self) -> Description:
         if self.action is None and needs_action(self.ask.model_dump()):
             raise ValueError("the request holds {action}: say under action what it may be (pattern, example)")
-        pair, routes = self.key_pair, (self.ask, self.direct)
-        if any(route and route.auth == "signed" for route in routes) and not (pair and pair.signs_requests):
+        pair = self.key_pair
+        if any(route.auth == "signed" for route in self.routes) and not (pair and pair.signs_requests):
             raise ValueError("auth is signed: say under key_pair which function signs")
         return self
 
@@ -365,6 +365,11 @@ class Description(DescriptionModel):
     def task_rules(self) -> TaskRules:
         """The possible ids and actions of tasks."""
         return TaskRules.of(self.model_dump(include={"action", "id", "ask", "direct"}))
+
+    @property
+    def routes(self) -> tuple[TaskCall, ...]:
+        """The requests for accounts at any host."""
+        return (self.ask,) if self.direct is None else (self.ask, self.direct)
 
     def route(self, host: str | None) -> TaskCall:
         """The request for accounts at this host."""

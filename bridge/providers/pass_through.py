@@ -19,7 +19,7 @@ from bridge.net.client import Answer
 from bridge.providers.auth import SCHEMES, shown
 from bridge.providers.calls import KeyPlace
 from bridge.providers.description import Description
-from bridge.providers.new_tasks import Task, created
+from bridge.providers.new_tasks import Task, created, created_by_any
 from bridge.providers.provider import MIN_SECRET_BYTES
 from bridge.providers.reading import judge, read
 from bridge.providers.results import PollContext
@@ -120,13 +120,22 @@ class PassThrough:
         NotCreated if the task cannot be watched, or if the answer to a known create call cannot be read.
         """
         is_sure = any(collection_action(template, path) is not None for template in self._paths)
+        if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            return None
+        if not answer.complete:
+            if is_sure:
+                raise NotCreated(f"the create answer cannot be read: {answer.trouble}")
+            return None
         try:
-            task = self._created(answer, is_sure=is_sure)
+            body: Json = orjson.loads(answer.body)
+            task = (
+                created(self._description, body) if is_sure else created_by_any({"": self._description}, body).get("")
+            )
+        except orjson.JSONDecodeError:
+            return None
         except ExpressionLimit as limit:
             raise NotCreated(f"the create answer cannot be read: {limit}") from None
         if task is None:
-            if is_sure and not answer.complete and _is_success(answer):
-                raise NotCreated(f"the create answer cannot be read: {answer.trouble}")
             return None
         if task[0] in unquote(path).split("/"):
             return None  # a call about this task, such as its cancellation
@@ -146,16 +155,8 @@ class PassThrough:
     @property
     def _paths(self) -> Iterator[str]:
         """The paths of genbridge's polls, at the vendor and at aggregators: an unknown host may have either."""
-        for route in (self._description.ask, self._description.direct):
-            yield from (path for path in (route.path if route else ()) if path.startswith("/"))
-
-    def _created(self, answer: Answer, *, is_sure: bool) -> Task | None:
-        body = _json_object(answer)
-        if self._description.created is None or body is None:
-            return None
-        with answer_budget():
-            looks_so = bool(self._description.created.when(body))
-        return created(self._description, body) if looks_so or is_sure else None
+        for route in self._description.routes:
+            yield from (path for path in route.path if path.startswith("/"))
 
 
 def _actions_in(template: str, path: str) -> Iterator[str]:
@@ -168,21 +169,6 @@ def _actions_in(template: str, path: str) -> Iterator[str]:
     if found and head != "/" and path.startswith(head):
         segments = unquote(path[len(head) :]).strip("/").split("/")
         yield from ("/".join(segments[:size]) for size in range(len(segments), 0, -1))
-
-
-def _json_object(answer: Answer) -> dict[str, Json] | None:
-    """The body of a successful answer, if it is a JSON object."""
-    if not answer.complete or not _is_success(answer):
-        return None
-    try:
-        body = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _is_success(answer: Answer) -> bool:
-    return HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES
 
 
 def _refusal(auth: str | KeyPlace, has_key_pair: bool) -> str | None:

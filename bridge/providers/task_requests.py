@@ -139,7 +139,7 @@ def locate_below(description: Description, base_path: str, target: str) -> tuple
     if len(target) > MOST_URL_CHARS:
         return None
     asked = SplitResult("", "", *urlsplit(f"//host{target}")[2:])
-    for route in (description.ask, *([description.direct] if description.direct else [])):
+    for route in description.routes:
         if (found := _located(description, route, asked, base_path.rstrip("/"))) is not None:
             return route, *found
     return None
@@ -162,8 +162,7 @@ def locate_anywhere(description: Description, url: str) -> tuple[str | None, str
         origin_of(asked)
     except ValueError:
         return None
-    routes = [description.ask, *([description.direct] if description.direct else [])]
-    found = (_located(description, route, asked, below) for below in (None, "") for route in routes)
+    found = (_located(description, route, asked, below) for below in (None, "") for route in description.routes)
     return next((task for task in found if task is not None), None)
 
 
