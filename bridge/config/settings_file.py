@@ -1,27 +1,26 @@
 """The settings file: its location, its content, and the few values that quick commands need.
 
-Nothing here imports pydantic or Jinja. `load` checks the whole file; a `SettingsFile` checks each part when it is first
-used, with the same rules and messages.
+Nothing here imports pydantic or Jinja. `load` checks the whole file and names every mistake; a `SettingsFile` reads
+each part when it is first used.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from bridge.config import provider_trees, validators
 from bridge.config.postgres_url import PostgresUrl, names_postgres
-from bridge.config.problems import NOT_A_MAPPING, NOT_A_TEXT, Problem, Steps, at_key, at_value
+from bridge.config.problems import NOT_A_MAPPING, Problem, at_value
 from bridge.config.secret import check_references, fill, has_reference
 from bridge.config.yaml import MAX_SETTINGS_BYTES, Node, Pairs, Scalar, YamlProblem, as_free, read_document, walk
 from bridge.domain.ids import ARCHIVE
-from bridge.domain.quoting import unknown
-from bridge.errors import ConfigError, UsageError
+from bridge.errors import BridgeBug, ConfigError, UsageError
 
 SYSTEM_SETTINGS: Final = Path("/etc/genbridge/genbridge.yaml")
 
@@ -39,9 +38,11 @@ class AccountEntry(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsFile:
-    """A settings file after its YAML was read. Every property raises ConfigError with all mistakes in its part.
+    """A settings file after its YAML was read. A property reads its part only; if anything in that is unexpected, the
+    whole file is checked, and ConfigError has every mistake in it.
 
-    `path` is absolute; `name` is used for the file in messages. With `env`, references are replaced.
+    `path` is absolute; `name` is used for the file in messages. With `env`, references are replaced. `check` checks the
+    whole file.
     """
 
     path: Path
@@ -49,23 +50,20 @@ class SettingsFile:
     node: Pairs = field(repr=False)
     mode: int
     env: Mapping[str, str] | None = field(default=None, repr=False)
+    check: Callable[[], object] | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def store(self) -> str | None:
         """The store as written: `named_store` replaces its references."""
-        with self._checked() as part:
-            return part.text(validators.store_file, "store", is_resolved=False)
+        return self._text(validators.store_file, "store", is_resolved=False)
 
     @cached_property
     def accounts(self) -> Mapping[str, AccountEntry]:
-        known = (*provider_trees.builtin_names(), *self.providers)
-        with self._checked() as part:
-            return {name: part.account(name, known) for name in part.names("accounts", is_required=True)}
+        return {name: self._account(name) for name in self._names("accounts")} or self._refuse()
 
     @cached_property
     def endpoints(self) -> tuple[str, ...]:
-        with self._checked() as part:
-            return tuple(part.names("endpoints"))
+        return self._names("endpoints")
 
     @cached_property
     def queues(self) -> tuple[str, ...]:
@@ -75,33 +73,25 @@ class SettingsFile:
     @cached_property
     def providers(self) -> Mapping[str, Any]:
         """The provider descriptions in these settings, not validated."""
-        with self._checked() as part:
-            return {name: as_free(node) for name, node in part.mapping("providers").items()}
+        return {name: as_free(node) for name, node in self._mapping("providers").items()}
 
     @cached_property
     def public_url(self) -> str | None:
         """The public URL of the HTTP server, as written: it may contain references."""
-        with self._checked() as part:
-            return part.text(validators.base_url, "http", "public_url", is_resolved=False)
+        return self._text(validators.base_url, "http", "public_url", is_resolved=False)
 
     @cached_property
     def source_paths(self) -> Mapping[str, Path]:
         """The paths of the sources in these settings."""
-        with self._checked() as part:
-            queue = part.below("sources", "queue")
-            written = {
-                "watchlist": part.text(validators.file_path, "sources", "watchlist"),
-                "queue": part.text(validators.file_path, "sources", "queue", *(("path",) if queue else ())),
-                "lines": part.text(validators.file_path, "sources", "lines"),
-            }
+        is_mapping = isinstance(walk(self.node, ("sources", "queue"))[0], Pairs)
+        keys = {"watchlist": (), "queue": ("path",) if is_mapping else (), "lines": ()}
+        written = {name: self._text(validators.file_path, "sources", name, *below) for name, below in keys.items()}
         return {source: self.under(text) for source, text in written.items() if text is not None}
 
     @cached_property
     def member_name(self) -> str:
         """The name of this daemon among those that share a store: `sharing.name`, or the host's name."""
-        with self._checked() as part:
-            name = part.text(validators.name, "sharing", "name")
-        return name or os.uname().nodename
+        return self._text(validators.name, "sharing", "name") or os.uname().nodename
 
     def under(self, text: str) -> Path:
         """The absolute path for a path in the settings, which is relative to the settings file; `~` is the home
@@ -116,79 +106,47 @@ class SettingsFile:
         """The lines about several mistakes, each with its key, in the order of the file."""
         return [one.line(self.name) for one in sorted(at_value(self.node, *each) for each in found)]
 
-    @contextmanager
-    def _checked(self) -> Iterator[_Part]:
-        part = _Part(self.node, self.env)
-        yield part
-        if part.found:
-            raise ConfigError([problem.line(self.name) for problem in sorted(part.found)])
-
-
-class _Part:
-    """Reads values of the settings and collects the mistakes in them."""
-
-    def __init__(self, node: Node, env: Mapping[str, str] | None) -> None:
-        self._node = node
-        self._env = env
-        self.found: set[Problem] = set()
-
-    def below(self, *steps: str) -> Mapping[str, Node]:
-        """The keys of a mapping; empty if there is no value, or another type."""
-        node, left = walk(self._node, steps)
-        return node.values if isinstance(node, Pairs) and not left else {}
-
-    def mapping(self, *steps: str, is_required: bool = False) -> Mapping[str, Node]:
-        """The keys of a mapping, which may be missing unless `is_required`."""
-        node, left = walk(self._node, steps)
-        is_null = isinstance(node, Scalar) and node.is_null
-        if not left and not is_null and not isinstance(node, Pairs):
-            self._wrong(steps, NOT_A_MAPPING)
-        elif left and is_required:
-            self.found.add(at_key(self._node, steps, "is missing", holder=True))
-        elif is_required and not self.below(*steps):
-            self._wrong(steps, "is empty" if is_null else "is empty; name at least one")
-        return self.below(*steps)
-
-    def text(self, check: Callable[[str], str], *steps: str, is_resolved: bool = True) -> str | None:
-        """A text, checked after its references are replaced; None if it is missing or invalid."""
-        node, left = walk(self._node, steps)
-        if left or (isinstance(node, Scalar) and node.is_null):
-            return None
-        if not isinstance(node, Scalar):
-            self._wrong(steps, NOT_A_TEXT)
-            return None
-        try:
-            return checked_text(node.text, check, self._env if is_resolved else None)
-        except ValueError as error:
-            self._wrong(steps, str(error))
-            return None
-
-    def names(self, section: str, *, is_required: bool = False) -> Iterator[str]:
-        """The keys of a section, checked as names."""
-        for text in self.mapping(section, is_required=is_required):
-            try:
-                yield validators.name(text)
-            except ValueError as error:
-                self.found.add(at_key(self._node, (section, text), str(error)))
-                yield text
-
-    def account(self, name: str, known: Sequence[str]) -> AccountEntry:
-        steps = ("accounts", name)
-        self.mapping(*steps, is_required=True)
-        provider = self.text(validators.name, *steps, "provider")
-        if provider is None and self.below(*steps):
-            self.found.add(at_key(self._node, (*steps, "provider"), "is missing", holder=True))
-        elif provider is not None and provider not in known:
-            self._wrong((*steps, "provider"), unknown("provider", provider, known))
+    def _account(self, name: str) -> AccountEntry:
+        provider = self._text(validators.name, "accounts", name, "provider")
+        if provider not in (*provider_trees.builtin_names(), *self.providers):
+            self._refuse()
         return AccountEntry(
             provider=provider or "",
-            base_url=self.text(validators.base_url, *steps, "base_url"),
-            action=self.text(validators.line, *steps, "action"),
-            is_discovered=self.text(str, *steps, "discover") is not None,
+            base_url=self._text(validators.base_url, "accounts", name, "base_url"),
+            action=self._text(validators.line, "accounts", name, "action"),
+            is_discovered=self._text(str, "accounts", name, "discover") is not None,
         )
 
-    def _wrong(self, steps: Steps, message: str) -> None:
-        self.found.add(at_value(self._node, steps, message))
+    def _names(self, section: str) -> tuple[str, ...]:
+        """The keys of a section, which may be missing."""
+        try:
+            return tuple(map(validators.name, self._mapping(section)))
+        except ValueError:
+            self._refuse()
+
+    def _mapping(self, *steps: str) -> Mapping[str, Node]:
+        node = self._at(steps)
+        return {} if node is None else node.values if isinstance(node, Pairs) else self._refuse()
+
+    def _text(self, check: Callable[[str], str], *steps: str, is_resolved: bool = True) -> str | None:
+        """A text, checked after its references are replaced; None if it is missing."""
+        node = self._at(steps)
+        try:
+            if node is None or isinstance(node, Scalar):
+                return None if node is None else checked_text(node.text, check, self.env if is_resolved else None)
+        except ValueError:
+            pass
+        self._refuse()
+
+    def _at(self, steps: Sequence[str]) -> Node | None:
+        """The value at this key; None if there is none."""
+        node, left = walk(self.node, steps)
+        return None if left or (isinstance(node, Scalar) and node.is_null) else node
+
+    def _refuse(self) -> NoReturn:
+        if self.check is not None:
+            self.check()
+        raise BridgeBug("a part of the settings is invalid, but not the whole")
 
 
 def checked_text(text: str, check: Callable[[str], str], env: Mapping[str, str] | None) -> str:
@@ -234,9 +192,12 @@ def _exists(path: Path) -> bool:
     return True
 
 
-def read_settings(path: Path, repeated: list[YamlProblem] | None = None) -> SettingsFile:
+def read_settings(
+    path: Path, repeated: list[YamlProblem] | None = None, check: Callable[[], object] | None = None
+) -> SettingsFile:
     """The settings file at this path. ConfigError if it cannot be read, is not YAML, or is not a mapping. A repeated
-    key is an error, too; if `repeated` is given, it is added to that instead."""
+    key is an error, too; if `repeated` is given, it is added to that instead. `check` names every mistake in a file of
+    which a part is invalid."""
     data, mode = _read(path)
     name = str(path)
     try:
@@ -247,7 +208,7 @@ def read_settings(path: Path, repeated: list[YamlProblem] | None = None) -> Sett
         is_empty = isinstance(node, Scalar) and node.is_null
         message = "the settings are empty; name at least one account" if is_empty else f"the settings {NOT_A_MAPPING}"
         raise ConfigError([Problem((node.line, node.column), "", message).line(name)])
-    return SettingsFile(path=path.absolute(), name=name, node=node, mode=mode)
+    return SettingsFile(path=path.absolute(), name=name, node=node, mode=mode, check=check)
 
 
 def _read(path: Path) -> tuple[bytes, int]:
