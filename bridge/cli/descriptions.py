@@ -129,7 +129,7 @@ def _explain(
     where = "--id" if task_id else "from the answer" if found.is_named else "the answer has none; set it with --id"
     _print("provider", f"{description.name}: {description.title}")
     _print("id", f"{found.task_id} ({where})")
-    for step in found.explained.steps:
+    for step in found.steps:
         for at, line in enumerate(step.lines):
             _print("" if at else step.what, line)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,9 +13,10 @@ import orjson
 from bridge.config.load import Loaded
 from bridge.config.secret import has_reference
 from bridge.control.formats import rfc3339
+from bridge.domain.task import Reading
 from bridge.net.client import Answer
 from bridge.providers.description import Description
-from bridge.providers.reading_steps import Explanation, explain_reading, named_id
+from bridge.providers.reading_steps import ReadingStep, explain_reading, named_id
 from bridge.providers.results import PollContext
 
 EXAMPLE_BASE: Final = "https://api.example.com"
@@ -35,10 +37,11 @@ class AnswerReading:
 
     task_id: str
     is_named: bool
-    explained: Explanation
+    reading: Reading
+    steps: Sequence[ReadingStep]
 
     def json(self) -> dict[str, Any]:
-        reading, seen = self.explained.reading, self.explained.reading.snapshot
+        reading, seen = self.reading, self.reading.snapshot
         return {
             "id": self.task_id,
             "outcome": reading.kind,
@@ -49,7 +52,7 @@ class AnswerReading:
             "created_at": _instant(seen.created_ms if seen else None),
             "updated_at": _instant(seen.updated_ms if seen else None),
             "expires_at": _instant(seen.expires_ms if seen else None),
-            "steps": [{"step": step.what, "lines": list(step.lines)} for step in self.explained.steps],
+            "steps": [{"step": step.what, "lines": list(step.lines)} for step in self.steps],
         }
 
 
@@ -76,8 +79,8 @@ def read_answer(
         now=now,
     )
     then = None if second is None else _received(description, second)
-    explained = explain_reading(description, first, asked, second=then)
-    return AnswerReading(task_id=asked_id, is_named=named is not None, explained=explained)
+    reading, steps = explain_reading(description, first, asked, second=then)
+    return AnswerReading(task_id=asked_id, is_named=named is not None, reading=reading, steps=steps)
 
 
 def usual_base_url(description: Description, loaded: Loaded | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from bridge.config.provider_trees import plain_yaml
 from bridge.domain.task import Json, Kind
+from bridge.providers.task_rules import listed
 
 SEPARATORS: Final = re.compile(r"[\s_-]+")
 
@@ -99,7 +100,7 @@ def _inside(value: Json, depth: int) -> Iterator[Json]:
     read as one."""
     for key in _CONTAINERS if isinstance(value, dict) else ():
         inner = value.get(key)
-        if inner is not None and not any(_has_status(item) for item in _each(inner)):
+        if inner is not None and not any(_has_status(item) for item in listed(inner)):
             yield inner
             if depth > 1:
                 yield from _inside(inner, depth - 1)
@@ -122,7 +123,7 @@ def _in_list(items: list[Json], keys: Mapping[str, str]) -> Iterator[ResultCandi
 def _addressed(value: Json) -> Iterator[Json]:
     """The addresses in a value: the text itself, or the value of the first key of an object that contains an
     address."""
-    for each in _each(value):
+    for each in listed(value):
         if isinstance(each, str) and each.strip():
             yield each
         elif isinstance(each, dict):
@@ -131,12 +132,8 @@ def _addressed(value: Json) -> Iterator[Json]:
 
 
 def _texts(value: Json) -> list[str]:
-    return [text for text in _each(value) if isinstance(text, str) and text.strip()]
+    return [text for text in listed(value) if isinstance(text, str) and text.strip()]
 
 
 def _has_status(item: Json) -> bool:
     return isinstance(item, dict) and any(item.get(name) for name in _STATUSES)
-
-
-def _each(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else [value]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -53,14 +52,6 @@ class ReadingStep(NamedTuple):
     lines: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """The steps of reading an answer, and the final reading."""
-
-    steps: tuple[ReadingStep, ...]
-    reading: Reading
-
-
 def named_id(description: Description, body: Json) -> str | None:
     """The id in an answer, according to the first form that finds one."""
     try:
@@ -80,8 +71,8 @@ def _named_ids(description: Description, body: Json) -> Iterator[str]:
 
 def explain_reading(
     description: Description, answer: Answer, asked: PollContext, *, second: Answer | None = None
-) -> Explanation:
-    """Every step from the answer to its meaning. The last step is the result of `read`."""
+) -> tuple[Reading, list[ReadingStep]]:
+    """The result of `read`, and every step from the answer to it."""
     reading = read(description, answer, asked, second=second)
     explainer, steps = _Explainer(description, answer, asked, second), []
     try:
@@ -90,7 +81,7 @@ def explain_reading(
     except ExpressionLimit as limit:
         steps.append(ReadingStep("stopped", (str(limit),)))
     steps.append(ReadingStep("outcome", tuple(_outcome(reading))))
-    return Explanation(steps=tuple(step for step in steps if step.lines), reading=reading)
+    return reading, [step for step in steps if step.lines]
 
 
 Steps = Iterator[tuple[str, list[str]]]

@@ -21,6 +21,7 @@ from bridge.providers.gateways import result_candidates, without_address
 from bridge.providers.json_values import as_code, as_message, inline_file, one_line, without_files
 from bridge.providers.selector import selected
 from bridge.providers.task_requests import content_url
+from bridge.providers.task_rules import listed
 
 ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*:|/)")  # a text without one is not a result URL
 CLOUD: Final = ("gs://", "s3://")  # only a cloud account can read these
@@ -186,7 +187,7 @@ def _items(place: Results, form: Form, task: Mapping[str, Json], asked: PollCont
     """Each result of one place, with the key that shows its kind ("" if none does)."""
     yield from _named(place, form, task)
     for value in selected(place.texts, task):
-        for raw in _each(value):
+        for raw in listed(value):
             yield from _text(raw)
     if place.lists is not None:
         yield from _lists(place.lists(task), form)
@@ -203,7 +204,7 @@ def _own_files(
     if isinstance(content, str):
         yield key, {"url": content_url(asked.base_url, content, given)}
         return
-    for raw in _each(content.each(task)):
+    for raw in listed(content.each(task)):
         own = raw if isinstance(raw, dict) else {"value": raw}
         texts = {name: str(value) for name, value in own.items() if isinstance(value, str | int | float)}
         if texts:
@@ -217,10 +218,10 @@ def _named(place: Results, form: Form, task: Mapping[str, Json]) -> Items:
     named = [("videos", place.videos), ("images", place.images), ("audios", place.audios), ("files", place.files)]
     for key, selectors in [*named, ("", place.url)]:
         for value in selected(selectors, task) if selectors else ():
-            for raw in _each(value):
+            for raw in listed(value):
                 yield from _split(raw, form, key) if raw != "" else ()
     for value in selected(place.embedded, task):
-        for raw in _each(value):
+        for raw in listed(value):
             if inline_file(raw, expected=True) is not None:
                 yield "", {"embedded": raw}
 
@@ -229,7 +230,7 @@ def _lists(lists: Json, form: Form) -> Items:
     for key, value in lists.items() if isinstance(lists, dict) else [("", lists)]:
         if isinstance(value, str) and _kind(key) is None:
             continue  # an attribute next to the lists
-        for raw in _each(value):
+        for raw in listed(value):
             yield from _split(raw, form, key)
 
 
@@ -283,10 +284,6 @@ def _addresses(value: Json, key: str) -> Items:
     )
     for name, each in inner:
         yield from _addresses(each, name)
-
-
-def _each(value: Json) -> Sequence[Json]:
-    return value if isinstance(value, list) else [value]
 
 
 def _kind(key: str) -> str | None:
