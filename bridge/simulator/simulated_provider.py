@@ -25,7 +25,6 @@ from bridge.ports import Clock
 from bridge.simulator.recorded_answers import UNKNOWN_METHOD, Json, values_of
 from bridge.simulator.request_body import parse_body, script_in, value_at
 from bridge.simulator.result_files import content_of, result_file
-from bridge.simulator.signature_checks import SIGNATURE_CHECKS
 from bridge.simulator.simulated_task import Script, SimulatedTask, Stage, script_of
 from bridge.simulator.vendor import Purpose, Vendor, VendorRoute, find_route, load_vendor, vendor_names
 
@@ -138,7 +137,7 @@ class SimulatedProvider:
             return self._respond(vendor, UNKNOWN_METHOD)
         try:
             content = await read_body(request, max_bytes=MAX_BODY_BYTES)
-            if (refusal := self._refusal(vendor, request, content)) is not None:
+            if (refusal := self._refusal(vendor, request)) is not None:
                 return self._respond(vendor, refusal)
             body = parse_body(content)
             call = _Call(
@@ -155,11 +154,10 @@ class SimulatedProvider:
         except ValueError as error:
             return self._respond(vendor, "bad_request", {"reason": str(error)})
 
-    def _refusal(self, vendor: Vendor, request: Request, body: bytes) -> str | None:
+    def _refusal(self, vendor: Vendor, request: Request) -> str | None:
         """The answer to a request without the key or above the rate; None if the request is accepted."""
-        if self._key is not None and not _is_authorized(vendor, request, body, self._key):
-            is_signed = vendor.signature is not None and "Signature=" in request.headers.get("authorization", "")
-            return "unsigned" if is_signed else "unauthorized"
+        if self._key is not None and not _is_authorized(vendor, request, self._key):
+            return "unauthorized"
         if self._rate is None:
             return None
         second = int(self._clock.steady())
@@ -288,15 +286,10 @@ def _json(status: int, body: Json) -> Response:
     return Response(orjson.dumps(body), status, media_type="application/json")
 
 
-def _is_authorized(vendor: Vendor, request: Request, body: bytes, key: str) -> bool:
-    """Whether the request shows the key or is signed with it. Always, for a vendor without keys."""
-    headers = list(vendor.key_headers(key))
-    if not headers:
-        return True
-    shown = ((request.headers.get(name, "").encode(), value.encode()) for name, value in headers)
-    if any(hmac.compare_digest(given, wanted) for given, wanted in shown):
-        return True
-    return vendor.signature is not None and SIGNATURE_CHECKS[vendor.signature](request, body, key)
+def _is_authorized(vendor: Vendor, request: Request, key: str) -> bool:
+    """Whether the request shows the key. Always, for a vendor without keys."""
+    shown = [(request.headers.get(name, "").encode(), value.encode()) for name, value in vendor.key_headers(key)]
+    return not shown or any(hmac.compare_digest(given, wanted) for given, wanted in shown)
 
 
 def _external_id(body: Mapping[str, Json], dotted: str) -> str:

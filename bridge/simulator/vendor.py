@@ -8,7 +8,6 @@ The keys of `vendor.yaml`:
     ids                the template for ids of new tasks
     id_prefix          what every id begins with
     keys               the headers that can carry the API key; `authorization: Bearer {key}` if absent
-    signature          the check in `signature_checks` for requests that are signed instead
     http               the HTTP status of each recorded answer, if not 200
     action             the action in answers about tasks without one
     callback           `field`: where a create call has the address for callbacks; `item`: the key of the answer to post
@@ -115,7 +114,6 @@ class Vendor(BaseModel):
     ids: str
     id_prefix: str = ""
     keys: tuple[str, ...] = ("authorization: Bearer {key}",)
-    signature: str | None = None
     callback: VendorCallback | None = None
     action: str = ""
     request: Mapping[str, Any] = {}

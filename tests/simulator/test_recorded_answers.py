@@ -106,7 +106,7 @@ def test_a_failure_has_its_message_and_no_result() -> None:
 def test_a_vendor_has_an_answer_for_every_stage_and_refusal_and_no_other_files(name: str) -> None:
     simulated = load_vendor(name)
     files = files_of(name)
-    used = {*REFUSALS, *(files & {"unknown_method"}), *(["unsigned"] if simulated.signature else [])}
+    used = {*REFUSALS, *(files & {"unknown_method"})}
     for route in simulated.routes:
         match route.purpose:
             case Purpose.CONTENT:
