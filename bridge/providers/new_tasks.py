@@ -33,8 +33,18 @@ def created(description: Description, answer: Json) -> Task | None:
 
     ExpressionLimit if an expression of the description exceeds its budget.
     """
+    form = description.created
     with answer_budget():
-        return _created(description, answer)
+        if form is None or _is_refused(description, answer) or (_has_error(answer) and not form.when(answer)):
+            return None
+        url = form.url(answer) if form.url is not None else None
+        if isinstance(url, str) and (located := locate_anywhere(description, url)) is not None:
+            return located[1], located[0]
+        task_id = next(filter(None, map(as_id, selected(form.id, answer))), None)
+        try:
+            return None if task_id is None else (clean_task_id(task_id), None)
+        except ValueError:
+            return None
 
 
 def created_by_any(descriptions: Mapping[str, Description], answer: Json) -> dict[str, Task]:
@@ -47,7 +57,7 @@ def created_by_any(descriptions: Mapping[str, Description], answer: Json) -> dic
         try:
             with answer_budget():
                 is_its_own = description.created is not None and description.created.when(answer)
-                task = _created(description, answer) if is_its_own else None
+                task = created(description, answer) if is_its_own else None
         except ExpressionLimit as error:
             limit = error
             continue
@@ -83,22 +93,6 @@ def _has_error(answer: Json) -> bool:
     """Whether an answer has a key that only occurs in errors."""
     is_unsuccessful = isinstance(answer, dict) and answer.get("success") is False
     return is_unsuccessful or (isinstance(answer, dict) and any(answer.get(key) for key in ERROR_KEYS))
-
-
-def _created(description: Description, answer: Json) -> Task | None:
-    form = description.created
-    if form is None or _is_refused(description, answer) or (_has_error(answer) and not form.when(answer)):
-        return None
-    url = form.url(answer) if form.url is not None else None
-    if isinstance(url, str) and (located := locate_anywhere(description, url)) is not None:
-        return located[1], located[0]
-    for value in selected(form.id, answer):
-        if (task_id := as_id(value)) is not None:
-            try:
-                return clean_task_id(task_id), None
-            except ValueError:
-                return None
-    return None
 
 
 def first_pages(call: ListCall, action: str | None) -> Sequence[PageRequest]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
@@ -22,7 +22,6 @@ from bridge.providers.new_tasks import first_pages, read_list
 from bridge.providers.reading import code_of, read, read_together, second_value
 from bridge.providers.results import PollContext
 from bridge.providers.task_requests import (
-    RequestTemplate,
     TaskRequest,
     call_request,
     locate,
@@ -49,7 +48,6 @@ async def drop_files(task_id: str, reading: Reading) -> Reading:
 class Shown:
     """How a token is sent, and the secrets to remove from answers."""
 
-    token: str
     headers: Mapping[str, str]
     parameter: str  # in the query
     secrets: Sequence[bytes]
@@ -89,8 +87,9 @@ class HttpProvider:
         self._own_host = urlsplit(base_url).hostname or ""
         self._route = description.route(urlsplit(base_url).hostname)
         self._takes_action = takes_action(self._route.model_dump())
-        self._templates: dict[str | None, RequestTemplate] = {}
-        self._shown = Shown(token="", headers={}, parameter="", secrets=())
+        # Both are the same from poll to poll.
+        self._template = lru_cache(MOST_TEMPLATES)(partial(template, description, base_url=base_url))
+        self._showing = lru_cache(1)(self._shown)
         self._origins = tuple(origins)
         self._api_key = api_key
         self._secrets = [secret.encode(errors="replace") for secret in (api_key, *pair) if secret]
@@ -124,7 +123,7 @@ class HttpProvider:
         task_id, action = self._task(task_id, action)
         question = self._question(task_id, action)
         try:
-            request = self._template(action).about(task_id)
+            request = self._template(action=action).about(task_id)
         except ValueError as error:
             return Reading(kind=Kind.AMBIGUOUS, detail=f"not asked: {error}")
         if (refusal := self._refusal(request)) is not None:
@@ -224,14 +223,6 @@ class HttpProvider:
                 task_id, action = found[1], found[0] or action
         return task_id, action or self._description.acting(task_id, action)
 
-    def _template(self, action: str | None) -> RequestTemplate:
-        known = self._templates.get(action)
-        if known is None:
-            if len(self._templates) >= MOST_TEMPLATES:
-                self._templates.clear()
-            known = self._templates[action] = template(self._description, base_url=self._base_url, action=action)
-        return known
-
     def _question(self, task_id: str, action: str | None) -> PollContext:
         return PollContext(task_id, action, self._own_host, self._base_url, self._now(), self._allowed)
 
@@ -286,18 +277,15 @@ class HttpProvider:
         request = Request(asked.method, url, headers, asked.body)
         return _cleaned(await self._client.fetch(request, cap_bytes=cap_bytes), showing.secrets)
 
-    def _showing(self, token: str) -> Shown:
+    def _shown(self, token: str) -> Shown:
         """The values that are sent with every request until the token changes."""
-        if token != self._shown.token or not self._shown.headers:
-            own, parameter = shown(self._auth, token)
-            secrets = (token.encode(errors="replace"), *self._secrets)
-            self._shown = Shown(
-                token=token,
-                headers=self._ungiven(own) | self._headers,
-                parameter="" if parameter is None else f"{parameter[0]}={quote(parameter[1], safe='')}",
-                secrets=tuple(secret for secret in secrets if len(secret) >= MIN_SECRET_BYTES),
-            )
-        return self._shown
+        own, parameter = shown(self._auth, token)
+        secrets = (token.encode(errors="replace"), *self._secrets)
+        return Shown(
+            headers=self._ungiven(own) | self._headers,
+            parameter="" if parameter is None else f"{parameter[0]}={quote(parameter[1], safe='')}",
+            secrets=tuple(secret for secret in secrets if len(secret) >= MIN_SECRET_BYTES),
+        )
 
     def _ungiven(self, headers: Mapping[str, str]) -> dict[str, str]:
         """These headers without those that the account's own headers replace."""
