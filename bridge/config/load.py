@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
-from bridge.config.field_types import LEVELS, LOG_FORMATS, ROBOTS
+from bridge.config.field_types import ROBOTS
 from bridge.config.mistakes import Mistake, mistakes
 from bridge.config.model import Account, Apprise, Log, Settings, Webhook
 from bridge.config.postgres_url import MIN_SECRET_CHARS, PostgresUrl, names_postgres
@@ -21,7 +21,6 @@ from bridge.config.problems import Problem, Steps, at_key, at_value
 from bridge.config.provider_trees import builtin_names, effective_tree, official_hosts
 from bridge.config.secret import ReferenceContext, SecretText, has_reference
 from bridge.config.settings_file import SettingsFile, named_store, read_settings
-from bridge.config.validators import one_of
 from bridge.config.yaml import Pairs, YamlProblem, as_free, as_text
 from bridge.domain.proxies import ProxyRules
 from bridge.domain.quoting import unknown
@@ -99,17 +98,13 @@ def _context(file: SettingsFile, env: Mapping[str, str]) -> ReferenceContext:
 def log_settings(loaded: Loaded, env: Mapping[str, str], options: Mapping[str, str] | None = None) -> Log:
     """How to log: the settings, overridden by $GENBRIDGE_LOG_LEVEL and $GENBRIDGE_LOG_FORMAT, and these by the
     `options` `level` and `format` of the command line."""
-    problems: list[str] = []
-    chosen: dict[str, str] = {}
-    for key, known in (("level", LEVELS), ("format", LOG_FORMATS)):
-        variable = f"GENBRIDGE_LOG_{key.upper()}"
-        try:
-            if env.get(variable):
-                chosen[key] = one_of(env[variable].lower(), known, key)
-        except ValueError as error:
-            problems.append(f"{variable}: {error}")
-    if problems:
-        raise ConfigError(problems)
+    variables = {key: f"GENBRIDGE_LOG_{key.upper()}" for key in ("level", "format")}
+    chosen = {key: env[name].lower() for key, name in variables.items() if env.get(name)}
+    try:
+        Log.model_validate(chosen)
+    except ValidationError as error:
+        wrong = [f"{variables[str(one.path[0])]}: {one.message}" for one in mistakes(error, Log, chosen)]
+        raise ConfigError(wrong) from None
     return loaded.settings.log.model_copy(update={**chosen, **(options or {})})
 
 

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from bridge.config.postgres_url import names_keywords, names_postgres, url_problem
 from bridge.domain.listen_address import ListenAddress
-from bridge.domain.quoting import quoted, unknown
+from bridge.domain.quoting import quoted
 from bridge.expressions.hook_url import has_expression, plain_url
 
 if TYPE_CHECKING:
@@ -54,14 +54,6 @@ def whole(text: str) -> int:
     if not re.fullmatch(_WHOLE, text):
         raise ValueError(f"{quoted(text)} is not a whole number")
     return int(text)
-
-
-def one_of(text: str, known: Iterable[str], what: str) -> str:
-    """One of the known words."""
-    words = list(known)
-    if text not in words:
-        raise ValueError(unknown(what, text, words))
-    return text
 
 
 def line(text: str) -> str:

@@ -18,16 +18,11 @@ FREE_US: Final = 20  # a faster search is free; most take 1 or 2
 STEPS_A_US: Final = 2
 TOO_LARGE: Final = "the regular expression is too large; repeat fewer things, or fewer times"
 
-_BEYOND: Final = {
-    r"invalid perl operator: \(\?[=!]": "which has no lookahead",
-    r"invalid perl operator: \(\?<": "which has no lookbehind",
-    r"invalid perl operator: \(\?>": "which has no atomic groups",
-    r"invalid perl operator: \(\?\(": "which has no conditional groups",
-    r"invalid perl operator: \(\?P|invalid escape sequence: \\\d": "which has no backreferences",
-    r"bad repetition operator: .\+": "which has no possessive repetition",
-    r"invalid escape sequence: \\Z": "which writes the end of the text as \\z",
-}
-"""For each error message of RE2: the feature of Python's `re` that RE2 lacks."""
+_BEYOND: Final = re.compile(r"invalid (perl operator|escape sequence)|bad repetition operator")
+LACKING: Final = (
+    "regular expressions here are RE2's, without lookaround, backreferences, atomic or conditional groups, and "
+    "possessive repetition; the end of the text is \\z"
+)
 
 
 class Pattern:
@@ -88,7 +83,4 @@ def _problem(error: Exception) -> str:
     told = told.decode(errors="replace") if isinstance(told, bytes) else str(error)
     if "too large" in told or "repetition size" in told:
         return f"{TOO_LARGE} ({told})"
-    for complaint, lacking in _BEYOND.items():
-        if re.match(complaint, told):
-            return f"regular expressions here are RE2's, {lacking}: {told.partition(': ')[2]}"
-    return f"not a regular expression (RE2 syntax): {told}"
+    return f"{LACKING if _BEYOND.match(told) else 'not a regular expression (RE2 syntax)'}: {told}"

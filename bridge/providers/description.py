@@ -158,6 +158,12 @@ class Results(DescriptionModel):
     embedded: SelectFirst = ()
     at_least: int = 1  # the place counts only if it has at least this many results
 
+    @cached_property
+    def addresses(self) -> Mapping[str, tuple[Selector, ...]]:
+        """What selects addresses, by the kind of the result ("" for any)."""
+        named = {kind: getattr(self, kind) for kind in ("videos", "images", "audios", "files")}
+        return {kind: selectors for kind, selectors in {**named, "": self.url}.items() if selectors}
+
     @field_validator("content")
     @classmethod
     def _check_content(cls, value: Mapping[str, str | OwnFiles], info: ValidationInfo) -> Mapping[str, str | OwnFiles]:

@@ -162,9 +162,8 @@ def _usual(kind: str, values: Sequence[Json], form: Form) -> Items:
 def _said_of_lost(place: Results, form: Form, task: Mapping[str, Json]) -> list[MissingResult]:
     """The reasons for a missing result in the items of this place."""
     values = [place.lists(task)] if place.lists is not None else []
-    for selectors in (place.videos, place.images, place.audios, place.files, place.url):
-        if selectors:
-            values += selected(selectors, task)
+    for selectors in place.addresses.values():
+        values += selected(selectors, task)
     said = [why for item in (without_address(task) if place.usual else ()) if (why := _why(item))]
     for value in values:
         lists = value.values() if isinstance(value, dict) else [value]
@@ -215,9 +214,8 @@ def _own_files(
 
 def _named(place: Results, form: Form, task: Mapping[str, Json]) -> Items:
     """Addresses, and files inside the answer."""
-    named = [("videos", place.videos), ("images", place.images), ("audios", place.audios), ("files", place.files)]
-    for key, selectors in [*named, ("", place.url)]:
-        for value in selected(selectors, task) if selectors else ():
+    for key, selectors in place.addresses.items():
+        for value in selected(selectors, task):
             for raw in listed(value):
                 yield from _split(raw, form, key) if raw != "" else ()
     for value in selected(place.embedded, task):

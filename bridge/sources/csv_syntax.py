@@ -12,7 +12,6 @@ from bridge.sources.entry import KEYS, MAX_TASK_CHARS, NO_TASK, Entry, SyntaxPro
 from bridge.sources.json_syntax import parse_json
 
 _DELIMITERS: Final = ",;\t"
-_SEPARATOR: Final = re.compile(rb"sep=([,;\t])\r?\n", re.IGNORECASE)  # a first line for Excel
 _HEADINGS: Final = frozenset({"task_id", "taskid", "task id", "task", "ids", "tasks"})
 _NAMES: Final = re.compile(r"[,;|\s]+")  # separators of endpoints in a cell
 
@@ -28,17 +27,14 @@ class _Row(NamedTuple):
 def read_csv(data: bytes) -> Iterator[Entry]:
     """The tasks of a `.csv` file. The file is read twice, because it must be valid to its end before any task
     counts."""
-    separator = _SEPARATOR.match(data)
-    skipped = 1 if separator else 0
-    data = data[separator.end() :] if separator else data
-    delimiter = separator[1].decode() if separator else _delimiter(data)
+    delimiter = _delimiter(data)
     first = None
-    for row in _rows(data, delimiter, skipped):
+    for row in _rows(data, delimiter):
         first = first or row
     if first is None:
         raise SyntaxProblem(1, NO_TASK)
     columns = _columns(first)
-    for row in _rows(data, delimiter, skipped):
+    for row in _rows(data, delimiter):
         if columns is None:
             yield _entry(row, ("id",), "")
         elif row != first:
@@ -56,7 +52,7 @@ def _delimiter(data: bytes) -> str:
     return max(_DELIMITERS, key=score)
 
 
-def _rows(data: bytes, delimiter: str, skipped: int) -> Iterator[_Row]:
+def _rows(data: bytes, delimiter: str) -> Iterator[_Row]:
     """The rows that are not blank; SyntaxProblem if it is not CSV."""
     held: list[str] = []  # the lines of the current row
 
@@ -65,7 +61,7 @@ def _rows(data: bytes, delimiter: str, skipped: int) -> Iterator[_Row]:
             held.append(raw.decode())
             yield held[-1]
 
-    line = skipped + 1
+    line = 1
     reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     while True:
         try:
@@ -76,7 +72,7 @@ def _rows(data: bytes, delimiter: str, skipped: int) -> Iterator[_Row]:
             return
         if any(cell.strip() for cell in cells):
             yield _Row(line, "".join(held).rstrip("\r\n"), cells)
-        line = skipped + reader.line_num + 1
+        line = reader.line_num + 1
         held.clear()
 
 
