@@ -77,24 +77,12 @@ def _as_text(value: object) -> str:
     return value
 
 
-def _text(check: Check) -> Any:
+def _text(check: Check, *, is_prose: bool = False) -> Any:
     """A text that may contain `${...}`. It is checked when all references are replaced."""
 
     def read(value: object, info: ValidationInfo) -> str:
         context = _context(info)
-        return checked_text(_as_text(value), check, None if context is None else context.env)
-
-    return PlainValidator(read, json_schema_input_type=str)
-
-
-def _prose(check: Check) -> Any:
-    """The same for a longer text, where a `${` that begins no reference is kept."""
-
-    def read(value: object, info: ValidationInfo) -> str:
-        text, context = _as_text(value), _context(info)
-        if not has_reference(text):
-            return check(text)
-        return text if context is None else check(fill(text, context.env))
+        return checked_text(_as_text(value), check, None if context is None else context.env, is_prose=is_prose)
 
     return PlainValidator(read, json_schema_input_type=str)
 
@@ -247,8 +235,8 @@ AllowedHost = Annotated[str, _text(validators.allowed_host)]
 HostName = Annotated[str, _text(validators.host_name)]
 BaseUrl = Annotated[str, _text(validators.base_url)]
 Action = Annotated[str, _text(validators.line), WithJsonSchema({"type": "string", "minLength": 1})]
-Template = Annotated[str, _prose(validators.template)]
-Expression = Annotated[str, _prose(validators.expression)]
+Template = Annotated[str, _text(validators.template, is_prose=True)]
+Expression = Annotated[str, _text(validators.expression, is_prose=True)]
 ChatId = Annotated[str, _text(validators.chat_id)]
 Timezone = Annotated[str, _text(validators.timezone)]
 ThreadId = Annotated[str, _text(validators.thread_id)]

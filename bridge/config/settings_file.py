@@ -149,10 +149,13 @@ class SettingsFile:
         raise BridgeBug("a part of the settings is invalid, but not the whole")
 
 
-def checked_text(text: str, check: Callable[[str], str], env: Mapping[str, str] | None) -> str:
+def checked_text(
+    text: str, check: Callable[[str], str], env: Mapping[str, str] | None, *, is_prose: bool = False
+) -> str:
     """A text of the settings, checked with its references replaced. Without `env`, a text with references is returned
-    unchanged. ValueError says what is wrong."""
-    check_references(text)
+    unchanged. In prose, a `${` that begins no reference is kept. ValueError says what is wrong."""
+    if not is_prose:
+        check_references(text)
     if not has_reference(text):
         return check(text)
     return text if env is None else check(fill(text, env))

@@ -48,12 +48,16 @@ class AliasProblem(YamlProblem):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scalar:
-    """A scalar as written. `plain` means without quotes, so that it may be null, true or a number."""
-
+class _Value:
     line: int
     column: int
     weight: int  # number of nodes and characters in it, with aliases expanded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scalar(_Value):
+    """A scalar as written. `plain` means without quotes, so that it may be null, true or a number."""
+
     text: str
     plain: bool
 
@@ -63,25 +67,19 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Items:
+class Items(_Value):
     """A sequence."""
 
-    line: int
-    column: int
-    weight: int
     items: Sequence[Node]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pairs:
+class Pairs(_Value):
     """A mapping. Its keys are text, and unique.
 
     Keys from a merge key (`<<`) come first and keep their own locations; the mapping's own keys take precedence.
     """
 
-    line: int
-    column: int
-    weight: int
     keys: Mapping[str, Scalar]
     values: Mapping[str, Node]
 
