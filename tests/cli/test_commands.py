@@ -161,6 +161,20 @@ def test_quick_commands_check_only_what_they_use(shell: Shell) -> None:
     ]
 
 
+def test_a_quick_command_that_cannot_use_the_settings_names_every_mistake(shell: Shell) -> None:
+    account = {**ONE_ACCOUNT["kling"], "provider": "klng"}
+    shell.settings(
+        {"accounts": {"kling": account}, "polling": {"timeout": "soon"}, "endpoints": {"x": {"typ": "hook"}}}
+    )
+    said = shell("add", "a1")
+    assert said.code == 78
+    assert [line.split(": ")[1] for line in said.err.splitlines()] == [
+        "accounts.kling.provider",
+        "endpoints.x.type",
+        "polling.timeout",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
