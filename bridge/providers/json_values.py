@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -65,46 +65,25 @@ def as_ms(values: Iterable[Json], zone: tzinfo = UTC) -> int | None:
 
 
 def as_progress(values: Iterable[Json], way: ProgressForm) -> float | None:
-    """The first progress among the values, 0 to 100. `way` is a key of `PROGRESS`."""
-    percent = PROGRESS[way]
+    """The first progress among the values, 0 to 100."""
     for value in values:
-        number = percent(value)
+        number = _percent(value, way)
         if number is not None and 0 <= number <= 100:
             return number
     return None
 
 
-def _percent(value: Json) -> float | None:
-    """A number of percent, or text such as "30%"."""
-    return _number(value, unit="%")
-
-
-def _fraction(value: Json) -> float | None:
-    """Progress as a number from 0 to 1, converted to percent; a larger number is already in percent."""
-    number = _number(value)
-    return None if number is None else round(number * 100 if number <= 1 else number, 2)
-
-
-def _either(value: Json) -> float | None:
-    """Progress as gateways send it: a whole number or "40%" is in percent, a decimal from 0 to 1 is a fraction."""
-    number = _number(value, unit="%")
+def _percent(value: Json, way: ProgressForm) -> float | None:
+    """A number of percent. `tqdm` is the last progress bar in a log. `fraction` is from 0 to 1; a larger number is
+    already in percent. With `either`, only a decimal from 0 to 1 is a fraction."""
+    if way == "tqdm":
+        bars = BAR.findall(value[-20_000:]) if isinstance(value, str) else []
+        return float(bars[-1]) if bars else None
+    number = _number(value, unit="" if way == "fraction" else "%")
     is_decimal = isinstance(value, float) or (isinstance(value, str) and "." in value and "%" not in value)
-    return round(number * 100, 2) if number is not None and is_decimal and number <= 1 else number
-
-
-def _tqdm(value: Json) -> float | None:
-    """The progress of the last progress bar in a log."""
-    bars = BAR.findall(value[-20_000:]) if isinstance(value, str) else []
-    return float(bars[-1]) if bars else None
-
-
-PROGRESS: Final[Mapping[ProgressForm, Callable[[Json], float | None]]] = {
-    "percent": _percent,
-    "fraction": _fraction,
-    "either": _either,
-    "tqdm": _tqdm,
-}
-"""The function for each word in a description."""
+    if number is None or way == "percent" or (way == "either" and not (is_decimal and number <= 1)):
+        return number
+    return round(number * 100 if number <= 1 else number, 2)
 
 
 def as_hint_s(values: Iterable[Json]) -> float | None:

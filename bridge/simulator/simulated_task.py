@@ -107,20 +107,12 @@ class SimulatedTask:
 
     def updated_at(self, now: float) -> float:
         """When its stage last changed."""
-        match self.stage_at(now):
-            case Stage.SUBMITTED:
-                return self.created_at
-            case Stage.RUNNING:
-                return self.started_at
-            case _:
-                return self.created_at + self.script.lasts_s
+        times = {Stage.SUBMITTED: self.created_at, Stage.RUNNING: self.started_at}
+        return times.get(self.stage_at(now), self.created_at + self.script.lasts_s)
 
     def progress_at(self, now: float) -> float:
         """From 0 to 1: 0 while it waits, 1 only once it has finished."""
-        match self.stage_at(now):
-            case Stage.SUBMITTED:
-                return 0.0
-            case Stage.RUNNING:
-                return min(0.99, (now - self.created_at) / (self.script.lasts_s or 1.0))
-            case _:
-                return 1.0
+        stage = self.stage_at(now)
+        if stage is Stage.RUNNING:
+            return min(0.99, (now - self.created_at) / (self.script.lasts_s or 1.0))
+        return 0.0 if stage is Stage.SUBMITTED else 1.0
