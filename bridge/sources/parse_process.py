@@ -1,23 +1,35 @@
-"""Reads the tasks of a file: a small file in this process, a large one in a separate process (see `parse_child`)."""
+"""Reads the tasks of a file: a small file in this process, a large one in a separate process.
+
+That process reads its stdin and writes the tasks to stdout in packets: four bytes with the length, then a list of
+tuples in the format of `marshal`. An empty list marks the end. It imports as little as possible, to save memory.
+"""
 
 from __future__ import annotations
 
 import marshal
 import os
+import resource
 import select
+import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from bridge.sources.entry import Entry
-from bridge.sources.parse_child import LENGTH, LISTS_ONLY
 from bridge.sources.task_files import MAX_FILE_BYTES, SMALL_BYTES, read_tasks
 
 LONGEST_S: Final = 600.0  # for one file
+LENGTH: Final = struct.Struct(">I")
+MOST_ENTRIES: Final = 1000  # tasks per packet
+LISTS_ONLY: Final = "lists-only"  # a further argument
+_MOST_CHARS: Final = 256 * 1024
+_MOST_DATA: Final = 48 << 20  # memory limit
+_ALIVE_S: Final = 0.5
 
 _MOST_BYTES: Final = 16 << 20  # maximum size of a packet
-_START: Final = "import sys; sys.path[:] = {path!r}; from bridge.sources.parse_child import main; main()"
+_START: Final = "import sys; sys.path[:] = {path!r}; from bridge.sources.parse_process import main; main()"
 _KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")  # variables to pass on; others may contain keys
 
 
@@ -100,3 +112,52 @@ class ParseProcess:
                 raise ParseStopped("the reading process ended early")
             parts += part
         return bytes(parts)
+
+
+def main() -> None:
+    """Read the file with this suffix. Write an empty list at the end; exit without it if the parent process has
+    ended."""
+    suffix, lists_only, parent = sys.argv[1], sys.argv[2:] == [LISTS_ONLY], os.getppid()
+    for limit, value in ((resource.RLIMIT_DATA, _MOST_DATA), (resource.RLIMIT_CORE, 0)):
+        try:
+            resource.setrlimit(limit, (value, value))
+        except (OSError, ValueError):  # the service's system call filter may forbid it
+            pass
+    signal.signal(signal.SIGALRM, lambda *_: None if os.getppid() == parent else os._exit(1))
+    signal.setitimer(signal.ITIMER_REAL, _ALIVE_S, _ALIVE_S)
+    with open(0, "rb", closefd=False) as file:
+        file.seek(0)
+        data = file.read(MAX_FILE_BYTES + 1)
+    try:
+        for packet in _packets(read_tasks(data, suffix, lists_only=lists_only)):
+            _write(packet)
+        _write([])
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def _packets(entries: Iterator[Entry]) -> Iterator[list[tuple[Any, ...]]]:
+    """Each task as a plain tuple. A bare id that is already in the current packet is left out."""
+    packet: list[tuple[Any, ...]] = []
+    ids: set[str] = set()
+    chars = 0
+    for entry in entries:
+        if entry.problem is None and isinstance(entry.value, str):
+            if entry.value in ids:
+                continue
+            ids.add(entry.value)
+        packet.append(tuple(entry))
+        chars += len(entry.text or "")
+        if len(packet) == MOST_ENTRIES or chars > _MOST_CHARS:
+            yield packet
+            packet, chars = [], 0
+            ids.clear()
+    if packet:
+        yield packet
+
+
+def _write(packet: list[tuple[Any, ...]]) -> None:
+    data = marshal.dumps(packet)
+    left = memoryview(LENGTH.pack(len(data)) + data)
+    while left:
+        left = left[os.write(1, left) :]

@@ -49,7 +49,7 @@ def children() -> list[int]:
 def most_memory_kb(pid: int) -> int:
     """The most it has had, 0 once it has ended."""
     try:
-        if b"parse_child" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"import main" not in Path(f"/proc/{pid}/cmdline").read_bytes():
             return 0  # still a copy of this process
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
