@@ -228,26 +228,7 @@ def _documents(text: str, name: str, repeated: list[YamlProblem] | None) -> Iter
                 yield root
                 composer.forget_anchors()
     except yaml.YAMLError as error:
-        raise syntax_problem(error, text, name=name) from None
-
-
-def syntax_problem(error: yaml.YAMLError, text: str, *, name: str) -> YamlProblem:
-    """The parser's error in genbridge's words. `text` helps to find the likely cause; it may be empty."""
-    if not isinstance(error, yaml.MarkedYAMLError):
-        return YamlProblem(name, (1, 1), " ".join(str(error).split()))
-    mark = error.problem_mark or error.context_mark
-    if mark is None:
-        return YamlProblem(name, (1, 1), str(error.problem))
-    lines = re.split("\r\n|[\r\n\x85\u2028\u2029]", text)
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    location = (mark.line + 1, mark.column + 1)
-    if line[mark.column : mark.column + 1] == "\t":
-        return YamlProblem(name, location, "a tab; indent YAML with spaces")
-    if mark.column and line[mark.column - 1 : mark.column + 1] == "${":
-        message = 'an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'
-        return YamlProblem(name, (location[0], location[1] - 1), message)
-    since = f" ({error.context}, started in line {error.context_mark.line + 1})" if error.context_mark else ""
-    return YamlProblem(name, location, f"not YAML: {error.problem}{since}")
+        raise composer.syntax_problem(error, text) from None
 
 
 class Composer:
@@ -268,6 +249,24 @@ class Composer:
             yaml.MappingEndEvent: self._end,
             yaml.AliasEvent: self._alias,
         }
+
+    def syntax_problem(self, error: yaml.YAMLError, text: str) -> YamlProblem:
+        """The parser's error in genbridge's words. `text` helps to find the likely cause; it may be empty."""
+        if not isinstance(error, yaml.MarkedYAMLError):
+            return YamlProblem(self._name, (1, 1), " ".join(str(error).split()))
+        mark = error.problem_mark or error.context_mark
+        if mark is None:
+            return YamlProblem(self._name, (1, 1), str(error.problem))
+        lines = re.split("\r\n|[\r\n\x85\u2028\u2029]", text)
+        line = lines[mark.line] if mark.line < len(lines) else ""
+        location = (mark.line + 1, mark.column + 1)
+        if line[mark.column : mark.column + 1] == "\t":
+            return YamlProblem(self._name, location, "a tab; indent YAML with spaces")
+        if mark.column and line[mark.column - 1 : mark.column + 1] == "${":
+            message = 'an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'
+            return YamlProblem(self._name, (location[0], location[1] - 1), message)
+        since = f" ({error.context}, started in line {error.context_mark.line + 1})" if error.context_mark else ""
+        return YamlProblem(self._name, location, f"not YAML: {error.problem}{since}")
 
     def add_event(self, event: Any) -> None:
         """Process the next event of a node. YamlProblem if it is not allowed; `take` then drops the node."""

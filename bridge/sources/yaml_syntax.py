@@ -13,17 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from bridge.config.yaml import (
-    LOADER,
-    AliasProblem,
-    Composer,
-    Node,
-    Pairs,
-    YamlProblem,
-    as_free,
-    as_text,
-    syntax_problem,
-)
+from bridge.config.yaml import LOADER, AliasProblem, Composer, Node, Pairs, YamlProblem, as_free, as_text
 from bridge.sources.entry import (
     MAX_TASK_CHARS,
     NO_TASK,
@@ -99,7 +89,7 @@ def _tasks(data: bytes, *, lists_only: bool) -> Iterator[_Task]:
         raise SyntaxProblem(line, "a control character, which YAML does not allow") from None
     except yaml.YAMLError as error:
         text = data.decode() if len(data) <= _EXPLAINED_BYTES else ""
-        raise _whole(syntax_problem(error, text, name="tasks")) from None
+        raise _whole(composer.syntax_problem(error, text)) from None
     if is_empty:
         raise SyntaxProblem(1, NO_TASK)
 
