@@ -21,13 +21,7 @@ from bridge.providers.json_values import one_line
 from bridge.providers.new_tasks import first_pages, read_list
 from bridge.providers.reading import code_of, read, read_together, second_value
 from bridge.providers.results import PollContext
-from bridge.providers.task_requests import (
-    TaskRequest,
-    call_request,
-    locate,
-    may_have_key,
-    template,
-)
+from bridge.providers.task_requests import TaskRequest, call_request, locate, may_have_key, template
 from bridge.providers.task_rules import PLACEHOLDERS, takes_action
 
 MOST_TEMPLATES: Final = 256  # maximum number of actions that are remembered

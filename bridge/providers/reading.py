@@ -17,27 +17,8 @@ from bridge.providers.http_status import Shape, by_status, part_of, read_as, sha
 from bridge.providers.json_values import as_code, as_hint_s, as_id, as_ms, as_progress, one_line
 from bridge.providers.results import PollContext
 from bridge.providers.selector import selected
-from bridge.providers.success import (
-    MAX_DEPTH,
-    WELL,
-    AnswerBytes,
-    error_text,
-    is_deep,
-    message_of,
-    read_success,
-    why_failed,
-)
-from bridge.providers.task_search import (
-    NO_LIST,
-    NO_TASK,
-    FoundTask,
-    Task,
-    as_found,
-    find,
-    find_listed,
-    otherwise,
-    within,
-)
+from bridge.providers.success import WELL, AnswerBytes, error_text, is_deep, message_of, read_success, why_failed
+from bridge.providers.task_search import NO_LIST, NO_TASK, FoundTask, Task, as_found, elsewhere, find, find_listed
 
 MAX_DETAIL_CHARS: Final = 400
 MAX_WORD_CHARS: Final = 64
@@ -262,8 +243,7 @@ def _read_whole(description: Description, found: FoundTask, raw: AnswerBytes, as
     reading = _read_task(description, found, raw, asked)
     if not reading.lacks_result:
         return reading
-    others = (*within(description, found), *otherwise(description, found))
-    inner = (_read_task(description, each, raw, asked) for each in others)
+    inner = (_read_task(description, each, raw, asked) for each in elsewhere(description, found))
     return next((each for each in inner if each.kind in {Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED}), reading)
 
 
@@ -344,7 +324,7 @@ def _kept(form: Form, task: Task) -> dict[str, Json]:
     room = MAX_KEPT_BYTES
     for name, selectors in form.keep.items():
         value = next(iter(selected(selectors, task)), None)
-        if value is None or is_deep(value, MAX_DEPTH):
+        if value is None or is_deep(value):
             continue
         size = len(orjson.dumps({name: value}))
         if size <= room:

@@ -50,7 +50,7 @@ class AnswerBytes:
     def flaw_in(self, task: Json) -> str | None:
         """Why an answer that would finish the task cannot be trusted; None if it can."""
         is_flat = self._body.count(b"{") + self._body.count(b"[") <= MAX_DEPTH  # too few brackets for deep nesting
-        return "the answer is nested too deeply" if not is_flat and is_deep(task, MAX_DEPTH) else self._flaw
+        return "the answer is nested too deeply" if not is_flat and is_deep(task) else self._flaw
 
     @cached_property
     def _flaw(self) -> str | None:
@@ -68,7 +68,7 @@ class AnswerBytes:
         return one_line(self._body[:QUOTED_BYTES].decode("utf-8", "replace"), QUOTED_CHARS)
 
 
-def is_deep(value: Json, most: int) -> bool:
+def is_deep(value: Json, most: int = MAX_DEPTH) -> bool:
     """Whether more than `most` objects and lists are nested in the value."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return any(most == 0 or is_deep(each, most - 1) for each in inner if isinstance(each, dict | list))

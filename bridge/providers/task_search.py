@@ -14,6 +14,7 @@ from bridge.expressions.answer_budget import ExpressionLimit
 from bridge.providers.description import Description, Form
 from bridge.providers.json_values import as_id, one_line
 from bridge.providers.selector import Selector, selected
+from bridge.providers.task_rules import listed
 
 Task = dict[str, Json]
 
@@ -68,19 +69,14 @@ def _find(description: Description, answer: Json, task_id: str) -> FoundTask | s
     return outside or NO_TASK
 
 
-def within(description: Description, found: FoundTask) -> Iterator[FoundTask]:
-    """The vendor's answer inside the task of a gateway, in each form that fits. The ids inside are the vendor's."""
+def elsewhere(description: Description, found: FoundTask) -> Iterator[FoundTask]:
+    """Where else results of this task may be: in the vendor's answer inside the task of a gateway, in each form that
+    fits (the ids inside are the vendor's); and in the same task, in each form of last resort."""
     inner = inside_of(description, found.task)
     for form, selector in description.places:
-        candidate = selector(inner)
-        items = candidate if isinstance(candidate, list) else [candidate]
-        tasks = [item for item in items if isinstance(item, dict) and form.word_of(item) is not None]
+        tasks = [item for item in listed(selector(inner)) if isinstance(item, dict) and form.word_of(item) is not None]
         if len(tasks) == 1:
             yield as_found(form, tasks[0])
-
-
-def otherwise(description: Description, found: FoundTask) -> Iterator[FoundTask]:
-    """The same task in each form of last resort."""
     yield from (as_found(form, found.task) for form in description.forms.values() if form.last_resort)
 
 

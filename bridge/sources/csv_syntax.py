@@ -90,8 +90,8 @@ def _columns(first: _Row) -> tuple[str, ...] | None:
 
 
 def _entry(row: _Row, columns: Sequence[str], head: str) -> Entry:
-    if len(row.text) > MAX_TASK_CHARS:
-        return Entry(line=row.line, text=None, head=head, problem=too_long(len(row.text)))
+    if problem := too_long(len(row.text)):
+        return Entry(line=row.line, text=None, head=head, problem=problem)
     if any(cell.strip() for cell in row.cells[len(columns) :]):
         problem = f"{len(row.cells)} cells, but {len(columns)} {'columns' if head else 'column of ids'}"
         return Entry(line=row.line, text=row.text, head=head, problem=problem)

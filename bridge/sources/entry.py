@@ -129,6 +129,7 @@ def not_utf8(line: bytes) -> str:
     return f"not UTF-8, it looks like {name}; save the file as UTF-8"
 
 
-def too_long(chars: int) -> str:
-    """The problem of a single task that is longer than `MAX_TASK_CHARS`."""
-    return f"one task of {chars} characters; at most {MAX_TASK_CHARS} are allowed"
+def too_long(chars: int) -> str | None:
+    """The problem of a single task that is longer than `MAX_TASK_CHARS`; None if it is not."""
+    most = MAX_TASK_CHARS
+    return f"one task of {chars} characters; at most {most} are allowed" if chars > most else None

@@ -13,16 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from bridge.domain.quoting import quoted
-from bridge.sources.entry import (
-    MAX_TASK_CHARS,
-    NO_TASK,
-    NOT_A_LIST,
-    Entry,
-    LineCount,
-    SyntaxProblem,
-    numbered,
-    too_long,
-)
+from bridge.sources.entry import NO_TASK, NOT_A_LIST, Entry, LineCount, SyntaxProblem, numbered, too_long
 
 _BLANKS: Final = b" \t\r\n"
 _BARE: Final = re.compile(r"[\w.:/+=-]+|'[^']*'")
@@ -78,8 +69,8 @@ def read_json(text: bytes, *, lists_only: bool) -> Iterator[Entry]:
 
 def read_one(raw: bytes, line: int) -> Entry:
     """The task in this JSON text, which begins in line `line` of its file."""
-    if len(raw) > MAX_TASK_CHARS:
-        return Entry(line=line, text=None, problem=too_long(len(raw)))
+    if problem := too_long(len(raw)):
+        return Entry(line=line, text=None, problem=problem)
     text = raw.strip(_BLANKS).decode()
     try:
         return Entry(line=line, text=text, value=parse_json(text))

@@ -14,16 +14,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from bridge.config.yaml import LOADER, AliasProblem, Composer, Node, Pairs, YamlProblem, as_free, as_text
-from bridge.sources.entry import (
-    MAX_TASK_CHARS,
-    NO_TASK,
-    NOT_A_LIST,
-    WINDOW_BYTES,
-    Entry,
-    SyntaxProblem,
-    numbered,
-    too_long,
-)
+from bridge.sources.entry import NO_TASK, NOT_A_LIST, WINDOW_BYTES, Entry, SyntaxProblem, numbered, too_long
 
 _OPENS: Final = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
 _CLOSES: Final = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
@@ -145,8 +136,7 @@ def _task(first: Any, events: Events, composer: Composer) -> _Task:
                 raise _whole(error) from None
             except YamlProblem as error:
                 line, problem = error.line, error.message
-            if event.end_mark.index - begin.index > MAX_TASK_CHARS:
-                problem = too_long(event.end_mark.index - begin.index)
+            problem = problem or too_long(event.end_mark.index - begin.index)
         is_linked = is_linked or getattr(event, "anchor", None) is not None
         depth += isinstance(event, _OPENS) - isinstance(event, _CLOSES)
         if depth == 0:
@@ -162,8 +152,8 @@ def _is_null(event: Any) -> bool:
 
 
 def _entry(text: _Text, task: _Task) -> Entry:
-    if task.end - task.start > MAX_TASK_CHARS:
-        return Entry(line=task.line, text=None, problem=too_long(task.end - task.start))
+    if problem := too_long(task.end - task.start):
+        return Entry(line=task.line, text=None, problem=problem)
     raw = _as_item(text.cut(task.start, task.end).rstrip(" \t\r\n"), task.column)
     if task.problem is not None:
         return Entry(line=task.line, text=raw, problem=task.problem)
