@@ -134,7 +134,8 @@ def _secret_texts(settings: Settings) -> Iterator[tuple[str, str, SecretText]]:
     for owner in (*settings.accounts.values(), *settings.endpoints.values(), settings.http):
         for key in _SECRET_KEYS:
             value = getattr(owner, key, None)
-            for name, text in value.items() if isinstance(value, dict) else (("", each) for each in _listed(value)):
+            texts = value if isinstance(value, tuple) else () if value is None else (value,)
+            for name, text in value.items() if isinstance(value, dict) else (("", each) for each in texts):
                 if (key, text.written) != ("proxy", "none"):
                     yield key, name, text
         if isinstance(owner, Webhook) and owner.format in ROBOTS:
@@ -165,10 +166,6 @@ def _warnings(settings: Settings, name: str, mode: int) -> Iterator[str]:
         literal |= any(not has_reference(unquote(text)) for text in PostgresUrl(settings.store).secrets)
     if literal and mode & stat.S_IROTH:
         yield f"{name}: holds secrets and is readable by others; chmod o-r it, or write ${{NAME}}, file: or credential:"
-
-
-def _listed(value: SecretText | tuple[SecretText, ...] | None) -> tuple[SecretText, ...]:
-    return value if isinstance(value, tuple) else () if value is None else (value,)
 
 
 def _parse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,7 +24,8 @@ def repeated_path(description: Description, base_url: str) -> Repeated | None:
     parts = urlsplit(base_url)
     base = [segment for segment in parts.path.split("/") if segment]
     for path in description.route(parts.hostname).path:
-        begin = _fixed_segments(path) if path.startswith("/") else []
+        segments = [segment for segment in path.split("/") if segment] if path.startswith("/") else []
+        begin = list(takewhile(lambda segment: PLACE not in segment, segments))
         for length in range(min(len(base), len(begin)), 0, -1):
             if base[-length:] == begin[:length]:
                 shorter = "/".join(["", *base[:-length]])
@@ -54,10 +56,3 @@ def advice(description: Description, base_url: str, reading: Reading) -> str:
     if reading.is_vague and reading.kind is not Kind.NO_ROUTE:
         return "either the made-up task id is unknown, as it should be, or base_url or action is wrong"
     return "check base_url and action: this is not the address of the provider's API"
-
-
-def _fixed_segments(path: str) -> list[str]:
-    """The segments before the first placeholder."""
-    segments = [segment for segment in path.split("/") if segment]
-    first = next((place for place, segment in enumerate(segments) if PLACE in segment), len(segments))
-    return segments[:first]

@@ -100,10 +100,11 @@ class DescribedCallbacks:
             return Callback(proof=CallbackProof.UNSIGNED)
         try:
             with answer_budget():
+                texts = (each for each in selected(rule.status, value) if isinstance(each, str) and each)
                 return Callback(
                     proof=CallbackProof.UNSIGNED,
                     ids=tuple(dict.fromkeys(_ids(rule.id, value)))[:MAX_IDS],
-                    status=next(_texts(rule.status, value), ""),
+                    status=one_line(next(texts, ""), MAX_STATUS_CHARS),
                     challenge=None if rule.challenge is None else _challenge(rule.challenge(value)),
                 )
         except ExpressionLimit:
@@ -154,10 +155,6 @@ def _ids(selectors: tuple[Selector, ...], value: Json) -> Iterator[str]:
             task_id = as_id(each)
             if task_id is not None and len(task_id) <= MAX_TASK_ID_CHARS:
                 yield task_id
-
-
-def _texts(selectors: tuple[Selector, ...], value: Json) -> Iterator[str]:
-    return (one_line(text, MAX_STATUS_CHARS) for text in selected(selectors, value) if isinstance(text, str) and text)
 
 
 def _challenge(value: Json) -> Json:

@@ -100,7 +100,8 @@ def _inside(value: Json, depth: int) -> Iterator[Json]:
     read as one."""
     for key in _CONTAINERS if isinstance(value, dict) else ():
         inner = value.get(key)
-        if inner is not None and not any(_has_status(item) for item in listed(inner)):
+        objects = (item for item in listed(inner) if isinstance(item, dict))
+        if inner is not None and not any(item.get(name) for item in objects for name in _STATUSES):
             yield inner
             if depth > 1:
                 yield from _inside(inner, depth - 1)
@@ -133,7 +134,3 @@ def _addressed(value: Json) -> Iterator[Json]:
 
 def _texts(value: Json) -> list[str]:
     return [text for text in listed(value) if isinstance(text, str) and text.strip()]
-
-
-def _has_status(item: Json) -> bool:
-    return isinstance(item, dict) and any(item.get(name) for name in _STATUSES)

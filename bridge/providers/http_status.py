@@ -91,17 +91,14 @@ def shape_of(body: bytes) -> Shape:
 
 def read_as(kind: Kind, answer: Answer, *, said: str) -> Reading:
     """A reading of this kind, with the facts from the status line and the headers."""
+    wait = answer.headers.get("retry-after") if kind in {Kind.RATE_LIMITED, Kind.TRANSIENT} else None
     return Reading(
         kind=kind,
         detail=f"HTTP {answer.status}: {said}" if said else f"HTTP {answer.status}",
-        retry_after_s=_retry_after_s(answer) if kind in {Kind.RATE_LIMITED, Kind.TRANSIENT} else None,
+        retry_after_s=parse_retry_after(wait, date=answer.headers.get("date")),
         server_trouble=answer.status >= 500,
         unread="unknown_route" if kind is Kind.NO_ROUTE else "redirect" if 300 <= answer.status < 400 else "",
     )
-
-
-def _retry_after_s(answer: Answer) -> float | None:
-    return parse_retry_after(answer.headers.get("retry-after"), date=answer.headers.get("date"))
 
 
 def _kind(status: int, shape: Shape) -> Kind:

@@ -50,14 +50,10 @@ def _selector(value: Any) -> Any:
     return Selector(value) if isinstance(value, str) else value
 
 
-def _selectors(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 Select = Annotated[Selector, BeforeValidator(_selector), PlainSerializer(lambda selector: selector.text)]
 """A setting that is an expression."""
 
-SelectFirst = Annotated[tuple[Select, ...], BeforeValidator(_selectors)]
+SelectFirst = Annotated[tuple[Select, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 """A setting that is one expression, or several in order of preference."""
 
 

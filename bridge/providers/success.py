@@ -160,7 +160,7 @@ def _remarks(collected: Collected, withheld: str) -> str:
         remarks.append(f"{_counted(closed, 'result')} can only be downloaded with the account's API key")
     if clouds := [url for item in items if isinstance(url := item.get("url"), str) and url.startswith(CLOUD)]:
         remarks.append(f"{_counted(len(clouds), 'result')} can only be read with a cloud account: {', '.join(clouds)}")
-    if files := [_file(item) for item in items if item.get("embedded") is True]:
+    if files := [f"{item['media_type']}, {item['bytes']} bytes" for item in items if item.get("embedded") is True]:
         one = f"1 file is inside the answer, without a URL: {files[0]}"
         several = f"{len(files)} files are inside the answer, without a URL: {', '.join(files)}"
         remarks.append(one if len(files) == 1 else several)
@@ -172,10 +172,6 @@ def _remarks(collected: Collected, withheld: str) -> str:
 
 def _lost(collected: Collected) -> str:
     return "; ".join(each.why for each in collected.lost)
-
-
-def _file(item: dict[str, Json]) -> str:
-    return f"{item['media_type']}, {item['bytes']} bytes"
 
 
 def _counted(number: int, what: str) -> str:

@@ -77,7 +77,10 @@ def template(description: Description, *, base_url: str, action: str | None) -> 
         raise ValueError(problem)
     route = description.route(urlsplit(base_url).hostname)
     given = of_action(description.action, action)
-    base, rest = _address(_chosen(route, given["action"]), route.query, base_url, given)
+    # For a task with an action, the first path with a placeholder for it; otherwise the first path without one.
+    fitting = (path for path in route.path if uses_action(path) == bool(given["action"]))
+    path = next(fitting, route.path[0])
+    base, rest = _address(path, route.query, base_url, given)
     return RequestTemplate(call=route, base=base, rest=rest, given=given, headers=_with_placeholders(route))
 
 
@@ -194,15 +197,10 @@ def _covers(
     return asked_host.endswith(host[1:]) and len(asked_host) >= len(host) if host[:2] == "*." else asked_host == host
 
 
-def _chosen(route: TaskCall, action: str) -> str:
-    """For a task with an action, the first path with a placeholder for it; otherwise the first path without one."""
-    fitting = (path for path in route.path if uses_action(path) == bool(action))
-    return next(fitting, route.path[0])
-
-
 def _address(path: str, parameters: Mapping[str, str], base_url: str, given: Given) -> tuple[str, str]:
     """The base URL if the path is below it, and the rest of the address."""
-    query = "&".join(f"{_quoted_name(name)}={text}" for name, text in parameters.items())
+    names = {name: quote(name, safe="{}" if PLACEHOLDERS.search(name) else "") for name in parameters}
+    query = "&".join(f"{names[name]}={text}" for name, text in parameters.items())
     rest = _filled(f"{path}?{query}" if query else path, given, _in_url)
     return (base_url.rstrip("/") if path.startswith("/") else ""), rest
 
@@ -227,17 +225,8 @@ def _in_url(name: str, value: str) -> str:
     return quote(value, safe="" if name in {"id", "ids", "value"} else "/")
 
 
-def _in_header(_: str, value: str) -> str:
-    return quote(value, safe=IN_HEADER)
-
-
 def _in_content_url(name: str, value: str) -> str:
     return quote(value, safe="/" if name in {"+id", "action"} else "")
-
-
-def _quoted_name(name: str) -> str:
-    """The name of a query parameter, encoded except for its placeholders."""
-    return quote(name, safe="{}") if PLACEHOLDERS.search(name) else quote(name, safe="")
 
 
 def _with_placeholders(route: TaskCall) -> dict[str, str]:
@@ -245,7 +234,7 @@ def _with_placeholders(route: TaskCall) -> dict[str, str]:
 
 
 def _filled_headers(headers: Mapping[str, str], given: Given) -> dict[str, str]:
-    return {name: _filled(value, given, _in_header) for name, value in headers.items()}
+    return {name: _filled(value, given, lambda _, text: quote(text, safe=IN_HEADER)) for name, value in headers.items()}
 
 
 def _filled_body(template: Json, given: Given) -> Json:

@@ -101,8 +101,8 @@ def _cuts(text: bytes, start: int) -> Iterator[tuple[int, int]]:
             continue
         if char in {b"", b'"'}:
             break
-        if depth == 1 and (char != b"]" or commas):
-            _check_not_blank(text, begin, at)
+        if depth == 1 and (char != b"]" or commas) and not text[begin:at].strip(_BLANKS):
+            raise _problem_at(text, at, "not JSON: a comma without a task next to it")
         if char != b",":
             depth -= 1
         elif depth == 1:
@@ -114,11 +114,6 @@ def _cuts(text: bytes, start: int) -> Iterator[tuple[int, int]]:
             yield begin, at
             return
     raise SyntaxProblem(LineCount(text).at(len(text)), "not JSON: the list is not closed; is the file complete?")
-
-
-def _check_not_blank(text: bytes, begin: int, end: int) -> None:
-    if not text[begin:end].strip(_BLANKS):
-        raise _problem_at(text, end, "not JSON: a comma without a task next to it")
 
 
 def _problem_at(text: bytes, offset: int, problem: str) -> SyntaxProblem:
