@@ -75,7 +75,7 @@ def load(path: Path, env: Mapping[str, str], *, resolvable: bool = False) -> Loa
         settings = _parse(file.node, name=file.name, found=found)
     except ConfigError:
         if resolvable:
-            _parse(file.node, name=file.name, found=found, context=_context(file, env))
+            _parse(file.node, name=file.name, found=found, context=ReferenceContext(env=env, base_dir=file.path.parent))
         raise
     warnings = tuple(_warnings(settings, file.name, file.mode))
     loaded = Loaded(**vars(file), settings=settings, warnings=warnings, proxies=ProxyRules.of(env))
@@ -85,14 +85,10 @@ def load(path: Path, env: Mapping[str, str], *, resolvable: bool = False) -> Loa
 
 def resolve(loaded: Loaded, env: Mapping[str, str]) -> Loaded:
     """The same settings with every reference replaced. ConfigError has a line for each one that cannot be resolved."""
-    context = _context(loaded, env)
+    context = ReferenceContext(env=env, base_dir=loaded.path.parent)
     settings = _parse(loaded.node, name=loaded.name, context=context)
     warnings = tuple(dict.fromkeys((*loaded.warnings, *context.warnings)))
     return replace(loaded, settings=settings, warnings=warnings, found=tuple(context.found), env=env)
-
-
-def _context(file: SettingsFile, env: Mapping[str, str]) -> ReferenceContext:
-    return ReferenceContext(env=env, base_dir=file.path.parent)
 
 
 def log_settings(loaded: Loaded, env: Mapping[str, str], options: Mapping[str, str] | None = None) -> Log:

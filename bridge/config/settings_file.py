@@ -131,12 +131,14 @@ class SettingsFile:
     def _text(self, check: Callable[[str], str], *steps: str, is_resolved: bool = True) -> str | None:
         """A text, checked after its references are replaced; None if it is missing."""
         node = self._at(steps)
+        if node is None:
+            return None
+        if not isinstance(node, Scalar):
+            self._refuse()
         try:
-            if node is None or isinstance(node, Scalar):
-                return None if node is None else checked_text(node.text, check, self.env if is_resolved else None)
+            return checked_text(node.text, check, self.env if is_resolved else None)
         except ValueError:
-            pass
-        self._refuse()
+            self._refuse()
 
     def _at(self, steps: Sequence[str]) -> Node | None:
         """The value at this key; None if there is none."""
