@@ -36,14 +36,16 @@ def parsed(path: Path) -> list[Entry]:
 
 
 def children() -> list[int]:
-    """The processes that this one has begun."""
+    """The processes that this one has begun to read files, also those that have ended and were not waited for."""
     found = []
     for task in Path("/proc/self/task").iterdir():
         try:
-            found += (task / "children").read_text().split()
+            for child in (task / "children").read_text().split():
+                command = Path(f"/proc/{child}/cmdline").read_bytes()
+                found += [int(child)] if not command or b"import main" in command else []
         except (FileNotFoundError, ProcessLookupError):
-            continue  # a thread that has ended
-    return [int(child) for child in found]
+            continue  # a thread or process that has ended
+    return found
 
 
 def most_memory_kb(pid: int) -> int:
