@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from bridge.config.mistakes import mistakes
 from bridge.config.problems import written_key
+from bridge.domain.quoting import printable
 from bridge.http.access import Right, check_right
 from bridge.http.problem_details import HttpProblem, answer_error, invalid
 from bridge.http.services import Services
@@ -103,6 +104,10 @@ class ApiRoute:
     async def _body(self, request: Request) -> Mapping[str, Any]:
         if self.body is None:
             return {}
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            detail = f"the body is encoded with {printable(encoding)}; send it as it is, without Content-Encoding"
+            raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept-Encoding": "identity"})
         raw = await read_body(request, max_bytes=MAX_BODY_BYTES)
         if self.body is RawBody:
             return {"raw": raw}

@@ -107,6 +107,8 @@ def _responses(route: ApiRoute) -> dict[str, Any]:
     refused.add(HTTPStatus.UNPROCESSABLE_ENTITY)
     if route.body is not None or route.reads_body:
         refused |= {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT}
+    if route.body is not None:
+        refused.add(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     for status in sorted(refused):
         content = _content(ProblemDocument, PROBLEM_TYPE.decode())
         found.setdefault(str(status.value), {"description": status.phrase, "content": content})

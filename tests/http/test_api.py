@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import subprocess
@@ -225,6 +226,13 @@ def test_every_refusal_of_a_request_names_what_is_wrong(site: Site) -> None:
 )
 def test_a_refusal_says_what_to_write(site: Site, path: str, body: object, detail: str) -> None:
     assert site.client.post(path, json=body).json()["detail"] == detail
+
+
+def test_a_compressed_body_is_refused_with_the_reason(site: Site) -> None:
+    body, headers = gzip.compress(b'"packed"'), {"Content-Encoding": "gzip"}
+    answer = site.client.post("/api/v1/tasks", content=body, headers=headers)
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+    assert "encoded with gzip" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
