@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.task import Kind, Phase
+from bridge.domain.watch import Memory
+from bridge.store import SqliteStore
+from tests.cli.kept_tasks import BAD, DONE, FAR, LIVE
 from tests.cli.shell import Shell
+from tests.factories import NOW, make_wish
+from tests.store.making import Teller, make_attempt, make_deferred, make_end, make_note
 
 
 @pytest.fixture
@@ -19,3 +27,32 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     shell = Shell(tmp_path, capsys, monkeypatch)
     shell.settings()
     return shell
+
+
+@pytest.fixture
+def store(shell: Shell) -> Iterator[SqliteStore]:
+    """One task that ended well and was told, one that failed and whose delivery is dead, one that runs."""
+    store = shell.store()
+    wishes = [
+        make_wish(task_id="done", label="A film", meta={"order": 7, "nested": {"a": [1]}}, action="videos/text2video"),
+        make_wish(task_id="bad", action="videos/text2video"),
+        make_wish(task_id="live", label="\u202eevil", action="videos/text2video"),
+    ]
+    store.add(wishes, source="queue:one.yaml", now=NOW)
+    tell = Teller(("hook", ""))
+    store.note(
+        [
+            make_note(LIVE, next_poll_at=FAR),
+            make_note(DONE, memory=Memory(polls=1), kind=Kind.TRANSIENT, detail="502 \x1b[2J"),
+        ]
+    )
+    store.commit([make_end(DONE)], tell)
+    failed = make_end(BAD, phase=Phase.FAILED, reason="risk control", snapshot=None)
+    store.commit([failed], tell)
+    first, second = store.due("hook", "", now=FAR, limit=9)[0]
+    store.commit([make_deferred(first, next_attempt_at=NOW + 70)], tell)
+    [again] = [one for one in store.due("hook", "", now=FAR, limit=9)[0] if one.delivery_id == first.delivery_id]
+    store.commit([make_attempt(again, at=NOW + 71)], tell)
+    store.commit([make_attempt(second, state=DeliveryState.DEAD, outcome="refused", detail="HTTP 500")], tell)
+    yield store
+    store.close()
