@@ -1,4 +1,4 @@
-"""The forms a file of tasks may have."""
+"""The forms a file of tasks may have: lines, CSV and JSON, and what all have in common."""
 
 from __future__ import annotations
 
@@ -7,35 +7,12 @@ import tracemalloc
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.sources.entry import NO_TASK, NOT_A_LIST, Entry
-from bridge.sources.rejects import RejectedTasks
-from bridge.sources.task_files import SUFFIXES, read_tasks
-
-FORMS = sorted(SUFFIXES)
-
-
-def read(text: str | bytes, suffix: str, **options: Any) -> list[Entry]:
-    data = text if isinstance(text, bytes) else text.encode()
-    return list(read_tasks(data, suffix, **options))
-
-
-def values(text: str | bytes, suffix: str) -> list[Any]:
-    entries = read(text, suffix)
-    assert [entry.problem for entry in entries] == [None] * len(entries)
-    return [entry.value for entry in entries]
-
-
-def only_problem(text: str | bytes, suffix: str, **options: Any) -> tuple[int, str]:
-    entry, *more = read(text, suffix, **options)
-    assert not more
-    assert entry.problem is not None
-    assert entry.problem.isprintable()
-    return entry.line, entry.problem
-
+from bridge.sources.entry import NO_TASK, NOT_A_LIST
+from bridge.sources.task_files import read_tasks
+from tests.sources.task_file_reading import FORMS, only_problem, read, values
 
 # ids, a line each
 
@@ -186,80 +163,6 @@ def test_several_json_texts_in_one_file_are_pointed_to_their_form() -> None:
     assert ".jsonl" in only_problem('{"id": "a"}\n{"id": "b"}', ".json")[1]
 
 
-# YAML
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("abc", ["abc"]),
-        ("id: 0123\naccount: no\n", [{"id": "0123", "account": "no"}]),
-        ("- 0123\n- 8800_0123\n- 12:30:00\n- no\n- 2024-01-01\n- 1.50",
-         ["0123", "8800_0123", "12:30:00", "no", "2024-01-01", "1.50"]),
-        ("tasks:\n- a\n- {id: b, label: 7}\n", ["a", {"id": "b", "label": "7"}]),
-        ("- a\n---\nb\n---\n# nothing\n---\ntasks: [c]\n", ["a", "b", "c"]),
-        ("tasks: []", []),
-        ("[]", []),
-        ("\ufeff- ä\n- '🎬'\n", ["ä", "🎬"]),
-        ("- &x a\n- *x\n- {id: b, meta: &m {n: 1}}\n- {id: c, meta: *m}\n",
-         ["a", "a", {"id": "b", "meta": {"n": 1}}, {"id": "c", "meta": {"n": 1}}]),
-        ("tasks:\n- &x {id: a, meta: {n: 1}}\n- *x\n", [{"id": "a", "meta": {"n": 1}}] * 2),
-        ("{id: &x a, label: *x}", [{"id": "a", "label": "a"}]),
-        ("- \n- ~\n- 'null'\n", [None, None, "null"]),
-        ("[a, {id: b,\n c: d}, 'e\n f']", ["a", {"id": "b", "c": "d"}, "e f"]),
-        ('{"tasks": ["a", {"id": "b"}]}', ["a", {"id": "b"}]),
-    ],
-)  # fmt: skip
-def test_yaml_is_one_task_a_list_or_tasks_and_ids_stay_text(text: str, expected: list[Any]) -> None:
-    assert values(text, ".yaml") == expected
-    assert values(text.replace("\n", "\r\n"), ".yml") == expected
-
-
-def test_meta_keeps_the_types_of_yaml() -> None:
-    text = "- id: 1\n  meta: {n: 1, on: true, text: 'true', none: ~, zip: 0123}\n"
-    meta = {"n": 1, "on": True, "text": "true", "none": None, "zip": "0123"}
-    assert values(text, ".yaml") == [{"id": "1", "meta": meta}]
-
-
-def test_a_bad_task_in_a_yaml_list_leaves_the_others() -> None:
-    text = "tasks:\n  - a\n  - id: b\n    label: x\n    label: y\n  - !!python/name:os.system {id: c}\n  - d\n"
-    entries = read(text, ".yaml")
-    assert [(entry.line, entry.value) for entry in entries if not entry.problem] == [(2, "a"), (7, "d")]
-    twice, tagged = (entry for entry in entries if entry.problem)
-    assert twice.line == 5
-    assert "first in line 4" in (twice.problem or "")
-    assert tagged.line == 6
-
-
-@pytest.mark.parametrize("before", ["", "tasks: "])
-def test_a_tag_on_the_list_itself_is_refused(before: str) -> None:
-    line, problem = only_problem(f'{before}!!python/object/apply:os.system ["touch x"]\n', ".yaml")
-    assert (line, "!!python/object/apply:os.system" in problem) == (1, True)
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("", 1),
-        ("# only a remark\n", 1),
-        ("---\n---\n", 1),
-        ("tasks:\n", 1),
-        ("tasks: abc\n", 1),
-        ("tasks: [a]\nmore: 1\n", 2),
-        ("tasks: [&x a, *x]\nmore: 1\n", 2),
-        ("- &x a\n---\ntasks: *x\n", 3),
-        ("- a\n- {b\n", 3),
-        ("- a\n\t- b\n", 2),
-        ("- a\n- *nobody\n", 2),
-        ("- a: " + "[" * 60 + "]" * 60, 1),
-        ("[" * 100_000, 1),
-        ("- a\n- b\0\n", 2),
-    ],
-)
-def test_broken_yaml_is_one_problem_with_its_line(text: str, line: int) -> None:
-    assert only_problem(text, ".yaml")[0] == line
-
-
 @pytest.mark.parametrize("suffix", [".json", ".yaml"])
 def test_one_task_beyond_reason_leaves_the_others(suffix: str) -> None:
     good, bad, last = read(json.dumps(["a", {"id": "b", "meta": {"x": "y" * 1024 * 1024}}, "c"]), suffix)
@@ -277,13 +180,6 @@ class Poison(bytes):
 @pytest.mark.parametrize("suffix", FORMS)
 def test_a_poisonous_file_is_a_problem_like_others(suffix: str) -> None:
     assert only_problem(Poison(b"a"), suffix)[1] == "it could not be read (ZeroDivisionError)"
-
-
-def test_an_alias_bomb_is_refused() -> None:
-    bomb = "- &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-        f"- &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)
-    )
-    assert "alias" in only_problem(bomb, ".yaml")[1]
 
 
 def test_a_watchlist_must_be_a_list() -> None:
@@ -334,94 +230,9 @@ def test_what_json_writes_is_read_task_by_task(tasks: list[Any], indent: int | N
     assert values(json.dumps({"tasks": tasks}, indent=indent, ensure_ascii=False), ".json") == tasks
 
 
-TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
-
-
-@given(
-    tasks=st.lists(
-        TEXTS | st.dictionaries(TEXTS, TEXTS | st.lists(TEXTS), min_size=1, max_size=3), min_size=1, max_size=5
-    )
-)
-@settings(deadline=None)
-def test_what_yaml_writes_is_read_task_by_task(tasks: list[Any]) -> None:
-    for flow in (True, False, None):
-        text = yaml.safe_dump({"tasks": tasks}, default_flow_style=flow, allow_unicode=True, width=20)
-        assert values(text, ".yaml") == tasks
-
-
-# the rest of a half-bad file
-
-
-NESTED = """\
-tasks:
-  - id: a
-    meta:
-      n: |
-        two
-
-        lines
-    # why
-  - b # c
-  - {id: c,
-   d: e}
-"""
-
-
-@pytest.mark.parametrize(
-    ("text", "suffix"),
-    [
-        ("a\nb\n", ".txt"),
-        ('"a"\n{"id": "b"}\n', ".jsonl"),
-        ('["a",\n {"id": "b",\n  "meta": {}}, 3]', ".json"),
-        (NESTED, ".yaml"),
-        ("[a, {id: b,\n c: d}, 'e\n f']", ".yml"),
-        ("- &x a\n- [*x]\n", ".yaml"),
-        ("id: a\nlabel: b\n---\nc\n", ".yaml"),
-    ],
-)  # fmt: skip
-def test_the_rest_is_a_file_of_the_same_form(text: str, suffix: str) -> None:
-    entries = read(text, suffix)
-    rest = RejectedTasks(suffix)
-    for entry in entries:
-        rest.add(entry, "no")
-    assert values(rest.data(), suffix) == [entry.value for entry in entries]
-    again = [entry.line for entry in read(rest.data(), suffix)]
-    if suffix in {".yaml", ".yml"}:
-        again = [line for line, text in enumerate(rest.data().splitlines(), 1) if text.startswith(b"-")]
-    tasks = [f", task {entry.number}," if entry.number else "" for entry in entries]
-    was = {
-        line: "" if line == entry.line and not task else f" (line {entry.line}{task} of the dropped file)"
-        for line, entry, task in zip(again, entries, tasks, strict=True)
-    }
-    assert rest.reason("n", whole=False) == "".join(f"n:{line}: no{was[line]}\n" for line in again)
-    assert rest.reason("n", whole=True) == "".join(f"n:{entry.line}: {entry.said('no')}\n" for entry in entries)
-
-
-@pytest.mark.parametrize(
-    ("text", "suffix", "expected"),
-    [
-        ('["a", "b",\n"c", "d",\n"e"]', ".json", [(1, 1), (1, 2), (2, 3), (2, 4), (3, 0)]),
-        ('{"tasks": ["a", {"id": "b"}]}', ".json", [(1, 1), (1, 2)]),
-        ('["a"]', ".json", [(1, 0)]),
-        ("[a, {id: b}]\n", ".yaml", [(1, 1), (1, 2)]),
-        ("- a\n- {id: b}\n", ".yaml", [(1, 0), (2, 0)]),
-        ("a\nb\n", ".txt", [(1, 0), (2, 0)]),
-    ],
-)
-def test_tasks_that_share_a_line_have_numbers(text: str, suffix: str, expected: list[tuple[int, int]]) -> None:
-    assert [(entry.line, entry.number) for entry in read(text, suffix)] == expected
-
-
 def test_a_syntax_error_in_a_json_list_has_its_column() -> None:
     assert only_problem('["a", , "b"]', ".json") == (1, "not JSON: a comma without a task next to it (column 7)")
     assert only_problem('["é"] x', ".json") == (1, "text after the list (column 6)")
-
-
-def test_reasons_are_counted_where_there_are_too_many() -> None:
-    rest = RejectedTasks(".txt")
-    for line in range(1000):
-        rest.add(Entry(line=line + 1, text="x"), "no")
-    assert rest.reason("n", whole=True).endswith("n:100: no\n... and 900 more\n")
 
 
 @pytest.mark.usefixtures("unmeasured")
@@ -444,29 +255,6 @@ def test_memory_stays_in_bounds_for_a_long_list(begin: str, one: str, end: str, 
         tracemalloc.stop()
     assert count >= 20_000
     assert peak < 4 * len(data) + 1_000_000
-
-
-# merge keys
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "- &base {id: a, account: k, meta: {n: 1}}\n- {<<: *base, id: b}\n",
-        "tasks:\n  - &base\n    id: a\n    account: k\n    meta: {n: 1}\n  - <<: *base\n    id: b\n",
-        "- {<<: {account: k, meta: {n: 1}}, id: a}\n- {<<: [{account: k}, {account: z, meta: {n: 1}}], id: b}\n",
-        "--- &base\nid: a\naccount: k\nmeta: {n: 1}\n---\nid: b\n<<: {account: k, meta: {n: 1}}\n",
-    ],
-)
-def test_a_task_may_take_in_the_keys_of_another(text: str) -> None:
-    for suffix in (".yaml", ".yml"):
-        assert values(text, suffix) == [{"id": each, "account": "k", "meta": {"n": 1}} for each in "ab"]
-
-
-def test_a_merge_key_that_takes_in_no_mapping_is_named_with_its_line() -> None:
-    line, problem = only_problem("- id: a\n  <<: 5\n", ".yaml")
-
-    assert (line, problem[:23]) == (2, "<< needs a mapping or a")
 
 
 @pytest.mark.parametrize(
