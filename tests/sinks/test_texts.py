@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,18 +16,10 @@ from bridge.sinks.chat_wording import CHINESE, ENGLISH
 from bridge.sinks.human_values import human_duration, human_instant
 from bridge.sinks.message_values import NAMES, ChatStyle, template_values
 from bridge.sinks.payloads import newapi
-from bridge.sinks.templates import MOST_OUTPUT, TemplateFault, TextTemplate
-from bridge.sinks.texts import MOST_BODY, MOST_TITLE, ChatTexts, chat_template
+from bridge.sinks.templates import MOST_OUTPUT, TextTemplate
+from bridge.sinks.texts import MOST_BODY, MOST_TITLE, ChatTexts
 from tests.sinks.samples import FAILED, SONG, SONG_URLS, SUCCEEDED, URL, every_sample, task_sample
-from tests.stopwatch import within_cpu_s
-
-PAGE = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text()
-DEFAULT = ChatTexts(endpoint="chat", title=None, body=None)
-
-
-def write(event: Event, texts: ChatTexts = DEFAULT) -> tuple[str, str]:
-    written = texts.write(event)
-    return written.title, written.body
+from tests.sinks.writing import write
 
 
 def test_a_success_is_the_label_the_result_and_one_quiet_line() -> None:
@@ -219,58 +209,11 @@ def test_operator_topics_say_what_stopped_and_what_to_do() -> None:
     assert texts[Topic.TASK_PROGRESS] == ("🎬 trailer, take 3: 45 %", "kling")
 
 
-def test_the_filter_time_shows_an_instant_in_the_zone_of_the_endpoint() -> None:
-    style = ChatStyle(timezone="Asia/Shanghai")
-    source = (
-        "{{ data.ended_at | time }} / {{ data.ended_at | time('%H:%M') }} / {{ meta.none | time }} / {{ ended_at }}"
-    )
-    texts = ChatTexts(endpoint="chat", title=source, body=None, style=style)
-    assert write(task_sample(), texts)[0] == "2025-11-01 20:28 UTC+8 / 20:28 /  / 2025-11-01 20:28 UTC+8"
-    wide = ChatTexts(endpoint="chat", title="{{ data.ended_at | time('%9999999999Y') }}", body=None)
-    assert write(task_sample(), wide)[0] == "🎬 trailer, take 3"
-
-
-def test_names_of_earlier_versions_keep_their_meaning() -> None:
-    source = (
-        "{{ label }} {{ outcome }} {{ duration }} {{ account }} {{ action }} {{ urls[0] }} {{ status }} {{ ended_at }}"
-    )
-    texts = ChatTexts(endpoint="chat", title=source, body=None, style=ChatStyle(timezone="UTC"))
-    expected = f"trailer, take 3 succeeded 2 min 6 s kling videos/text2video {URL} succeed 2025-11-01 12:28 UTC"
-    assert write(task_sample(), texts)[0] == expected
-    named = ChatTexts(endpoint="chat", title="{{ name }}: {{ outcome }}", body=None)
-    assert write(task_sample(label=None), named)[0] == "CjgHs2a8AAAAAAAAEx0sKQ: succeeded"
-    assert write(every_sample()[8], named)[0] == "account kling: blocked"
-
-
 def test_every_topic_has_its_word_and_every_name_its_value() -> None:
     for words in (ENGLISH, CHINESE):
         assert set(words.outcomes) == set(words.tails) == set(Topic)
     for event in every_sample():
         assert set(template_values(event)) == set(NAMES)
-
-
-def test_the_templates_of_the_docs_give_the_default_texts() -> None:
-    title, body = re.findall(r"^```jinja\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
-    written = ChatTexts(endpoint="chat", title=title, body=body)
-    for event in every_sample():
-        assert write(event, written) == write(event)
-
-
-def test_a_template_may_be_written_with_the_data_of_the_webhook() -> None:
-    source = "{{ topic }}: {{ data.task_status }} {{ data.urls | join(' ') }} {{ data.meta.order }}"
-    texts = ChatTexts(endpoint="chat", title=source, body=None)
-    event = task_sample(label="**x**", meta={"order": "_7_"})
-    urls = template_values(event)["urls"]
-    assert isinstance(urls, list)
-    assert write(event, texts)[0] == f"task_succeeded: succeed {' '.join(urls)} \uff3f7_"
-    for event in every_sample():
-        assert write(event, texts)[0].startswith(f"{event.topic}:"), "no key of it is missing for any topic"
-
-
-def test_the_docs_show_every_name() -> None:
-    table = PAGE.partition("## Chat texts")[2].partition("All names are always there")[0]
-    shown = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
-    assert shown == set(NAMES)
 
 
 def test_hostile_strings_never_become_markup() -> None:
@@ -287,87 +230,6 @@ def test_hostile_strings_never_become_markup() -> None:
     for title, body in (write(event), write(event, own)):
         for bad in ("@everyone", "@here", "<", "**", "](", "\u202e", "\n#"):
             assert bad not in title + body
-
-
-def test_own_templates_get_harmless_strings_and_exact_urls() -> None:
-    texts = ChatTexts(
-        endpoint="chat",
-        title="{{ label or task_id }} {{ outcome|upper }}",
-        body="**{{ name }}** {{ meta.order }}: {% for url in urls %}{{ loop.index }}. {{ url }}{% endfor %}",
-    )
-    assert write(task_sample(), texts) == (
-        "trailer, take 3 SUCCEEDED",
-        f"**trailer, take 3** 4711: 1. {URL}",
-    )
-
-
-def test_a_failing_template_is_replaced_by_the_default_and_logged_once() -> None:
-    texts = ChatTexts(endpoint="chat", title="{{ meta.customer.name }}", body="{{ meta.order }}")
-    with structlog.testing.capture_logs() as logs:
-        for _ in range(3):
-            assert texts.write(task_sample()).title == "🎬 trailer, take 3"
-    assert [(line["event"], line["endpoint"], line["part"]) for line in logs] == [("template.failed", "chat", "title")]
-    assert "customer" in logs[0]["reason"]
-
-
-def test_an_empty_text_is_never_sent() -> None:
-    texts = ChatTexts(endpoint="chat", title=" ", body="{{ reason or '' }}")
-    assert write(task_sample(), texts) == ("🎬 trailer, take 3", "🎬 trailer, take 3")
-
-
-def test_wrong_templates_are_found_when_the_endpoint_is_made() -> None:
-    with pytest.raises(TemplateFault, match=r'^unknown name "lable"; did you mean "label"\?$'):
-        ChatTexts(endpoint="chat", title="{{ lable }}", body=None)
-    with pytest.raises(TemplateFault, match=r"^line 1: "):
-        ChatTexts(endpoint="chat", title=None, body="{% for %}")
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "{{",
-        "{% macro a() %}{{ a() }}{% endmacro %}",
-        "{% include 'x' %}",
-        "{% extends 'x' %}",
-        "{% block a %}{{ self.a() }}{% endblock %}",
-        "{% for x in meta recursive %}{{ loop(x) }}{% endfor %}",
-        "{{ 'a'|center(10) }}",
-        "{{ lipsum() }}",
-        "{% for x in urls %}" * 25 + "{% endfor %}" * 25,
-        "{{ " + "not " * 3000 + "name }}",
-    ],
-)
-def test_unavailable_features_are_refused_with_a_reason(source: str) -> None:
-    with pytest.raises(TemplateFault, match=r"."):
-        chat_template(source)
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "{% for i in range(1000000000) %}x{% endfor %}",
-        "{% for a in range(999) %}{% for b in range(999) %}{% endfor %}{% endfor %}",
-        "{{ 'a' * 1000000000 }}",
-        "{{ [0] * 1000000000 }}",
-        "{{ 9 ** 9 ** 9 }}",
-        "{{ '%1000000000d' % 1 }}",
-        "{{ 'a'.ljust(1000000000) }}",
-        "{{ '{0.__class__}'.format(1) }}",
-        "{{ ''.__class__.__mro__ }}",
-        "{{ 1 / 0 }}",
-    ],
-)
-def test_no_template_runs_without_limit(source: str) -> None:
-    def render() -> None:
-        with pytest.raises(TemplateFault):
-            TextTemplate(source, names=NAMES).render(template_values(task_sample()))
-
-    within_cpu_s(2.0, render)
-
-
-def test_arithmetic_that_people_need_works() -> None:
-    template = TextTemplate("{{ 7 % 4 }} {{ 6 * 7 }} {{ 'ab' * 2 }} {{ urls|length + 1 }}", names=NAMES)
-    assert template.render(template_values(task_sample())) == "3 42 abab 2"
 
 
 def test_output_is_bounded_and_no_url_is_ever_halved() -> None:
@@ -388,13 +250,6 @@ def test_ten_results_with_long_signed_urls_are_all_in_the_text() -> None:
     urls = tuple(f"https://cdn.example.com/{number}?sign={'s' * 4300}" for number in range(10))
     _, body = write(task_sample(snapshot=SUCCEEDED._replace(urls=urls)))
     assert body.splitlines()[:-1] == list(urls)
-
-
-def test_an_own_title_is_cut_to_size_and_kept_on_one_line() -> None:
-    texts = ChatTexts(endpoint="chat", title="{{ name }}\n{{ name * 50 }}", body=None)
-    title, _ = write(task_sample(), texts)
-    assert title.startswith("trailer, take 3 trailer, take 3trailer")
-    assert len(title) == MOST_TITLE
 
 
 def test_huge_numbers_and_lists_are_left_out() -> None:
