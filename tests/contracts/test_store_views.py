@@ -1,4 +1,4 @@
-"""What every store must do, whichever engine keeps it: `views.Views` and `views.Asks`, the commands' side."""
+"""What every store must do, whichever engine keeps it: `views.Views`, what the commands show."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
 from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase
-from bridge.domain.views import DeliveryView, StoreGauges, Touched, Unchecked, WatchView
-from bridge.errors import OutdatedError, UnknownError
+from bridge.domain.views import DeliveryView, StoreGauges, Unchecked, WatchView
+from bridge.errors import UnknownError
 from bridge.store import Store
 from tests.factories import NOW, make_wish
 from tests.store.making import (
@@ -21,7 +21,6 @@ from tests.store.making import (
     Teller,
     add,
     due,
-    facts,
     make_attempt,
     make_block,
     make_deferred,
@@ -29,7 +28,6 @@ from tests.store.making import (
     make_note,
     make_progress,
     nobody,
-    state_of,
 )
 
 B = WatchKey("kling", "b")
@@ -283,177 +281,3 @@ class TestCounts:
         }
         store.enable("automation")
         assert {view.next_attempt_at for view in store.deliveries_of(KEY)} == {NOW + 60}
-
-
-class TestAsks:
-    def test_withdrawing_ends_a_watch_without_an_event(self, store: Store) -> None:
-        add(store, "task-1", "b")
-        store.commit([make_end()], nobody)
-        unknown = WatchKey("kling", "unknown")
-        assert store.withdraw([KEY, B, B, unknown], now=NOW + 9) == [
-            Touched(key=KEY, done=False, phase=Phase.SUCCEEDED),
-            Touched(key=B, done=True, phase=Phase.WITHDRAWN),
-            Touched(key=B, done=False, phase=Phase.WITHDRAWN),
-            Touched(key=unknown, done=False, phase=None),
-        ]
-        assert store.list_deliveries() == []
-        assert store.counts().live == 0
-        assert facts(store, B) == [("added", "cli"), ("withdrawn", "by command")]
-
-    def test_a_poll_can_be_requested_while_a_watch_is_live(self, store: Store) -> None:
-        add(store, "task-1", "b")
-        store.note([make_note(B, next_poll_at=NOW + 500)])
-        store.commit([make_end()], nobody)
-        asked = store.poll_now([B, KEY], now=NOW + 9)
-        assert [(one.done, one.phase) for one in asked] == [(True, Phase.RUNNING), (False, Phase.SUCCEEDED)]
-        assert state_of(store, B).next_poll_at == NOW + 9
-
-    def ended(self, store: Store) -> Teller:
-        """Two ends told at two endpoints: a's at automation is dead, b's is accepted, chat's wait."""
-        add(store, "task-1", "b")
-        tell = Teller(QUEUE, ("chat", ""))
-        store.commit([make_end(at=NOW + 10), make_end(B, at=NOW + 20)], tell)
-        first, second = due(store)
-        dead = make_attempt(first, state=DeliveryState.DEAD, attempts=10, outcome="deferred")
-        store.commit([dead, make_attempt(second)], nobody)
-        return tell
-
-    def redeliver(
-        self,
-        store: Store,
-        *event_ids: str,
-        dead: bool = False,
-        since: float | None = None,
-        endpoint: str | None = None,
-    ) -> int:
-        states = (DeliveryState.DEAD,) if dead else ()
-        return store.redeliver(DeliveryFilter(event_ids=event_ids, states=states, since=since, endpoint=endpoint))
-
-    def test_dead_deliveries_can_be_redelivered_unchanged(self, store: Store) -> None:
-        tell = self.ended(store)
-        assert self.redeliver(store, dead=True) == 1
-        [delivery] = due(store)
-        assert (delivery.event_id, delivery.attempts) == (tell.events[0].event_id, 0)
-        assert delivery.body == f"task_succeeded {delivery.event_id}".encode()
-        assert self.redeliver(store, dead=True) == 0
-        store.commit([make_attempt(delivery, at=NOW + 1001)], nobody)
-        assert due(store) == []
-
-    def test_an_event_can_be_delivered_again_wherever_it_went(self, store: Store) -> None:
-        tell = self.ended(store)
-        second = tell.events[1].event_id
-        assert self.redeliver(store, second, "evt_unknown") == 2
-        assert [one.event_id for one in due(store)] == [second]
-        assert self.redeliver(store, second, endpoint="chat") == 1
-
-    def test_deliveries_created_since_an_instant_can_be_redelivered(self, store: Store) -> None:
-        self.ended(store)
-        assert self.redeliver(store, since=NOW + 20, endpoint="automation") == 1
-        assert [one.subject for one in due(store)] == ["b"]
-        assert self.redeliver(store, since=NOW + 21) == 0
-        assert self.redeliver(store, since=NOW, dead=True) == 1
-
-    def test_without_a_filter_nothing_is_redelivered(self, store: Store) -> None:
-        self.ended(store)
-        assert self.redeliver(store) == 0
-        assert self.redeliver(store, endpoint="automation") == 0
-
-    def test_one_topic_can_be_delivered_again(self, store: Store) -> None:
-        self.ended(store)
-        store.commit([make_block()], Teller())
-        assert store.redeliver(DeliveryFilter(topic="account_blocked", states=(DeliveryState.ACCEPTED,))) == 0
-        assert store.redeliver(DeliveryFilter(topic="account_blocked")) == 1
-
-    def test_nothing_is_redelivered_when_others_match_than_were_expected(self, store: Store) -> None:
-        self.ended(store)
-        with pytest.raises(OutdatedError, match="1 deliveries match, not 2"):
-            store.redeliver(DeliveryFilter(states=(DeliveryState.DEAD,)), expect=2)
-        assert store.counts().dead == 1
-        with pytest.raises(OutdatedError, match="0 deliveries match, not 1"):
-            store.redeliver(DeliveryFilter(states=(DeliveryState.CANCELED,)), expect=1)
-        assert store.redeliver(DeliveryFilter(states=(DeliveryState.DEAD,)), expect=1) == 1
-        assert store.counts().dead == 0
-
-    def test_canceled_deliveries_stay_canceled(self, store: Store) -> None:
-        add(store, "task-1")
-        store.commit([make_progress(10), make_end()], Teller())
-        assert self.redeliver(store, since=0.0) == 1
-        assert store.redeliver(DeliveryFilter(states=(DeliveryState.CANCELED,))) == 0
-        assert [one.state for one in store.deliveries_of(KEY)] == ["canceled", "waiting"]
-
-
-class TestRetention:
-    def prune(self, store: Store, *, now: float, limit: int = 500) -> int:
-        return store.prune(now=now, ended_s=300, delivered_s=100, dead_s=900, limit=limit)
-
-    def test_only_rows_older_than_the_retention_are_deleted(self, store: Store) -> None:
-        add(store, "task-1", "b", "c", "d", now=0)
-        ends = [make_end(WatchKey("kling", task_id), at=10) for task_id in ("task-1", "b", "c")]
-        store.commit([make_progress(10, at=5)], Teller())
-        store.commit(ends, Teller())
-        accepted, dead, _ = due(store)
-        store.commit([make_attempt(accepted, at=50), make_attempt(dead, at=50, state=DeliveryState.DEAD)], nobody)
-        assert self.prune(store, now=109) == 0
-        assert self.prune(store, now=151) == 2  # the canceled and the accepted one
-        assert [one.task_id for one in store.list_deliveries()] == ["c", "b"]
-        assert self.prune(store, now=311) == 1
-        assert [view.task_id for view in store.list_watches()] == ["d", "c", "b"]
-        assert self.prune(store, now=951) == 2  # the dead letter, and then its watch
-        assert self.prune(store, now=1e9) == 0
-        assert [view.phase for view in store.list_watches()] == ["submitted", "succeeded"]
-        assert [one.task_id for one in store.list_deliveries()] == ["c"]
-
-    def test_a_withdrawn_watch_is_deleted_like_a_finished_one(self, store: Store) -> None:
-        add(store, "task-1", now=0)
-        store.withdraw([KEY], now=10)
-        assert self.prune(store, now=309) == 0
-        assert self.prune(store, now=311) == 1
-        assert store.list_watches() == []
-
-    def test_a_finished_watch_keeps_its_id_while_a_list_names_it(self, store: Store) -> None:
-        wishes = [make_wish(label="lion", meta={"long": "x" * 100})]
-        store.sync(wishes, source="watchlist", now=0)
-        store.commit([replace(make_end(at=10), reason="why")], nobody)
-        assert self.prune(store, now=311) == 1
-        assert self.prune(store, now=1e9) == 0
-        [view] = store.list_watches()
-        assert (view.phase, view.ended_at, view.label, view.meta, view.urls, view.reason) == (
-            "succeeded",
-            10,
-            None,
-            {},
-            (),
-            None,
-        )
-        story = store.details(KEY)
-        assert (story.history, story.readings, story.watch.snapshot) == ((), (), None)
-        assert store.sync(wishes, source="watchlist", now=400) == ([], [])
-        assert add(store, "task-1")[0].what == "ended"
-        assert store.sync([], source="watchlist", now=500) == ([], [])
-        assert store.list_watches() == []
-
-    def test_a_tombstone_can_be_watched_again(self, store: Store) -> None:
-        store.sync([make_wish()], source="watchlist", now=0)
-        store.commit([make_end(at=10)], nobody)
-        self.prune(store, now=311)
-        assert add(store, "task-1", again=True, now=400)[0].what == "again"
-        assert state_of(store).generation == 2
-        assert store.sync([], source="watchlist", now=500) == ([], [])
-        assert store.counts().live == 1
-
-    def test_one_call_deletes_at_most_what_it_may(self, store: Store) -> None:
-        keys = [one.key for one in add(store, *map(str, range(10)), now=0)]
-        store.commit([make_end(key, at=10) for key in keys], nobody)
-        assert [self.prune(store, now=1000, limit=4) for _ in range(4)] == [4, 4, 2, 0]
-        assert store.list_watches() == []
-
-    def test_operator_events_go_with_their_last_delivery(self, store: Store) -> None:
-        tell = Teller(QUEUE, ("chat", ""))
-        store.commit([make_block(at=10)], tell)
-        store.commit([make_attempt(due(store)[0], at=20)], nobody)
-        assert self.prune(store, now=200) == 1
-        [left] = due(store, queue=("chat", ""))
-        assert left.topic == "account_blocked"
-        store.commit([make_attempt(left, at=300)], nobody)
-        assert self.prune(store, now=500) == 1
-        assert store.list_deliveries() == []
