@@ -1,26 +1,22 @@
-"""What every command has in common: help, settings, errors, exit codes."""
+"""What every command has in common: help, usage, exit codes, and errors."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
 import pytest
 
-from bridge.cli import COMMANDS, command_called, is_interrupt
+from bridge.cli import COMMANDS, command_called
 from bridge.cli.usage_errors import MEANT
 from bridge.store import DaemonLock
-from tests.cli.shell import ONE_ACCOUNT, Shell
-from tests.programs import ended
-from tests.world import until
+from tests.cli.shell import Shell
 
 LISTS = ("list", "deliveries")
 READING = (["list"], ["show", "a"], ["explain", "a"], ["wait", "a"], ["status"], ["deliveries"])
@@ -117,105 +113,6 @@ def test_an_unknown_option_gets_no_advice_about_ids_in_commands_without_ids(shel
     assert "after --" not in shell("list", "--odd").err
 
 
-def test_settings_are_named_before_or_after_the_command(shell: Shell) -> None:
-    elsewhere = shell.settings({"store": "other.db"}, name="other.yaml")
-    (shell.folder / "genbridge.yaml").unlink()
-    shell("--config", str(elsewhere), "add", "a")
-    assert [one["id"] for one in shell("list", "--json", "--config", str(elsewhere)).json] == ["a"]
-    assert [one["id"] for one in shell("-c", str(elsewhere), "list", "--json").json] == ["a"]
-    wrong_first = shell("--config", "nowhere.yaml", "list", "--json", "--config", str(elsewhere))
-    assert wrong_first.code == 0, "the one after the name is nearer"
-    assert (shell.folder / "other.db").exists()
-
-
-@pytest.mark.parametrize("words", [["list"], ["add", "a"], ["run"], ["once"], ["check"], ["test", "hook"], ["status"]])
-def test_without_settings_each_command_says_where_it_looked(words: list[str], shell: Shell) -> None:
-    (shell.folder / "genbridge.yaml").unlink()
-    said = shell(*words)
-    assert said.code == 78
-    assert "no settings found" in said.err
-    assert str(shell.folder / "config/genbridge/genbridge.yaml") in said.err
-
-
-def test_all_mistakes_of_the_settings_are_reported_at_once_each_at_its_place(shell: Shell) -> None:
-    shell.settings({"accounts": {"kling": {**ONE_ACCOUNT["kling"], "base_ulr": "x"}}, "polllling": {}})
-    for words in (["check"], ["run"], ["once"]):
-        said = shell(*words)
-        assert said.code == 78
-        lines = said.err.splitlines()
-        assert len(lines) == 3
-        assert all(re.match(r"genbridge\.yaml:\d+:\d+: ", line) for line in lines)
-        assert "accounts.kling.api_key: not set in the environment: KLING_KEY\n" in said.err, "the secret, too"
-
-
-def test_quick_commands_check_only_what_they_use(shell: Shell) -> None:
-    shell.settings({"accounts": ONE_ACCOUNT, "polling": {"timeout": "soon"}, "endpoints": {"x": {"typ": "hook"}}})
-    for words in (["add", "a1"], ["list"], ["status"], ["withdraw", "a1"]):
-        assert shell(*words).code == 0, words
-    said = shell("check")
-    assert said.code == 78
-    assert [line.split(": ")[1] for line in said.err.splitlines()] == [
-        "accounts.kling.api_key",
-        "endpoints.x.type",
-        "polling.timeout",
-    ]
-
-
-def test_a_quick_command_that_cannot_use_the_settings_names_every_mistake(shell: Shell) -> None:
-    account = {**ONE_ACCOUNT["kling"], "provider": "klng"}
-    shell.settings(
-        {"accounts": {"kling": account}, "polling": {"timeout": "soon"}, "endpoints": {"x": {"typ": "hook"}}}
-    )
-    said = shell("add", "a1")
-    assert said.code == 78
-    assert [line.split(": ")[1] for line in said.err.splitlines()] == [
-        "accounts.kling.provider",
-        "endpoints.x.type",
-        "polling.timeout",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("log: {}\n", "1:1: accounts: is missing"),
-        ("accounts: {}\n", "1:11: accounts: is empty; name at least one"),
-        ("accounts:\n", "1:10: accounts: is empty"),
-        ("accounts: [a]\n", "1:11: accounts: must be a mapping of keys"),
-        ("accounts: {kling: 5}\n", "1:19: accounts.kling: must be a mapping of keys"),
-        ("accounts: {kling: {api_key: k}}\n", "1:12: accounts.kling.provider: is missing"),
-        (
-            "accounts: {kling: {provider: klng, base_url: http://a, api_key: k}}\n",
-            '1:30: accounts.kling.provider: unknown provider "klng"; did you mean "kling"?',
-        ),
-        (
-            "accounts: {kling: {provider: kling, base_url: ftp://a, api_key: k}}\n",
-            '1:47: accounts.kling.base_url: scheme "ftp" is not supported; use http or https',
-        ),
-        (
-            "accounts: {kling: {provider: kling, base_url: http://a, api_key: k, action: [a]}}\n",
-            "1:77: accounts.kling.action: must be text",
-        ),
-    ],
-)
-def test_quick_commands_and_check_report_a_mistake_in_the_same_words(shell: Shell, text: str, line: str) -> None:
-    (shell.folder / "genbridge.yaml").write_text(text)
-    for words in ("add", "a1"), ("check",):
-        said = shell(*words)
-        assert said.code == 78, words
-        assert f"genbridge.yaml:{line}" in said.err.splitlines(), words
-
-
-def test_quick_commands_work_without_the_secrets_and_the_others_name_the_missing_ones(shell: Shell) -> None:
-    assert shell("add", "a").code == 0
-    for words in READING[:3]:
-        assert shell(*words).code == 0, words
-    for words in (["check"], ["run"], ["once"], ["test", "hook"]):
-        said = shell(*words)
-        assert said.code == 78, words
-        assert "KLING_KEY" in said.err
-
-
 @pytest.mark.parametrize("words", READING)
 def test_a_missing_store_is_reported_and_not_created(words: list[str], shell: Shell) -> None:
     said = shell(*words)
@@ -266,34 +163,6 @@ def test_a_taken_port_exits_69(shell: Shell) -> None:
     assert len(said.err.splitlines()) == 1
 
 
-def test_a_full_disk_under_stdout_is_one_line(shell: Shell) -> None:
-    shell("add", "a")
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "bridge", "list"], cwd=shell.folder, stdout=full, stderr=subprocess.PIPE, timeout=60
-        )
-    assert done.returncode == 1
-    assert done.stderr == b"genbridge: No space left on device\n"
-
-
-def test_a_closed_reader_of_stdout_is_no_error(shell: Shell) -> None:
-    shell("add", *(f"task-{number:04}" for number in range(3000)))
-    pipeline = f"{sys.executable} -m bridge list | head -1"
-    done = subprocess.run(pipeline, shell=True, cwd=shell.folder, capture_output=True, text=True, timeout=60)
-    assert done.stdout.startswith("ACCOUNT")
-    assert done.stderr == ""
-
-
-@pytest.mark.parametrize("reader", ["head -1", "cat >/dev/full"])
-def test_a_demo_whose_reader_has_gone_ends_with_a_line(shell: Shell, reader: str) -> None:
-    words = f"{sys.executable} -m bridge demo"
-    pipeline = f"{words} >/dev/full" if "full" in reader else f"{words} | {reader}"
-    done = subprocess.run(pipeline, shell=True, cwd=shell.folder, capture_output=True, text=True, timeout=90)
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("genbridge: ")
-
-
 def test_the_traceback_of_a_bug_in_a_command_shows_no_secret(shell: Shell) -> None:
     key = "sk-canary-0123456789"
     (shell.folder / "sitecustomize.py").write_text(
@@ -314,100 +183,6 @@ def test_the_traceback_of_a_bug_in_a_command_shows_no_secret(shell: Shell) -> No
     assert "KeyError: 'Bearer ***" in done.stderr
     assert "\x1b" not in done.stderr
     assert key not in done.stderr.replace("sitecustomize", "")
-
-
-@pytest.mark.parametrize("words", [["wait"], ["simulate", "--listen", "127.0.0.1:0"], ["demo"], ["add", "-"]])
-def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shell) -> None:
-    shell("add", "a")
-    with (
-        (shell.folder / "said").open("w+") as said,
-        ended(
-            subprocess.Popen(
-                [sys.executable, "-m", "bridge", *words],
-                cwd=shell.folder,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=said,
-                preexec_fn=heed_ctrl_c,
-            )
-        ) as process,
-    ):
-        until(lambda: is_at_rest(process.pid), seconds=60, what="it has started and waits")
-        process.send_signal(signal.SIGINT)
-        process.wait(15)
-        said.seek(0)
-        assert "Traceback" not in said.read()
-    assert process.returncode in ({0} if words[0] == "simulate" else {130})
-
-
-@pytest.mark.parametrize(("word", "code"), [("list", 130), ("run", 0)])
-def test_ctrl_c_while_it_loads_what_it_needs_is_no_traceback_either(word: str, code: int, shell: Shell) -> None:
-    with ended(
-        subprocess.Popen(
-            [sys.executable, "-X", "importtime", "-m", "bridge", word],
-            cwd=shell.folder,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=heed_ctrl_c,
-        )
-    ) as process:
-        assert process.stderr is not None
-        assert any(line.endswith(" click\n") for line in process.stderr)  # the first of many that come from elsewhere
-        process.send_signal(signal.SIGINT)
-        assert "Traceback" not in process.stderr.read()
-        assert process.wait(15) == code
-
-
-class InterruptedWhileNamed:
-    """Creating a class with such a member is interrupted by Ctrl-C."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        raise KeyboardInterrupt
-
-
-def test_a_ctrl_c_while_a_class_is_created_is_no_bug() -> None:
-    with pytest.raises((RuntimeError, KeyboardInterrupt)) as caught:
-        type("Loading", (), {"member": InterruptedWhileNamed()})
-    assert is_interrupt(caught.value)
-    assert not is_interrupt(RuntimeError("another fault"))
-
-
-def test_a_ctrl_c_in_a_finalizer_ends_the_command_without_a_traceback(shell: Shell) -> None:
-    script = """
-import sys
-import weakref
-from bridge.cli import main
-
-class Module:
-    pass
-
-def interrupt(_):
-    raise KeyboardInterrupt
-
-modules = [Module()]
-finalizer = weakref.ref(modules[0], interrupt)
-sys.settrace(lambda frame, event, arg: modules.clear() if frame.f_code.co_name == "resolve_command" else None)
-main(["list"])
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=shell.folder, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stderr) == (130, "")
-
-
-def heed_ctrl_c() -> None:
-    """What a shell runs in the background ignores it, the tests and all that they start included."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def is_at_rest(pid: int) -> bool:
-    """Whether it slept at twenty instants in a row: it is no longer loading, nor waiting for a core to do so."""
-    for _ in range(20):
-        time.sleep(0.01)
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        if state != "S":
-            return False
-    return True
 
 
 def test_quick_commands_do_not_load_modules_of_the_daemon(shell: Shell) -> None:

@@ -1,0 +1,138 @@
+"""Commands that are cut short: by Ctrl-C, by a full disk, by a reader that has gone."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bridge.cli import is_interrupt
+from tests.cli.shell import Shell
+from tests.programs import ended
+from tests.world import until
+
+
+def test_a_full_disk_under_stdout_is_one_line(shell: Shell) -> None:
+    shell("add", "a")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bridge", "list"], cwd=shell.folder, stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"genbridge: No space left on device\n"
+
+
+def test_a_closed_reader_of_stdout_is_no_error(shell: Shell) -> None:
+    shell("add", *(f"task-{number:04}" for number in range(3000)))
+    pipeline = f"{sys.executable} -m bridge list | head -1"
+    done = subprocess.run(pipeline, shell=True, cwd=shell.folder, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("ACCOUNT")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("reader", ["head -1", "cat >/dev/full"])
+def test_a_demo_whose_reader_has_gone_ends_with_a_line(shell: Shell, reader: str) -> None:
+    words = f"{sys.executable} -m bridge demo"
+    pipeline = f"{words} >/dev/full" if "full" in reader else f"{words} | {reader}"
+    done = subprocess.run(pipeline, shell=True, cwd=shell.folder, capture_output=True, text=True, timeout=90)
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("genbridge: ")
+
+
+@pytest.mark.parametrize("words", [["wait"], ["simulate", "--listen", "127.0.0.1:0"], ["demo"], ["add", "-"]])
+def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shell) -> None:
+    shell("add", "a")
+    with (
+        (shell.folder / "said").open("w+") as said,
+        ended(
+            subprocess.Popen(
+                [sys.executable, "-m", "bridge", *words],
+                cwd=shell.folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                preexec_fn=heed_ctrl_c,
+            )
+        ) as process,
+    ):
+        until(lambda: is_at_rest(process.pid), seconds=60, what="it has started and waits")
+        process.send_signal(signal.SIGINT)
+        process.wait(15)
+        said.seek(0)
+        assert "Traceback" not in said.read()
+    assert process.returncode in ({0} if words[0] == "simulate" else {130})
+
+
+@pytest.mark.parametrize(("word", "code"), [("list", 130), ("run", 0)])
+def test_ctrl_c_while_it_loads_what_it_needs_is_no_traceback_either(word: str, code: int, shell: Shell) -> None:
+    with ended(
+        subprocess.Popen(
+            [sys.executable, "-X", "importtime", "-m", "bridge", word],
+            cwd=shell.folder,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed_ctrl_c,
+        )
+    ) as process:
+        assert process.stderr is not None
+        assert any(line.endswith(" click\n") for line in process.stderr)  # the first of many that come from elsewhere
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in process.stderr.read()
+        assert process.wait(15) == code
+
+
+class InterruptedWhileNamed:
+    """Creating a class with such a member is interrupted by Ctrl-C."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_ctrl_c_while_a_class_is_created_is_no_bug() -> None:
+    with pytest.raises((RuntimeError, KeyboardInterrupt)) as caught:
+        type("Loading", (), {"member": InterruptedWhileNamed()})
+    assert is_interrupt(caught.value)
+    assert not is_interrupt(RuntimeError("another fault"))
+
+
+def test_a_ctrl_c_in_a_finalizer_ends_the_command_without_a_traceback(shell: Shell) -> None:
+    script = """
+import sys
+import weakref
+from bridge.cli import main
+
+class Module:
+    pass
+
+def interrupt(_):
+    raise KeyboardInterrupt
+
+modules = [Module()]
+finalizer = weakref.ref(modules[0], interrupt)
+sys.settrace(lambda frame, event, arg: modules.clear() if frame.f_code.co_name == "resolve_command" else None)
+main(["list"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=shell.folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def heed_ctrl_c() -> None:
+    """What a shell runs in the background ignores it, the tests and all that they start included."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def is_at_rest(pid: int) -> bool:
+    """Whether it slept at twenty instants in a row: it is no longer loading, nor waiting for a core to do so."""
+    for _ in range(20):
+        time.sleep(0.01)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if state != "S":
+            return False
+    return True
