@@ -29,6 +29,7 @@ from tests.sinks.limits import within_limits
 from tests.sinks.posting import deliver, robot_at
 from tests.sinks.reading import text_of
 from tests.sinks.receivers import http_receiver
+from tests.sinks.robot_answers import sent, taken
 from tests.sinks.samples import (
     FAILED,
     IMAGE_URLS,
@@ -45,7 +46,6 @@ from tests.sinks.samples import (
     task_sample,
 )
 from tests.sinks.test_chat import Subscriber, mosquitto, smtp_server
-from tests.sinks.test_robots import sent, taken
 from tests.stopwatch import until
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
