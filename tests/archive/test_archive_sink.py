@@ -1,9 +1,7 @@
-"""Copies of results, made from real servers into a real folder."""
+"""Copies of results, made from real servers into a real folder: what is copied, and under which names."""
 
 from __future__ import annotations
 
-import base64
-import itertools
 import json
 import time
 from pathlib import Path
@@ -17,12 +15,9 @@ from bridge.archive.part_file import PartFile
 from bridge.domain.delivery import Accepted, Deferred, Undeliverable
 from bridge.domain.event import Topic
 from bridge.domain.ids import ARCHIVE
-from bridge.net.outside_client import Pace
-from tests.archive.copies import FOLDER, MP4, archive_in, copied, delivery_of, files, finished, ranges, record, sha256
+from tests.archive.copies import FOLDER, MP4, archive_in, copied, delivery_of, files, finished, record, sha256
 from tests.loopback import Exchange, answers, loopback
 from tests.sinks.samples import ENDED_AT, every_sample
-
-PAGE = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 
 
 async def test_a_copy_has_a_record_in_the_same_folder(tmp_path: Path) -> None:
@@ -78,169 +73,6 @@ def test_a_url_that_expires_sooner_is_due_first(tmp_path: Path) -> None:
 
     soon, later = int(ENDED_AT * 1000) + 600_000, int(ENDED_AT * 1000) + 86_400_000
     assert due_at(soon) < due_at(later) < due_at(None) == 0.0
-
-
-async def test_a_download_that_is_cut_is_resumed(tmp_path: Path) -> None:
-    body = MP4 * 30
-    async with loopback(ranges(body, cut_at=100_000)) as server:
-        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
-
-    assert isinstance(outcome, Accepted)
-    assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == body
-    asked = [one.headers.get("range") for one in server.asked]
-    assert asked == [None, "bytes=100000-", "bytes=200000-", "bytes=300000-"]
-
-
-async def test_what_was_synced_is_used_by_the_next_attempt(tmp_path: Path) -> None:
-    body = MP4 * 30
-    part = tmp_path / ".partial"
-    async with loopback(ranges(body)) as server:
-        event = finished(f"{server.url}/a.mp4")
-        with PartFile(part / f"{event.event_id[4:12]}-1") as begun:
-            begun.restart(f"{server.url}/a.mp4", '"v1"')
-            begun.write([body[:50_000]])
-            begun.sync()
-            begun.write([b"lost in a power cut"])
-        await copied(archive_in(tmp_path), event)
-
-    assert [one.headers.get("range") for one in server.asked] == ["bytes=50000-"]
-    assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == body
-
-
-async def test_a_file_that_has_changed_at_the_server_begins_again(tmp_path: Path) -> None:
-    async with loopback(ranges(MP4 * 2, etag='"v2"')) as server:
-        event = finished(f"{server.url}/a.mp4")
-        with PartFile(tmp_path / ".partial" / f"{event.event_id[4:12]}-1") as begun:
-            begun.restart(f"{server.url}/a.mp4", '"v1"')
-            begun.write([b"something else"])
-            begun.sync()
-        await copied(archive_in(tmp_path), event)
-
-    assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4 * 2
-
-
-async def test_a_server_that_resumes_at_a_wrong_place_spoils_nothing(tmp_path: Path) -> None:
-    body = MP4 * 30
-    async with loopback(ranges(body, cut_at=200_000, honest=False)) as server:
-        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
-
-    assert isinstance(outcome, Deferred)
-    assert "wrong place" in outcome.reason
-    assert not (tmp_path / FOLDER / "cat-1.mp4").exists()
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "headers", "reason"),
-    [
-        (200, PAGE, {"Content-Type": "video/mp4"}, "page"),
-        (200, b'{"error": "expired"}', {"Content-Type": "video/mp4"}, "application/json"),
-        (200, b"<?xml version='1.0'?><Error>AccessDenied</Error>", {}, "application/xml"),
-        (200, b"", {}, "empty"),
-        (200, MP4, {"Content-Encoding": "gzip"}, "encoding"),
-        (200, MP4, {"Repr-Digest": f"sha-256=:{base64.b64encode(b'x' * 32).decode()}:"}, "sha256"),
-        (404, b"", {}, "HTTP 404"),
-        (503, b"", {"Retry-After": "7"}, "HTTP 503"),
-    ],
-)
-async def test_what_is_not_the_result_is_tried_again(
-    tmp_path: Path, status: int, body: bytes, headers: dict[str, str], reason: str
-) -> None:
-    async with loopback(answers(status, body, headers)) as server:
-        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
-
-    assert isinstance(outcome, Deferred)
-    assert reason in outcome.reason
-    assert outcome.retry_after_s == (7.0 if status == 503 else None)
-    assert set(files(tmp_path)) - {f"{FOLDER}/cat.json"} == {
-        f".partial/{p.name}" for p in (tmp_path / ".partial").iterdir()
-    }
-
-
-async def test_a_stated_sha256_that_is_right_is_accepted(tmp_path: Path) -> None:
-    digest = base64.b64encode(bytes.fromhex(sha256(MP4))).decode()
-    async with loopback(answers(200, MP4, {"x-amz-checksum-sha256": digest})) as server:
-        assert isinstance(await copied(archive_in(tmp_path), finished(f"{server.url}/a")), Accepted)
-
-
-async def test_a_refusal_is_final_once_the_url_has_expired(tmp_path: Path) -> None:
-    async with loopback(answers(403)) as server:
-        event = finished(f"{server.url}/a.mp4", expires_ms=int(ENDED_AT * 1000) + 30_000)
-        early = await copied(archive_in(tmp_path, now=ENDED_AT + 10), event)
-        late = await copied(archive_in(tmp_path, now=ENDED_AT + 60), event)
-
-    assert isinstance(early, Deferred)
-    assert isinstance(late, Undeliverable)
-    assert "expired" in late.reason
-
-
-@pytest.mark.parametrize("has_length", [True, False])
-async def test_a_body_beyond_max_size_is_left(tmp_path: Path, has_length: bool) -> None:
-    async def script(exchange: Exchange) -> None:
-        length = "Content-Length: 999999999999\r\n" if has_length else ""
-        await exchange.raw(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode() + MP4)
-        while True:  # without an end
-            await exchange.raw(bytes(100_000))
-
-    async with loopback(script) as server:
-        outcome = await copied(archive_in(tmp_path, most_bytes=3_000_000), finished(f"{server.url}/a.mp4"))
-
-    assert isinstance(outcome, Undeliverable)
-    assert "max_size" in outcome.reason
-    assert files(tmp_path).keys() == {f"{FOLDER}/cat.json"}  # nothing waits for another attempt
-
-
-async def test_a_body_without_a_length_is_whole_when_it_comes_the_same_twice(tmp_path: Path) -> None:
-    ends = iter([5000, 700, len(MP4), len(MP4)])
-
-    async def script(exchange: Exchange) -> None:
-        await exchange.raw(b'HTTP/1.1 200 OK\r\nETag: "v1"\r\n\r\n' + MP4[: next(ends)])
-        await exchange.close()
-
-    async with loopback(script) as server:
-        assert isinstance(await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4")), Accepted)
-
-    assert len(server.asked) == 4
-    assert not any("range" in asked.headers for asked in server.asked)
-    assert files(tmp_path)[f"{FOLDER}/cat-1.mp4"] == MP4
-
-
-async def test_a_body_without_a_length_that_is_cut_each_time_is_no_copy(tmp_path: Path) -> None:
-    ends = itertools.count(100)
-
-    async def script(exchange: Exchange) -> None:
-        await exchange.raw(b"HTTP/1.1 200 OK\r\n\r\n" + MP4[: next(ends)])
-        await exchange.close()
-
-    async with loopback(script) as server:
-        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
-
-    assert isinstance(outcome, Deferred)
-    assert "does not say how long the file is" in outcome.reason
-    assert not list(tmp_path.rglob("*.mp4"))
-
-
-async def test_a_chunked_body_says_where_it_ends(tmp_path: Path) -> None:
-    async def script(exchange: Exchange) -> None:
-        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-        await exchange.raw(head + f"{len(MP4):x}\r\n".encode() + MP4 + b"\r\n0\r\n\r\n")
-
-    async with loopback(script) as server:
-        assert isinstance(await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4")), Accepted)
-
-    assert len(server.asked) == 1
-
-
-async def test_a_server_that_stalls_is_left_and_what_came_is_kept(tmp_path: Path) -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.raw(b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: 900000\r\n\r\n' + MP4)
-        await exchange.hang()
-
-    async with loopback(script) as server:
-        outcome = await copied(archive_in(tmp_path, pace=Pace(stall_s=0.2)), finished(f"{server.url}/a.mp4"))
-
-    assert isinstance(outcome, Deferred)
-    assert "nothing came" in outcome.reason
-    assert any(name.startswith(".partial/") and content == MP4 for name, content in files(tmp_path).items())
 
 
 async def test_one_result_that_fails_keeps_no_other_from_being_copied(tmp_path: Path) -> None:
