@@ -1,0 +1,28 @@
+"""Answers for a rate limiter, and short ways to ask it."""
+
+from __future__ import annotations
+
+from bridge.domain.limits import AccountEffect, RateLimiter, RateLimits
+from bridge.domain.task import Kind, Reading
+from tests.factories import NOW, make_reading
+
+GOOD = make_reading(Kind.RUNNING)
+REFUSED = make_reading(Kind.AUTH_ERROR, detail="401")
+DOWN = make_reading(Kind.TRANSIENT, detail="500", server_trouble=True)
+GARBAGE = make_reading(Kind.TRANSIENT, detail="not JSON")
+LIMITED = make_reading(Kind.RATE_LIMITED)
+
+
+def make_limiter(*, rate: float = 10.0, burst: int = 20, concurrency: int = 16) -> RateLimiter:
+    return RateLimiter(RateLimits(rate=rate, burst=burst, concurrency=concurrency), now=NOW)
+
+
+def ask(limiter: RateLimiter, reading: Reading, *, at: float = 0.0, task: str = "task-1") -> AccountEffect:
+    """One request, answered at once."""
+    assert limiter.wait_s(NOW + at) == 0
+    limiter.take(NOW + at)
+    return limiter.answered(reading, task_id=task, now=NOW + at, chance=0.0)
+
+
+def wait(limiter: RateLimiter, *, at: float = 0.0) -> float:
+    return round(limiter.wait_s(NOW + at), 5)
