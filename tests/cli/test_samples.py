@@ -14,10 +14,10 @@ from bridge.control.sample_pictures import sample_picture
 from tests.cli.shell import Shell
 from tests.loopback import Asked, Exchange, Loopback, loopback
 from tests.sinks.chat_pictures import form_of
+from tests.sinks.chat_servers import smtp_server
 from tests.sinks.limits import within_limits, within_telegram_uploads
 from tests.sinks.reading import text_of
 from tests.sinks.robot_answers import OK
-from tests.sinks.test_chat import smtp_server
 
 
 @pytest.fixture

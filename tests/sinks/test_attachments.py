@@ -27,8 +27,8 @@ from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
 from tests.loopback import Asked, Exchange, Script, answers, loopback
 from tests.net.tunnel import context_for, tunnel
+from tests.sinks.chat_servers import smtp_server
 from tests.sinks.samples import IMAGES, SUCCEEDED, URL, as_delivery, task_sample
-from tests.sinks.test_chat import smtp_server
 from tests.sinks.test_messages import HOSTS, URLS
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

@@ -6,12 +6,11 @@ import hashlib
 import importlib
 import json
 import logging
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email import message_from_bytes
 from email.policy import default as email_policy
 from pathlib import Path
@@ -19,21 +18,19 @@ from typing import Any
 
 import anyio
 import pytest
-from aiosmtpd.controller import Controller
 
 from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.domain.event import Topic
 from bridge.redaction import hide
 from bridge.sinks.apprise_plugin import check_url
 from bridge.sinks.chat import ChatSink, ChatUrl
+from tests.sinks.chat_servers import Subscriber, mosquitto, smtp_server
 from tests.sinks.receivers import (
     HANG,
     answer,
     free_port,
     http_receiver,
-    program,
     silent_service,
-    until_listening,
 )
 from tests.sinks.samples import FAILED, TASK_ID, URL, as_delivery, task_sample
 from tests.stopwatch import until
@@ -222,61 +219,6 @@ async def test_a_service_that_renders_html_gets_it_escaped() -> None:
         await deliver(chat(f"json://127.0.0.1:{receiver.port}/?format=html"))
     text = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])["message"]
     assert text.split("<br/>")[0] == URL.replace("&", "&amp;")
-
-
-class _Mailbox:
-    def __init__(self) -> None:
-        self.mails: list[bytes] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.mails.append(envelope.content)
-        return "250 taken"
-
-
-@contextmanager
-def smtp_server() -> Iterator[tuple[int, _Mailbox]]:
-    mailbox = _Mailbox()
-    controller = Controller(mailbox, hostname="127.0.0.1", port=free_port())
-    controller.start()
-    try:
-        yield controller.port, mailbox
-    finally:
-        controller.stop()
-
-
-@asynccontextmanager
-async def mosquitto(folder: Path, *, port: int | None = None) -> AsyncIterator[int]:
-    """A broker of our own on a free port."""
-    binary = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-    if binary is None:
-        pytest.skip("no MQTT broker here (install mosquitto)")
-    port = port or free_port()
-    settings = folder / "mosquitto.conf"
-    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-    with program(binary, "-c", str(settings), log=folder / "mosquitto.log") as process:
-        await until_listening(port, process)
-        yield port
-
-
-class Subscriber:
-    """Keeps what the broker passes on."""
-
-    def __init__(self, port: int, topic: str) -> None:
-        from paho.mqtt.client import Client
-        from paho.mqtt.enums import CallbackAPIVersion
-
-        self.messages: list[str] = []
-        self.is_ready = False
-        self._client = Client(CallbackAPIVersion.VERSION2)
-        self._client.on_message = lambda *said: self.messages.append(said[2].payload.decode())
-        self._client.on_subscribe = lambda *said: setattr(self, "is_ready", True)
-        self._client.connect("127.0.0.1", port)
-        self._client.subscribe(topic, qos=1)
-        self._client.loop_start()
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
 
 
 def mail_url(port: int) -> str:

@@ -26,9 +26,9 @@ from tests.http.page.browser import running_browser
 from tests.loopback import Exchange, loopback
 from tests.net.tunnel import context_for, tunnel
 from tests.sinks.chat_pictures import Sent, page
+from tests.sinks.chat_servers import smtp_server
 from tests.sinks.samples import IMAGE_URLS, POSTERS, SONG, SONG_URLS, SUCCEEDED, URL, as_delivery, task_sample
 from tests.sinks.test_attachments import VIDEO, mail_url
-from tests.sinks.test_chat import smtp_server
 from tests.sinks.test_messages import HOSTS, MESSAGES, URLS, by_robot
 
 pytestmark = [

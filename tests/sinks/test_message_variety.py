@@ -22,6 +22,7 @@ from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_services import ROBOTS
 from bridge.sinks.message_values import ChatStyle
 from tests.sinks.chat_pictures import form_of
+from tests.sinks.chat_servers import smtp_server
 from tests.sinks.limits import within_limits, within_telegram_uploads
 from tests.sinks.posting import deliver, robot_at
 from tests.sinks.reading import text_of
@@ -29,7 +30,6 @@ from tests.sinks.receivers import http_receiver
 from tests.sinks.robot_answers import sent, taken
 from tests.sinks.samples import FAILED, IMAGES, SUCCEEDED, as_delivery, every_sample, task_sample
 from tests.sinks.test_attachments import PICTURE, mail_url
-from tests.sinks.test_chat import smtp_server
 from tests.sinks.test_messages import HOSTILE, URLS, Services, by_apprise, services
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

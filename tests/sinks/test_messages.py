@@ -25,6 +25,7 @@ from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
 from tests.loopback import Asked, Exchange, loopback
 from tests.net.tunnel import context_for, tunnel
+from tests.sinks.chat_servers import Subscriber, mosquitto, smtp_server
 from tests.sinks.limits import within_limits
 from tests.sinks.posting import deliver, robot_at
 from tests.sinks.reading import text_of
@@ -45,7 +46,6 @@ from tests.sinks.samples import (
     every_sample,
     task_sample,
 )
-from tests.sinks.test_chat import Subscriber, mosquitto, smtp_server
 from tests.stopwatch import until
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
