@@ -1,4 +1,4 @@
-"""A prompt in an empty folder, with settings and nothing else of this machine."""
+"""A prompt in an empty folder, with settings and nothing else of this machine; a filled store, and a world."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.cli.kept_tasks import BAD, DONE, FAR, LIVE
 from tests.cli.shell import Shell
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, make_attempt, make_deferred, make_end, make_note
+from tests.world import World, running_world
 
 
 @pytest.fixture
@@ -56,3 +57,11 @@ def store(shell: Shell) -> Iterator[SqliteStore]:
     store.commit([make_attempt(second, state=DeliveryState.DEAD, outcome="refused", detail="HTTP 500")], tell)
     yield store
     store.close()
+
+
+@pytest.fixture
+def world(shell: Shell) -> Iterator[World]:
+    """A simulated provider and receiver, which the settings of the shell name."""
+    with running_world(World()) as running:
+        running.settings(shell.folder)
+        yield running

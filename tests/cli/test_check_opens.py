@@ -18,8 +18,8 @@ import pytest
 
 from bridge.config.postgres_url import PostgresUrl
 from bridge.store import DaemonLock, open_store
+from tests.cli.check_report import ACCOUNT, HOOK, report
 from tests.cli.shell import Said, Shell
-from tests.cli.test_check import ACCOUNT, HOOK, report
 
 
 def checked(shell: Shell, **settings: Any) -> tuple[Said, dict[str, tuple[str, str]]]:

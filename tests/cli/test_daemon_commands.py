@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,14 +22,7 @@ from tests.cli.terminal import in_terminal, interrupt_at
 from tests.daemon_process import DaemonProcess
 from tests.programs import ended
 from tests.stopwatch import Stopwatch
-from tests.world import World, drop, running_world, until
-
-
-@pytest.fixture
-def world(shell: Shell) -> Iterator[World]:
-    with running_world(World()) as running:
-        running.settings(shell.folder)
-        yield running
+from tests.world import World, drop, until
 
 
 def served(shell: Shell, act: Callable[[], object]) -> Said:
