@@ -198,18 +198,6 @@ def test_quick_commands_do_not_load_modules_of_the_daemon(shell: Shell) -> None:
             assert not loaded & {"jmespath", "re2"}, words
 
 
-def test_completion_knows_the_commands(shell: Shell) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "from bridge.cli import main; main()"],
-        cwd=shell.folder,
-        env={"_GENBRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": "genbridge wi", "COMP_CWORD": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.stdout.split() == ["plain,withdraw"]
-
-
 def test_schema_and_providers_are_printed(shell: Shell) -> None:
     schema = shell("schema").json
     assert {"accounts", "endpoints"} <= schema["properties"].keys()

@@ -16,7 +16,7 @@ def completed(folder: Path, line: str) -> list[str]:
     """The words that bash is offered at the end of this line."""
     words = line.split(" ")
     asked = {"_GENBRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
-    script = "from bridge.cli import genbridge; genbridge.main(prog_name='genbridge')"
+    script = "from bridge.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder,
