@@ -20,7 +20,6 @@ def module_gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
             "kling": usual,
             "headed": {**usual, "headers": {"X-Team": "team-secret-0123456789"}},
             "openai": {**usual, "provider": "openai_video"},
-            "google": {**usual, "provider": "veo", "base_url": "https://generativelanguage.googleapis.com"},
             "queued": {**usual, "limits": {"rate": 0.4, "burst": 1}},
             "slow": {**usual, "limits": {"rate": 0.05, "burst": 1}},
             "paired": {
