@@ -242,6 +242,7 @@ Timezone = Annotated[str, _text(validators.timezone)]
 ThreadId = Annotated[str, _text(validators.thread_id)]
 
 Token = Annotated[SecretText, _secret(validators.token), *_NEVER_PRINTED]
+Key = Annotated[SecretText, _secret(validators.key), *_NEVER_PRINTED]
 CallbackSecret = Annotated[SecretText, _secret(validators.line), *_NEVER_PRINTED]
 SigningSecret = Annotated[SecretText, PlainValidator(_signing_secret, json_schema_input_type=str), *_NEVER_PRINTED]
 Proxy = Annotated[SecretText, _secret(validators.proxy_url), *_NEVER_PRINTED]

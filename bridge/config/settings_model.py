@@ -44,12 +44,12 @@ class Http(SettingsModel):
     """The HTTP server: API, event streams, callbacks, gateway and the page."""
 
     listen: types.ListenTo = Field("127.0.0.1:8642", description="HOST:PORT, or unix:PATH")
-    token: types.Token | None = Field(
+    token: types.Key | None = Field(
         None,
         description="full access, as Authorization: Bearer; required unless only this machine can reach `listen`",
         validate_default=True,
     )
-    read_token: types.Token | None = Field(None, description="a second token, which may only read")
+    read_token: types.Key | None = Field(None, description="a second token, which may only read")
     public_url: types.BaseUrl | None = Field(
         None, description="how others reach the server: for links in messages and for callback addresses"
     )

@@ -191,6 +191,13 @@ def token(text: str) -> str:
     return text
 
 
+def key(text: str) -> str:
+    """A key without the scheme that is sent before it."""
+    if scheme := re.match(r"(bearer|token|basic)\s", text, re.IGNORECASE):
+        raise ValueError(f'begins with "{scheme[1]}"; give the key alone: genbridge writes what belongs before it')
+    return token(text)
+
+
 def header_name(text: str) -> str:
     """The name of a header that the transport does not set itself."""
     if not re.fullmatch(_HEADER, text):

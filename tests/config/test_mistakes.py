@@ -171,6 +171,8 @@ def test_a_mistake_is_reported_with_line_column_and_key(tmp_path: Path, line: st
         ("proxy: socks5://h:1", "12: accounts.kling.proxy: is not a proxy; write http://host:port, http://user:password@host:port or none"),
         ('api_key: ""', "14: accounts.kling.api_key: is empty"),
         ("api_key: ${KLING-KEY}", '14: accounts.kling.api_key: "${" does not start a reference; write ${NAME} or ${NAME:-default}'),
+        ("api_key: Bearer sk-1", '14: accounts.kling.api_key: begins with "Bearer"; give the key alone: genbridge writes what belongs before it'),
+        ("api_key: token r8_1", '14: accounts.kling.api_key: begins with "token"; give the key alone: genbridge writes what belongs before it'),
         ("api_key: credential:a/b", "14: accounts.kling.api_key: a credential is written credential:NAME, the name without slashes"),
         ('api_key: "file:"', "14: accounts.kling.api_key: a secret's file is written file:/path"),
         ("provider: klng", '15: accounts.kling.provider: unknown provider "klng"; did you mean "kling"?'),
