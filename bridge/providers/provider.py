@@ -42,6 +42,7 @@ async def drop_files(task_id: str, reading: Reading) -> Reading:
 class Shown:
     """How a token is sent, and the secrets to remove from answers."""
 
+    token: str
     headers: Mapping[str, str]
     parameter: str  # in the query
     secrets: Sequence[bytes]
@@ -81,9 +82,8 @@ class HttpProvider:
         self._own_host = urlsplit(base_url).hostname or ""
         self._route = description.route(urlsplit(base_url).hostname)
         self._takes_action = takes_action(self._route.model_dump())
-        # Both are the same from poll to poll.
         self._template = lru_cache(MOST_TEMPLATES)(partial(template, description, base_url=base_url))
-        self._showing = lru_cache(1)(self._shown)
+        self._shown: Shown | None = None  # not lru_cache: with a method, it would keep a removed account in memory
         self._origins = tuple(origins)
         self._api_key = api_key
         self._secrets = [secret.encode(errors="replace") for secret in (api_key, *pair) if secret]
@@ -271,15 +271,18 @@ class HttpProvider:
         request = Request(asked.method, url, headers, asked.body)
         return _cleaned(await self._client.fetch(request, cap_bytes=cap_bytes), showing.secrets)
 
-    def _shown(self, token: str) -> Shown:
+    def _showing(self, token: str) -> Shown:
         """The values that are sent with every request until the token changes."""
-        own, parameter = shown(self._auth, token)
-        secrets = (token.encode(errors="replace"), *self._secrets)
-        return Shown(
-            headers=self._ungiven(own) | self._headers,
-            parameter="" if parameter is None else f"{parameter[0]}={quote(parameter[1], safe='')}",
-            secrets=tuple(secret for secret in secrets if len(secret) >= MIN_SECRET_BYTES),
-        )
+        if self._shown is None or token != self._shown.token:
+            own, parameter = shown(self._auth, token)
+            secrets = (token.encode(errors="replace"), *self._secrets)
+            self._shown = Shown(
+                token=token,
+                headers=self._ungiven(own) | self._headers,
+                parameter="" if parameter is None else f"{parameter[0]}={quote(parameter[1], safe='')}",
+                secrets=tuple(secret for secret in secrets if len(secret) >= MIN_SECRET_BYTES),
+            )
+        return self._shown
 
     def _ungiven(self, headers: Mapping[str, str]) -> dict[str, str]:
         """These headers without those that the account's own headers replace."""
