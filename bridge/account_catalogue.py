@@ -10,8 +10,11 @@ from bridge.config.load import Loaded
 from bridge.config.model import Account
 from bridge.config.secret import has_reference
 from bridge.config.settings_file import AccountEntry, SettingsFile
+from bridge.config.validators import scheme_problem
 from bridge.errors import ConfigError
+from bridge.providers.auth import SCHEMES
 from bridge.providers.callback_signatures import secret_bytes
+from bridge.providers.calls import KeyPlace
 from bridge.providers.catalogue import DescriptionsRefused, load_descriptions
 from bridge.providers.description import Description
 
@@ -105,8 +108,10 @@ def _keys_problem(description: Description, account: Account) -> str | None:
         return f"{account.provider} does not use a pair of keys; write api_key instead of access_key and secret_key"
     base_url = base_url_of(account, description)
     host = None if has_reference(base_url) else urlsplit(base_url).hostname
-    if account.api_key is None and description.route(host).auth != "none":
-        return "is missing"
-    if description.route(host).auth == "signed":
+    auth = description.route(host).auth
+    if account.api_key is None:
+        return None if auth == "none" else "is missing"
+    if auth == "signed":
         return f"requests to {host or 'it'} are signed: write access_key and secret_key instead of api_key"
-    return None
+    is_prefixed = bool(auth.prefix) if isinstance(auth, KeyPlace) else auth in SCHEMES
+    return scheme_problem(account.api_key.reveal()) if is_prefixed and account.api_key.is_resolved else None

@@ -253,6 +253,21 @@ def test_a_pair_of_keys_is_only_for_providers_that_know_one(tmp_path: Path) -> N
     assert "accounts.music.access_key: suno does not use a pair of keys" in line
 
 
+@pytest.mark.parametrize("key", ["Bearer k12345", "token k12345", "Key k12345"])
+def test_a_key_may_not_begin_with_the_scheme_that_is_sent_before_it(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        catalogue(loaded(tmp_path, ACCOUNTS.replace("k12345", f'"{key}"')))
+    line = refused.value.problems[-1]
+    assert f'accounts.music.api_key: begins with "{key.partition(" ")[0]}"; give the key alone' in line
+    assert "k12345" not in line
+
+
+def test_a_key_that_is_sent_alone_in_a_header_may_hold_a_scheme(tmp_path: Path) -> None:
+    own = "providers:\n  ours: {extends: suno, ask: {auth: header Authorization}}\n"
+    account = f'accounts:\n  music: {{provider: ours, base_url: "{BASE}", api_key: "Basic k12345"}}\n'
+    catalogue(loaded(tmp_path, own + account))
+
+
 def test_an_account_at_a_host_that_takes_signed_requests_needs_a_pair_of_keys(tmp_path: Path) -> None:
     host = "https://visual.volcengineapi.com"
     account = f'accounts:\n  dream: {{provider: jimeng, base_url: "{host}", api_key: k12345}}\n'

@@ -43,7 +43,7 @@ class Account(SettingsModel):
     base_url: types.BaseUrl | None = Field(
         None, description="where the API begins, e.g. https://api.example.com; null: the provider's official host"
     )
-    api_key: types.Key | None = Field(None, description="sent as the provider expects it, mostly as a bearer token")
+    api_key: types.Token | None = Field(None, description="sent as the provider expects it, mostly as a bearer token")
     access_key: types.Token | None = Field(
         None, description="with secret_key, instead of api_key: for Kling's JWT and Jimeng"
     )

@@ -191,10 +191,16 @@ def token(text: str) -> str:
     return text
 
 
+def scheme_problem(key: str) -> str | None:
+    """Why a key must not be sent after a scheme: it begins with one. Otherwise None."""
+    found = re.match(r"(bearer|token|basic|key)\s", key, re.IGNORECASE)
+    return f'begins with "{found[1]}"; give the key alone: genbridge writes what belongs before it' if found else None
+
+
 def key(text: str) -> str:
-    """A key without the scheme that is sent before it."""
-    if scheme := re.match(r"(bearer|token|basic)\s", text, re.IGNORECASE):
-        raise ValueError(f'begins with "{scheme[1]}"; give the key alone: genbridge writes what belongs before it')
+    """A key that is sent after a scheme."""
+    if (why := scheme_problem(text)) is not None:
+        raise ValueError(why)
     return token(text)
 
 
