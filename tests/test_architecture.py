@@ -84,10 +84,16 @@ def test_a_file_keeps_to_the_house_rules(file: Path) -> None:
         assert str(inside).startswith(KEPT.get(top, "")), f"{top} is for {KEPT[top]} alone"
         assert own != "domain" or top == "bridge" or top in sys.stdlib_module_names, f"the domain imports {name}"
     assert not NO_NAMES & {part.removesuffix(".py") for part in inside.parts}, "a room without a name"
-    assert len(file.read_text().splitlines()) <= 400
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} is longer than 60 lines"
+
+
+@pytest.mark.parametrize("folder", ["bridge", "tests", "benchmarks"])
+def test_no_file_is_longer_than_400_lines_and_no_function_than_60(folder: str) -> None:
+    for file in (PACKAGE.parent / folder).rglob("*.py"):
+        text = file.read_text()
+        assert len(text.splitlines()) <= 400, file
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 60, f"{file}: {node.name}"
 
 
 def apart_from_twins(files: Iterable[Path]) -> list[Path]:

@@ -101,6 +101,10 @@ class Rig:
         self.in_order: bool = earlier.in_order if earlier else in_order
         self.host = "api.example.com"
         self.callback_reader = DescribedCallbacks(descriptions()["kling"].callback)
+        self._build(notes_every_s, max_unpolled)
+
+    def _build(self, notes_every_s: float, max_unpolled: int) -> None:
+        """Connect the parts, as `bridge.wiring` does."""
         offload = DirectOffload()
         self.metrics = Metrics()
         self.writes = WriteBatcher(
