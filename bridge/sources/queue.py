@@ -7,7 +7,6 @@ import math
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -76,8 +75,6 @@ class Queue:
         its owner only."""
         self._writers = Writers()
         self._rescanner = Rescanner(self.tally, self._folder, None, clock=self._clock)
-        with suppress(OSError):  # each look tries it again, and reports it
-            await anyio.to_thread.run_sync(self._create)
         try:
             async with anyio.create_task_group() as self._group:
                 self._group.start_soon(self._stop_reading)

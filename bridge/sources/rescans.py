@@ -1,14 +1,14 @@
 """Decides when files are checked: at once after a notification of the system, and every two seconds in any case.
 
-Notifications alone miss network mounts and overflows of the kernel's queue. Regular checks alone would be late.
+Notifications alone miss network mounts, overflows of the kernel's queue and names that are not UTF-8. Regular checks
+alone would be late.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Final, NoReturn
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
 import anyio.abc
@@ -17,13 +17,16 @@ import anyio.to_thread
 from bridge.domain.source import SourceTally
 from bridge.logs import get_logger
 from bridge.ports import Clock
-from bridge.sources.folder_notices import FolderNotices
+
+if TYPE_CHECKING:
+    from watchfiles import Change
 
 RESCAN_S: Final = 2.0  # the longest time between two checks
 READY_S: Final = 2.0  # a source that is still reading after this long is reported as started
 
-_STEP_S: Final = 0.1  # changes within this time lead to one check
-_CHANGES: Final = 0xFCE  # written, attributes, closed after writing, moved, created, deleted; also of the folder itself
+_STEP_MS: Final = 100  # changes are reported after this long without another one ...
+_DEBOUNCE_MS: Final = 300  # ... or at least this often while changes continue
+_THREAD_MS: Final = 2000  # how long the notification thread would outlive a lost stop
 
 log = get_logger()
 
@@ -44,24 +47,21 @@ class Rescanner:
         self._name = name
         self._clock = clock
         self._wake = anyio.Event()
+        self._stop = anyio.Event()
         self._read_once = anyio.Event()
         self._trouble: str | None = None
-        self._notices: FolderNotices | None = None
 
     async def run(self, look: Look, is_idle: Callable[[], bool], *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Check until canceled. `started()` is called when everything that existed at the start has been read, but
         after `READY_S` at the latest: a long file or a store that cannot be written must not delay the daemon's
         start."""
-        with suppress(OSError):  # the kernel's limit of users' notifications
-            self._notices = FolderNotices(_CHANGES)
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._listen)
-                group.start_soon(self._report, task_status)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._listen)
+            group.start_soon(self._report, task_status)
+            try:
                 await self._looks(look, is_idle)
-        finally:
-            if self._notices is not None:
-                self._notices.close()
+            finally:
+                self._stop.set()  # cancellation alone does not reach the notification thread
 
     def wake(self) -> None:
         """Check at once."""
@@ -72,13 +72,16 @@ class Rescanner:
         task_status.started()
 
     async def _looks(self, look: Look, is_idle: Callable[[], bool]) -> NoReturn:
+        identity = await self._identity()
         while True:
-            await anyio.to_thread.run_sync(self._listen_to_folder, abandon_on_cancel=True)
             wait_s = await self._guarded(look)
             if self._trouble or is_idle():
                 self._read_once.set()
             await self._clock.wait(self._wake, min(max(wait_s, 0.0), RESCAN_S))
             self._wake = anyio.Event()
+            before, identity = identity, await self._identity()
+            if identity != before:
+                self._stop.set()  # another folder has this name now, so listen to that one
 
     async def _guarded(self, look: Look) -> float:
         try:
@@ -98,16 +101,38 @@ class Rescanner:
         self._tally.looked(self._clock.now())
         return wait_s
 
-    def _listen_to_folder(self) -> None:
-        """Listen to the folder that has this name now. Without one, only the checks every `RESCAN_S` find changes."""
-        if self._notices is not None:
-            with suppress(OSError):
-                self._notices.listen_to(self._folder)
+    async def _listen(self) -> NoReturn:
+        """Set `_wake` on notifications. Without notifications, only the checks every `RESCAN_S` find changes."""
+        from watchfiles import awatch  # here: a daemon without files to watch saves a megabyte
 
-    async def _listen(self) -> None:
-        """Set `_wake` on notifications."""
-        while self._notices is not None:
-            await anyio.wait_readable(self._notices)
-            if any(self._name in {None, name} for _, _, name in self._notices.read()):
-                self._wake.set()
-            await self._clock.sleep(_STEP_S)
+        while True:
+            self._stop = stop = anyio.Event()
+            pause_s = 0.0
+            try:
+                async for _ in awatch(
+                    self._folder,
+                    watch_filter=self._concerns,
+                    debounce=_DEBOUNCE_MS,
+                    step=_STEP_MS,
+                    rust_timeout=_THREAD_MS,
+                    recursive=False,
+                    stop_event=stop,
+                ):
+                    self._wake.set()
+            except* OSError:  # the folder does not exist, or the kernel's limit of watches is reached
+                pause_s = RESCAN_S
+            except* RuntimeError:  # the library fails if a name is not UTF-8
+                pause_s = 0.25
+            self._wake.set()
+            await self._clock.sleep(pause_s)
+
+    def _concerns(self, _: Change, path: str) -> bool:
+        return self._name is None or PurePath(path).name == self._name
+
+    async def _identity(self) -> tuple[int, int] | None:
+        """Device and inode of the folder."""
+        try:
+            found = await anyio.to_thread.run_sync(self._folder.stat, abandon_on_cancel=True)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino

@@ -7,19 +7,22 @@ folders, other users' files that already existed), only the time without a chang
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import signal
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntFlag, StrEnum
 from pathlib import Path
 from typing import Final
 
-from bridge.sources.folder_notices import FolderNotices, What
-
 _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM})
-_WANTED: Final = 0x3F8  # all bits from OPENED to DELETED
+_HEAD: Final = struct.Struct("iIII")  # watch, mask, cookie, length of the name
+_AT_ONCE: Final = 64 * 1024
+_FLAGS: Final = os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Writing(StrEnum):
@@ -28,6 +31,67 @@ class Writing(StrEnum):
     DONE = "done"
     OPEN = "open"
     UNKNOWN = "unknown"
+
+
+class _What(IntFlag):
+    """The kernel's event bits."""
+
+    CLOSED_WRITTEN = 0x8
+    CLOSED = 0x10
+    OPENED = 0x20
+    MOVED_FROM = 0x40
+    MOVED_TO = 0x80
+    CREATED = 0x100
+    DELETED = 0x200
+    OVERFLOW = 0x4000
+    IGNORED = 0x8000
+
+
+_WANTED: Final = 0x3F8  # all bits from OPENED to DELETED
+
+
+class _FolderNotices:
+    """Linux's notifications of one folder: which names were opened, closed, moved. Never blocks. OSError if the kernel
+    cannot provide any. See inotify(7); the library `watchfiles` cannot tell opening from closing."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = self._called(self._libc.inotify_init1(_FLAGS))
+        self._watch = -1
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def listen_to(self, folder: Path) -> bool:
+        """Listen to this folder. Returns whether the folder is new: the first one, or a different one than before."""
+        watch = self._called(self._libc.inotify_add_watch(self._fd, os.fsencode(folder), _WANTED))
+        before, self._watch = self._watch, watch
+        if before not in {-1, watch}:
+            self._libc.inotify_rm_watch(self._fd, before)
+        return watch != before
+
+    def read(self) -> Iterator[tuple[_What, int, str]]:
+        """The notifications since the last call: what happened, the cookie (the same for both events of a move), and
+        the name."""
+        while True:
+            try:
+                data = os.read(self._fd, _AT_ONCE)
+            except BlockingIOError:
+                return
+            place = 0
+            while place < len(data):
+                watch, mask, cookie, length = _HEAD.unpack_from(data, place)
+                start = place + _HEAD.size
+                place = start + length
+                if watch in {self._watch, -1}:
+                    yield _What(mask & 0xFFF8), cookie, os.fsdecode(data[start:place].rstrip(b"\0"))
+
+    @staticmethod
+    def _called(result: int) -> int:
+        if result < 0:
+            number = ctypes.get_errno() or errno.EIO
+            raise OSError(number, os.strerror(number))
+        return result
 
 
 @dataclass(slots=True)
@@ -46,9 +110,9 @@ class Writers:
         self._uses: dict[str, _Uses] = {}
         self._moving: dict[int, _Uses] = {}
         self._has_leases = True
-        self._notices: FolderNotices | None = None
+        self._notices: _FolderNotices | None = None
         try:
-            self._notices = FolderNotices(_WANTED)
+            self._notices = _FolderNotices()
         except OSError:
             pass
 
@@ -89,23 +153,23 @@ class Writers:
         noticed = self._noticed(name)
         return Writing.UNKNOWN if surely and noticed is Writing.DONE else noticed
 
-    def _take(self, what: What, cookie: int, name: str) -> None:
+    def _take(self, what: _What, cookie: int, name: str) -> None:
         uses = self._uses.get(name)
-        if what & (What.OVERFLOW | What.IGNORED):
+        if what & (_What.OVERFLOW | _What.IGNORED):
             self._uses.clear()
-        elif what & What.CREATED:
+        elif what & _What.CREATED:
             self._uses[name] = _Uses()
-        elif what & What.MOVED_TO:
+        elif what & _What.MOVED_TO:
             self._uses.pop(name, None)
             if cookie in self._moving:
                 self._uses[name] = self._moving.pop(cookie)
-        elif what & (What.MOVED_FROM | What.DELETED):
+        elif what & (_What.MOVED_FROM | _What.DELETED):
             self._uses.pop(name, None)
-            self._moving = {cookie: uses} if uses is not None and what & What.MOVED_FROM else {}
+            self._moving = {cookie: uses} if uses is not None and what & _What.MOVED_FROM else {}
         elif uses is not None:
-            uses.opened += bool(what & What.OPENED)
-            uses.closed += bool(what & (What.CLOSED | What.CLOSED_WRITTEN))
-            uses.written += bool(what & What.CLOSED_WRITTEN)
+            uses.opened += bool(what & _What.OPENED)
+            uses.closed += bool(what & (_What.CLOSED | _What.CLOSED_WRITTEN))
+            uses.written += bool(what & _What.CLOSED_WRITTEN)
 
     def _noticed(self, name: str) -> Writing:
         uses = self._uses.get(name)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import anyio
+import watchfiles  # noqa: F401  # here: after a test has given up root, the interpreter's folder may be out of reach
 
 from bridge.clock import FastClock
 from bridge.ports import Source
