@@ -164,21 +164,24 @@ class AccountPoller:
 
     async def run(self) -> None:
         """Poll everything that is due, as fast as the rate limiter allows."""
-        async with anyio.create_task_group() as self._workers:
-            while not self._stopping:
-                self._wake_up = anyio.Event()
-                now = self._clock.steady()
-                wait_s = self._wait_s(now)
-                if wait_s <= 0:
-                    self._start_workers(now)
-                    wait_s = math.inf  # until the last worker has begun
-                elif self._limiter.probing and not self._limiter.blocked and now >= self._check_overdue_at:
-                    self._give_up_overdue(now)
-                    continue
-                elif self._queue:
-                    wait_s = min(wait_s, OVERDUE_EVERY_S)
-                self._sleeps_until = now + wait_s
-                await self._clock.wait(self._wake_up, None if math.isinf(wait_s) else wait_s)
+        try:
+            async with anyio.create_task_group() as self._workers:
+                while not self._stopping:
+                    self._wake_up = anyio.Event()
+                    now = self._clock.steady()
+                    wait_s = self._wait_s(now)
+                    if wait_s <= 0:
+                        self._start_workers(now)
+                        wait_s = math.inf  # until the last worker has begun
+                    elif self._limiter.probing and not self._limiter.blocked and now >= self._check_overdue_at:
+                        self._give_up_overdue(now)
+                        continue
+                    elif self._queue:
+                        wait_s = min(wait_s, OVERDUE_EVERY_S)
+                    self._sleeps_until = now + wait_s
+                    await self._clock.wait(self._wake_up, None if math.isinf(wait_s) else wait_s)
+        finally:
+            self._workers = None  # a change that arrives after a cancellation sends nothing
 
     def wake(self) -> None:
         """Something has changed: send the requests that are allowed now, and recalculate the sleep."""

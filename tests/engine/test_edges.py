@@ -133,6 +133,17 @@ async def test_a_bug_with_one_kind_of_news_does_not_hide_the_others() -> None:
     assert [line["kind"] for line in logged if line["event"] == "news.bug"] == ["work", "work"]
 
 
+async def test_a_change_that_arrives_after_the_poller_was_canceled_sends_nothing_and_is_no_bug() -> None:
+    rig = Rig()
+    async with rig.running():
+        await rig.clock.advance(0)
+    with capture_logs() as logged:
+        await rig.watch("late")  # as when a thread that reads the store ends after a second Ctrl-C
+        rig.poller.update({})
+    assert [line["event"] for line in logged if line["event"].endswith(".bug")] == []
+    assert not rig.provider.polls_of("late")
+
+
 async def test_a_failed_cleaning_is_retried_at_the_next_one() -> None:
     class Broken:
         asked = 0
