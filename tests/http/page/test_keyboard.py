@@ -141,7 +141,7 @@ def test_a_row_opens_and_closes_by_a_letter_and_the_focus_stays_on_it(page: Tab)
     row = page.page.evaluate("document.activeElement.closest('[data-delivery]').dataset.delivery")
     keys.press("o")
     page.page.wait_for_selector("tr.open")
-    assert page.page.evaluate("document.activeElement.closest('[data-delivery]').dataset.delivery") == row
+    page.wait_for(f"document.activeElement.closest('[data-delivery]')?.dataset.delivery === '{row}'")
     assert focused(page)["ring"]
     keys.press("Escape")
     page.page.wait_for_selector("tr.open", state="detached")
