@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bridge.domain.watch import Wish
 from bridge.errors import StoreBusy, StoreDamaged, StoreError
-from bridge.store import SqliteStore, open_store
-from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST
+from bridge.store import SqliteStore, open_command_store, open_store
+from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST, version_of
 from tests.factories import NOW
 from tests.store.conftest import AsUser
 from tests.store.making import KEY, add
@@ -328,3 +330,28 @@ class TestReadOnly:
         with pytest.raises(StoreError, match="was opened for reading alone"):
             add(reader, "task-1")
         reader.close()
+
+
+def test_a_command_that_writes_during_the_check_of_a_large_store_does_not_damage_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = open_store(path, create=True, group_access=False)
+    wishes = [Wish(account="a", task_id=f"t{number}", action="x" * 400) for number in range(20_000)]
+    store.add(wishes, source="test", now=1.0)
+    store.close()
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            command = open_command_store(path, create=False, group_access=False)
+            command.add([Wish(account="b", task_id=f"{number}-{each}") for each in range(300)], source="test", now=2.0)
+            command.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert {version_of(path, whole=True) for _ in range(30)} == {LATEST}
+    finally:
+        stop.set()
+        writer.join()

@@ -30,13 +30,14 @@ def version_of(path: Path, *, whole: bool = False) -> int:
     try:
         if path.stat().st_size == 0:
             raise StoreDamaged(f"store {path} is empty", "restore a backup, or remove it to start with an empty store")
+        before = _stamp(path)
         try:
-            return _look(path, whole=whole)
+            return _look(connect_read_only(path)[0], path, whole=whole)
         except (sqlite3.DatabaseError, StoreDamaged):
-            # Without a log we read as if there were no writers. A daemon may have started in the meantime: look again.
-            if not is_in_use(path):
+            # Without a log we read as if there were no writers. If there was one meanwhile, look again, as its reader.
+            if not is_in_use(path) and _stamp(path) == before:
                 raise
-            return _look(path, whole=whole)
+            return _look(connect(path, "mode=ro"), path, whole=whole)
     except sqlite3.Error as error:
         raise understood(error, path) from error
 
@@ -68,8 +69,14 @@ def connect(path: Path, how: str) -> sqlite3.Connection:
     )
 
 
-def _look(path: Path, *, whole: bool) -> int:
-    with closing(connect_read_only(path)[0]) as connection:
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Differs after a write to the file."""
+    seen = path.stat()
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+def _look(connection: sqlite3.Connection, path: Path, *, whole: bool) -> int:
+    with closing(connection):
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise StoreDamaged(f"store {path} belongs to another program", "name another path")
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
