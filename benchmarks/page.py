@@ -51,7 +51,7 @@ BUDGET_KB: Final = {"css": 7, "js": 8}
 
 
 def run(quick: bool) -> Report:
-    finished, running, finishing, rounds = (300, 100, 150, 5) if quick else (100_000, 1000, 1200, 40)
+    finished, running, finishing, rounds = (300, 100, 150, 5) if quick else (100_000, 1000, 1200, 100)
     with (
         tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch,
         server("provider") as provider,
