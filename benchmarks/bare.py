@@ -35,7 +35,7 @@ R = TypeVar("R")
 
 
 async def each(act: Callable[[T], Awaitable[R]], items: Iterable[T]) -> Sequence[R]:
-    """The results of `act`, for so many items at once."""
+    """The results of `act` for every item, with `IN_FLIGHT` calls at the same time."""
     done: list[R] = []
     waiting = iter(items)
 

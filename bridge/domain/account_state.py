@@ -57,7 +57,7 @@ class AccountState:
 def whole_states(
     found: Iterable[AccountState], holds: Mapping[str, Sequence[Hold]], pauses: Iterable[Pause]
 ) -> dict[str, AccountState]:
-    """The state of each account of which anything is known, with its holds and its last pause."""
+    """The state of each account that has a stored state, a hold or a pause, with its holds and its last pause."""
     states = {state.account: state for state in found}
     for account, its_holds in holds.items():
         states[account] = replace(states.get(account, AccountState(account=account)), holds=tuple(its_holds))

@@ -1,4 +1,4 @@
-"""What is left of a file of which some tasks were refused, and the reasons."""
+"""A file with refused tasks: what is left of it, and the reasons."""
 
 from __future__ import annotations
 
