@@ -230,7 +230,7 @@ class AccountPoller:
                 break
             if not self._starting:
                 self._wake(now)
-            # A blocked account is probed with a request that every provider understands: about one task.
+            # A blocked account is probed with a request about one task, which every provider supports.
             key = None if self._limiter.probing else self.schedule.batch_key(entry)
             others = [] if key is None else self.schedule.pop_batch(key, now)
             self._in_flight.update(others)

@@ -29,7 +29,7 @@ MAX_KINDS: Final = 1000  # maximum number of kinds of task in memory
 BUDGET_KINDS: Final = 8  # kinds of tasks used to compute the budget
 MODELS: Final = ("model", "version")
 MAX_NAME: Final = 120
-MIN_CHANGE: Final = 0.02  # a smaller relative change of the worth does not change the poll rates
+MIN_CHANGE: Final = 0.02  # a smaller relative change of `worth` does not change the poll rates
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ log = get_logger()
 T = TypeVar("T")
 
 QUIET_S: Final = 3.0  # an outage ends after this long without a failure
-EXPIRES_S: Final = 30.0  # a call that has not failed for this long counts as no longer made
+EXPIRES_S: Final = 30.0  # a call whose last failure is older no longer counts as failing
 RETRY_S: Final = 1.0  # for calls that are only made at a start, or between two daemons
 
 

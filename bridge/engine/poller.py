@@ -31,7 +31,7 @@ from bridge.logs import get_logger
 from bridge.metrics import Metrics
 from bridge.ports import Clock, Held, Offload, Watches
 
-SLICE: Final = 5000  # watches put at once, between polls
+SLICE: Final = 5000  # watches put without a break for polls
 MORE_EVERY_S: Final = 0.5  # how often to check whether an account can take more watches of a bulk addition
 
 

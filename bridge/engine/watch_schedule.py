@@ -15,10 +15,10 @@ from bridge.engine.plans import AccountPlan
 from bridge.engine.poll_queue import NEVER, PollEntry, PollQueue, shared_memory
 from bridge.ports import BatchKey, Clock
 
-JOINED_FROM: Final = 8  # a new task waits for a batch of at least this many, if that is polled soon
+JOINED_FROM: Final = 8  # a new task joins a batch of at least this many if it is polled soon
 ALONE_S: Final = 60.0  # after a request for a batch failed as a whole, its tasks are polled one by one for this long
 
-MAX_OVERDUE: Final = 256  # maximum number at once: they share a transaction
+MAX_OVERDUE: Final = 256  # maximum number in one transaction
 MAX_AGAIN: Final = 10_000
 
 MISSED: Final = Reading(kind=Kind.TRANSIENT, detail="the request for many tasks failed; polled alone next")

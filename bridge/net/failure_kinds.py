@@ -63,7 +63,7 @@ class AddressRefused(httpx.ConnectError):
 
 def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple[Failure, str]:
     """The kind and one line for an exception of `FAILURES`. `where` is the address of the other side, `proxy` that of
-    the proxy in between. Only their hosts and ports are told."""
+    the proxy in between. The line contains only their hosts and ports."""
     chain, target, proxy = list(_causes(error)), _place(where), proxy and _place(proxy)
     where = target if proxy is None else _on_the_way(error, chain, target, proxy)
     if any(isinstance(cause, socket.gaierror) for cause in chain):
@@ -104,7 +104,7 @@ def _is_timeout(error: BaseException) -> bool:
 
 
 def _on_the_way(error: BaseException, chain: list[BaseException], target: str, proxy: str) -> str:
-    """Every connection is made to the proxy, but TLS inside of it is with the target."""
+    """The place where a request through a proxy failed: at the proxy, or behind it. A TLS error is always behind it."""
     is_tls = any(isinstance(cause, ssl.SSLError) for cause in chain)
     is_connecting = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) and not is_tls
     is_unreached = is_connecting or isinstance(error, ProxyUnreached)

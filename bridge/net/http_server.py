@@ -165,7 +165,7 @@ def _unix_problem(path: Path) -> str | None:
     return "this is not a socket; choose another path, or remove it" if os.path.lexists(path) else None
 
 
-MAX_UNIX_PATH_BYTES: Final = 107  # of the kernel
+MAX_UNIX_PATH_BYTES: Final = 107  # Linux allows 108, including a NUL
 _REASONS: Final = {
     errno.EADDRINUSE: "another program is listening there; choose another port, or 0 for any free one",
     errno.EACCES: "not permitted; choose a port above 1023",

@@ -64,8 +64,8 @@ def open_store(place: Place | str, *, create: bool, group_access: bool, read_onl
     StoreError. Without `create`, a file that is not writable raises StoreError, too. A store in PostgreSQL is upgraded
     only with `create`, because others may use it.
 
-    StoreDamaged, and nothing is changed, when it is damaged, of another program, or of a newer version. StoreError when
-    it is missing or cannot be opened. ConfigError when PostgreSQL's driver is missing.
+    If the store is damaged, is of a newer version or belongs to another program, this raises StoreDamaged and changes
+    nothing. StoreError if it is missing or cannot be opened. ConfigError if PostgreSQL's driver is missing.
     """
     database = _database(place, create=create, group_access=group_access, read_only=read_only)
     if isinstance(place, PostgresUrl):
@@ -84,11 +84,11 @@ def open_command_store(place: Place, *, create: bool, group_access: bool) -> Com
 
 
 def open_reader(place: Place) -> ReadStore:
-    """The store at this place, for questions only. It has its own connections, so it neither waits for another object's
+    """The store at this place, to read only. It has its own connections, so it neither waits for another object's
     commit nor delays one. Give it its own `Offload`.
 
-    StoreError when the store is missing, cannot be opened, or is of an older version. StoreDamaged when it is damaged,
-    of another program, or of a newer version.
+    StoreError if the store is missing, cannot be opened, or is of an older version. StoreDamaged if it is damaged, is
+    of a newer version, or belongs to another program.
     """
     return ReadStore(_database(place, create=False, read_only=True))
 
@@ -101,8 +101,8 @@ def open_follower(place: Place) -> FollowStore:
 
 
 def usable_version(place: PostgresUrl) -> tuple[int, int]:
-    """The version of what is at this place (0: nothing yet), and the latest one. Raises the errors of `open_store`, but
-    changes nothing."""
+    """The version of the store at this place (0: no store yet), and the latest version. Raises the errors of
+    `open_store`, but changes nothing."""
     versions: tuple[int, int] = _postgres(place).usable_version(place, clock=SystemClock())
     return versions
 

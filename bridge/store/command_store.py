@@ -1,4 +1,4 @@
-"""A store as commands write to it, beside daemons."""
+"""The store as commands write to it, also while daemons run."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _THE_PAUSE: Final = " WHERE what = :of AND name = :name {postgres:FOR UPDATE}"
 
 
 class CommandStore(WatchStore):
-    """Adds tasks and does what a person or a callback asks for, without loading what only daemons need. Daemons react
-    within a second."""
+    """Carries out commands and callbacks, without loading the code that only daemons need. Daemons react within a
+    second."""
 
     def belong(self, settings: str | None, base_urls: Mapping[str, str]) -> None:
         """Note the settings file (None: keep it) and the base URLs of these accounts. Writes only what has changed. A
@@ -59,7 +59,7 @@ class CommandStore(WatchStore):
         return [Touched(key=key, done=live.pop(key, None) is not None, phase=phases.get(key)) for key in keys]
 
     def poll_now(self, keys: Sequence[WatchKey], *, now: float) -> list[Touched]:
-        """Have these tasks polled at once."""
+        """Make daemons poll these tasks at once."""
         with self._locked() as session:
             phases, live = _live_of(session, keys)
             _poll(session, [(watch_id, now, "poll asked", BY_PERSON) for watch_id in live.values()], now=now)
@@ -142,13 +142,14 @@ class CommandStore(WatchStore):
             return len(live), left
 
     def use_form(self, form: str, *, now: float, kept_s: float) -> bool:
-        """Note that this form has been carried out. False when it was carried out in the last `kept_s` seconds."""
+        """Record that this form of the page was submitted. False if it was already submitted in the last `kept_s`
+        seconds."""
         with self._database.write() as session:
             session.execute(SQL["commands.forget_forms"], before=now - kept_s)
             return session.execute(SQL["commands.use_form"], form=form, now=now) == 1
 
     def free_form(self, form: str) -> None:
-        """Let this form be sent again, because it had no effect."""
+        """Allow this form of the page to be submitted again, because it had no effect."""
         with self._database.write() as session:
             session.execute(SQL["commands.free_form"], form=form)
 

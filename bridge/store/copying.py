@@ -40,7 +40,7 @@ def create(path: Path, *, group_access: bool) -> None:
 
 
 def back_up(store: Path, to: Path) -> None:
-    """Copy the store to a new file, 0600, as it is at one instant, while daemon and commands go on.
+    """Copy the store at one instant to a new file (0600), while the daemon and commands continue.
 
     The name appears when the copy is complete and on disk. UsageError if the file exists, StoreError if it cannot be
     written. StoreDamaged if the store is damaged.
@@ -171,7 +171,8 @@ def _remove(draft: Path) -> None:
 
 
 def _copy(source: Path, draft: Path) -> None:
-    # A daemon may start meanwhile, which only a full connection notices. No file is created in the folder of a backup.
+    # A daemon may start during the copy, so a live store needs a connection that takes locks. A backup does not; for
+    # it, SQLite must not create files in its folder.
     is_live = files.why_unwritable(source) is None and lock_of(source).exists()
     how = connect(source, "mode=rw") if is_live else connect_read_only(source)[0]
     with closing(how) as origin, closing(connect(draft, "mode=rw")) as to:

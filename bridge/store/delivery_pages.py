@@ -24,7 +24,7 @@ _CONDITIONS: Final = {
     "since": "created_at >= :since",
     "text": SQL["pages.of_text"],
 }
-_ALL_SETTLED: Final = (1e300, 1 << 62)  # later and newer than every delivery
+_ALL_SETTLED: Final = (1e300, 1 << 62)  # comes before all deliveries when they are sorted newest first
 
 
 class DeliveryPages(OpenStore):
@@ -113,7 +113,7 @@ class _Kind(NamedTuple):
 
 
 def _kinds(session: Session, wanted: DeliverySearch, now: float, after: DeliveryMark | None = None) -> Iterator[_Kind]:
-    """The worst first, from the one of this mark on."""
+    """The groups in the order of `Standing`, beginning with the group of this mark."""
     order = list(Standing)[list(Standing).index(after.standing) if after else 0 :]
     disabled = [endpoint for endpoint, _ in session.find(SQL["reads.disabled"])]
     paused = lasting(records.PAUSES.find(session), PauseOf.ENDPOINT, now)

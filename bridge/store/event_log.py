@@ -28,7 +28,7 @@ from bridge.store.watch_rows import find_watches
 READ_AT_ONCE: Final = 256  # events
 READ_BYTES: Final = 4 << 20
 _SETTLED_STATES: Final = [str(state) for state in DeliveryState if state is not DeliveryState.WAITING]
-TAIL_WITHIN: Final = 2_000  # more numbers than one transaction takes
+TAIL_WITHIN: Final = 2_000  # one transaction never takes as many numbers
 
 
 class EventLog(ReadStore):
@@ -85,7 +85,7 @@ class FollowStore(EventLog):
         return frozenset(keys) - {key for key, (_, phase) in found.items() if phase in LIVE}
 
     def marks(self) -> ChangeMarks:
-        """Where the changes are now."""
+        """The marks of the latest changes."""
         return ChangeMarks(*self._database.find(SQL["log.marks"])[0])
 
     def changed_rows(

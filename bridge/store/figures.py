@@ -10,7 +10,7 @@ from bridge.store.sql_session import OpenStore
 from bridge.store.statements import SQL
 
 QUARTER_S: Final = 900
-MOST_LATEST: Final = 1_000  # a mean or median is that of this many tasks or deliveries, the last that finished
+MOST_LATEST: Final = 1_000  # means and medians are computed from this many of the latest tasks or deliveries
 MOST_EXPIRING: Final = 200  # maximum number of waiting deliveries to read
 MOST_SNAPSHOT: Final = 65_536  # characters; longer ones contain embedded files
 
@@ -28,7 +28,8 @@ class Figures(OpenStore):
         return {name: (float(polls), tasks) for name, polls, tasks in found}
 
     def delivery_lags(self, since: float) -> list[float]:
-        """Seconds from the commit of a finish to its acceptance, of the last thousand deliveries since then."""
+        """For the last thousand accepted deliveries since then: the seconds from the commit of the task's finish until
+        the endpoint accepted."""
         return [max(0.0, lag) for (lag,) in self._database.find(SQL["pages.lags"], since=since, most=MOST_LATEST)]
 
     def dead_deliveries(self) -> list[DeadDeliveries]:
@@ -47,8 +48,8 @@ class Figures(OpenStore):
         return {endpoint: (BoundedCount(count, is_more), last_at) for endpoint, count, last_at in found}
 
     def expiring(self, now: float) -> list[ExpiringResult]:
-        """The failed deliveries whose results will be gone before their next attempt, the soonest first. Only 200
-        waiting deliveries are looked at."""
+        """Failed deliveries whose results expire before the next attempt, the earliest first. Only 200 waiting
+        deliveries are examined."""
         found = []
         rows = self._database.find(SQL["pages.expiring"], most=MOST_EXPIRING, most_chars=MOST_SNAPSHOT)
         for endpoint, account, task_id, due_at, snapshot in rows:
@@ -63,4 +64,4 @@ def _gone_at(snapshot: str) -> float | None:
         at_ms = json.loads(snapshot).get("expires_ms")
         return None if at_ms is None else at_ms / 1000
     except (ValueError, TypeError, AttributeError, RecursionError):
-        return None  # a list of watches reports it
+        return None  # logged when the watch is listed

@@ -50,8 +50,8 @@ def exists(path: Path) -> bool:
 
 
 def inode(path: Path) -> int | None:
-    """Which file has this name now; None if it does not exist. StoreError when it cannot be found out, StoreDamaged
-    when `path` is not a file."""
+    """The inode of the file at this path; None if there is no file. StoreError if the path cannot be read, StoreDamaged
+    if it is not a file."""
     try:
         seen = path.stat()
     except FileNotFoundError:
@@ -136,7 +136,7 @@ def no_permission(path: Path, *, to: str = "open") -> StoreError:
 
 
 def _is_anothers_in_our_folder(path: Path) -> bool:
-    """This happens when root has run a command once that the service's user normally runs."""
+    """Whether another user owns the file, although the directory is ours. This happens after root has run a command."""
     try:
         return path.parent.stat().st_uid == os.geteuid() != path.stat().st_uid
     except OSError:

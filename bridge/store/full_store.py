@@ -26,8 +26,8 @@ class Contents(NamedTuple):
 
     revision: int
     rows: Callable[[str], Iterator[Row]]
-    """Every row of a table with the columns of `TABLES`, in the order of the first three, within which each primary key
-    lies: so both engines have one order."""
+    """Every row of a table with the columns of `TABLES`, sorted by the first three. They contain the primary key, so
+    the order is the same on both engines."""
 
 
 class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares):

@@ -24,8 +24,8 @@ class NoteStore(OpenStore):
     PostgreSQL server may undo the last second."""
 
     def note(self, notes: Sequence[Note]) -> None:
-        """See `ports.Watches.note`. Of a watch's notes the last is written, with the answers of all counted. BridgeBug
-        when a note finishes its task."""
+        """See `ports.Watches.note`. Only the last note of each watch is written, but the answers of all notes are
+        counted. BridgeBug if a note finishes its task."""
         if not notes:
             return
         by_watch: dict[Row, list[Note]] = {}
@@ -46,7 +46,7 @@ class NoteStore(OpenStore):
                     if note.memory.polls < count:
                         continue  # a later poll was committed before this one
                     last, count = note, note.memory.polls
-                    polls.tell(watch_id, note, before=phase, detail=note.detail)
+                    polls.add(watch_id, note, before=phase, detail=note.detail)
                     phase = note.memory.phase
                 if last is not None:
                     memories.append(polled_row(watch_id, last))
@@ -82,7 +82,7 @@ class PollRows:
         row[2] += 1
         row[4:] = note.at, plain(note.detail)
 
-    def tell(self, watch_id: int, note: Note, *, before: str, detail: str) -> None:
+    def add(self, watch_id: int, note: Note, *, before: str, detail: str) -> None:
         """Add the callback that caused the poll, and a new phase."""
         if note.heard is not None:
             self._facts.append((watch_id, note.heard.at, CALLBACK, plain(note.heard.detail)))
@@ -90,7 +90,7 @@ class PollRows:
             self._facts.append((watch_id, note.at, note.memory.phase, plain(detail)))
 
     def write(self, session: Session) -> None:
-        """In the order of the watches."""
+        """Write everything, sorted by watch."""
         session.run(SQL["watches.count_readings"], sorted(map(tuple, self._counts.values())))
         add_facts(session, self._facts)
 

@@ -47,7 +47,7 @@ T = TypeVar("T")
 _OF_KEY: Final = " WHERE task_id = :task_id AND account = :account"
 _OF_WATCH: Final = " WHERE watch_id = :watch_id ORDER BY "
 _PHASES: Final = frozenset(Phase)
-MOST_UNREADABLE: Final = 1000  # by `status`
+MOST_UNREADABLE: Final = 1000  # maximum number of rows that are named
 _OVER: Final = "ended_at IS NOT NULL AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}"  # has an index
 
 

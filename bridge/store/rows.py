@@ -30,7 +30,7 @@ def json_text(value: Json) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that every database takes: lone surrogates, which no encoding has, and NUL become question marks."""
+    """Text that every database takes: NUL and lone surrogates, which UTF-8 cannot encode, become question marks."""
     if "\0" in text:
         text = text.replace("\0", "?")
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

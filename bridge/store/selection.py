@@ -64,8 +64,8 @@ def watches(wanted: WatchFilter, before: int | None = None) -> Search:
 
 
 def watch_values(wanted: WatchFilter) -> dict[str, object]:
-    """The values of the filter. The text becomes the LIKE pattern, with the escape character `!`, of what contains
-    it."""
+    """The values of the filter. The text becomes a LIKE pattern that finds every value that contains it. The escape
+    character is `!`."""
     text = wanted.text
     if text is not None:
         text = f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
@@ -81,7 +81,7 @@ def deliveries(wanted: DeliveryFilter, before: int | None = None) -> Search:
 
 
 def _storable(value: object) -> object:
-    """The value with every text, also in a tuple, as a store keeps it."""
+    """The value as a store keeps it: `plain` is applied to each text, also inside lists and tuples."""
     if isinstance(value, list | tuple):
         return list(map(_storable, value))
     return plain(value) if isinstance(value, str) else value

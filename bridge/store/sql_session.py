@@ -22,23 +22,23 @@ class Finder(Protocol):
     """Runs statements that find rows."""
 
     def find(self, statement: str, **values: object) -> list[Row]:
-        """The rows it finds or returns."""
+        """Run the statement; returns the rows that it finds or returns."""
 
 
 class Session(Finder, Protocol):
     """One transaction of a store."""
 
     def execute(self, statement: str, **values: object) -> int:
-        """Run it; how many rows it has changed."""
+        """Run the statement; returns the number of changed rows."""
 
     def run(self, statement: Statement, rows: Collection[Row]) -> list[Row]:
-        """Run it for all these rows, if any; the rows it finds or returns."""
+        """Run the statement for all these rows, if any; returns the rows that it finds or returns."""
 
     def stream(self, statement: str) -> Iterator[Row]:
-        """The rows it finds, few at a time."""
+        """Run the statement; yields its rows, fetched in small groups."""
 
     def load(self, table: str, rows: Iterable[Row]) -> int:
-        """Insert rows with the columns of `TABLES` and then those that PostgreSQL alone has. Returns how many."""
+        """Insert rows with the columns of `TABLES` and then those that PostgreSQL alone has. Returns their number."""
 
     def unhurried(self) -> AbstractContextManager[None]:
         """Within the block a statement may take an hour."""
@@ -68,7 +68,7 @@ class Transactions(Finder, Protocol):
     """How often to look for news."""
 
     notes_every_s: float
-    """How often the poller's notes are best written; so late a poll may show to readers."""
+    """How often the poller should write its notes. Readers may see a poll this much later."""
 
     @property
     def place(self) -> object:
@@ -102,7 +102,7 @@ class Transactions(Finder, Protocol):
         """Whether a call waits for the disk or the server right now. Callable from another thread; never blocks."""
 
     def give_up(self) -> None:
-        """Stop waiting for a server that does not answer: calls under way raise StoreError. Callable from another
+        """Stop waiting for a server that does not answer: calls in progress raise StoreError. Callable from another
         thread."""
 
     def close(self) -> None:

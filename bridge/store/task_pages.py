@@ -40,8 +40,8 @@ class _Scan(NamedTuple):
     phases: int = 0  # number of phases to read, if the index is by phase
 
     def find(self, session: Session, name: str, *, before: int | None, most: int) -> tuple[list[Row], int]:
-        """What this statement finds of the tasks before this id, and the lowest id that was read, so that no more than
-        `SCANNED` rows were read; 0: there are no others."""
+        """The rows that this statement finds among the tasks before this id, and the lowest id that was read (0: all
+        were read). Reads at most `SCANNED` rows."""
         along = self.along.narrowed("watch_id < :before", before=_NEWEST if before is None else before)
         if not self.rest:
             return along.find(session, name, most=most), 0
@@ -81,9 +81,9 @@ class TaskPages(OpenStore):
     def task_page(self, wanted: WatchFilter, *, before: int | None = None, limit: int) -> WatchPage:
         """These tasks, the last added first, of those before this `watch_id`.
 
-        A text is the beginning of an id, of ACCOUNT/ID or of a label, or the id of an event. If nothing begins with it,
-        tasks that contain it are looked for. Conditions that no index has are looked up in 8,000 rows at a time; the
-        rest is on the next pages.
+        A text is the beginning of an id, of ACCOUNT/ID or of a label, or it is the id of an event. If nothing begins
+        with it, tasks that contain it are found. For conditions without an index, each page examines at most `SCANNED`
+        rows; the next page continues there.
         """
         floor, found = 0, []
         with self._database.read() as session:
@@ -109,8 +109,8 @@ class TaskPages(OpenStore):
 
 
 def text_hits(session: Session, text: str | None) -> list[int]:
-    """The watches whose id, ACCOUNT/ID or label begins with this text, and that of an event's id. Empty if nothing
-    matches, or if so much matches that a scan finds it quickly."""
+    """The watches whose id, ACCOUNT/ID or label begins with this text, and the watch of the event with this id. Empty
+    if nothing matches, or if so many match that a scan finds them quickly."""
     if not text:
         return []
     text = plain(text)
@@ -121,8 +121,8 @@ def text_hits(session: Session, text: str | None) -> list[int]:
 
 
 def _scans(session: Session, wanted: WatchFilter) -> Iterator[_Scan]:
-    """Those that the text finds; or along the index of labels, of accounts and phases (for each phase), or of the
-    ids."""
+    """The scans that find these tasks: of the hits of the text, or along the index of labels, of accounts and phases
+    (one for each phase), or of ids."""
     values = watch_values(wanted)
     if hits := text_hits(session, wanted.text):
         found = search(_WITHOUT_INDEX, {**values, "text": None})

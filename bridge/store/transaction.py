@@ -149,7 +149,7 @@ class Transaction:
         seen = (reason, change.at if change.ends else None, snapshot_text(snapshot), urls)
         self._moved[watch_id] = (*polled_row(watch_id, note), *seen)
         self._polls.count(watch_id, note)
-        self._polls.tell(watch_id, note, before=before.state.memory.phase, detail=reason or "")
+        self._polls.add(watch_id, note, before=before.state.memory.phase, detail=reason or "")
         event = task_event(before, change)
         if event is not None:
             self._publish(event, watch_id)

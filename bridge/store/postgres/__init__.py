@@ -26,8 +26,8 @@ def migrate_postgres(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
 
 
 def usable_version(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
-    """The version of what is at this place (0: nothing yet), and the latest one. Raises the errors of `connected`
-    when a daemon could not work there."""
+    """The version of the store at this place (0: no store yet), and the latest version. Raises the errors of
+    `connected` if a daemon could not work there."""
     with closing(Database(place, clock=clock)) as database:
         version = database.version()
         with database.read() as session:

@@ -1,9 +1,9 @@
 """The shared store: commits that are repeated when their answer was lost, and how members divide the work.
 
-Leases and shares are rows that expire by the server's clock, because a lock ends when its session is lost although the
-daemon goes on. They are safe because each commit of a member takes a share lock on the member's row (`Session.guard`),
-and only an unlocked row can be deleted. So a takeover waits for commits under way, and after it the former holder
-commits nothing.
+Leases and shares are rows that expire by the server's clock, because a lock ends with its session, even if the daemon
+continues. They are safe because each commit of a member takes a share lock on the member's row (`Session.guard`), and
+only an unlocked row can be deleted. So a takeover waits for commits in progress, and after the takeover the former
+holder commits nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from bridge.store.statements import SQL
 class PostgresStore(Store):
     """A store in a PostgreSQL database, for any number of daemons and commands.
 
-    Calls block, and may come from several threads at a time. Every method is one transaction, on the server's disk
-    when it returns, or not done at all when it raises; where that cannot be known, because the connection was lost in
-    the middle of a commit, `commit` finds it out when it is called again.
+    Calls block, and may come from several threads at a time. Every method is one transaction: on the server's disk when
+    it returns, not done at all when it raises. If the connection is lost during a commit, the result is unknown. The
+    next call of `commit` finds it out.
     """
 
     _database: Database
@@ -41,8 +41,8 @@ class PostgresStore(Store):
 
     def commit(self, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
         """See `ports.Commits.commit`. When the answer of the server is lost, the caller commits the same changes again,
-        perhaps in smaller groups. Those that were applied get the answer they would have had, and are not applied
-        again."""
+        perhaps in smaller groups. Changes that were already applied are not applied again, and get their original
+        result."""
         if self._committer != self._database.fence:  # commits of a lost lease are never repeated
             self._doubts, self._done, self._committer = [], {}, self._database.fence
         self._settle_doubts()

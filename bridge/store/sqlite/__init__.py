@@ -1,3 +1,4 @@
-"""The store in one SQLite file. Nothing is imported here: readers do without what only a daemon needs."""
+"""The store in one SQLite file. Nothing is imported here, so that readers do not load the code that only a daemon
+needs."""
 
 from __future__ import annotations

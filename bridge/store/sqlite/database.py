@@ -44,7 +44,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._is_for_one_look = False
         self._inode: int | None = None  # the inode of the open file
-        self._connections = 0  # so far
+        self._connections = 0  # number of connections opened so far
         self._is_syncing = False  # a commit is being written to the disk
 
     def prepare(self) -> None:

@@ -21,8 +21,8 @@ LATEST: Final = len(migrations("sqlite"))
 
 
 def version_of(path: Path, *, whole: bool = False) -> int:
-    """The number of the last migration. StoreDamaged unless this is a store of a version we know; with `whole` also
-    unless its pages are sound. StoreError when the file cannot be read now.
+    """The number of the last migration. StoreDamaged if this is not a store of a known version, or, with `whole`, if a
+    page is damaged. StoreError if the file cannot be read now.
 
     This goes through SQLite: a process that opens and closes the file itself loses all its locks on it (a rule of
     fcntl).
@@ -34,7 +34,7 @@ def version_of(path: Path, *, whole: bool = False) -> int:
         try:
             return _look(connect_read_only(path)[0], path, whole=whole)
         except (sqlite3.DatabaseError, StoreDamaged):
-            # Without a log we read as if there were no writers. If there was one meanwhile, look again, as its reader.
+            # Without a log, the file is read as if nobody wrote to it. If somebody did, read it again with locks.
             if not is_in_use(path) and _stamp(path) == before:
                 raise
             return _look(connect(path, "mode=ro"), path, whole=whole)
@@ -50,8 +50,8 @@ def is_in_use(path: Path) -> bool:
 def connect_read_only(path: Path) -> tuple[sqlite3.Connection, bool]:
     """A connection that writes nothing, and whether it must be closed after one read.
 
-    A reader of a store in WAL mode creates its two companion files, and fails if it may not. So a store that nobody
-    has open is read as immutable, which is true only as long as nobody opens it.
+    A reader of a store in WAL mode creates two files beside it, and fails without permission to do so. So if nobody has
+    the store open, it is read as immutable. That is correct only until somebody opens it.
     """
     is_quiet = not is_in_use(path)
     return connect(path, "mode=ro&immutable=1" if is_quiet else "mode=ro"), is_quiet
