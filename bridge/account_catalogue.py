@@ -25,8 +25,8 @@ def base_url_of(account: Account | AccountEntry, description: Description) -> st
 
 
 def known_providers(file: SettingsFile) -> Mapping[str, Description]:
-    """Every provider by name: the built-in ones and those of the settings. ConfigError lists every mistake in the
-    latter."""
+    """Every provider by name: the built-in ones and those of the settings. ConfigError lists every mistake in those of
+    the settings."""
     try:
         return load_descriptions(file.providers)
     except DescriptionsRefused as refused:
@@ -80,7 +80,7 @@ def _discover_problem(known: Mapping[str, Description], account: Account) -> str
     if account.discover_s is None or (call is not None and (call.actions or account.action or not call.takes_action)):
         return None
     if call is not None:
-        return f"{account.provider} keeps a list for each action; set action, or discover.actions in its definition"
+        return f"{account.provider} keeps a list for each action; set action, or discover.actions in its description"
     able = ", ".join(sorted(name for name, each in known.items() if each.ask.discover is not None))
     return f"{account.provider} has no list of its tasks that genbridge can read; providers with one: {able}"
 

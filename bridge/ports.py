@@ -83,7 +83,7 @@ class Watches(Protocol):
         cursor: str | None = None,
     ) -> list[Added]:
         """Watch these tasks. The same account and id mean the same watch. Without `revive`, withdrawn tasks stay
-        withdrawn. `cursor` is how far the source has been read, in its own words; it moves in the same
+        withdrawn. `cursor` is how far the source has been read, in the source's own format. It is stored in the same
         transaction."""
 
     def sync(

@@ -108,7 +108,7 @@ class TaskLookup:
         return {name: made_by[one.provider] for name, one in self._accounts.items() if one.provider in made_by}
 
     def _not_created(self, answer: dict[str, Json], account: str | None) -> str:
-        """Why an answer contains no new task: the provider refused, or no definition matches the answer."""
+        """Why an answer contains no new task: the provider refused, or no description matches the answer."""
         asked = dict.fromkeys(one.provider for name, one in self._accounts.items() if account in {None, name})
         for name in asked:
             if (said := refusal(self._known[name], answer)) is not None:
@@ -118,7 +118,7 @@ class TaskLookup:
         says = next((f"; it says {quoted(text, limit=MAX_QUOTED_CHARS)}" for text in texts if text), "")
         return (
             f"neither a task (keys: {keys}) nor a create answer that {' or '.join(asked) or 'a provider'} recognizes"
-            f"{says}; did the create call fail? If not, write your own definition that says where the id is, as in "
+            f"{says}; did the create call fail? If not, write your own description that says where the id is, as in "
             "created: {when: request_id, id: request_id}"
         )
 

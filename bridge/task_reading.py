@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def task_reader(file: SettingsFile) -> TaskReader:
     """A reader of tasks for these settings, resolved or not.
 
-    It reads only those parts of the provider definitions that a task needs. It raises ConfigError, also later while
-    reading tasks, if an account or one of the settings' own definitions is invalid.
+    It reads only those parts of the provider descriptions that a task needs. It raises ConfigError, also later while
+    reading tasks, if an account or one of the settings' own descriptions is invalid.
     """
     accounts = file.accounts
 

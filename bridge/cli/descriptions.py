@@ -1,4 +1,4 @@
-"""`providers`: lists the providers, prints a definition, and shows how it reads an answer."""
+"""`providers`: lists the providers, prints a description, and shows how it reads an answer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def providers_command(
 ) -> None:
     """List providers, print one, or show how it reads an answer.
 
-    Prints the full definition of one, as you could write it under `providers:` in the settings. Your own providers are
+    Prints the full description of one, as you could write it under `providers:` in the settings. Your own providers are
     listed, too.
 
     --read sends nothing. `curl ... | genbridge providers kie --read -` shows which form fits the answer and why others

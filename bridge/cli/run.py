@@ -36,7 +36,7 @@ from bridge.store_location import ADOPTED, is_service, prepare
 
 log = logs.get_logger()
 
-NAME_CELLS: Final = 11  # of the first word of a line in the start summary
+NAME_CELLS: Final = 11  # width of the first word of a line in the start summary
 
 F = TypeVar("F", bound=Callable[..., Any])
 LogOptions = Mapping[str, str | None]

@@ -28,7 +28,7 @@ from bridge.errors import GenbridgeError
 from bridge.screen import BAD, GOOD, Screen, folded, screen_of
 from bridge.store import DaemonLock
 
-TIMEOUT_S: Final = 5.0  # of the request to the HTTP server
+TIMEOUT_S: Final = 5.0  # for the request to the HTTP server
 MAX_SILENCE_S: Final = 60.0  # a working daemon stores a sign of life every 15 s
 ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens on all addresses
 MOST_WORDS: Final = 10  # maximum number of names on one line

@@ -60,11 +60,11 @@ def copy_command(source: str, to: str) -> None:
     if origin == target:
         raise UsageError("FROM and TO are the same store")
     with locked(origin), closing(open_store(origin, create=False, group_access=False)) as one:
-        _see_that_nobody_works_on(one, origin)
+        _require_no_daemon(one, origin)
         with locked(target), closing(open_store(target, create=True, group_access=False)) as other:
             with one.contents() as contents:
                 counts = other.fill(contents)
-    click.echo(f"copied from {origin} to {target}: {_told(counts)}")
+    click.echo(f"copied from {origin} to {target}: {_counts_text(counts)}")
 
 
 @command("backup")
@@ -117,8 +117,8 @@ def locked(place: Place) -> AbstractContextManager[object]:
     return DaemonLock(place) if isinstance(place, Path) and place.exists() else nullcontext()
 
 
-def _see_that_nobody_works_on(store: Store, place: Place) -> None:
-    """StoreBusy if daemons work on a shared store: everything that they write after the copy would be lost."""
+def _require_no_daemon(store: Store, place: Place) -> None:
+    """StoreBusy if daemons work on a shared store: what they write after the copy would be lost."""
     if members := [view.member for view in store.members()]:
         raise StoreBusy(
             f"store {place}: daemons are using it ({', '.join(members)}): stop them first (a killed one counts until "
@@ -126,7 +126,7 @@ def _see_that_nobody_works_on(store: Store, place: Place) -> None:
         )
 
 
-def _told(counts: Mapping[str, int]) -> str:
-    """The counts of the tables that people know."""
+def _counts_text(counts: Mapping[str, int]) -> str:
+    """The number of copied tasks, events, deliveries and attempts."""
     words = {"watches": "task", "events": "event", "deliveries": "delivery", "attempts": "attempt"}
     return ", ".join(count(counts[table], word) for table, word in words.items())

@@ -195,7 +195,7 @@ def _each_once(headers: dict[str, SecretText]) -> dict[str, SecretText]:
 _SECRET_SCHEMA: Final = {"type": "string", "minLength": 1}
 _DURATION_SCHEMA: Final = {"anyOf": [{"type": "string", "pattern": PATTERN}, {"type": "number", "minimum": 0}]}
 _NEVER_PRINTED: Final = (PlainSerializer(lambda secret: str(secret), return_type=str), WithJsonSchema(_SECRET_SCHEMA))
-ONE_OR_MORE: Final = (  # secrets, where a single one need not be a list
+ONE_OR_MORE: Final = (  # one secret, or a list of them
     BeforeValidator(lambda value: (value,) if isinstance(value, str | SecretText) else value),
     WithJsonSchema({"anyOf": [_SECRET_SCHEMA, {"type": "array", "items": _SECRET_SCHEMA}]}),
 )

@@ -142,7 +142,7 @@ def _is_merge(key: Scalar) -> bool:
 
 
 def _merged_weight(node: Node) -> int:
-    """The weight that a merge key adds. Short values are shared and count as two."""
+    """The weight that a merge key adds. A short value is shared, not copied, and counts as 2."""
     if not isinstance(node, Pairs):
         return node.weight
     return 1 + sum(2 if value.weight <= SHORT_WEIGHT else value.weight for value in node.values.values())

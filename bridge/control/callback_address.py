@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackAddress:
-    """The address, and the field of the provider that takes it; None if the definition names no field."""
+    """The address, and the field of the provider that takes it; None if the description names no field."""
 
     url: str
     field: str | None

@@ -58,7 +58,7 @@ def list_deliveries(
     cursor: str | None = None,
 ) -> DeliveryList:
     """These deliveries, the newest first, at most `limit`, from `cursor` on. UsageError for a wrong cursor, or an
-    endpoint that nobody knows."""
+    endpoint that neither the settings nor the store have."""
     listed_endpoint(store, file, wanted.endpoint)
     page = store.list_deliveries(wanted, before=row_before(DELIVERIES, cursor), limit=limit)
     return deliveries_at(store, file, page, now=now, following=cursor_at(DELIVERIES, page.next_before))

@@ -58,8 +58,8 @@ def _located(file: SettingsFile, url: str, account: str | None) -> WatchKey:
 
 
 def known_account(store: ReadStore, file: SettingsFile, account: str | None) -> None:
-    """UnknownNameError unless the settings have this account, or the store still has tasks of it. None is no account
-    at all."""
+    """UnknownNameError unless the settings have this account or the store still has tasks of it. Without an account,
+    does nothing."""
     if account is None or account in file.accounts or store.list_watches(WatchFilter(account=account), limit=1):
         return
     raise UnknownNameError(f"{file.path}: {unknown('account', account, file.accounts)}", at="account")
@@ -72,8 +72,8 @@ def known_endpoint(file: SettingsFile, endpoint: str) -> None:
 
 
 def listed_endpoint(store: ReadStore, file: SettingsFile, endpoint: str | None) -> None:
-    """As `known_endpoint`, for listings: an endpoint that the settings no longer have is known while the store has
-    deliveries to it. None is no endpoint at all."""
+    """As `known_endpoint`, for listings: a removed endpoint is known while the store has deliveries to it. Without an
+    endpoint, does nothing."""
     if endpoint is None or endpoint in file.queues:
         return
     if not store.list_deliveries(DeliveryFilter(endpoint=endpoint), limit=1):

@@ -49,7 +49,7 @@ def list_watches(
     cursor: str | None = None,
 ) -> WatchList:
     """These watches, the last added first, at most `limit`, from `cursor` on. UsageError for a wrong cursor, or an
-    account that nobody knows."""
+    account that neither the settings nor the store have."""
     known_account(store, file, wanted.account)
     page = store.list_watches(wanted, before=row_before(TASKS, cursor), limit=limit)
     return WatchList(

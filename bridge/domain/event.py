@@ -59,7 +59,7 @@ class Event:
 
     `subject` is the task id, the endpoint's name for topics about an endpoint, or else "". `data` is the whole value of
     that key in a payload. `endpoints` are those that the task itself names (None: the routes decide). `kept` are
-    further fields of the task, which the provider's definition keeps.
+    further fields of the task, which the provider's description keeps.
     """
 
     event_id: str

@@ -15,7 +15,8 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_:/=+~-]+")  # most ids; they need no oth
 _REFUSED: Final = rf"[\s<>;{_QUOTES}]|[{_COMMAS}]\Z"
 _KEY: Final = "(?:id|account|action|label|meta|endpoints|give_up_after)"
 _COLUMN: Final = "(?:task_?)?ids?"
-# As docs write it: TASK_ID, YOUR_TASK_ID, ACCOUNT/ID. In small letters it needs "your" or "here": `id` heads a column.
+# Placeholders of docs: TASK_ID, YOUR_TASK_ID, ACCOUNT/ID. Lower case counts only with "your" or "here", because a lone
+# `id` is the header of a CSV column.
 _PLACEHOLDER: Final = (
     r"(?-i:(?:ACCOUNT/)?(?:(?:TASK|EVENT)[-_]?)?IDS?)|your[-_]?(?:task[-_]?)?ids?(?:[-_]here)?|(?:task[-_]?)?id[-_]here"
 )

@@ -179,7 +179,7 @@ def _why(words: str, wait_s: int) -> str:
 
 
 def _variant(snapshot: Snapshot) -> str:
-    """The model or its version, from the fields that the provider's definition keeps."""
+    """The model or its version, from the fields that the provider's description keeps."""
     for name in MODELS:
         model = snapshot.kept.get(name)
         if isinstance(model, str) and model:

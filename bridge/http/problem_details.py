@@ -98,7 +98,7 @@ def named_filters() -> Iterator[None]:
 
 def since_at(text: str | None, now: float) -> float | None:
     """The time in `since`. HttpProblem 422 if it is neither a time nor an age. In a query, the + of an offset that is
-    not percent-encoded, as `date -Iseconds` prints it, arrives as a blank."""
+    not percent-encoded, as `date -Iseconds` prints it, arrives as a space."""
     try:
         return None if text is None else instant(_OFFSET.sub(r"\1+\2", text), now)
     except ValueError as error:

@@ -20,7 +20,7 @@ VERY_EARLY_S: Final = 300  # for clocks that differ
 RENEWED_BEFORE_S: Final = 120
 
 SCHEMES: Final = {"bearer": "Bearer", "token": "Token"}
-"""The scheme in the header, by the `auth` of a definition. "none" sends no key, and "signed" signs each request."""
+"""The scheme in the header, by the `auth` of a description. "none" sends no key, and "signed" signs each request."""
 
 
 class JwtKey:

@@ -165,7 +165,7 @@ class DemoPlan:
             "polling": {"min_interval": "1s"},
             "delivery": {"retries": ["2s", "5s", "10s"]},  # so that the demo shows a retry
             "log": {"level": "warning"},
-            "http": {"listen": "127.0.0.1:0", "previews": [provider_url]},  # the results lie at the provider
+            "http": {"listen": "127.0.0.1:0", "previews": [provider_url]},  # the results are on the provider's host
         }
         return yaml.safe_dump(settings, sort_keys=False)
 

@@ -63,13 +63,13 @@ class VendorRoute:
     """One method and path. Most options are for one purpose.
 
     query:        required keys and values of the query
-    answer:       what the names of the files that answer begin with (`RecordedAnswers.name_for`)
+    answer:       the beginning of the names of the files with its answers (`RecordedAnswers.name_for`)
     id, ids:      the key of path, query or body that holds the id; for a batch the keys that may hold the list of ids
     item:         a list holds this key of each task's answer, not the whole answer
     none:         the file that answers a batch in which every id is unknown
     page:         the keys that hold where a page begins, and its size
-    begins:       how the first of them says it: by the `number` of the page, the `offset` of its first task, or the id
-                  of the task `after` which it begins; `nowhere` if there are no pages
+    begins:       the meaning of the first of these keys: the `number` of the page, the `offset` of its first task, or
+                  the id of the task `after` which the page begins; `nowhere` if there are no pages
     whole:        the file that answers with a list
     external_id:  the key of the body, with dots, that holds the creator's own id
     lasts_s:      how long a new task takes
@@ -93,8 +93,8 @@ class VendorRoute:
 
 
 class VendorCallback(BaseModel):
-    """Where a create call has the address for callbacks, with dots. A callback holds this item of the answer, or the
-    whole answer."""
+    """`field`: the key of a create call's body with the address for callbacks; it may have dots. `item`: the key of the
+    answer that a callback holds; None: the whole answer."""
 
     field: str
     item: str | None = None

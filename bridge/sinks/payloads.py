@@ -63,7 +63,7 @@ def kling(event: Event) -> bytes:
 def replicate(event: Event) -> bytes:
     """A prediction, as in Replicate's own webhooks. `output` is a list, or null if there is no result.
 
-    Fields that the provider's definition keeps are copied if they have the type that Replicate's clients expect.
+    Fields that the provider's description keeps are copied if they have the type that Replicate's clients expect.
     """
     if event.topic in OPERATOR_TOPICS:
         return documented(event)

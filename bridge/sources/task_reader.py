@@ -65,11 +65,13 @@ class Located:
 class TaskReader:
     """Reads tasks against the names in the settings.
 
-    - `accounts` maps each account to the action of tasks that name none. - `endpoints` are the names that a task may
-    use. - `locate(url, account)` finds the task in a query URL, first at the named account. None: no account has such
-    URLs. TaskProblem: the account must be named. - `action_problem(account, action, task_id)` and `id_problem(account,
-    task_id)` say what is wrong; None: nothing. - `created(answer, account)` finds the task in a create call's JSON
-    answer. None: this is not a create call's answer. TaskProblem: the account must be named.
+    - `accounts` maps each account to the action of tasks that name none.
+    - `endpoints` are the names that a task may use.
+    - `locate(url, account)` finds the task in a query URL, first at the named account. None: no account has such URLs.
+      TaskProblem: the account must be named.
+    - `action_problem(account, action, task_id)` and `id_problem(account, task_id)` say what is wrong; None: nothing.
+    - `created(answer, account)` finds the task in a create call's JSON answer. None: this is not a create call's
+      answer. TaskProblem: the account must be named.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Every built-in provider, read over HTTP from the simulated vendor by its built-in definition."""
+"""Every built-in provider, read over HTTP from the simulated vendor by its built-in description."""
 
 from __future__ import annotations
 

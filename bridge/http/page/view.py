@@ -25,7 +25,7 @@ from bridge.http.services import Services
 from bridge.http.sessions import form_field, notice_of
 
 NOTICE: Final = "done"  # the parameter with the notice about a form
-UPDATE: Final = "X-Update"  # the header of what the script asks for by itself
+UPDATE: Final = "X-Update"  # the header of requests that the page's script makes by itself
 FLEETING: Final = frozenset({*CHOICES, NOTICE})  # parameters that links of the page do not keep
 Q = TypeVar("Q", bound="ViewQuery")
 
@@ -102,7 +102,7 @@ async def page(
     }
     html = render(template, visitor, call.words, {**frame, **values}).encode("utf-8", "replace")
     answer = Response(html, status, media_type="text/html")
-    answer.headers["Link"] = f"<{asset_url('page.css')}>; rel=preload; as=style"  # asked for before the HTML is read
+    answer.headers["Link"] = f"<{asset_url('page.css')}>; rel=preload; as=style"  # loaded before the HTML is read
     for name, allowed in () if UPDATE in call.request.headers else CHOICES.items():
         if (chosen := call.request.query_params.get(name)) in allowed:
             answer.set_cookie(name, chosen, max_age=COOKIE_S, samesite="strict", httponly=True)
