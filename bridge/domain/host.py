@@ -116,9 +116,6 @@ class Host:
 
     def answered(self, reading: Reading, *, account: str, task_id: str, now: float, chance: float) -> None:
         """Process the answer to a poll of this task. If it has a Retry-After, the caller calls `name` next."""
-        if not self._is_changed_by(reading):
-            self.in_flight -= 1
-            return
         self.leave(account)
         was_paused = self.is_paused(now)
         if not names_time(reading) and not self._is_named(account, now):
@@ -136,11 +133,11 @@ class Host:
             self._probes = self._probes + 1 if before else 1
             self._probe_at = now + probe_delay_s(self._probes, chance)
 
-    def _is_changed_by(self, reading: Reading) -> bool:
-        """Whether the answer changes any state here. A good answer changes nothing while there are no failures, pauses
-        or probes. A host is paused only while `_named` contains an account."""
-        is_held = self._troubled or self._named or self._prober or self.troubled or self._probe_out
-        return bool(is_held or (reading.server_trouble and is_trouble(reading)))
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether there are failures, pauses or probes. Otherwise a good answer changes nothing here. A host is paused
+        only while `_named` contains an account."""
+        return bool(self._troubled or self._named or self._prober or self.troubled or self._probe_out)
 
     def _found_well(self, now: float, *, was_held: bool) -> None:
         if was_held:

@@ -230,8 +230,6 @@ class RateLimiter:
         self.in_flight -= 1
         self.host.answered(reading, account=self._account, task_id=task_id, now=now, chance=chance)
         was_probe, self._probe_out = self._probe_out, False
-        if not self.is_changed_by(reading):
-            return AccountEffect.NOTHING
         before = self.blocked, self._is_held
         verdict = self._judge(reading, task_id, route, was_probe, now, asked_at)
         self._update_held()
@@ -249,11 +247,22 @@ class RateLimiter:
         return bool(self._routes)
 
     def is_changed_by(self, reading: Reading) -> bool:
-        """Whether the answer changes any state here. A good answer changes nothing while there are no blocks, holds or
-        failures. Callers look up the route only if this is true."""
+        """Whether the answer changes any state here or at the host. A good answer changes nothing while there are no
+        blocks, holds, failures or probes. For other answers callers use `count_answer`, which costs much less."""
         return reading.kind not in UNDER_WAY or bool(
-            self.blocked or self._troubled or self._refused or self._pausing or self._pausing_alone
+            self.blocked
+            or self._troubled
+            or self._refused
+            or self._pausing
+            or self._pausing_alone
+            or self._probe_out
+            or self.host.is_disturbed
         )
+
+    def count_answer(self) -> None:
+        """Count an answer that changes nothing else."""
+        self.in_flight -= 1
+        self.host.in_flight -= 1
 
     def _update_held(self) -> None:
         self._is_held = self.blocked or len(self._troubled) >= TROUBLED_TASKS

@@ -301,8 +301,11 @@ class AccountPoller:
 
     def _update_health(self, reading: Reading, entry: PollEntry, *, asked_at: float, now: float) -> None:
         """Apply what an answer means for the account and for others on its host."""
-        route = self.plan.provider.route(entry.task_id, entry.action) if self._limiter.is_changed_by(reading) else ""
         self.health.metrics.count_poll(reading, asked_at=asked_at, now=now)
+        if not self._limiter.is_changed_by(reading):
+            self._limiter.count_answer()
+            return
+        route = self.plan.provider.route(entry.task_id, entry.action)
         tasks = len(self._queue) if self._limiter.daemons == 1 else None
         follows = self.health.answered(reading, entry.task_id, route, asked_at=asked_at, now=now, tasks=tasks)
         if follows is not NOTHING_FOLLOWS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import pytest
 from hypothesis import given
@@ -162,6 +163,10 @@ MOVES = st.lists(
 LIMITS = st.builds(RateLimits, rate=st.floats(0.05, 500), burst=st.integers(1, 40), concurrency=st.integers(1, 20))
 
 
+def _values(limiter: RateLimiter) -> dict[str, object]:
+    return {**vars(limiter), "host": vars(limiter.host)}
+
+
 @given(LIMITS, MOVES, st.floats(0, 1, exclude_max=True))
 def test_the_limiter_keeps_its_promises_in_any_order_of_calls(
     limits: RateLimits, moves: list[tuple[object, ...]], chance: float
@@ -181,11 +186,15 @@ def test_the_limiter_keeps_its_promises_in_any_order_of_calls(
                     assert limiter.in_flight <= (1 if limiter.probing else limits.concurrency)
             case ("answer", Reading() as reading, int(task)) if limiter.in_flight:
                 was_blocked = limiter.blocked
+                counting = None if limiter.is_changed_by(reading) else deepcopy(limiter)
                 verdict = limiter.answered(reading, task_id=f"task-{task}", now=now, chance=chance)
                 assert (verdict is AccountEffect.BLOCKED) is (limiter.blocked and not was_blocked)
                 assert (verdict is AccountEffect.RESTORED) is (was_blocked and not limiter.blocked)
                 asked_s = (reading.retry_after_s or 0.0) if reading.kind is Kind.RATE_LIMITED else 0.0
                 assert asked_s == 0 or limiter.paused_until >= now + asked_s
+                if counting is not None:
+                    counting.count_answer()
+                    assert _values(counting) == _values(limiter)
             case ("abandon",) if limiter.in_flight:
                 limiter.abandoned(now=now)
             case _:
