@@ -58,16 +58,12 @@ STATUS_KINDS: Final = UNDER_WAY | ENDING | {Kind.NEEDS_INPUT, Kind.NOT_FOUND}
 
 
 def _key(code: Json) -> float | str | None:
-    """A code in a form for comparisons: a number (not a bool) as it is, a word in lower case; None for anything
-    else."""
+    """A code in a form for comparisons: a number (not a bool), even if it is sent as text; a word in lower case; or
+    None."""
     if isinstance(code, str):
-        return code.strip().casefold()
+        word = code.strip()
+        return int(word) if DIGITS.fullmatch(word) else word.casefold()
     return code if isinstance(code, int | float) and not isinstance(code, bool) else None
-
-
-def _keys(code: int | str) -> set[float | str | None]:
-    """The values that match a code in a description: digits that are written as text also match the number."""
-    return {_key(code), int(code)} if isinstance(code, str) and DIGITS.fullmatch(code) else {_key(code)}
 
 
 def _code(value: Any) -> Any:
@@ -103,7 +99,7 @@ class Codes(DescriptionModel):
 
     @model_validator(mode="after")
     def _check(self) -> Codes:
-        if len(self._meaning) != sum(len(_keys(code)) for codes in self.means.values() for code in codes):
+        if len(self._meaning) != sum(map(len, self.means.values())):
             raise ValueError("a code means two things")
         if twofold := self._good & set(self._meaning):
             raise ValueError(f"the code {min(map(str, twofold))} is good and means something else")
@@ -118,11 +114,11 @@ class Codes(DescriptionModel):
 
     @cached_property
     def _good(self) -> frozenset[float | str | None]:
-        return frozenset(key for code in self.good for key in _keys(code))
+        return frozenset(map(_key, self.good))
 
     @cached_property
     def _meaning(self) -> Mapping[float | str | None, Kind]:
-        return {key: kind for kind, codes in self.means.items() for code in codes for key in _keys(code)}
+        return {_key(code): kind for kind, codes in self.means.items() for code in codes}
 
 
 class OwnFiles(DescriptionModel):

@@ -18,6 +18,7 @@ _BAD_CLIP = {"id": "b", "status": "error", "audio_url": "", "metadata": {"error_
 FILTERED: list[tuple[str, Json, str]] = [
     ("veo", veo(raiMediaFilteredCount=1, raiMediaFilteredReasons=["r"]), "r"),
     ("veo", veo(raiMediaFilteredCount=2), "withheld by the safety filter"),
+    ("veo", veo(raiMediaFilteredCount="2"), "withheld by the safety filter"),
     ("veo", veo(generateVideoResponse={"raiMediaFilteredCount": 1, "raiMediaFilteredReasons": ["r", "s"]}), "r; s"),
     ("veo", veo(generateVideoResponse={"generatedSamples": [], "raiMediaFilteredReasons": ["r"]}), "r"),
     ("kling", {"code": 0, "data": {"task_id": OP, "task_status": "succeed", "task_status_msg": "risk"}}, "risk"),

@@ -18,12 +18,12 @@ ERROR = {"error": {"message": "no", "type": "new_api_error", "code": ""}}
 HTML = b"<html>502 Bad Gateway</html>"
 
 
-@pytest.mark.parametrize("code", [0, 200, 0.0, "success", " Success ", None])
+@pytest.mark.parametrize("code", [0, 200, 0.0, "0", " 200 ", "success", " Success ", None])
 def test_with_a_success_code_the_status_of_the_task_decides(code: Json) -> None:
     assert reading_of(kling("processing", code=code)).kind is Kind.RUNNING
 
 
-@pytest.mark.parametrize("code", [7, 1999, -1, 1.5, True, False, "fail", "1203", "0", "", [0], {"a": 1}])
+@pytest.mark.parametrize("code", [7, 1999, -1, 1.5, True, False, "fail", "1999", "0.5", "", [0], {"a": 1}])
 def test_an_unknown_code_is_ambiguous_on_2xx_and_else_the_http_status_decides(code: Json) -> None:
     body = {**videos(VIDEO), "code": code}
 
@@ -39,6 +39,8 @@ def test_an_unknown_code_is_ambiguous_on_2xx_and_else_the_http_status_decides(co
         (1000, Kind.AUTH_ERROR),
         (1101, Kind.ACCOUNT_ERROR),
         (1304, Kind.ACCOUNT_ERROR),
+        ("1304", Kind.ACCOUNT_ERROR),
+        (" 1203 ", Kind.NOT_FOUND),
         (1302, Kind.RATE_LIMITED),
         (1202, Kind.BAD_REQUEST),
         (1203, Kind.NOT_FOUND),

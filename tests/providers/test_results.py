@@ -82,6 +82,11 @@ def test_a_sound_in_two_formats_is_two_results() -> None:
         ({"data": {"output": A}, "fail_reason": B}, (A,)),
         ({"data": {"outputs": [A, B]}}, (A, B)),
         ({"result_url": A, "data": {"output": B}}, (A,)),
+        ({"data": {"output": A, "outputs": [A, B]}}, (A, B)),
+        ({"data": {"output": A, "outputs": [B, A]}}, (B, A)),
+        ({"result_url": A, "data": {"output": [A, B]}}, (A, B)),
+        ({"result_url": A, "data": {"outputs": [B, "https://cdn.example.com/c.mp4"]}}, (A,)),
+        ({"video_url": A, "video_urls": [A, B]}, (A, B)),
     ],
 )
 def test_new_apis_result_is_found_in_every_documented_place(fields: dict[str, Json], urls: tuple[str, ...]) -> None:
