@@ -35,6 +35,7 @@ FOLLOWS: Final[Mapping[Phase, frozenset[Phase]]] = {
     **{end: frozenset() for end in ENDS},
 }
 
+NO_RESULT: Final = "the answer holds no result"  # in the reason of a success without a result
 RESULT_GONE: Final = "the provider has already deleted"  # in the reason of a success whose result is gone
 
 

@@ -160,11 +160,8 @@ def _judge(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
     match reading.kind:
         case Kind.RUNNING | Kind.PENDING | Kind.NEEDS_INPUT:  # by far the most frequent case, so it comes first
             return _alive(memory, reading, now)
-        case Kind.SUCCEEDED:
-            return _end(memory, Phase.SUCCEEDED, detail, snapshot)
-        case Kind.EXPIRED_RESULT:
-            detail = detail or f"{RESULT_GONE} the result"
-            return _end(memory, rules.no_result, detail, _without_result(snapshot))
+        case Kind.SUCCEEDED | Kind.EXPIRED_RESULT:
+            return _succeeded(memory, reading, rules)
         case Kind.FAILED:
             return _end(memory, Phase.FAILED, detail, snapshot)
         case Kind.CANCELED:
@@ -184,6 +181,16 @@ def _judge(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
             failed = memory._replace(failures=memory.failures + 1, doubt=None)
             spacing = Spacing.TROUBLE if reading.server_trouble else Spacing.BACKOFF
             return Step(memory=failed, spacing=spacing, reason=detail, snapshot=snapshot)
+
+
+def _succeeded(memory: Memory, reading: Reading, rules: Rules) -> Step:
+    """The end of a success. Its result may be gone, or consist only of URLs that were refused."""
+    detail, snapshot = reading.detail or None, reading.snapshot
+    if reading.kind is Kind.EXPIRED_RESULT:
+        detail = detail or f"{RESULT_GONE} the result"
+    elif snapshot is None or not snapshot.refused or snapshot.result:
+        return _end(memory, Phase.SUCCEEDED, detail, snapshot)
+    return _end(memory, rules.no_result, detail, _without_result(snapshot))
 
 
 def _believed(kind: Kind, rules: Rules) -> Phase | None:

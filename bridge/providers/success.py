@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
 
-from bridge.domain.task import RESULT_GONE, Json, Kind, Reading, Snapshot
+from bridge.domain.task import NO_RESULT, RESULT_GONE, Json, Kind, Reading, Snapshot
 from bridge.net.client import Answer, Unanswered
 from bridge.providers.description import Description, Form
 from bridge.providers.gateways import messages, reasons
@@ -107,7 +107,7 @@ def read_success(
         codes = (*selected(form.error_code, task), *(each.code for each in collected.lost))
         seen = seen._replace(message=why, error_code=as_code(codes))
         return Reading(kind=Kind.FAILED, detail=why_failed(seen), snapshot=seen)
-    detail = f"the task has succeeded, but the answer holds no result: {raw.start}"
+    detail = f"the task has succeeded, but {NO_RESULT}: {raw.start}"
     return Reading(kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen, lacks_result=True)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
 from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of, with_paths_of
-from bridge.domain.task import RESULT_GONE, Json
+from bridge.domain.task import NO_RESULT, RESULT_GONE, Json
 from bridge.own_words import in_language
 from bridge.sinks.chat_cards import CardLink, markdown_link
 from bridge.sinks.chat_wording import CHINESE, MARKS, TOPIC_MARKS, ChatWording
@@ -230,7 +230,7 @@ def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWordin
         return words.timed_out.format(span=span, account=account) if span else _sentence(reason, words)
     if topic is Topic.TASK_ARCHIVED:
         return None if have_links(data) else copies_place(copies_in(data)) or None
-    if data.get("result_missing") is True:
+    if data.get("result_missing") is True and (not said or _is_gone(data) or NO_RESULT in str(said)):
         return (words.gone if _is_gone(data) else words.missing)[1]
     if topic is Topic.TASK_SUCCEEDED and reason is None and found.made and not found.urls and found.kind != "texts":
         return words.inside

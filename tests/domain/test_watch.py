@@ -79,7 +79,12 @@ def test_a_deleted_result_is_a_success_with_a_reason_and_no_urls(snapshot: Snaps
 
 
 @pytest.mark.parametrize(
-    "reading", [make_reading(Kind.EXPIRED_RESULT), make_reading(Kind.AMBIGUOUS, lacks_result=True)]
+    "reading",
+    [
+        make_reading(Kind.EXPIRED_RESULT),
+        make_reading(Kind.AMBIGUOUS, lacks_result=True),
+        make_reading(Kind.SUCCEEDED, snapshot=Snapshot(status="succeed", refused=("javascript:x",))),
+    ],
 )
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
 def test_a_success_without_a_result_ends_as_the_settings_say(reading: Reading, phase: Phase) -> None:

@@ -102,6 +102,9 @@ def test_a_missing_result_is_no_plain_success() -> None:
     title, body = write(task_sample(snapshot=gone, reason=raw))
     assert title == "🎬 trailer, take 3 is done, but without a result"
     assert "{" not in body
+    title, body = write(task_sample(snapshot=gone, reason="1 result URL was refused: ftp://x/y"))
+    assert title == "🎬 trailer, take 3 is done, but without a result"
+    assert body.splitlines()[0] == "1 result URL was refused: ftp://x/y."
 
 
 def test_a_time_out_says_how_long_and_that_the_task_may_still_finish() -> None:
