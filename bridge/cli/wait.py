@@ -24,7 +24,7 @@ from bridge.clock import SystemClock
 from bridge.control.estimates import Estimates, estimates, eta, is_vague, when_done
 from bridge.control.formats import clock_span, count
 from bridge.control.waiting import WatchViews, all_succeeded, awaited_tasks, count_live, phases_text, reread
-from bridge.control.watch_list import watch_json
+from bridge.control.watch_list import WatchList
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable
 from bridge.domain.task import LIVE
@@ -81,14 +81,14 @@ def wait_for(
     if count_live(views):
         session.hint_at_daemon()
     clock, screen = SystemClock(), screen_of(sys.stderr)
-    began_at = clock.steady()
+    began_at, known_ends = clock.steady(), estimates(store, session.file)
     try:
-        views = anyio.run(_wait, store, views, known, estimates(store, session.file), timeout_s)
+        views = anyio.run(_wait, store, views, known, known_ends, timeout_s)
     except KeyboardInterrupt:
         click.echo("note: stopped waiting; the tasks are still watched", err=True)
         raise
     if as_json:
-        print_json([watch_json(view) for view in views.values()])
+        print_json(WatchList(views=list(views.values()), next=None, estimates=known_ends, now=clock.now()).json())
     else:
         _print_results(views)
     if screen.is_terminal and len(views) > 1:

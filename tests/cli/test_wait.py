@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sqlite3
 import threading
@@ -160,7 +161,11 @@ def test_add_wait_prints_only_the_results_and_exits_like_wait(shell: Shell) -> N
     assert (said.code, said.out) == (0, "kling\ta\tsucceeded\thttps://cdn.example.com/v1.mp4\n")
     assert said.err.count("no daemon is running") == 1
     assert shell("add", "b", "--wait", "--timeout", "0s").code == 75
-    assert shell("add", "a", "--wait", "--json").json[0]["urls"] == ["https://cdn.example.com/v1.mp4"]
+    waited = json.loads(shell("add", "a", "b", "--wait", "--timeout", "0s", "--json").out)
+    assert [task["urls"] for task in waited] == [["https://cdn.example.com/v1.mp4"], []]
+    assert sorted(waited, key=lambda task: task["id"]) == sorted(
+        shell("list", "--json").json, key=lambda task: task["id"]
+    )
     assert shell("add", "a", "--timeout", "1s").code == 2
 
 
