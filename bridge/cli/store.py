@@ -102,7 +102,8 @@ def restore_command(session: CommandSession, file: Path, force: bool) -> None:
     place = session.store_place
     if isinstance(place, PostgresUrl):
         raise UsageError(
-            f"the store {place} is in PostgreSQL, which has its own backups: pg_restore --clean --dbname=URL {file}"
+            f"the store {place} is in PostgreSQL, which has its own backups: "
+            f"pg_restore --clean --if-exists --dbname=URL {file}"
         )
     group_access = is_service(session.file.path)
     ready = partial(prepare, session.placed)

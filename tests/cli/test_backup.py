@@ -166,7 +166,7 @@ def test_a_restored_store_keeps_the_owner_and_mode_of_the_one_before(shell: Shel
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65534, 65534, 0o640)
 
 
-@pytest.mark.parametrize(("command", "tool"), [("backup", "pg_dump"), ("restore", "pg_restore")])
+@pytest.mark.parametrize(("command", "tool"), [("backup", "pg_dump"), ("restore", "pg_restore --clean --if-exists")])
 def test_backups_of_postgresql_use_its_own_tools(command: str, tool: str, shell: Shell) -> None:
     shell.settings({"store": "postgresql://me:sesame-open@127.0.0.1:1/db"})
     said = shell(command, "copy.db")

@@ -41,7 +41,8 @@ def lease_lost() -> LeaseLost:
 
 def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
     """The error that says what happened and how to fix it."""
-    said = place.hide(" ".join((error.diag.message_primary or str(error) or type(error).__name__).split()))
+    lines = (error.diag.message_primary or str(error) or type(error).__name__).splitlines()
+    said = place.hide("; ".join(filter(None, (" ".join(line.split()) for line in lines))))
     match error:
         case errors.InsufficientPrivilege():
             grant = next((grant for what, grant in _GRANTS.items() if what in said), _GRANTS["table"])
