@@ -68,9 +68,11 @@ def _base_url_problem(
         return f"is missing; {which}. Write the one that your key is for, or the address of your aggregator"
     parent = own.get(description.name, {}).get("extends")
     if isinstance(parent, str) and (hosts := known[parent].base_url):
-        which = f"a variant does not inherit it from {parent} ({', '.join(hosts)}), as its key may be for another host"
+        which = (
+            f"a variant does not inherit it from {parent} ({', '.join(hosts)}), because its key may be for another host"
+        )
         return f"is missing; {which}. Write base_url here or in providers.{description.name}"
-    return "is missing; write where the API begins, e.g. https://api.example.com"
+    return "is missing; write the base URL of the API, e.g. https://api.example.com"
 
 
 def _discover_problem(known: Mapping[str, Description], account: Account) -> str | None:

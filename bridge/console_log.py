@@ -51,7 +51,7 @@ SENTENCES: Final[Mapping[str, Callable[[Fields], str]]] = {
         f"{_task(event)} given up for {event['endpoint']} after {event['attempts']} attempts{_because(event)}"
     ),
     "daemon.ready": lambda event: "ready",
-    "daemon.stopping": lambda event: "stopping: work in flight may finish",
+    "daemon.stopping": lambda event: "stopping: waiting for work in flight",
     "daemon.stopped": lambda event: "stopped",
     "http.listening": lambda event: f"listening on {event['address']}",
     "poll.answered": lambda event: f"{_task(event)} polled: {event['kind']}",

@@ -26,8 +26,8 @@ SYSTEM_STORE: Final = Path("/var/lib/genbridge/state.db")
 FOLDER: Final = ".genbridge"
 FILE: Final = "state.db"
 ADOPTED: Final = (
-    "settings files without `store` shared this store before; the account names match, so it belongs to this file now, "
-    "and notes the file's path. Every other settings file gets its own"
+    "settings files without `store` shared this store before. Its account names match those of this file, so the store "
+    "now belongs to this file. Every other settings file gets its own store"
 )
 
 _FORMER: Final = "the store {}, which settings files without `store` shared before,"
@@ -121,8 +121,8 @@ def _adoption(common: Path, found: Ownership, settings: Path) -> str:
     """The warning before a settings file takes over a store that other files may have shared."""
     return (
         f"{_FORMER.format(common)} will belong to {settings} once `genbridge run` starts, because the account names "
-        f"match: the store notes the file's path, and every other settings file gets its own. It holds "
-        f"{_holdings(found)}; if those belong to another settings file, write `store: {common}` there first"
+        f"match. Every other settings file gets its own store. This one contains {_holdings(found)}; if they belong to "
+        f"another settings file, write `store: {common}` there first"
     )
 
 
@@ -130,7 +130,7 @@ def _left_behind(common: Path, found: Ownership, why: str) -> str:
     """The warning about a store that this settings file does not use, although it may contain tasks of the same
     person."""
     return (
-        f"{_FORMER.format(common)} is not used, because {why}. It holds {_holdings(found)}; "
+        f"{_FORMER.format(common)} is not used, because {why}. It contains {_holdings(found)}; "
         f"to use it, write `store: {common}` into the settings that its tasks belong to"
     )
 

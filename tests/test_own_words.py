@@ -27,7 +27,10 @@ def test_the_chinese_has_the_values_of_the_english(english: str) -> None:
             "no success for 35 min, 8 failed attempts; the last one: no answer from hooks.example.com:443 in time",
             "35 分钟内没有成功，失败 8 次；最后一次：hooks.example.com:443 未在限定时间内应答",
         ),
-        ("HTTP 404: the list of the requested tasks leaves this one out", "HTTP 404：所查询任务的列表中没有此任务"),
+        (
+            "HTTP 404: the list of the requested tasks does not contain this one",
+            "HTTP 404：所查询任务的列表中没有此任务",
+        ),
         (
             "10.0.0.7 is not on the public internet: 10.0.0.7 is a private network",
             "10.0.0.7 不在公网上：10.0.0.7 是内网地址",

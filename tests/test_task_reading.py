@@ -81,7 +81,7 @@ def test_a_provider_with_one_official_host_needs_no_base_url(tmp_path: Path) -> 
             "kling has 2 official hosts: https://api-beijing.klingai.com, https://api-singapore.klingai.com. Write",
         ),
         ("vidu", "vidu has 2 official hosts: https://api.vidu.cn, https://api.vidu.com. Write"),
-        ("newapi", "write where the API begins, e.g. https://api.example.com"),
+        ("newapi", "write the base URL of the API, e.g. https://api.example.com"),
     ],
 )
 def test_a_base_url_without_an_official_host_is_required(tmp_path: Path, provider: str, told: str) -> None:
@@ -125,7 +125,7 @@ def test_a_task_whose_action_neither_it_nor_its_id_names_is_refused(tmp_path: Pa
     written = f"providers:\n  mine: {{extends: runway, {own}}}\naccounts:\n  {account}\n"
     reader = task_reader(loaded(tmp_path, written))
     assert reader.read("v-1").task_id == "v-1"
-    with pytest.raises(TaskProblem, match="action: no action is set"):
+    with pytest.raises(TaskProblem, match="action: neither the task nor its account has an action"):
         reader.read("w-1")
 
 
@@ -154,7 +154,7 @@ def test_an_action_the_provider_cannot_take_is_named_at_its_place(tmp_path: Path
     with pytest.raises(ConfigError, match=r"genbridge.yaml:3:\d+: accounts.kling.action: .*videos/text2video"):
         catalogue(loaded(tmp_path, ACCOUNTS.replace("videos/text2video", "text2video")))
     for action in ("videos/../x", "/videos"):
-        with pytest.raises(ConfigError, match=r"genbridge.yaml:3:\d+: accounts.kling.action: .*cannot be an action"):
+        with pytest.raises(ConfigError, match=r"genbridge.yaml:3:\d+: accounts.kling.action: .*is not a valid action"):
             catalogue(loaded(tmp_path, ACCOUNTS.replace("videos/text2video", action)))
 
 
@@ -173,7 +173,7 @@ def test_a_query_url_of_several_keys_at_one_address_is_of_the_account_that_is_na
     assert reader.read({"id": f"{BASE}/suno/fetch/1", "account": "music"}).account == "music"
     with pytest.raises(TaskProblem, match=r"several accounts \(music, second\)"):
         reader.read(f"{BASE}/suno/fetch/1")
-    with pytest.raises(TaskProblem, match='the URL is one of "music"'):
+    with pytest.raises(TaskProblem, match='the URL belongs to "music"'):
         reader.read({"id": f"{BASE}/suno/fetch/1", "account": "kling"})
 
 
@@ -258,7 +258,7 @@ def test_a_key_may_not_begin_with_the_scheme_that_is_sent_before_it(tmp_path: Pa
     with pytest.raises(ConfigError) as refused:
         catalogue(loaded(tmp_path, ACCOUNTS.replace("k12345", f'"{key}"')))
     line = refused.value.problems[-1]
-    assert f'accounts.music.api_key: begins with "{key.partition(" ")[0]}"; give the key alone' in line
+    assert f'accounts.music.api_key: begins with "{key.partition(" ")[0]}"; write only the key' in line
     assert "k12345" not in line
 
 

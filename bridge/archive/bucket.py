@@ -75,7 +75,7 @@ class Bucket:
             else:
                 done = self._put(path, _chunks(source), media_type, mode="overwrite")
             if done and self.size(path) != size:
-                raise PlaceFailed(f"{self._url}: {path} has another length than what was uploaded")
+                raise PlaceFailed(f"{self._url}: {path} does not have the length that was uploaded")
             if done:
                 source.unlink(missing_ok=True)
         return done

@@ -39,7 +39,7 @@ AskAgain = Callable[[str, str | None], Awaitable[Reading]]
 
 async def cannot_ask(task_id: str, action: str | None) -> Reading:
     """An `AskAgain` for a program that polls nothing."""
-    return Reading(kind=Kind.TRANSIENT, detail="nobody can ask the provider")
+    return Reading(kind=Kind.TRANSIENT, detail="this program cannot poll it")
 
 
 class Fetched(NamedTuple):
@@ -68,7 +68,7 @@ class Unsure(Exception):
     """The body ended with the connection, so it may be complete or cut off. `seen` is its length and sha256."""
 
     def __init__(self, seen: tuple[int, str]) -> None:
-        super().__init__("the server does not say how long the file is, and sends another one each time")
+        super().__init__("the server does not state the length of the file, and each download was different")
         self.seen: Final = seen
 
 
@@ -137,7 +137,7 @@ class Download:
             found = _RANGE.fullmatch(headers.get("content-range", "").strip())
             if found is None or int(found[1]) != part.bytes:
                 await anyio.to_thread.run_sync(part.restart, wanted.url, "")
-                raise CopyFailed("the server resumed at a wrong place", retry_after_s=0.0)
+                raise CopyFailed("the server resumed at the wrong position", retry_after_s=0.0)
             whole_bytes: int | None = int(found[3])
         elif status == HTTPStatus.OK:
             await anyio.to_thread.run_sync(part.restart, wanted.url, _validator(headers))
@@ -150,7 +150,7 @@ class Download:
             is_refusal = status in REFUSALS
             raise CopyFailed(f"HTTP {status}", is_final=status in GONE, is_refusal=is_refusal, retry_after_s=wait_s)
         if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-            raise CopyFailed("the server sent a content encoding that was not asked for")
+            raise CopyFailed("the server sent a content encoding that was not requested")
         if whole_bytes is not None and whole_bytes > most_bytes:
             raise CopyFailed(f"{whole_bytes} bytes are more than archive.max_size", is_final=True)
         return whole_bytes

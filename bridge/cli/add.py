@@ -27,10 +27,10 @@ from bridge.task_reading import task_reader
 @click.option(
     "--action",
     metavar="PATH",
-    help="What the provider needs besides the id, e.g. videos/text2video; else the account's.",
+    help="What the provider needs besides the id, e.g. videos/text2video; default: the account's action.",
 )
 @click.option("--label", metavar="TEXT", help="A name for people.")
-@click.option("--meta", "meta", multiple=True, metavar="KEY=VALUE", help="Passed on to receivers; may be repeated.")
+@click.option("--meta", "meta", multiple=True, metavar="KEY=VALUE", help="Data for receivers; may be repeated.")
 @click.option(
     "--endpoint",
     "endpoints",

@@ -24,7 +24,9 @@ LEVEL_STYLES: Final = {Level.OK: "good", Level.WARNING: "warn", Level.ERROR: "ba
 
 
 @command("check")
-@click.option("--online", is_flag=True, help="Also poll each account for an unknown task, and reach each endpoint.")
+@click.option(
+    "--online", is_flag=True, help="Also poll each account for an unknown task, and test each endpoint's address."
+)
 @click.pass_obj
 def check_command(session: CommandSession, online: bool) -> int:
     """Check the settings, with all their secrets.

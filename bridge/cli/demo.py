@@ -82,7 +82,7 @@ def demo_command(provider: str, opens: bool, keeps: bool, speed: float) -> int:
 
 def _print_end(summary: DemoSummary, *, is_whole: bool) -> None:
     screen = screen_of(sys.stdout)
-    steps = ["", *next_steps(screen)] if is_whole else ["", "stopped before its end; nothing is left behind"]
+    steps = ["", *next_steps(screen)] if is_whole else ["", "the demo was stopped early; nothing is left behind"]
     begin = [] if can_move_cursor(screen) else [""]  # after the lines of the events
     click.echo("\n".join([*begin, *summary_lines(summary, screen), *steps]))
 

@@ -97,7 +97,7 @@ class Questions:
 @click.option("--key", metavar="KEY", help="The key, ${NAME}, file:/path, or two keys separated by a space.")
 @click.option("--tasks", metavar="WHERE", help="Where tasks come from: queue, watchlist, lines, discover, none.")
 @click.option("--to", "to_url", metavar="URL", help='A webhook\'s URL or an Apprise URL; "" for none.')
-@click.option("--test/--no-test", "is_tested", default=None, help="Also ask the provider, and send a sample.")
+@click.option("--test/--no-test", "is_tested", default=None, help="Also poll the provider, and send a sample.")
 @click.pass_obj
 def init_command(
     session: CommandSession,
@@ -125,7 +125,7 @@ def init_command(
     description = _provider(questions, provider)
     address = _address(questions, description, base_url)
     settings = _rest(questions, description, address, key=key, tasks=tasks, to_url=to_url)
-    question = "5. Test it now: ask the provider, and send a sample?"
+    question = "5. Test it now: poll the provider, and send a sample?"
     given = None if is_tested is None else "yes" if is_tested else "no"
     test = questions.ask(question, _yes, given=given, option="--test", default="yes" if questions.on_terminal else "no")
     write_settings(path, settings_text(settings), source=settings.source)
@@ -156,7 +156,7 @@ def _address(questions: Questions, description: Description, given: str | None) 
     if hosts:
         questions.say(f"Official hosts: {', '.join(hosts)}. A key works at one of them, or at an aggregator.")
     return questions.ask(
-        "   Where does its API begin?",
+        "   What is the base URL of its API?",
         lambda text: validators.base_url(text),
         given=given,
         option="--base-url",

@@ -178,5 +178,5 @@ def _endpoint(endpoint: Webhook | Apprise) -> str:
 def _page(listen: str) -> str:
     address = ListenAddress.parse(listen)
     if not address.path and not address.port:
-        return "at a free port, which the log names"
+        return "on a free port; see the log"
     return str(address) if address.path else f"http://{address}"

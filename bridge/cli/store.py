@@ -123,7 +123,7 @@ def _require_no_daemon(store: Store, place: Place) -> None:
     if members := [view.member for view in store.members()]:
         raise StoreBusy(
             f"store {place}: daemons are using it ({', '.join(members)}): stop them first (a killed one counts until "
-            "sharing.takeover is over)"
+            "sharing.takeover has passed)"
         )
 
 

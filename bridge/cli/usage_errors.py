@@ -29,7 +29,7 @@ MEANT: Final = {
     **dict.fromkeys(
         ("logs", "log", "journal"),
         "the log is the output of `genbridge run`; as a service: journalctl -u "
-        "genbridge; `genbridge explain ID` tells what happened to one task",
+        "genbridge; `genbridge explain ID` shows what happened to one task",
     ),
     "version": "`genbridge --version` prints the version",
     **dict.fromkeys(("ls", "tasks", "ps", "queue"), _LIST),
@@ -39,7 +39,9 @@ MEANT: Final = {
     **dict.fromkeys(("validate", "verify", "doctor", "config"), _CHECK),
     **dict.fromkeys(("create", "new", "submit"), "create the task at its provider, then `genbridge add ID` watches it"),
     **dict.fromkeys(("webhooks", "outbox", "events"), "`genbridge deliveries` lists what was sent and the answers"),
-    **dict.fromkeys(("disable", "mute"), "`genbridge pause ENDPOINT` pauses an endpoint, `genbridge resume` ends it"),
+    **dict.fromkeys(
+        ("disable", "mute"), "`genbridge pause ENDPOINT` pauses an endpoint, `genbridge resume` ends the pause"
+    ),
     **dict.fromkeys(("migrate", "upgrade"), "`genbridge store migrate` upgrades the store"),
 }
 

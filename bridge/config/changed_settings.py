@@ -9,16 +9,16 @@ from bridge.config.problems import Steps, written_key
 from bridge.config.yaml import Node, Pairs, walk
 
 _SPACED: Final = (
-    "polls are spaced by how long similar tasks took, within these bounds; set polling.cadence: fixed to space them by "
-    "age as before"
+    "the wait between two polls depends on how long similar tasks took, within these bounds; for the former waits, set "
+    "polling.cadence: fixed"
 )
 CHANGED: Final = {
-    "store": "without it, this settings file has its own store; all files of a user shared one; set it to the path of "
-    "the shared store to keep using that one",
+    "store": "without it, this settings file has its own store; before, all files of a user shared one; to keep using "
+    "the shared store, set it to its path",
     "polling.min_interval": _SPACED,
     "polling.max_interval": _SPACED,
-    "polling.not_found": "a 404 or 405 about the address, not about the task, no longer counts; such tasks go on; see "
-    "`genbridge status` for unknown addresses",
+    "polling.not_found": "a 404 or 405 about the address, not about the task, no longer counts; such tasks are still "
+    "polled; `genbridge status` shows unknown addresses",
     "accounts.*.limits": "after a Retry-After or an outage, requests start at `rate`, without a burst; raise `rate` if "
     "that is too slow",
     "endpoints.*.concurrency": "counts requests without an answer; a delivery that is being stored no longer counts; "

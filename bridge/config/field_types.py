@@ -174,7 +174,7 @@ def _between(least: float, most: float, text: str) -> AfterValidator:
 
 def _attach_size(size: int) -> int:
     if size > 50_000_000:
-        raise ValueError("must be at most 50MB, as it is kept in memory")
+        raise ValueError("must be at most 50MB, because the files are kept in memory")
     return size
 
 

@@ -29,7 +29,7 @@ from bridge.errors import ConfigError
 LATER_KEYS: Final = {  # keys of a later version; `*` matches any name
     *(("batch",), ("accounts", "*", "batch"), ("polling", "batch")),
 }
-NO_BASE_URL: Final = "is missing; write where the API begins, e.g. https://api.example.com"
+NO_BASE_URL: Final = "is missing; write the base URL of the API, e.g. https://api.example.com"
 _HOST: Final = re.compile(r"localhost|([a-z0-9-]+\.)+[a-z]{2,}|[0-9]+(\.[0-9]+){3}|[0-9]{1,5}")
 _SHELL: Final = re.compile(r"\$[A-Z][A-Z0-9_]*")
 _TOKEN: Final = re.compile(r"\d|.{20}")  # looks like a token, unlike words in a path such as "webhooks"

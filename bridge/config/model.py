@@ -32,7 +32,7 @@ class Limits(SettingsModel):
     """How fast an account is polled."""
 
     rate: types.Rate = Field(10.0, description="requests per second")
-    burst: types.Burst = Field(20, description="requests at once after a quiet time")
+    burst: types.Burst = Field(20, description="requests at once after an idle time")
     concurrency: types.Count = Field(16, description="requests in flight")
 
 
@@ -41,7 +41,7 @@ class Account(SettingsModel):
 
     provider: types.Provider = Field(description="the kind of API, see `genbridge providers`")
     base_url: types.BaseUrl | None = Field(
-        None, description="where the API begins, e.g. https://api.example.com; null: the provider's official host"
+        None, description="the base URL of the API, e.g. https://api.example.com; null: the provider's official host"
     )
     api_key: types.Token | None = Field(None, description="sent as the provider expects it, mostly as a bearer token")
     access_key: types.Token | None = Field(
@@ -64,7 +64,7 @@ class Account(SettingsModel):
     )
     discover_s: types.DiscoverInterval | None = Field(
         None,
-        description="how often to ask for the provider's list of tasks and watch the new ones, e.g. 1m; null: never",
+        description="how often to request the provider's list of tasks and watch the new ones, e.g. 1m; null: never",
     )
 
 
@@ -74,7 +74,7 @@ class QueueFolder(SettingsModel):
     path: types.FilePath = Field(description="the folder")
     settle_s: types.Duration | None = Field(
         None,
-        description="a file must be unchanged for this time; default: 500ms, or 3s where open files cannot be detected",
+        description="a file must be unchanged for this time; default: 500ms, or 3s if open files cannot be detected",
     )
 
 
@@ -237,7 +237,9 @@ class Apprise(Endpoint):
     urls: Annotated[tuple[types.ServiceUrl, ...], Field(min_length=1)] = Field(
         description="URLs of services; each target is a separate delivery"
     )
-    title: types.Template | None = Field(None, description="a Jinja template; default: the task and what became of it")
+    title: types.Template | None = Field(
+        None, description="a Jinja template; default: the task, and whether it succeeded"
+    )
     body: types.Template | None = Field(None, description="a Jinja template; default: results, reason, details")
     language: types.Language = _LANGUAGE
     timezone: types.Timezone = _TIMEZONE

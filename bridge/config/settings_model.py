@@ -107,10 +107,13 @@ class Archive(SettingsModel):
         ("videos", "images", "audios", "files"), description="the kinds of results to copy"
     )
     max_size: types.Size = Field(2 << 30, description="larger results are not copied, e.g. 500MB or 2GiB")
-    quota: types.Size | None = Field(None, description="for all copies together; the oldest go first, e.g. 100GiB")
-    keep_s: types.Duration | None = Field(None, description="how long copies are kept, e.g. 30d; null: for ever")
+    quota: types.Size | None = Field(
+        None, description="for all copies together; the oldest are deleted first, e.g. 100GiB"
+    )
+    keep_s: types.Duration | None = Field(None, description="how long copies are kept, e.g. 30d; null: forever")
     notify_after_copies: types.Flag = Field(False, description="send task_succeeded once the copies are made")
     patience_s: types.Patience = Field(120.0, description="... but at the latest after this time")
     allow: Annotated[tuple[types.AllowedHost, ...], Field(max_length=100)] = Field(
-        (), description="private hosts or networks that results may be fetched from, beside the account's own host"
+        (),
+        description="private hosts or networks that results may be fetched from, in addition to the account's own host",
     )

@@ -194,7 +194,7 @@ def token(text: str) -> str:
 def scheme_problem(key: str) -> str | None:
     """Why a key must not be sent after a scheme: it begins with one. Otherwise None."""
     found = re.match(r"(bearer|token|basic|key)\s", key, re.IGNORECASE)
-    return f'begins with "{found[1]}"; give the key alone: genbridge writes what belongs before it' if found else None
+    return f'begins with "{found[1]}"; write only the key: genbridge adds the word before it' if found else None
 
 
 def key(text: str) -> str:

@@ -96,7 +96,7 @@ def redeliver(store: CommandStore, file: SettingsFile, wanted: DeliveryFilter, *
         known_endpoint(file, wanted.endpoint)
     if wanted.event_ids:
         if not all(map(str.strip, wanted.event_ids)):
-            raise UsageError("the event id is empty; if a variable stands here, set it", at="event_ids")
+            raise UsageError("the event id is empty; if it comes from a variable, set the variable", at="event_ids")
         known = {view.event_id for view in store.list_deliveries(DeliveryFilter(event_ids=wanted.event_ids))}
         missing = [one for one in wanted.event_ids if one not in known]
         if missing:

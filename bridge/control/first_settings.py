@@ -97,10 +97,10 @@ def parse_keys(text: str, description: Description, base_url: str) -> dict[str, 
     used."""
     parts = text.split()
     if needs_key_pair(description, base_url) and len(parts) != 2:
-        raise ValueError("requests are signed: give the access key and the secret key, with a blank between")
+        raise ValueError("requests are signed: give the access key and the secret key, separated by a space")
     if not parts:
         raise ValueError("is empty; give the key, ${NAME}, file:/path or credential:NAME")
-    pair = "" if description.key_pair is None else ", or an access key and a secret key with a blank between"
+    pair = "" if description.key_pair is None else ", or an access key and a secret key separated by a space"
     if len(parts) > (2 if pair else 1):
         raise ValueError(f"holds {len(parts)} words; give one key{pair}")
     for part in parts:
@@ -155,24 +155,24 @@ def _head() -> Iterator[str]:
 
 def _accounts(first: FirstSettings) -> Iterator[str]:
     name = first.description.name
-    yield "accounts:                             # whom to ask: one account per API key"
+    yield "accounts:                             # one account per API key"
     yield f"  {name}:"
     yield f"    provider: {name}"
     if first.base_url is not None:
         yield f"    base_url: {_text(first.base_url)}"
     elif first.description.default_base_url:
-        yield f"    # base_url: {first.description.default_base_url}    the official host; an aggregator's goes here"
+        yield f"    # base_url: {first.description.default_base_url}    official; or your aggregator's"
     for key, value in first.keys.items():
         yield f"    {key}: {_text(value)}"
     if first.action is not None:
-        yield f"    action: {_text(first.action)}    # of tasks that name none; `genbridge add --action` names one"
+        yield f"    action: {_text(first.action)}    # for tasks without one; `genbridge add --action` sets another"
     if first.source == "discover":
-        yield "    discover: 1m                      # reads the provider's list that often"
+        yield "    discover: 1m                      # requests the provider's list every minute"
     yield ""
 
 
 def _sources(source: str) -> Iterator[str]:
-    yield "sources:                              # where tasks come from, besides `genbridge add ID`"
+    yield "sources:                              # where tasks come from, in addition to `genbridge add ID`"
     for name, path in PATHS.items():
         yield f"  {'' if name == source else '# '}{name}: {path}"
     yield ""
@@ -228,7 +228,7 @@ def write_settings(path: Path, text: str, *, source: str) -> None:
 
 def exists_already(path: Path) -> str:
     """The advice for a settings file that exists already."""
-    return f"{path} exists, and stays as it is: edit it, or name another file with --config"
+    return f"{path} already exists and was not changed: edit it, or name another file with --config"
 
 
 def keep_out_of_git(path: Path) -> Path | None:

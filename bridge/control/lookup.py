@@ -26,7 +26,7 @@ def find_keys(store: ReadStore, file: SettingsFile, ids: Sequence[str], account:
 def _find_key(store: ReadStore, file: SettingsFile, text: str, account: str | None) -> WatchKey:
     task_id = text.strip()
     if not task_id:
-        raise UsageError("the task id is empty; if a variable stands here, set it", at="id")
+        raise UsageError("the task id is empty; if it comes from a variable, set the variable", at="id")
     if _URL.match(text):
         account, task_id = _located(file, text, account)
     found = store.find(task_id, account)

@@ -123,7 +123,7 @@ def _short_lived(loaded: Loaded) -> Iterator[Finding]:
         if life is not None and life.lasts < retried_s:
             seen = (
                 f"results last {span(life.lasts)}, but deliveries are retried for {span(retried_s)} "
-                "(delivery.retries): a receiver notified after expires_at finds nothing there"
+                "(delivery.retries): a receiver that is notified after expires_at cannot fetch them"
             )
             yield Finding(Level.WARNING, f"accounts.{name}", seen)
 
@@ -134,7 +134,9 @@ def _repeated_paths(loaded: Loaded) -> Iterator[Finding]:
     for name, account in loaded.settings.accounts.items():
         repeated = repeated_path(known[account.provider], account.base_url) if account.base_url else None
         if repeated is not None:
-            seen = f"base_url ends with {repeated.part}, and so begins the provider's path; use {repeated.base_url}"
+            seen = (
+                f"base_url ends with {repeated.part}, and the provider's path begins with it; use {repeated.base_url}"
+            )
             yield Finding(Level.WARNING, f"accounts.{name}", seen)
 
 
@@ -157,7 +159,7 @@ def _mixed_targets(loaded: Loaded) -> Iterator[Finding]:
 
 def _without_files(loaded: Loaded) -> Iterator[Finding]:
     """Endpoints with attachments at services that do not accept files."""
-    seen = "takes no files from this kind of endpoint: attach: file sends results as links there"
+    seen = "accepts no files from this kind of endpoint: with attach: file, results are sent as links"
     for name, endpoint in loaded.settings.endpoints.items():
         if endpoint.attach != "file":
             continue
@@ -233,14 +235,14 @@ def _known_there(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
 def _reached(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
     """What a webhook's answer to a GET means. A receiver may not support GET, so 401, 404 and 405 are fine."""
     if isinstance(answer, Unanswered):
-        to_do = "check proxy" if "the proxy " in answer.reason else "check url, and that the receiver runs"
+        to_do = "check proxy" if "the proxy " in answer.reason else "check url, and whether the receiver is running"
         return Finding(Level.ERROR, thing, f"{answer.reason}: {to_do}")
     seen = f"HTTP {answer.status} to a GET"
     moved = redirection(answer.status, answer.headers.get("location"), asked=url)
     if moved is not None:
         return Finding(Level.ERROR, thing, f"{seen}: {moved}; write the final address as url")
     if answer.status == HTTPStatus.GONE:
-        return Finding(Level.WARNING, thing, f"{seen}: to a POST this answer would disable the endpoint")
+        return Finding(Level.WARNING, thing, f"{seen}: the same answer to a POST would disable the endpoint")
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Finding(Level.WARNING, thing, f"{seen}: the receiver is reachable but failing")
     return Finding(Level.OK, thing, f"reachable ({seen})")

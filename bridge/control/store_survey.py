@@ -46,7 +46,7 @@ def survey(place: Place) -> Survey:
 def _survey_of(seen: str, version: int, latest: int) -> Survey:
     if version == latest:
         return Survey(seen)
-    return Survey(f"{seen}: of version {version}, `genbridge run` will bring it to version {latest}", is_older=True)
+    return Survey(f"{seen}: version {version}; `genbridge run` will upgrade it to version {latest}", is_older=True)
 
 
 def _check_creatable(path: Path) -> None:

@@ -28,10 +28,10 @@ _SUSPECT: Final = re.compile(
 # The patterns of invalid ids are compiled when they are first needed. These match whole texts that are not ids although
 # each of their characters is allowed.
 _WHOLES: Final = (
-    (r"null|none|nil|nan|undefined", "it is what scripts print where there is no id: did the create call fail?"),
+    (r"null|none|nil|nan|undefined", "scripts print this if there is no id: did the create call fail?"),
     (
         _PLACEHOLDER,
-        "it is the placeholder of an example: write the id that the provider gave you in its place",
+        "it is a placeholder from an example: write the id that the provider gave you",
     ),
     (
         rf"{_COLUMN}(?:[,;]\w+)*|\w+(?:[,;]\w+)*[,;](?:task_)?id(?:[,;]\w+)*|{_KEY}(?:[,;]{_KEY})+",
@@ -60,8 +60,8 @@ _CAUSES: Final = (
     (r"\(?[0-9]+[.):]\s", "it looks like a numbered list: remove the number"),
     (r"[^;]*;|[^\s,]+,\s*[^\s,]+", "it looks like a CSV row: name the file .csv, or keep only the id"),
     (rf"[^\s{_QUOTES}]+[{_COMMAS}]\Z", "remove it"),
-    (rf"[{_QUOTES}]?[^\s{_QUOTES}<>]+[{_QUOTES}]?[{_COMMAS}]?\Z", "remove what stands around the id"),
-    (r"", "it looks like text: did the create call fail? An id stands alone on its line"),
+    (rf"[{_QUOTES}]?[^\s{_QUOTES}<>]+[{_QUOTES}]?[{_COMMAS}]?\Z", "remove everything around the id"),
+    (r"", "it looks like text: did the create call fail? Write each id on its own line"),
 )
 
 

@@ -52,7 +52,7 @@ def _why_parts_refused(parts: SplitResult, host: str) -> str | None:
         return "not a URL"
     path = unquote(parts.path)
     if ".." in path and ".." in re.split(r"[/\\]", path):
-        return "climbs out of its path"
+        return "has a .. segment in its path"
     return None
 
 

@@ -52,7 +52,7 @@ class Evaluation(TreeInterpreter):
         if self._has_built and isinstance(found, list | dict):
             written, parts = self.size_meter.measure(found)
             if written > max(RESULT_SIZE, RESULT_FACTOR * parts):
-                raise OutOfSteps("makes a result that holds the same parts too many times")
+                raise OutOfSteps("makes a result that contains the same parts too many times")
         return found
 
     def use(self, steps: int) -> None:

@@ -28,9 +28,9 @@ def pieces_of(url: str) -> list[Piece]:
         return pieces
     begin = pieces[0].text.partition("://")[2] if first else ""
     if not any(mark in begin for mark in "/?"):
-        raise ValueError("holds an expression in its scheme, host or port; only path and query may hold one")
+        raise ValueError("has an expression in its scheme, host or port; only path and query may have one")
     if any("#" in piece.text for piece in pieces if not piece.is_expression):
-        raise ValueError("holds a fragment (#), which is never sent; leave it out")
+        raise ValueError("has a fragment (#), which is never sent; leave it out")
     return pieces
 
 
@@ -48,7 +48,7 @@ def _split(url: str) -> list[Piece]:
     try:
         for _, kind, text in lexer.lex(url):
             if kind in _BLOCKS:
-                raise ValueError("holds a Jinja statement or comment; only expressions {{ ... }} may stand in a URL")
+                raise ValueError("has a Jinja statement or comment; a URL may only have expressions {{ ... }}")
             if kind == "variable_begin":
                 source = []
             elif kind == "variable_end":

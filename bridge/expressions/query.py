@@ -79,11 +79,11 @@ def _syntax_problem(error: Exception) -> str:
         case IncompleteExpressionError() | ParseError(token_type="EOF"):
             return "it is incomplete"
         case LexerError(lexer_value="=", lexer_position=place):
-            return f"character {place + 1}: = stands alone; write == to compare"
+            return f"character {place + 1}: a single =; write == to compare"
         case LexerError(message=what, lexer_position=place):
             return f"character {place + 1}: {what[:1].lower()}{what[1:]}"
         case ParseError(token_type="NUMBER", token_value=number, lex_position=place):
-            return f"character {place + 1}: unexpected {number}; a number stands in backticks: `{number}`"
+            return f"character {place + 1}: unexpected {number}; write a number in backticks: `{number}`"
         case ParseError(token_value=token, lex_position=place):
             return f"character {place + 1}: unexpected {quoted(str(token))}"
         case _:
@@ -99,7 +99,7 @@ def _problem(parsed: Any) -> str | None:
         if node["type"] == "function_expression":
             problem = _misuse(str(node["value"]), node["children"])
         elif node["type"] == "expref" and parent != "function_expression":
-            problem = "& stands for an expression that a function is given; nothing else takes it"
+            problem = "& is only allowed before an argument of a function"
         elif node["type"] == "literal" and not _is_json(node["value"]):
             problem = "a literal is not JSON that can be sent (a number beyond 64 bits, NaN or Infinity)"
         if problem is not None:
@@ -123,12 +123,12 @@ def _misuse(name: str, given: list[Any]) -> str | None:
         return f"there is no function {name}()"
     is_variadic = bool(takes and takes[-1].get("variadic"))
     if len(given) != len(takes) and not (is_variadic and len(given) > len(takes)):
-        return f"{name}() takes {len(takes)} values, not {len(given)}"
+        return f"{name}() takes {len(takes)} arguments, not {len(given)}"
     for place, child in enumerate(given):
         wants = takes[min(place, len(takes) - 1)]["types"]
         if (child["type"] == "expref") != ("expref" in wants):
             what = "an expression with & before it" if "expref" in wants else "a value, not an expression with &"
-            return f"{name}() takes {what} at place {place + 1}"
+            return f"{name}() takes {what} as argument {place + 1}"
     return None
 
 

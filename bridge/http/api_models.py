@@ -33,7 +33,7 @@ class TaskKey(ApiModel):
 
 
 class AddQuery(ApiModel):
-    account: str | None = Field(None, description="of tasks that name none, e.g. of the answer of a create call")
+    account: str | None = Field(None, description="for tasks without an action, e.g. the answer of a create call")
     again: bool = Field(False, description="watch finished tasks again")
 
 
@@ -176,7 +176,9 @@ class Redeliver(ApiModel):
     endpoint: str | None = None
     since: Since | None = Field(None, description="created since")
     topic: Topic | None = None
-    expect: int | None = Field(None, ge=0, strict=True, description="refuse (409) when it would be another number")
+    expect: int | None = Field(
+        None, ge=0, strict=True, description="refuse (409) if another number of deliveries matches"
+    )
 
 
 class Redelivered(BaseModel):
@@ -218,7 +220,7 @@ class StatusAnswer(BaseModel):
 
 class HealthAnswer(BaseModel):
     status: str = Field(description="ok, stuck, ready or not ready")
-    problems: list[str] | None = Field(None, description="why it is not; only for callers with a token")
+    problems: list[str] | None = Field(None, description="why it is stuck or not ready; only for callers with a token")
     hint: str | None = Field(None, description="how to see the problems; only for callers without a token")
 
 

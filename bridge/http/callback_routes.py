@@ -20,7 +20,7 @@ from bridge.net.http_server import read_body
 ACTED_ON: Final = frozenset({CallbackOutcome.POLLED, CallbackOutcome.COALESCED})
 REFUSALS: Final = {
     CallbackOutcome.MISSING: "the callback is not signed, and accounts.{}.callback_secret is set",
-    CallbackOutcome.FORGED: "the signature of the callback is wrong; does accounts.{}.callback_secret fit?",
+    CallbackOutcome.FORGED: "the signature of the callback is wrong; check accounts.{}.callback_secret",
     CallbackOutcome.STALE: "the signature of the callback is too old, or a clock is wrong",
 }
 
@@ -28,8 +28,8 @@ REFUSALS: Final = {
 class CallbackAnswer(BaseModel):
     """The outcome of a callback, or its challenge."""
 
-    outcome: CallbackOutcome | None = Field(None, description="what became of the callback")
-    challenge: Any = Field(None, description="only in the answer to a challenge, and then alone")
+    outcome: CallbackOutcome | None = Field(None, description="the outcome of the callback")
+    challenge: Any = Field(None, description="only in the answer to a challenge, which has no other key")
 
 
 async def take_callback(call: ApiCall) -> Response:
@@ -39,7 +39,7 @@ async def take_callback(call: ApiCall) -> Response:
     if not callbacks.is_ready:
         raise StoreError("the daemon is starting; try again")
     if not callbacks.is_address(account, secret):
-        raise HttpProblem(HTTPStatus.NOT_FOUND, "there is no such callback address; see `genbridge callback-url`")
+        raise HttpProblem(HTTPStatus.NOT_FOUND, "unknown callback address; see `genbridge callback-url`")
     http = call.services.settings().settings.http
     prefix = urlsplit(http.public_url).path.rstrip("/") if http is not None and http.public_url else ""
     reply = callbacks.receive(

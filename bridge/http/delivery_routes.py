@@ -130,7 +130,7 @@ ROUTES: Final = (
     ApiRoute(
         method="POST",
         path="/api/v1/endpoints/{name}/enable",
-        summary="Send to an endpoint again, after a 410 or a wait it asked for.",
+        summary="Send to an endpoint again, after a 410 or a wait that it requested.",
         handle=enable_endpoint,
         right=Right.FULL,
         body=models.Nothing,

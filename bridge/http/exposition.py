@@ -67,16 +67,16 @@ class _Families(Collector):
 
 def _counted(metrics: Metrics) -> Iterator[Metric]:
     """The figures that this daemon has counted since its start."""
-    yield InfoMetricFamily("genbridge_build", "The version that runs.", {"version": __version__})
+    yield InfoMetricFamily("genbridge_build", "The running version.", {"version": __version__})
     yield _counter(
         "genbridge_polls",
-        "Requests about tasks, by what the answer meant. A batch is one request.",
+        "Poll requests, by the meaning of the answer. A batch is one request.",
         ("account", "outcome"),
         {(name, str(outcome)): n for name, one in metrics.accounts.items() for outcome, n in one.polls.items()},
     )
     yield _counter(
         "genbridge_callbacks",
-        "Callbacks of the provider, by what became of them.",
+        "Callbacks of the provider, by outcome.",
         ("account", "outcome"),
         {(name, str(outcome)): n for name, one in metrics.accounts.items() for outcome, n in one.callbacks.items()},
     )
@@ -88,27 +88,27 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
     )
     yield _counter(
         "genbridge_events",
-        "Events committed, sent anywhere or not.",
+        "Events committed, whether or not a route sends them anywhere.",
         ("topic",),
         {(str(topic),): count for topic, count in metrics.events.items()},
     )
     yield _counter(
         "genbridge_delivery_attempts",
-        "Attempts to deliver an event, by how they ended.",
+        "Attempts to deliver an event, by outcome.",
         ("endpoint", "outcome"),
         {(name, outcome): n for name, one in metrics.endpoints.items() for outcome, n in one.attempts.items()},
     )
-    detection = "From the end of a task, as the provider states it, until genbridge saw it."
+    detection = "Time from the finish of a task, according to the provider, until genbridge noticed it."
     yield _histogram("genbridge_detection_seconds", detection, (), {(): metrics.detection_s})
     yield _histogram(
         "genbridge_delivery_seconds",
-        "From when genbridge saw the end of a task until the endpoint accepted it.",
+        "Time from noticing that a task has finished until the endpoint accepted the event.",
         ("endpoint",),
         {(name,): one.delivery_s for name, one in metrics.endpoints.items()},
     )
-    commit = "Time that a commit of transitions and outcomes took, the sync of the disk included."
+    commit = "Duration of a commit of transitions and outcomes, including the disk sync."
     yield _histogram("genbridge_store_commit_seconds", commit, (), {(): metrics.commit_s})
-    lag = "How much later than planned the event loop came back to a timer."
+    lag = "How late the event loop ran a timer."
     yield _histogram("genbridge_loop_lag_seconds", lag, (), {(): metrics.loop_lag_s})
 
 

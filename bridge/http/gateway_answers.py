@@ -167,7 +167,7 @@ class AnswerPassing:
         with anyio.move_on_after(WRITE_S) as time_limit:
             await self._send({"type": "http.response.body", "body": part, "more_body": True})
         if time_limit.cancelled_caught:
-            raise BodyCut(f"the caller took nothing for {WRITE_S:g} s")
+            raise BodyCut(f"the caller read nothing for {WRITE_S:g} s")
 
     async def _begin(self, headers: Sequence[Pair]) -> None:
         self.has_begun = True

@@ -50,7 +50,7 @@ _DESCRIPTION: Final = (
     "Add tasks, follow them, and manage deliveries. Errors are problem documents (RFC 9457). Without `http.token` only "
     "this machine may connect; with it, send `Authorization: Bearer`. `http.read_token` allows GET. With "
     "`http.gateway`, `/gateway/ACCOUNT/PATH` passes every request on to the provider of an account. `/results/` serves "
-    "copies to anyone who has a signed link. Both are not described here."
+    "copies to anyone who has a signed link. Neither is described here."
 )
 
 

@@ -48,18 +48,18 @@ _STATUS: Final[Mapping[type[GenbridgeError], HTTPStatus]] = {  # the first match
 class ProblemError(BaseModel):
     """One mistake of a request."""
 
-    at: str = Field(description="the key, parameter or line it is about; empty: the request as a whole")
+    at: str = Field(description="the key, parameter or line; empty: the whole request")
     message: str = Field(description="what is wrong, and how to fix it")
 
 
 class ProblemDocument(BaseModel):
     """Why a request was refused (RFC 9457)."""
 
-    type: str = Field(description="always about:blank: the status says it all")
+    type: str = Field(description="always about:blank")
     title: str = Field(description="the name of the status")
     status: int
     detail: str = Field(description="one line for people")
-    errors: list[ProblemError] = Field(description="every mistake; empty when there is none to name")
+    errors: list[ProblemError] = Field(description="every mistake; may be empty")
 
 
 class HttpProblem(Exception):
@@ -150,7 +150,7 @@ def _mistakes(error: Exception) -> Sequence[tuple[str, str]]:
 
 
 _FRAMEWORK: Final = {
-    404: "there is nothing at this address; /openapi.json lists what there is",
+    404: "unknown address; /openapi.json lists all addresses",
     405: "this address does not support the method",
 }
 

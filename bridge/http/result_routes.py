@@ -73,7 +73,7 @@ async def _copy(services: Services, request: Request) -> Response:
     expires, signature = query.get("expires", ""), query.get("signature", "")
     key = await services.read(ReadStore.key, KeyPurpose.RESULTS)
     if key is None or not is_signed(key, path, expires=expires, signature=signature):
-        raise HttpProblem(HTTPStatus.NOT_FOUND, "there is no such link")
+        raise HttpProblem(HTTPStatus.NOT_FOUND, "unknown link")
     if int(expires) < services.clock.now():
         raise HttpProblem(HTTPStatus.GONE, "the link has expired")
     loaded = services.settings()

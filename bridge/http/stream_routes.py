@@ -122,5 +122,5 @@ ROUTES: Final = (
         events,
         EventsQuery,
     ),
-    _route("/api/v1/changes", "Follow the present state of tasks, deliveries and counters, for pages.", changes),
+    _route("/api/v1/changes", "Follow the current state of tasks, deliveries and counters, for pages.", changes),
 )

@@ -65,7 +65,7 @@ def _read(data: bytes, loaded: Loaded, is_json: bool, shared: dict[str, Any], cl
     except (ParseTimeout, OSError) as error:
         raise invalid([("", str(error))]) from None
     if not entries:
-        raise invalid([("", "there is no task in it; give at least one id or task")])
+        raise invalid([("", "the body contains no task; give at least one id or task")])
     good, problems = sorted_wishes(reader, entries, shared)
     if problems:
         raise WrongTasks(problems)

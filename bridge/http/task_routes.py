@@ -107,7 +107,7 @@ ROUTES: Final = (
     ApiRoute(
         method="POST",
         path="/api/v1/tasks",
-        summary="Watch tasks: all of the body, or none if one is wrong. Safe to repeat.",
+        summary="Watch every task in the body, or none if one is invalid. Safe to repeat.",
         handle=add,
         right=Right.FULL,
         query=models.AddQuery,
@@ -126,7 +126,7 @@ ROUTES: Final = (
     ApiRoute(
         method="GET",
         path="/api/v1/task",
-        summary="One task, with its deliveries and its story. `wait` answers when it has finished.",
+        summary="One task, with its deliveries and its history. With `wait`, answers when it has finished.",
         handle=show,
         query=models.TaskQuery,
         answer=models.TaskDetails,

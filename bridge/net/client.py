@@ -226,7 +226,7 @@ def usable_proxy(proxy: str, context: ssl.SSLContext) -> httpx.Proxy:
             return httpx.Proxy(proxy, ssl_context=context if parts.scheme == "https" else None)
     except (ValueError, httpx.InvalidURL):
         pass
-    ways_out = "if the environment names it (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), proxy: none ignores it"
+    ways_out = "if it comes from the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), proxy: none ignores it"
     raise ConfigError([f"proxy: only http://host:port and https://host:port are supported; {ways_out}"])
 
 

@@ -63,7 +63,7 @@ class Body:
     def finish(self) -> None:
         """Process the normal end of the body."""
         if self._inflate is not None and self._raw_bytes and not self._inflate.eof and not self.trouble:
-            self.trouble = "the compressed body is cut short"
+            self.trouble = "the compressed body is incomplete"
 
     def _room(self) -> int:
         return self._cap_bytes + 1 - len(self.content)

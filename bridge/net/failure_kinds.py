@@ -83,7 +83,7 @@ def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple
         case httpx.ConnectError():
             return Failure.CONNECT, _explain_connect(chain, where)
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL() | ValueError():
-            return Failure.REQUEST, "the address or a header holds what HTTP does not allow; nothing was sent"
+            return Failure.REQUEST, "HTTP does not allow the address or a header; nothing was sent"
         case httpx.RemoteProtocolError() if any(isinstance(cause, GARBLED) for cause in chain):
             return Failure.PROTOCOL, f"the answer of {where} is not HTTP, or has too many headers"
         case _:
@@ -94,7 +94,7 @@ def _explain_tls(error: ssl.SSLError, where: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {where} is not accepted: {_plain(error.verify_message)}"
     if error.reason in NO_TLS:
-        return f"{where} does not speak TLS (is it http:// there?)"
+        return f"{where} does not use TLS (does the URL need http://?)"
     return f"no TLS connection with {where}: {_plain(error.reason or 'handshake failed')}"
 
 

@@ -169,7 +169,7 @@ MAX_UNIX_PATH_BYTES: Final = 107  # Linux allows 108, including a NUL
 _REASONS: Final = {
     errno.EADDRINUSE: "another program is listening there; choose another port, or 0 for any free one",
     errno.EACCES: "not permitted; choose a port above 1023",
-    errno.EADDRNOTAVAIL: "not an address of this machine; use 127.0.0.1 for this machine alone",
+    errno.EADDRNOTAVAIL: "not an address of this machine; use 127.0.0.1 to allow only this machine",
 }
 
 

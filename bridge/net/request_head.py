@@ -25,7 +25,7 @@ class RequestHead:
         """`pairs` come after the headers of `before`. The lines of `before` are reused."""
         for name, value in pairs:
             if NAME.fullmatch(name) is None or VALUE.fullmatch(value) is None:
-                raise httpx.LocalProtocolError("a header holds what HTTP does not allow")
+                raise httpx.LocalProtocolError("HTTP does not allow a header")
         lines = [b"%b: %b\r\n" % (name, value.strip(b" \t")) for name, value in pairs]
         self.lines: Final[bytes] = b"".join(lines if before is None else (before.lines, *lines))
         self.pairs: Final[tuple[Pair, ...]] = tuple(pairs) if before is None else (*before.pairs, *pairs)
@@ -46,7 +46,7 @@ class ExactUrl(httpx.URL):
 def request_line(method: str, target: bytes) -> bytes:
     """The first line. LocalProtocolError if HTTP does not allow it."""
     if TARGET.fullmatch(target) is None:
-        raise httpx.LocalProtocolError("the address holds what HTTP does not allow")
+        raise httpx.LocalProtocolError("HTTP does not allow the address")
     return b"%b %b HTTP/1.1\r\n" % (_verb(method), target)
 
 
@@ -54,7 +54,7 @@ def request_line(method: str, target: bytes) -> bytes:
 def _verb(method: str) -> bytes:
     verb = method.encode("ascii")
     if NAME.fullmatch(verb) is None:
-        raise httpx.LocalProtocolError("the method holds what HTTP does not allow")
+        raise httpx.LocalProtocolError("HTTP does not allow the method")
     return verb
 
 

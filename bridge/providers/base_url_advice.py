@@ -34,7 +34,7 @@ def repeated_path(description: Description, base_url: str) -> Repeated | None:
 
 
 TO_DO: Final = {
-    Kind.AUTH_ERROR: "the provider refuses the key; check it, and that it is of this base_url",
+    Kind.AUTH_ERROR: "the provider refuses the key; check the key, and whether it belongs to this base_url",
     Kind.ACCOUNT_ERROR: "the key works, but the account does not; check its balance and rights at the provider",
     Kind.RATE_LIMITED: "the provider asks for a wait; check again later",
 }
@@ -50,9 +50,9 @@ def advice(description: Description, base_url: str, reading: Reading) -> str:
         return ""
     repeated = repeated_path(description, base_url)
     if repeated is not None:
-        return f"set base_url to {repeated.base_url}: the provider's path begins with {repeated.part} itself"
+        return f"set base_url to {repeated.base_url}: the provider's path already begins with {repeated.part}"
     if "redirected to" in reading.detail:
         return "set base_url to the address that it redirects to"
     if reading.is_vague and reading.kind is not Kind.NO_ROUTE:
-        return "either the made-up task id is unknown, as it should be, or base_url or action is wrong"
+        return "this is normal, because the task id is made up; but a wrong base_url or action gives the same answer"
     return "check base_url and action: this is not the address of the provider's API"

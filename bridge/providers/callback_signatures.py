@@ -37,13 +37,13 @@ def _signed_text(text: str) -> str:
     for name in PLACEHOLDER.findall(text):
         if not name.startswith("header.") and name not in FILLED:
             known = ", ".join(f"{{{each}}}" for each in sorted(FILLED))
-            raise ValueError(f"{{{name}}} is not filled here; you can use {known} and {{header.NAME}}")
+            raise ValueError(f"{{{name}}} is not available here; you can use {known} and {{header.NAME}}")
     return text
 
 
 def _key_set(url: str) -> str:
     if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
-        raise ValueError("a key set has an https:// address")
+        raise ValueError("a key set must have an https:// address")
     return url
 
 
@@ -80,9 +80,9 @@ class CallbackSignature(DescriptionModel):
         ):
             raise ValueError("ed25519 needs secret: key_set and the address of the key_set; hmac-sha256 needs neither")
         if "{timestamp}" in self.text and self.timestamp is None:
-            raise ValueError("{timestamp} is signed: say under timestamp which header it is")
+            raise ValueError("{timestamp} is signed: write the name of its header under timestamp")
         if ("{signed_headers}" in self.text) != (self.signed_headers is not None):
-            raise ValueError("{signed_headers} needs the key signed_headers, and the other way round")
+            raise ValueError("{signed_headers} needs the key signed_headers, and vice versa")
         return self
 
 

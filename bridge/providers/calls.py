@@ -70,7 +70,7 @@ def check_placeholders(value: Any, known: frozenset[str], info: ValidationInfo) 
     parts = info.context if isinstance(info.context, frozenset) else frozenset()
     if strange := placeholders(value) - known - parts:
         filled = ", ".join(f"{{{name}}}" for name in sorted(known | parts))
-        raise ValueError(f"{{{min(strange)}}} is not filled here; you can use {filled}")
+        raise ValueError(f"{{{min(strange)}}} is not available here; you can use {filled}")
 
 
 def _path(text: str) -> str:
@@ -164,7 +164,7 @@ class BatchCall(OnePathCall):
     @model_validator(mode="after")
     def _check(self) -> BatchCall:
         if "ids" not in self._placeholders:
-            raise ValueError("a batch holds {ids} in its path, query, body or headers")
+            raise ValueError("a batch needs {ids} in its path, query, body or headers")
         return self
 
 
@@ -177,7 +177,7 @@ class SecondCall(OnePathCall):
     @model_validator(mode="after")
     def _check(self) -> SecondCall:
         if not self.needs_value and not self._placeholders & OF_TASK:
-            raise ValueError("the second request holds {value} or {id} in its path, query, body or headers")
+            raise ValueError("the second request needs {value} or {id} in its path, query, body or headers")
         return self
 
     @cached_property
@@ -209,9 +209,11 @@ class ListCall(OnePathCall):
     def _check(self) -> ListCall:
         ways = [bool(self.next), self.next_url is not None, self.is_numbered]
         if sum(ways) > 1:
-            raise ValueError("there is one way to the next page: next, next_url, or {page} or {offset} in the request")
+            raise ValueError(
+                "use only one of these for the next page: next, next_url, or {page} or {offset} in the request"
+            )
         if self.actions and not self.takes_action:
-            raise ValueError("actions are for a request with {action}")
+            raise ValueError("actions need {action} in the request")
         return self
 
     @cached_property
@@ -248,10 +250,10 @@ class TaskCall(Call):
     def _check(self) -> TaskCall:
         rest = [self.query, self.body, self.headers]
         if any(not placeholders([path, *rest]) & OF_TASK for path in self.path):
-            raise ValueError("a request holds {id} in its path, query, body or headers")
+            raise ValueError("a request needs {id} in its path, query, body or headers")
         for name, text in self.headers.items():
             if self.batch is not None and placeholders(text) & OF_TASK and name not in self.batch.headers:
-                raise ValueError(f"the header {name} holds {{id}}: write under batch what it is for many tasks")
+                raise ValueError(f"the header {name} contains {{id}}: write its value for many tasks under batch")
         return self
 
     @cached_property
@@ -325,5 +327,5 @@ class KeyPair(DescriptionModel):
     @model_validator(mode="after")
     def _check(self) -> KeyPair:
         if self.signs_requests != bool(self.region and self.service) or (self.signs_requests and self.early):
-            raise ValueError("a token (jwt) has early and expired codes, a signature a region and a service")
+            raise ValueError("jwt has the keys early and expired; a signature has the keys region and service")
         return self

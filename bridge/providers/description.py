@@ -68,7 +68,7 @@ def _key(code: Json) -> float | str | None:
 
 def _code(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("a word or a whole number is needed here; yes, no, true, false and null are words in quotes")
+        raise ValueError("must be a word or a whole number; write the words yes, no, true, false and null in quotes")
     return value
 
 
@@ -100,9 +100,9 @@ class Codes(DescriptionModel):
     @model_validator(mode="after")
     def _check(self) -> Codes:
         if len(self._meaning) != sum(map(len, self.means.values())):
-            raise ValueError("a code means two things")
+            raise ValueError("a code has two meanings")
         if twofold := self._good & set(self._meaning):
-            raise ValueError(f"the code {min(map(str, twofold))} is good and means something else")
+            raise ValueError(f"the code {min(map(str, twofold))} is in both good and means")
         return self
 
     def is_good(self, code: Json) -> bool:
@@ -170,7 +170,7 @@ class Results(DescriptionModel):
     def _check(self) -> Results:
         if not self.model_fields_set - {"at_least"}:
             raise ValueError(
-                "name where the results are: videos, images, audios, files, texts, url, lists, walk or usual"
+                "say where the results are: videos, images, audios, files, texts, url, lists, walk or usual"
             )
         return self
 
@@ -274,7 +274,7 @@ def _zone(name: Any) -> Any:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # includes ZoneInfoNotFoundError, which is a KeyError
-        raise ValueError(f'there is no time zone "{name}"; write e.g. Asia/Shanghai') from None
+        raise ValueError(f'unknown time zone "{name}"; write e.g. Asia/Shanghai') from None
 
 
 class Times(DescriptionModel):
@@ -344,10 +344,10 @@ class Description(DescriptionModel):
     @model_validator(mode="after")
     def _check(self) -> Description:
         if self.action is None and needs_action(self.ask.model_dump()):
-            raise ValueError("the request holds {action}: say under action what it may be (pattern, example)")
+            raise ValueError("the request contains {action}: describe it under action (pattern, example)")
         pair = self.key_pair
         if any(route.auth == "signed" for route in self.routes) and not (pair and pair.signs_requests):
-            raise ValueError("auth is signed: say under key_pair which function signs")
+            raise ValueError("auth: signed needs key_pair with a function that signs")
         return self
 
     @property

@@ -62,7 +62,7 @@ def part_of(answer: Answer) -> str | None:
     if 300 <= answer.status < 400:
         return _text_of(answer, Shape.TEXT)
     if answer.status == PARTIAL:
-        return "only a part of the answer, although the whole was asked for"
+        return "only a part of the answer, although the whole was requested"
     stated = answer.headers.get("content-range")
     found = _RANGE.fullmatch(stated) if stated else None
     if found is None or not 200 <= answer.status < 300:

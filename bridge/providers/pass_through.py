@@ -29,7 +29,9 @@ CREATING: Final = frozenset({"POST", "PUT"})
 ABOUT_TASK: Final = UNDER_WAY | ENDING
 """Answers to status calls that count as polls. Other answers may be about the caller's request instead of the task."""
 SIGNED: Final = "this account signs its requests; the gateway works with an api_key only: call the provider directly"
-IN_QUERY: Final = "the key of this account goes into the query, which the gateway cannot do: call the provider directly"
+IN_QUERY: Final = (
+    "the provider expects the key in the query, which the gateway does not support: call the provider directly"
+)
 
 
 class NotCreated(ValueError):

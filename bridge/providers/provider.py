@@ -119,7 +119,7 @@ class HttpProvider:
         try:
             request = self._template(action=action).about(task_id)
         except ValueError as error:
-            return Reading(kind=Kind.AMBIGUOUS, detail=f"not asked: {error}")
+            return Reading(kind=Kind.AMBIGUOUS, detail=f"not sent: {error}")
         if (refusal := self._refusal(request)) is not None:
             return refusal
         answer = await self._fetch(request)
@@ -180,7 +180,7 @@ class HttpProvider:
     async def _poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
         batch = self._route.batch
         if batch is None:
-            return Reading(kind=Kind.AMBIGUOUS, detail="not asked: this provider has no request about many tasks")
+            return Reading(kind=Kind.AMBIGUOUS, detail="not sent: this provider has no request about many tasks")
         own = {task_id: self._task(task_id, action) for task_id in task_ids}
         ids = list(dict.fromkeys(plain for plain, _ in own.values()))
         request = self._request(batch, action=self._batch_action(action), given={"ids": ids})
@@ -239,7 +239,7 @@ class HttpProvider:
         if not asked.is_elsewhere or may_have_key(asked.url, base_url=self._base_url, origins=self._origins):
             return None
         host = urlsplit(asked.url).netloc.rpartition("@")[2]
-        detail = f"not asked: the key may not go to {host}; list https://{host} in the account's origins"
+        detail = f"not sent: the key must not be sent to {host}; add https://{host} to the account's origins"
         return Reading(kind=Kind.AMBIGUOUS, detail=detail)
 
     async def _fetch(self, asked: TaskRequest, cap_bytes: int | None = None) -> Answer | Unanswered:

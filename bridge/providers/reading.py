@@ -100,7 +100,7 @@ def _read_listed(
 ) -> Reading:
     """The reading of one task in a list. An item that cannot be read affects only its own task."""
     if found is None:
-        return Reading(kind=Kind.NOT_FOUND, detail="the list of the requested tasks leaves this one out")
+        return Reading(kind=Kind.NOT_FOUND, detail="the list of the requested tasks does not contain this one")
     try:
         if isinstance(found, ExpressionLimit):
             raise found
@@ -202,7 +202,9 @@ def _read_incomplete(description: Description, answer: Answer) -> Reading:
     """The reading of an incomplete answer. Its status line and headers are complete, so a 429 counts."""
     if answer.is_over_cap:
         name = description.name
-        how = f"to read larger ones raise providers.{name}.most_bytes (of a built-in provider with extends: {name})"
+        how = (
+            f"to read larger answers, raise providers.{name}.most_bytes (for a built-in provider, with extends: {name})"
+        )
         detail = f"HTTP {answer.status}: {answer.trouble}; {how}"
         return Reading(kind=Kind.AMBIGUOUS, detail=detail, unread="too_large")
     if answer.status == 429:
@@ -232,7 +234,7 @@ def _read_found(description: Description, found: FoundTask, raw: AnswerBytes, as
     for twin in found.twins:
         other = _read_whole(description, as_found(found.form, twin), raw, asked)
         if {reading.kind, other.kind} & REPORTED and _essence(reading) != _essence(other):
-            detail = f'the answer speaks twice of the task, once "{reading.kind}" and once "{other.kind}"'
+            detail = f'the answer contains the task twice, once as "{reading.kind}" and once as "{other.kind}"'
             return Reading(kind=Kind.AMBIGUOUS, detail=detail)
     return reading
 
@@ -257,7 +259,7 @@ def _read_task(description: Description, found: FoundTask, raw: AnswerBytes, ask
     seen = _seen(description, form, task, str(word), asked)
     if kind is None:
         is_word = isinstance(word, str | int) and not isinstance(word, bool)
-        detail = f'unknown status "{seen.status}"' if is_word else "the status is no word"
+        detail = f'unknown status "{seen.status}"' if is_word else "the status is not a word"
         return Reading(
             kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen, unread=seen.status if is_word else "(not a word)"
         )

@@ -42,7 +42,7 @@ MEANING: Final[Mapping[Kind, str]] = {
 }
 
 
-VAGUE: Final = "where the same action was answered before, this 404 means that the task is unknown"
+VAGUE: Final = "if the same action was answered before, this 404 means that the task is unknown"
 
 
 class ReadingStep(NamedTuple):

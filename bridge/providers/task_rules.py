@@ -60,11 +60,11 @@ class TaskRules:
         if action is None:
             if not self.needs_action or (task_id is None and allowed.get("by_id")):
                 return None
-            return f"no action is set for this task, nor for its account (e.g. {allowed['example']})"
+            return f"neither the task nor its account has an action (e.g. {allowed['example']})"
         if action in {allowed["example"], allowed.get("default")}:
             return None  # the actions in a description always match its pattern
         if not self._action_pattern.is_whole(action):
-            return f'"{action[:80]}" cannot be an action here; one is e.g. {allowed["example"]}'
+            return f'"{action[:80]}" is not a valid action; an example is {allowed["example"]}'
         return None
 
     def id_problem(self, task_id: str, *, account: str) -> str | None:

@@ -116,7 +116,7 @@ def looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> 
             return ours
         if listing.unread is not None:
             raise listing.unread
-        return f"the answer lists {len(listing.tasks)} tasks, ours is not among them" if listing.tasks else ""
+        return f"the answer lists {len(listing.tasks)} tasks, but not this one" if listing.tasks else ""
     if not isinstance(candidate, dict) or (word := form.word_of(candidate)) is None:
         return ""
     own = own_id(form, candidate)

@@ -146,7 +146,7 @@ class ResultFiles:
             if answer.status != 200:
                 raise NoFile(f"its URL answered HTTP {answer.status}")
             if not answer.has_end:
-                raise NoFile("its URL does not say how long the file is, so that it may be cut off")
+                raise NoFile("the server does not state the length of the file, so it may be incomplete")
             content = await _content(answer, left, most_bytes)
         finally:
             answer.close()

@@ -25,7 +25,7 @@ WRITTEN_A_STEP: Final = 32  # characters of a list or object per step, when it i
 # Names that a template cannot contain.
 _CONCAT: Final = "joined by ~"
 _CHARGED: Final = "charged"
-_EACH: Final = "each turn of a loop"
+_EACH: Final = "each iteration of a loop"
 
 
 class _Budget:
@@ -47,7 +47,7 @@ class _Budget:
     def turn(self) -> None:
         """Charge one iteration of a loop. OverflowError if none is left."""
         if self._turns <= 0:
-            raise OverflowError(f"more than {MOST_TURNS} turns of loops")
+            raise OverflowError(f"more than {MOST_TURNS} iterations of loops")
         self._turns -= 1
         self.use(self._turn_steps)
 
@@ -135,7 +135,7 @@ def _join(items: Any, separator: Any = "", attribute: Any = None) -> None:
 
 def _sum(items: Any, attribute: Any = None, start: Any = 0) -> None:
     if not isinstance(start, int | float):
-        raise OverflowError("sum is for numbers; its start must be one")
+        raise OverflowError("sum adds only numbers; its start must be a number")
 
 
 _BEFORE: Final[Mapping[str, Callable[..., None]]] = {"replace": _replace, "join": _join, "sum": _sum}

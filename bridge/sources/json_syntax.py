@@ -33,7 +33,7 @@ def parse_json(text: str) -> Any:
     except json.JSONDecodeError as error:
         if error.msg == "Expecting value" and error.pos == 0:
             raise ValueError(f"not JSON: {_no_value(text)}") from None
-        hint = "; a file with one task a line is .jsonl" if error.msg == "Extra data" else ""
+        hint = "; if each task is on its own line, name the file .jsonl" if error.msg == "Extra data" else ""
         hint = "; remove the comma at the end" if hint and text.endswith(",") else hint
         raise ValueError(
             f"not JSON: {error.msg} (line {error.lineno}, column {error.colno} of the task){hint}"

@@ -100,7 +100,7 @@ class ParseProcess:
 
     def _exactly(self, count: int, pipe_fd: int, until_at: float) -> bytes:
         if count > _MOST_BYTES:
-            raise ParseStopped("the reading process answered nonsense")
+            raise ParseStopped("the reading process sent invalid data")
         poll = select.poll()
         poll.register(pipe_fd, select.POLLIN)
         parts = bytearray()

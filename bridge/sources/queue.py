@@ -105,7 +105,7 @@ class Queue:
     def _inspect_missing(self) -> Finding:
         parent = self._folder.parent
         if self._folder.is_symlink():
-            return error(NAME, f"{self._folder} is a symbolic link to nothing")
+            return error(NAME, f"{self._folder} is a broken symbolic link")
         if not parent.is_dir():
             return error(NAME, self._missing_parent())
         if not os.access(parent, os.W_OK | os.X_OK, effective_ids=True):

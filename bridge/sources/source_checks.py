@@ -39,5 +39,5 @@ def owner(path: Path) -> str:
     try:
         found = path.stat()
     except OSError:
-        return "a folder above it is closed to this user"
+        return "this user may not enter a folder above it"
     return f"it is {stat.filemode(found.st_mode)} of {path.owner()}:{path.group()}"

@@ -177,7 +177,7 @@ class TaskReader:
         if located is not None:
             if given not in {None, located.account}:
                 raise OfAnotherAccount(
-                    f"account: {quoted(given or '')} is named, but the URL is one of {quoted(located.account)}"
+                    f"account: {quoted(given or '')} is given, but the URL belongs to {quoted(located.account)}"
                 )
             return located.account
         if given is None:
@@ -195,7 +195,7 @@ class TaskReader:
         given = _text("action", task.get("action"))
         if located is not None and located.action is not None:
             if given not in {None, located.action}:
-                raise TaskProblem(f"action: {quoted(given or '')} is named, but the URL says {quoted(located.action)}")
+                raise TaskProblem(f"action: {quoted(given or '')} is given, but the URL says {quoted(located.action)}")
             given = located.action
         action = given or self._accounts.get(account)
         problem = self._action_problem(account, action, task_id)
@@ -243,7 +243,8 @@ def _check_keys(task: Mapping[Any, Any]) -> None:
         name = str(key)
         if _ADDRESS.search(name):
             raise TaskProblem(
-                f"{quoted(name)}: a task holds no address; endpoints come from the settings, a query URL goes under id"
+                f"{quoted(name)}: a task must not contain an address; name an endpoint of the settings, or write a "
+                "query URL as id"
             )
         meant = _MEANT.get(name.lower())
         problem = unknown("key", name, KEYS)

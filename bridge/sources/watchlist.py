@@ -93,7 +93,7 @@ class Watchlist:
         if content is None:
             return warning(NAME, f"{path} is being written")
         if content.bad:
-            return error(NAME, f"{path}: {content.bad} bad entries, so nothing is withdrawn; {content.problems[0]}")
+            return error(NAME, f"{path}: {content.bad} invalid entries, so nothing is withdrawn; {content.problems[0]}")
         if content.doubtful:
             return warning(NAME, f"{path}: {len(content.doubtful)} entries are not watched; {content.problems[0]}")
         return ok(NAME, f"{path} ({len(content.wishes)} tasks)")

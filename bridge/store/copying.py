@@ -96,7 +96,7 @@ def restore(
     the store. UsageError when there is a store and not `force`, or no such backup.
     """
     if not files.exists(backup):
-        raise UsageError(f"there is no file {backup}")
+        raise UsageError(f"file {backup} does not exist")
     with contextlib.suppress(OSError):
         if backup.samefile(store):
             raise UsageError(f"{backup} is the store itself; name a backup")
@@ -109,7 +109,7 @@ def restore(
     store = Path(os.path.realpath(store))
     before = store.stat() if files.exists(store) else None
     if before is not None and not force and DaemonLock.holder(store) is None:
-        raise UsageError(f"there is a store {store} already: --force replaces it, and what is in it is lost")
+        raise UsageError(f"store {store} already exists: --force replaces it, and its contents are lost")
     with DaemonLock(store, group_access=group_access):
         mode = files.file_mode(group_access=group_access) if before is None else before.st_mode & 0o777
         with _drafted(store, lambda draft: _copy(backup, draft), mode=mode) as draft:

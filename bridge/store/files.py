@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from bridge.errors import StoreDamaged, StoreError
 
-_DISK_FULL: Final = "the disk is full; free some space and it goes on"
+_DISK_FULL: Final = "the disk is full; free some space, and genbridge continues"
 _MEANINGS: Final = {
     errno.ENOSPC: _DISK_FULL,
     errno.EDQUOT: _DISK_FULL,
@@ -64,7 +64,7 @@ def inode(path: Path) -> int | None:
 
 
 def vanished(path: Path) -> StoreError:
-    return StoreError(f"store {path} has vanished; put it back, or restart genbridge to create a new one")
+    return StoreError(f"store {path} is missing; put it back, or restart genbridge to create a new one")
 
 
 def tighten(path: Path, mode: int) -> None:

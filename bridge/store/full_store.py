@@ -52,7 +52,7 @@ class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares
             for table, given in counts.items():
                 [(there,)] = session.find(f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of ours
                 if given != there:
-                    raise StoreError(f"table {table}: {there} rows have arrived of {given}; nothing has been written")
+                    raise StoreError(f"table {table}: only {there} of {given} rows arrived; nothing was written")
             session.execute("UPDATE {sqlite:store}{postgres:genbridge_store} SET revision = :to", to=contents.revision)
             if self.is_shared:
                 session.find(SQL["server.count_on"])

@@ -63,7 +63,7 @@ async def test_a_server_that_resumes_at_a_wrong_place_spoils_nothing(tmp_path: P
         outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
 
     assert isinstance(outcome, Deferred)
-    assert "wrong place" in outcome.reason
+    assert "wrong position" in outcome.reason
     assert not (tmp_path / FOLDER / "cat-1.mp4").exists()
 
 
@@ -153,7 +153,7 @@ async def test_a_body_without_a_length_that_is_cut_each_time_is_no_copy(tmp_path
         outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
 
     assert isinstance(outcome, Deferred)
-    assert "does not say how long the file is" in outcome.reason
+    assert "does not state the length of the file" in outcome.reason
     assert not list(tmp_path.rglob("*.mp4"))
 
 

@@ -50,7 +50,7 @@ def test_check_online_says_what_does_not_work(fault: str, shell: Shell, world: W
     assert said.code == 1
     failed = [thing for thing, (level, _) in report(said).items() if level == "error"]
     assert failed == ["endpoints.hook" if fault == "endpoint" else "accounts.kling"]
-    assert fault != "endpoint" or "refused the connection: check url, and that the receiver runs" in said.out
+    assert fault != "endpoint" or "refused the connection: check url, and whether the receiver is running" in said.out
     assert KEY not in said.out
 
 
@@ -69,9 +69,9 @@ def test_check_online_says_what_does_not_work(fault: str, shell: Shell, world: W
         ("", 405, b'{"detail":"Method Not Allowed"}', {}, "check base_url"),
         ("", 200, b"<html>sign in</html>", {}, "check base_url"),
         ("", 302, b"", {"Location": "https://login.example.net/"}, "redirects to"),
-        ("", 404, b'{"message":"Not Found"}', {}, "either the made-up task id is unknown"),
-        ("", 404, b"", {}, "either the made-up task id is unknown"),
-        ("", 401, b'{"error":{"message":"Incorrect API key"}}', {}, "the provider refuses the key; check it"),
+        ("", 404, b'{"message":"Not Found"}', {}, "this is normal, because the task id is made up"),
+        ("", 404, b"", {}, "this is normal, because the task id is made up"),
+        ("", 401, b'{"error":{"message":"Incorrect API key"}}', {}, "the provider refuses the key; check the key"),
         ("", 403, b'{"error":{"message":"Insufficient balance"}}', {}, "check its balance"),
         ("", 429, b'{"error":{"message":"slow down"}}', {"Retry-After": "30"}, "check again later"),
         ("", 503, b"", {}, "check base_url, or try again later"),

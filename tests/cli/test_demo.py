@@ -121,7 +121,7 @@ def test_ctrl_c_at_any_moment_gives_the_summary_so_far(tmp_path: Path, moment: s
     assert "Traceback" not in said
     assert "Next:" not in said
     if moment != "Simulated:":
-        assert said.lines[-1] == "stopped before its end; nothing is left behind"
+        assert said.lines[-1] == "the demo was stopped early; nothing is left behind"
         assert "8 tasks: " in said
     assert list(tmp_path.iterdir()) == []
 

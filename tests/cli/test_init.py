@@ -119,7 +119,7 @@ def test_an_existing_file_is_never_overwritten(shell: Shell) -> None:
     before = path.read_bytes()
     said = shell("init", "--provider", "fal", "--key", "k", stdin=b"\n\n\n")
     assert said.code == 2
-    assert "exists, and stays as it is" in said.err
+    assert "already exists and was not changed" in said.err
     assert path.read_bytes() == before
 
 

@@ -130,7 +130,7 @@ def test_one_bad_task_on_stdin_adds_none(stdin: bytes | None, hint: str, shell: 
         (["a", "--endpoint", "nix"], 'unknown endpoint "nix"; there are: chat, hook'),
         (["a", "--endpoint", "https://evil.example.com"], "an endpoint from the settings"),
         (["a", "--account", "klink"], 'did you mean "kling"'),
-        (["a", "--action", "../x"], "cannot be an action here"),
+        (["a", "--action", "../x"], "is not a valid action"),
         (["https://elsewhere.example.com/v1/x/y/z"], "not a query URL of a configured account"),
     ],
 )

@@ -236,7 +236,7 @@ def test_a_mistake_in_an_account_is_reported(tmp_path: Path, line: str, expected
         (f"{{type: webhook, url: http://a, secret: [{SIGNING}, whsec_%]}}", "98: endpoints.x.secret[1]: is not base64 after whsec_; write whsec_ and"),
         ("{type: webhook, url: http://a, secret: whsec_YWJj}", "45: endpoints.x.secret: holds 3 bytes; write whsec_ and the base64 of 24 to 64 random bytes"),
         ("{type: webhook, url: http://a, headers: {webhook-id: a}}", "47: endpoints.x.headers.webhook-id: the header webhook-id is set by genbridge itself"),
-        ("{type: webhook, url: http://a, api_key: Bearer a}", '46: endpoints.x.api_key: begins with "Bearer"; give the key alone'),
+        ("{type: webhook, url: http://a, api_key: Bearer a}", '46: endpoints.x.api_key: begins with "Bearer"; write only the key'),
         ("{type: webhook, url: http://a, api_key: a, headers: {authorization: b}}", "58: endpoints.x.headers: contains Authorization, but api_key is set; remove one of them"),
         ("{type: webhook, url: http://a, concurrency: 0}", "50: endpoints.x.concurrency: must be at least 1"),
         ("{type: apprise}", "3: endpoints.x.urls: is missing"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bridge.domain.id_rule import id_problem
 
 FAILED = "did the create call fail?"
-PLACEHOLDER = "it is the placeholder of an example"
+PLACEHOLDER = "it is a placeholder from an example"
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_ids_of_providers_pass(task_id: str) -> None:
         ("tasks.yaml", "a file name: genbridge add - < tasks.yaml"),
         ("./queue/ids.TXT", "a file name: genbridge add - < ./queue/ids.TXT"),
         ("$(x).json", "a file name: genbridge add - < tasks.yaml"),
-        ('"x",', "remove what stands around the id"),
-        ("'x'", "remove what stands around the id"),
-        ("“x”", "remove what stands around the id"),
+        ('"x",', "remove everything around the id"),
+        ("'x'", "remove everything around the id"),
+        ("“x”", "remove everything around the id"),
         ("x,", "a comma at the end is not allowed in an id; remove it"),
         ('{"code": 0}', "it looks like JSON: name the file .json"),
         ('"id": "x",', "it looks like JSON"),

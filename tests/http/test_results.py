@@ -210,4 +210,4 @@ def test_revoked_links_are_void_and_later_ones_work(site: Site, files: str) -> N
 def test_a_problem_is_answered_as_a_document(site: Site) -> None:
     answer: httpx.Response = site.stranger.get("/results/a.mp4")
     assert answer.status_code == 404
-    assert answer.json()["detail"] == "there is no such link"
+    assert answer.json()["detail"] == "unknown link"

@@ -102,7 +102,7 @@ async def test_a_server_without_tls_is_reported() -> None:
 
     assert isinstance(outcome, Unanswered)
     assert outcome.kind is Failure.TLS
-    assert outcome.reason.endswith(" does not speak TLS (is it http:// there?)")
+    assert outcome.reason.endswith(" does not use TLS (does the URL need http://?)")
 
 
 async def test_a_handshake_that_hangs_leaves_no_connection_behind() -> None:

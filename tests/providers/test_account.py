@@ -324,7 +324,7 @@ async def test_a_key_is_not_sent_to_a_region_that_is_no_listed_origin(task_id: s
 
     assert (reading.kind, server.asked) == (Kind.AMBIGUOUS, [])
     assert reading.detail == (
-        "not asked: the key may not go to api.eu1.bfl.ai; list https://api.eu1.bfl.ai in the account's origins"
+        "not sent: the key must not be sent to api.eu1.bfl.ai; add https://api.eu1.bfl.ai to the account's origins"
     )
 
 
@@ -344,9 +344,9 @@ async def test_a_key_goes_to_no_unlisted_host_in_second_or_batch_requests() -> N
         together = await provider.poll_batch(["1", "2"], None)
 
     assert len(server.asked) == 1
-    assert "the key may not go to files.example.net" in alone.detail
+    assert "the key must not be sent to files.example.net" in alone.detail
     assert isinstance(together, Reading)
-    assert "the key may not go to lists.example.net" in together.detail
+    assert "the key must not be sent to lists.example.net" in together.detail
 
 
 async def test_a_listed_region_gets_the_key() -> None:

@@ -306,12 +306,12 @@ def test_the_ids_of_a_body_too_large_to_parse_are_searched_in_its_beginning() ->
 @pytest.mark.parametrize(
     ("signature", "problem"),
     [
-        ({"header": "x-sig", "text": "{payload}"}, "{payload} is not filled here"),
-        ({"header": "x-sig", "text": "{timestamp}"}, "say under timestamp which header it is"),
+        ({"header": "x-sig", "text": "{payload}"}, "{payload} is not available here"),
+        ({"header": "x-sig", "text": "{timestamp}"}, "write the name of its header under timestamp"),
         ({"header": "x-sig", "text": "{body}", "algorithm": "ed25519"}, "ed25519 needs secret: key_set"),
         (
             {"header": "x-sig", "text": "{body}", "algorithm": "ed25519", "secret": "key_set", "key_set": "http://k/"},
-            "a key set has an https:// address",
+            "a key set must have an https:// address",
         ),
         ({"header": "x-sig", "text": "{signed_headers}"}, "needs the key signed_headers"),
     ],

@@ -114,7 +114,7 @@ def test_a_refused_create_call_names_no_task() -> None:
 
 def test_a_task_without_a_possible_action_is_reported() -> None:
     body = {"code": 0, "data": {"task_id": "8570", "task_status": "submitted"}}
-    with pytest.raises(NotCreated, match="no action"):
+    with pytest.raises(NotCreated, match="nor its account has an action"):
         account("kling").created("/v1/somewhere", answer(body))
     known = account("kling", action="videos/image2video")
     assert known.created("/v1/somewhere", answer(body)) == ("8570", "videos/image2video")

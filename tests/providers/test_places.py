@@ -106,17 +106,19 @@ def test_a_placeholder_without_a_source_is_refused(change: Tree, path: tuple[str
 
     (problem,) = refused.value.found
     assert problem.path == ("own", *path)
-    assert f"{place} is not filled here; you can use " in problem.message
+    assert f"{place} is not available here; you can use " in problem.message
 
 
 def test_a_placeholder_without_a_source_is_refused_in_a_body_too() -> None:
     form = {**FORM, "results": [{"content": {"videos": "/v/{file}"}}]}
-    with pytest.raises(DescriptionsRefused, match=r"\{file\} is not filled here"):
+    with pytest.raises(DescriptionsRefused, match=r"\{file\} is not available here"):
         described({"path": "/{id}"}, forms={"f": form})
 
 
 def test_a_header_with_the_id_needs_another_one_in_the_batch() -> None:
-    with pytest.raises(DescriptionsRefused, match=r"the header X holds \{id\}: write under batch what it is"):
+    with pytest.raises(
+        DescriptionsRefused, match=r"the header X contains \{id\}: write its value for many tasks under batch"
+    ):
         described({"path": "/{id}", "headers": {"X": "{id}"}, "batch": {"path": "/l/{ids}"}})
 
 
@@ -186,7 +188,7 @@ def test_the_action_can_follow_from_the_id() -> None:
     assert (asked.method, asked.url) == ("POST", f"{BASE}/v1/{model}:fetchPredictOperation")
     assert orjson.loads(asked.body or b"") == {"operationName": f"{model}/operations/7"}
     assert own.task_rules.action_problem(None) is None
-    with pytest.raises(ValueError, match="no action is set"):
+    with pytest.raises(ValueError, match="neither the task nor its account has an action"):
         task_request(own, base_url=BASE, task_id="7", action=None)
 
 

@@ -81,7 +81,7 @@ async def test_without_an_action_no_request_is_sent_and_no_task_finishes() -> No
         reading = await provider.poll(TASK_ID, None)
 
     assert (reading.kind, server.asked) == (Kind.AMBIGUOUS, [])
-    assert reading.detail.startswith("not asked: no action is set")
+    assert reading.detail.startswith("not sent: neither the task nor its account has an action")
 
 
 async def test_a_key_that_the_provider_quotes_is_not_repeated() -> None:
@@ -99,8 +99,8 @@ async def test_a_body_over_the_cap_is_ambiguous() -> None:
     assert (reading.kind, reading.detail) == (
         Kind.AMBIGUOUS,
         (
-            "HTTP 200: body over 1048576 bytes; to read larger ones raise providers.kling.most_bytes "
-            "(of a built-in provider with extends: kling)"
+            "HTTP 200: body over 1048576 bytes; to read larger answers, raise providers.kling.most_bytes "
+            "(for a built-in provider, with extends: kling)"
         ),
     )
 

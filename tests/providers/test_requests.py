@@ -104,7 +104,7 @@ def test_jimeng_is_polled_by_post_with_the_key_of_the_create_call() -> None:
 
     assert (asked.method, asked.url) == ("POST", f"{BASE}/jimeng/{JIMENG}")
     assert orjson.loads(asked.body or b"") == {"req_key": "jimeng_vgfm_t2v_l20", "task_id": "73/91"}
-    with pytest.raises(ValueError, match="no action is set"):
+    with pytest.raises(ValueError, match="neither the task nor its account has an action"):
         task_request(descriptions()["jimeng"], base_url=BASE, task_id="7391", action=None)
 
 

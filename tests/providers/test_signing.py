@@ -144,13 +144,13 @@ def test_an_answer_of_the_vendors_gateway_is_never_about_the_task(status: int, c
     [
         (
             {"key_pair": {"region": None}},
-            "a token (jwt) has early and expired codes, a signature a region and a service",
+            "jwt has the keys early and expired; a signature has the keys region and service",
         ),
         (
             {"key_pair": {"sign": "jwt"}},
-            "a token (jwt) has early and expired codes, a signature a region and a service",
+            "jwt has the keys early and expired; a signature has the keys region and service",
         ),
-        ({"key_pair": None}, "auth is signed: say under key_pair which function signs"),
+        ({"key_pair": None}, "auth: signed needs key_pair with a function that signs"),
     ],
 )
 def test_a_description_that_cannot_sign_is_refused(own: dict[str, object], problem: str) -> None:

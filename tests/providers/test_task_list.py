@@ -191,10 +191,10 @@ async def test_an_item_that_cannot_be_a_task_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("discover", "message"),
     [
-        ({"next": {"a": "b"}, "next_url": "c"}, "one way to the next page"),
-        ({"next": {"a": "b"}, "query": {"p": "{page}"}}, "one way to the next page"),
-        ({"actions": ["x"]}, "actions are for a request with {action}"),
-        ({"path": "/jobs/{id}"}, "{id} is not filled here"),
+        ({"next": {"a": "b"}, "next_url": "c"}, "use only one of these for the next page"),
+        ({"next": {"a": "b"}, "query": {"p": "{page}"}}, "use only one of these for the next page"),
+        ({"actions": ["x"]}, "actions need {action} in the request"),
+        ({"path": "/jobs/{id}"}, "{id} is not available here"),
         ({"body": [1]}, "mapping"),
         ({"items": "a["}, "items"),
         ({"itmes": "a"}, "itmes"),

@@ -149,7 +149,7 @@ async def test_telegram_gets_four_images_as_one_album_in_one_request(tmp_path: P
     ("name", "reason"),
     [
         ("gone.mp4", "its URL answered HTTP 404"),
-        ("endless.mp4", "its URL does not say how long the file is, so that it may be cut off"),
+        ("endless.mp4", "the server does not state the length of the file, so it may be incomplete"),
         ("page.mp4", "its URL answered with a web page"),
         ("empty.mp4", "its URL answered with an empty file"),
         ("hangs.mp4", "not fetched within 0.5 s"),

@@ -43,8 +43,8 @@ def locate(url: str, named: str | None) -> Located | None:
 def action_problem(account: str, action: str | None, task_id: str) -> str | None:
     """Every account wants `group/action2`, in two or three segments."""
     if action is None:
-        return "no action is set"
-    return None if re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+){1,2}", action) else "cannot be an action here"
+        return "neither the task nor its account has an action"
+    return None if re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+){1,2}", action) else "is not a valid action"
 
 
 def make_reader(**settings: Any) -> TaskReader:

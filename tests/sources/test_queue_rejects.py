@@ -47,7 +47,7 @@ async def test_only_the_bad_entries_of_a_file_are_rejected_and_can_be_dropped_ag
         told = reason(folder, "mixed.yaml").splitlines()
         assert [line.split(": ")[0] for line in told] == ["mixed.yaml:1", "mixed.yaml:3"]
         assert 'did you mean "label"?' in told[0]
-        assert "endpoints come from the settings" in told[1]
+        assert "name an endpoint of the settings" in told[1]
         rest = (folder / "rejected" / "mixed.yaml").read_text()
         drop(
             folder,

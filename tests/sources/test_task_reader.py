@@ -133,7 +133,9 @@ def test_an_unknown_account_or_endpoint_comes_with_a_suggestion() -> None:
 
 
 def test_a_task_without_any_action_is_refused() -> None:
-    assert problem_of({"id": "t", "account": "other"}, accounts=TWO).startswith("action: no action is set")
+    assert problem_of({"id": "t", "account": "other"}, accounts=TWO).startswith(
+        "action: neither the task nor its account has an action"
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_an_unknown_key_comes_with_a_suggestion(key: str, hint: str) -> None:
 
 @pytest.mark.parametrize("key", ["webhook", "url", "callback_url", "notify_hook", "notifyHook", "webhook_url", "hooks"])
 def test_an_address_inside_a_task_is_refused(key: str) -> None:
-    assert "endpoints come from the settings" in problem_of({"id": "t", key: "https://evil.example"})
+    assert "name an endpoint of the settings" in problem_of({"id": "t", key: "https://evil.example"})
 
 
 def test_an_address_among_the_endpoints_is_refused() -> None:

@@ -327,7 +327,7 @@ class TestReadOnly:
 
     def test_a_reader_writes_nothing(self, store: SqliteStore, path: Path) -> None:
         reader = open_store(path, create=False, group_access=False, read_only=True)
-        with pytest.raises(StoreError, match="was opened for reading alone"):
+        with pytest.raises(StoreError, match="was opened read-only"):
             add(reader, "task-1")
         reader.close()
 

@@ -140,7 +140,7 @@ class TestOpening:
         url = postgres.reveal().replace("options=", "options=-cdefault_transaction_read_only%3Don%20")
         reader = open_store(PostgresUrl(url), create=False, group_access=False)
         assert reader.counts().live == 0
-        with pytest.raises(StoreError, match=r"takes no writes .*target_session_attrs=read-write"):
+        with pytest.raises(StoreError, match=r"accepts no writes .*target_session_attrs=read-write"):
             add(reader, "task-1")
         reader.close()
 

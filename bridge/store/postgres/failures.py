@@ -49,19 +49,21 @@ def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
             return StoreDamaged(f"store {place}: {said}; {grant}")
         case errors.ReadOnlySqlTransaction():
             way_out = "name the primary, or all hosts and target_session_attrs=read-write"
-            return StoreError(f"store {place}: the server takes no writes (a standby?); {way_out}")
+            return StoreError(f"store {place}: the server accepts no writes (is it a standby?); {way_out}")
         case errors.LockNotAvailable() | errors.DeadlockDetected():
             return StoreError(f"store {place}: another process has kept it locked ({said}); try again later")
         case errors.DuplicateTable():
             return StoreDamaged(f"store {place}: {said}, of another program; give genbridge a schema of its own")
         case errors.QueryCanceled():
-            return StoreError(f"store {place}: the server is too slow ({said}); it is tried again")
+            return StoreError(f"store {place}: the server is too slow ({said}); genbridge tries again")
         case errors.IdleInTransactionSessionTimeout():
-            return StoreError(f"store {place}: this process or its network stood still ({said}); it is tried again")
+            return StoreError(f"store {place}: this process or its network was frozen ({said}); genbridge tries again")
         case errors.UndefinedTable() | errors.UndefinedColumn() | errors.InvalidSchemaName():
             return StoreDamaged(f"store {place}: {said}; restore a backup, or `genbridge store migrate`")
         case errors.DiskFull() | errors.OutOfMemory() | errors.ConfigurationLimitExceeded():
-            return StoreError(f"store {place}: the server has no room ({said}); free some and it goes on")
+            return StoreError(
+                f"store {place}: the server has no room left ({said}); free some, and genbridge continues"
+            )
     # Lost connections, a server that starts or stops, too many connections, I/O errors: these may pass.
     if isinstance(error, psycopg.OperationalError) or (error.sqlstate or "")[:2] in {"08", "53", "57", "58"}:
         return StoreError(f"store {place}: {said}")

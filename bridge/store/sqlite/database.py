@@ -70,7 +70,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[SqliteSession]:
         if self.read_only:
-            raise files.why_unwritable(self.place) or StoreError(f"store {self.place} was opened for reading alone")
+            raise files.why_unwritable(self.place) or StoreError(f"store {self.place} was opened read-only")
         with self._begun("BEGIN IMMEDIATE") as session:
             yield session
             self._is_syncing = True

@@ -30,7 +30,9 @@ def understood(error: sqlite3.Error, path: Path) -> GenbridgeError:
         return files.os_error(OSError(errno.ENOSPC, ""), path)
     if code == sqlite3.SQLITE_IOERR:
         name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
-        return StoreError(f"store {path}: the disk failed ({name}); see the kernel's log, and whether the disk is full")
+        return StoreError(
+            f"store {path}: the disk failed ({name}); check the kernel's log, and whether the disk is full"
+        )
     if code in _CLOSED:
         return _closed(error, path)
     return BridgeBug(f"store {path}: {type(error).__name__}: {error}")

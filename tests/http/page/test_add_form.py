@@ -165,7 +165,7 @@ def test_typed_text_is_kept_while_the_store_cannot_be_written(site: Site, browse
 
 def test_a_form_without_tasks_shows_an_error(browser: Browser) -> None:
     answer = browser.does("add", tasks=" \n# only a comment\n", account="film")
-    assert (answer.status_code, mistakes(answer)) == (422, ["there is no task in it; give at least one id or task"])
+    assert (answer.status_code, mistakes(answer)) == (422, ["the body contains no task; give at least one id or task"])
 
 
 def test_the_list_of_tasks_and_the_page_have_the_same_form(browser: Browser) -> None:
