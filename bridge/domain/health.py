@@ -46,10 +46,10 @@ class Health:
 
 class EndpointHealth:
     """The health of endpoints after one transaction. Starts with the `known` health of the endpoints concerned. Call
-    `follow` for each outcome, then store `changed`."""
+    `follow` for each outcome, then store `changed`. `publish` is called with the events, and not kept: it would refer
+    back to the transaction, and only the garbage collector would free that."""
 
-    def __init__(self, known: Iterable[Health], *, publish: Callable[[Event], None]) -> None:
-        self._publish = publish
+    def __init__(self, known: Iterable[Health]) -> None:
         self._known = {one.endpoint: one for one in known}
         self._changed: set[str] = set()
 
@@ -58,19 +58,20 @@ class EndpointHealth:
         """The changed values, sorted by endpoint."""
         return [self._known[endpoint] for endpoint in sorted(self._changed)]
 
-    def follow(self, made: AttemptMade, *, reason: str) -> None:
+    def follow(self, made: AttemptMade, *, reason: str, publish: Callable[[Event], None]) -> None:
         """Count an attempt. A refusal is skipped: it disables the endpoint, which has its own event."""
-        known = self._known.get(made.endpoint) or Health(endpoint=made.endpoint)
+        known = self._known.get(made.endpoint, _WELL)
         if made.outcome == "accepted" and known.failures:
             if known.told_at is not None:
-                self._announce(known, Topic.ENDPOINT_RECOVERED, f"it failed for {known.lasted(made.at)}", made.at)
+                publish(_event(known, Topic.ENDPOINT_RECOVERED, f"it failed for {known.lasted(made.at)}", made.at))
             self._keep(Health(endpoint=made.endpoint, count=known.count))
         elif made.outcome == "deferred":
             since = made.at if known.failing_since is None else min(known.failing_since, made.at)
-            self._keep(replace(known, failing_since=since, failures=known.failures + 1, reason=reason))
-            self.check(made.endpoint, at=made.at)
+            failures = known.failures + 1
+            self._keep(replace(known, endpoint=made.endpoint, failing_since=since, failures=failures, reason=reason))
+            self.check(made.endpoint, at=made.at, publish=publish)
 
-    def check(self, endpoint: str, *, at: float) -> bool:
+    def check(self, endpoint: str, *, at: float, publish: Callable[[Event], None]) -> bool:
         """Create `endpoint_failing` if it is due. Returns whether the endpoint is failing."""
         known = self._known.get(endpoint)
         if known is None or known.failing_since is None:
@@ -80,14 +81,18 @@ class EndpointHealth:
             self._keep(known)
             said = f"no success for {known.lasted(at)}, {known.failures} failed attempts"
             reason = f"{said}; the last one: {known.reason}" if known.reason else said
-            self._announce(known, Topic.ENDPOINT_FAILING, reason, at)
+            publish(_event(known, Topic.ENDPOINT_FAILING, reason, at))
         return True
 
     def _keep(self, health: Health) -> None:
         self._known[health.endpoint] = health
         self._changed.add(health.endpoint)
 
-    def _announce(self, known: Health, topic: Topic, reason: str, at: float) -> None:
-        from bridge.domain.event_building import endpoint_event  # imported here, because quick commands build no events
 
-        self._publish(endpoint_event(known.endpoint, count=known.count, reason=reason, at=at, topic=topic))
+_WELL: Final = Health(endpoint="")  # of an endpoint that has never failed
+
+
+def _event(known: Health, topic: Topic, reason: str, at: float) -> Event:
+    from bridge.domain.event_building import endpoint_event  # imported here, because quick commands build no events
+
+    return endpoint_event(known.endpoint, count=known.count, reason=reason, at=at, topic=topic)

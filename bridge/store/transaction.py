@@ -82,7 +82,7 @@ class Transaction:
         # Locked, so that several daemons on one store send each event about an endpoint once.
         concerned = sorted({one.endpoint for one in changes if isinstance(one, AttemptMade | EndpointChecked)})
         health = HEALTH.find(session, _OF_ENDPOINTS, endpoints=concerned) if concerned else []
-        self._health = EndpointHealth(health, publish=self._publish)
+        self._health = EndpointHealth(health)
         self._polls = PollRows()
         self._events: list[Row] = []
         self._bodies: list[Row] = []  # documented bodies that no delivery contains
@@ -111,7 +111,7 @@ class Transaction:
             case AttemptMade():
                 return self._settle(change)
             case EndpointChecked():
-                return self._health.check(change.endpoint, at=change.at)
+                return self._health.check(change.endpoint, at=change.at, publish=self._publish)
             case _:
                 assert_never(change)
 
@@ -180,7 +180,7 @@ class Transaction:
         if made.delivery_id not in self._attempted:
             return False
         detail = plain(made.detail)
-        self._health.follow(made, reason=detail)
+        self._health.follow(made, reason=detail, publish=self._publish)
         if made.disables:
             self._disable(made, detail)
         self._attempts.append((made.delivery_id, made.at, made.outcome, detail, made.duration_s))

@@ -34,9 +34,9 @@ def followed(
 ) -> tuple[list[Health], list[Event]]:
     """What has changed, and which events there were."""
     events: list[Event] = []
-    health = EndpointHealth(known, publish=events.append)
+    health = EndpointHealth(known)
     for one in outcomes:
-        health.follow(one, reason=reason)
+        health.follow(one, reason=reason, publish=events.append)
     return health.changed, events
 
 
@@ -48,7 +48,7 @@ def failing(*at: float, health: Health = FRESH) -> Health:
 def reported(health: Health, *, at: float) -> list[Event]:
     """The events of a check at this time."""
     events: list[Event] = []
-    EndpointHealth([health], publish=events.append).check("hook", at=NOW + at)
+    EndpointHealth([health]).check("hook", at=NOW + at, publish=events.append)
     return events
 
 
@@ -110,7 +110,7 @@ def test_a_success_of_an_endpoint_that_is_well_changes_nothing() -> None:
 
 def test_a_failing_endpoint_can_be_recognized() -> None:
     events: list[Event] = []
-    health = EndpointHealth([Health(endpoint="hook", failing_since=NOW, failures=9)], publish=events.append)
-    assert not health.check("other", at=NOW)
-    assert health.check("hook", at=NOW + FAILING_AFTER_S)
+    health = EndpointHealth([Health(endpoint="hook", failing_since=NOW, failures=9)])
+    assert not health.check("other", at=NOW, publish=events.append)
+    assert health.check("hook", at=NOW + FAILING_AFTER_S, publish=events.append)
     assert len(events) == 1

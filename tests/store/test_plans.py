@@ -16,6 +16,7 @@ from bridge.domain.watch import Memory
 from bridge.store import SqliteStore, outbox
 from bridge.store.sqlite.sql_session import plain_sql
 from bridge.store.statements import SQL
+from tests import garbage
 from tests.factories import NOW
 from tests.store.making import Teller, add, due, make_attempt, make_end, make_note
 
@@ -85,6 +86,14 @@ def _cpu_s(call: object) -> float:
     before = time.thread_time()
     call()
     return time.thread_time() - before
+
+
+def test_a_commit_leaves_nothing_to_the_garbage_collector(store: SqliteStore) -> None:
+    ends = [make_end(one.key) for one in add(store, "task-1", "task-2")]
+    assert garbage.left_by(lambda: store.commit(ends, Teller())) == 0
+    outcomes = [make_attempt(one) for one in due(store)]
+    assert outcomes
+    assert garbage.left_by(lambda: store.commit(outcomes, Teller())) == 0
 
 
 def test_a_burst_of_ends_is_handed_out_in_small_portions(store: SqliteStore) -> None:
