@@ -31,62 +31,72 @@ class OutOfSteps(Exception):
     """The evaluation exceeds its budget. The text names the exceeded limit."""
 
 
-class Evaluation(TreeInterpreter):
-    """The evaluation of one expression on one value, with a budget of steps."""
+class _Budget:
+    """The steps of one evaluation. The evaluation and its functions share it and do not refer to each other: each poll
+    would leave such a cycle to the garbage collector."""
 
     def __init__(self, steps: int) -> None:
-        super().__init__(Options(custom_functions=_BoundedFunctions(self)))
         self._steps = steps
-        self._left = steps
-        self._has_built = False
-        self.size_meter = SizeMeter(self.use)
+        self.left = steps
+        self._size_meter = SizeMeter()
 
     @property
     def taken(self) -> int:
         """The steps taken so far."""
-        return self._steps - self._left
-
-    def result(self, parsed: Any, value: Any) -> Any:
-        """The result of the expression. OutOfSteps if it exceeds the budget."""
-        found = self.visit(parsed, value)
-        if self._has_built and isinstance(found, list | dict):
-            written, parts = self.size_meter.measure(found)
-            if written > max(RESULT_SIZE, RESULT_FACTOR * parts):
-                raise OutOfSteps("makes a result that contains the same parts too many times")
-        return found
+        return self._steps - self.left
 
     def use(self, steps: int) -> None:
         """Charge this many steps. OutOfSteps if there are not enough left."""
-        self._left -= steps
-        if self._left < 0:
-            self._left = 0
+        self.left -= steps
+        if self.left < 0:
+            self.left = 0
             raise OutOfSteps(f"needs more than {self._steps} steps on this answer")
 
-    def visit(self, node: Any, value: Any) -> Any:
-        self._left -= 1
-        if self._left < 0:
-            self.use(1)
-        return _VISITS[node["type"]](self, node, value)
-
-    def visit_comparator(self, node: Any, value: Any) -> Any:
-        left, right = (self.visit(child, value) for child in node["children"])
-        self.use(min(self.cost(left), self.cost(right)))
-        is_equality = node["value"] in {"eq", "ne"}
-        if not is_equality and not all(type(each) in {int, float, str} for each in (left, right)):
-            return None
-        return self.COMPARATOR_FUNC[node["value"]](left, right)
+    def measure(self, value: Any) -> tuple[int, int]:
+        """See `SizeMeter.measure`."""
+        return self._size_meter.measure(value, self.use)
 
     def cost(self, value: Any) -> int:
         """The steps for reading the whole value."""
         if isinstance(value, str):
             return len(value) // COMPARED_A_STEP
-        return self.size_meter.measure(value)[0] // WRITTEN_A_STEP if isinstance(value, list | dict) else 0
+        return self.measure(value)[0] // WRITTEN_A_STEP if isinstance(value, list | dict) else 0
+
+
+class Evaluation(TreeInterpreter):
+    """The evaluation of one expression on one value, with a budget of steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.budget = _Budget(steps)
+        super().__init__(Options(custom_functions=_BoundedFunctions(self.budget)))
+        self._has_built = False
+
+    def result(self, parsed: Any, value: Any) -> Any:
+        """The result of the expression. OutOfSteps if it exceeds the budget."""
+        found = self.visit(parsed, value)
+        if self._has_built and isinstance(found, list | dict):
+            written, parts = self.budget.measure(found)
+            if written > max(RESULT_SIZE, RESULT_FACTOR * parts):
+                raise OutOfSteps("makes a result that contains the same parts too many times")
+        return found
+
+    def visit(self, node: Any, value: Any) -> Any:
+        self.budget.use(1)
+        return _VISITS[node["type"]](self, node, value)
+
+    def visit_comparator(self, node: Any, value: Any) -> Any:
+        left, right = (self.visit(child, value) for child in node["children"])
+        self.budget.use(min(self.budget.cost(left), self.budget.cost(right)))
+        is_equality = node["value"] in {"eq", "ne"}
+        if not is_equality and not all(type(each) in {int, float, str} for each in (left, right)):
+            return None
+        return self.COMPARATOR_FUNC[node["value"]](left, right)
 
     def visit_flatten(self, node: Any, value: Any) -> Any:
         base = self.visit(node["children"][0], value)
         if not isinstance(base, list):
             return None
-        self.use(sum(len(each) if isinstance(each, list) else 1 for each in base) // PARTS_A_STEP)
+        self.budget.use(sum(len(each) if isinstance(each, list) else 1 for each in base) // PARTS_A_STEP)
         self._has_built = True
         flat: list[Any] = []
         for each in base:
@@ -96,7 +106,7 @@ class Evaluation(TreeInterpreter):
     def visit_slice(self, node: Any, value: Any) -> Any:
         if not isinstance(value, list):
             return None
-        self.use(len(value) // PARTS_A_STEP)
+        self.budget.use(len(value) // PARTS_A_STEP)
         self._has_built = True
         return value[slice(*node["children"])]
 
@@ -121,14 +131,14 @@ def _visits() -> dict[str, Callable[..., Any]]:
 class _BoundedFunctions(Functions):
     """JMESPath's functions. Each charges its work before it starts."""
 
-    def __init__(self, evaluation: Evaluation) -> None:
-        self._evaluation = evaluation
+    def __init__(self, budget: _Budget) -> None:
+        self._budget = budget
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
         given = list(resolved_args)
         parts = sum(len(each) for each in given if isinstance(each, list | dict))
         chars = sum(len(each) for each in given if isinstance(each, str))
-        self._evaluation.use(parts // PARTS_A_STEP + chars // COPIED_A_STEP)
+        self._budget.use(parts // PARTS_A_STEP + chars // COPIED_A_STEP)
         if function_name in {"sort", "max", "min"} and isinstance(given[0], list):
             self._charge_comparing(given[0], len(given[0]).bit_length() if function_name == "sort" else 1)
         if function_name == "to_string":
@@ -148,7 +158,7 @@ class _BoundedFunctions(Functions):
         """The JSON value of a text; None if the text is not JSON. A value that is not a text is returned unchanged."""
         if not isinstance(value, str):
             return value
-        self._evaluation.use(len(value) // READ_A_STEP)
+        self._budget.use(len(value) // READ_A_STEP)
         try:
             return orjson.loads(value)
         except orjson.JSONDecodeError:
@@ -156,7 +166,7 @@ class _BoundedFunctions(Functions):
 
     @signature({"types": ["string"]}, {"types": ["array-string"]})
     def _func_join(self, separator: str, array: list[str]) -> Any:
-        self._evaluation.use((sum(map(len, array)) + len(separator) * len(array)) // COPIED_A_STEP)
+        self._budget.use((sum(map(len, array)) + len(separator) * len(array)) // COPIED_A_STEP)
         return separator.join(array)
 
     @signature({"types": ["array"]}, {"types": ["expref"]})
@@ -189,11 +199,11 @@ class _BoundedFunctions(Functions):
         return keys
 
     def _charge_deeply(self, value: Any) -> None:
-        self._evaluation.use(self._evaluation.cost(value))
+        self._budget.use(self._budget.cost(value))
 
     def _charge_comparing(self, values: list[Any], times: int = 1) -> None:
         chars = sum(len(each) for each in values if isinstance(each, str))
-        self._evaluation.use((len(values) // PARTS_A_STEP + chars // COMPARED_A_STEP) * times)
+        self._budget.use((len(values) // PARTS_A_STEP + chars // COMPARED_A_STEP) * times)
 
 
 def signature_of(name: str) -> Sequence[dict[str, Any]] | None:

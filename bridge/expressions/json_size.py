@@ -11,25 +11,24 @@ PARTS_A_STEP: Final = 8
 
 
 class SizeMeter:
-    """Measures the values of one evaluation, each list and object once. `charge` is called before the work."""
+    """Measures the values of one evaluation, each list and object once."""
 
-    def __init__(self, charge: Callable[[int], None]) -> None:
-        self._charge = charge
+    def __init__(self) -> None:
         # Also contains the value, because an id is valid only while its value exists.
         self._written: dict[int, tuple[Any, int]] = {}
         self._texts: dict[int, str] = {}
         self._parts = 0
 
-    def measure(self, value: Any) -> tuple[int, int]:
+    def measure(self, value: Any, charge: Callable[[int], None]) -> tuple[int, int]:
         """The approximate size of the value as JSON, in characters, and the total of all values so far, with each part
-        counted once."""
+        counted once. `charge` is called with the steps before the work."""
         waiting = [value]
         while waiting:
             node = waiting[-1]
             if id(node) in self._written:
                 waiting.pop()
                 continue
-            self._charge(len(node) // PARTS_A_STEP)
+            charge(len(node) // PARTS_A_STEP)
             inner = list(node.values()) if isinstance(node, dict) else node
             unknown = [each for each in inner if isinstance(each, list | dict) and id(each) not in self._written]
             if unknown:

@@ -51,7 +51,7 @@ class Query:
         except (JMESPathError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
             raise ExpressionError(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
         finally:
-            use(self.text, self.where, evaluation.taken)
+            use(self.text, self.where, evaluation.budget.taken)
         if problem is not None:
             raise ExpressionLimit(self.text, self.where, problem)
         return found

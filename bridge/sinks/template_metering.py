@@ -36,7 +36,7 @@ class _Budget:
         self._steps = MOST_STEPS
         self._turns = MOST_TURNS
         self._turn_steps = TURN_STEPS + chars // CHARS_A_STEP
-        self._size_meter = SizeMeter(self.use)
+        self._size_meter = SizeMeter()
 
     def use(self, steps: int) -> None:
         """Charge this many steps. OverflowError if there are not enough left."""
@@ -57,7 +57,8 @@ class _Budget:
             return len(value) // CHARS_A_STEP
         if isinstance(value, tuple):
             value = list(value)
-        return self._size_meter.measure(value)[0] // WRITTEN_A_STEP if isinstance(value, list | dict) else 0
+        is_deep = isinstance(value, list | dict)
+        return self._size_meter.measure(value, self.use)[0] // WRITTEN_A_STEP if is_deep else 0
 
 
 _current: ContextVar[_Budget | None] = ContextVar("the budget of this rendering", default=None)

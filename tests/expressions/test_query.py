@@ -14,6 +14,7 @@ from jmespath.exceptions import JMESPathError
 from bridge.domain.task import Json
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.expressions.query import ExpressionError, Query
+from tests import garbage
 
 ITEMS: Final[Json] = {
     "items": [
@@ -235,3 +236,9 @@ def _nested(depth: int) -> Json:
     for _ in range(depth):
         value = [value]
     return value
+
+
+def test_a_search_leaves_nothing_to_the_garbage_collector() -> None:
+    query = Query("sort_by(b.c, &d)[?e > `1`].d")
+    assert query.search(SMALL) == ["y"]
+    assert garbage.left_by(lambda: query.search(SMALL)) == 0
