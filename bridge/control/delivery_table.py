@@ -141,7 +141,7 @@ class _Facts:
     def rows(self, found: Sequence[tuple[Standing, DeliveryView]]) -> list[DeliveryRow]:
         views = held_deliveries([view for _, view in found], self._paused.values(), self._now)
         keys = {WatchKey(view.account, view.task_id) for view in views if view.topic.startswith(TASK_TOPICS)}
-        ids = self._store.watch_ids(keys)
+        ids = {key: watch_id for key, (watch_id, _) in self._store.known(keys).items()}
         watches = {one.watch_id: one for one in self._store.watches_by_id(list(ids.values()))}
         snapshots = self._store.snapshots_by_id([one for one, watch in watches.items() if watch.phase not in LIVE])
 

@@ -130,8 +130,7 @@ class CommandStore(WatchStore):
         self, heard: Mapping[WatchKey, CallbackHeard], *, most: int, now: float
     ) -> tuple[int, list[WatchKey]]:
         """See `CallbackPolls.poll_called`."""
-        with self._database.read() as session:
-            known = find_watches(session, heard.keys(), lock=False)
+        known = self.known(heard.keys())
         polled, left = first_of_each([key for key in heard if key in known and known[key][1] in LIVE], most)
         if not polled:
             return 0, []

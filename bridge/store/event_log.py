@@ -80,9 +80,7 @@ class FollowStore(EventLog):
 
     def finished(self, keys: Collection[WatchKey]) -> frozenset[WatchKey]:
         """Which of these tasks are no longer watched: finished, withdrawn, or unknown."""
-        with self._database.read() as session:
-            found = find_watches(session, keys, lock=False)
-        return frozenset(keys) - {key for key, (_, phase) in found.items() if phase in LIVE}
+        return frozenset(keys) - {key for key, (_, phase) in self.known(keys).items() if phase in LIVE}
 
     def marks(self) -> ChangeMarks:
         """The marks of the latest changes."""

@@ -26,8 +26,6 @@ class NoteStore(OpenStore):
     def note(self, notes: Sequence[Note]) -> None:
         """See `ports.Watches.note`. Only the last note of each watch is written, but the answers of all notes are
         counted. BridgeBug if a note finishes its task."""
-        if not notes:
-            return
         by_watch: dict[Row, list[Note]] = {}
         for note in notes:
             if note.memory.phase not in LIVE:

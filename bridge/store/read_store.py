@@ -130,11 +130,10 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
             return bytes(body or b""), size or 0
         return b"", 0
 
-    def watch_ids(self, keys: Collection[WatchKey]) -> dict[WatchKey, int]:
-        """The ids of the given watches that exist."""
+    def known(self, keys: Collection[WatchKey]) -> dict[WatchKey, tuple[int, Phase]]:
+        """`watch_id` and phase of the given watches that exist."""
         with self._database.read() as session:
-            found = find_watches(session, keys, lock=False)
-        return {key: watch_id for key, (watch_id, _) in found.items()}
+            return find_watches(session, keys, lock=False)
 
     def deliveries_of(self, key: WatchKey) -> list[DeliveryView]:
         """A watch's deliveries with their attempts, the oldest first."""

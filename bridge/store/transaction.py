@@ -245,8 +245,6 @@ class CommitStore(ReadStore):
 
     def commit(self, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
         """See `ports.Commits.commit`. An exception of `parcels_for` passes through, and no change is applied."""
-        if not changes:
-            return []
         with self._database.write() as session:
             return self._apply(session, changes, parcels_for)
 

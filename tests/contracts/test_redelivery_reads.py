@@ -75,11 +75,12 @@ def test_the_body_is_what_is_sent_and_can_be_cut(chats: Store) -> None:
     assert chats.delivery_body(10**9, most=3) == (b"", 0)
 
 
-def test_the_ids_of_many_tasks_are_found_at_once(store: Store) -> None:
+def test_the_ids_and_phases_of_many_tasks_are_found_at_once(store: Store) -> None:
     store.add([make_wish(task_id="a"), make_wish(task_id="b")], source="test", now=NOW)
-    ids = {WatchKey(view.account, view.task_id): view.watch_id for view in store.list_watches()}
-    assert store.watch_ids([key("a"), key("b"), key("gone")]) == ids
-    assert store.watch_ids([]) == {}
+    views = store.list_watches()
+    known = {WatchKey(view.account, view.task_id): (view.watch_id, view.phase) for view in views}
+    assert store.known([key("a"), key("b"), key("gone")]) == known
+    assert store.known([]) == {}
 
 
 def test_polls_are_counted_for_each_account_over_its_finished_tasks(store: Store) -> None:
