@@ -1,15 +1,14 @@
-"""Polls the tasks of one account: one schedule, one rate limiter, and a worker for each request in flight."""
+"""Polls the tasks of one account, by one schedule and one rate limiter, and carries out what follows from answers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import anyio
-import anyio.abc
 
 from bridge.domain.account_state import AccountState
 from bridge.domain.change import TaskChange
@@ -25,6 +24,7 @@ from bridge.engine.list_requests import ListRequests
 from bridge.engine.membership import Lease
 from bridge.engine.plans import AccountPlan
 from bridge.engine.poll_queue import NEVER, PollEntry
+from bridge.engine.poll_workers import PollWorkers
 from bridge.engine.step_planner import NextStep, StepPlanner
 from bridge.engine.watch_schedule import WatchSchedule, split_answer
 from bridge.engine.write_batcher import WriteBatcher
@@ -34,7 +34,6 @@ from bridge.ports import BatchKey, Clock
 
 log = get_logger()
 
-OVERDUE_EVERY_S: Final = 30.0  # while the provider fails, how often to look for watches that have timed out
 BLOCKED_WRITES_S: Final = 1.0  # while nothing can be stored, how often to check again
 BUG_PAUSE_S: Final = 60.0  # how long a watch is not polled after a bug in genbridge
 TICK_S: Final = 0.005  # the shortest sleep: all watches that become due during it share one wake-up
@@ -42,11 +41,7 @@ TICK_S: Final = 0.005  # the shortest sleep: all watches that become due during 
 
 class AccountPoller:
     """Polls the watches of one account until it is canceled or stopped. Nothing else changes its schedule or rate
-    limiter.
-
-    `run` sleeps until a request may be sent, then starts workers. A worker sends requests until none is due or allowed,
-    so a busy account does not start a task for each poll. After a change of settings, requests in flight finish under
-    the old plan.
+    limiter. After a change of settings, requests in flight finish under the old plan.
 
     `host_recovered` is called when the account's host works again, or when another account may probe it.
     """
@@ -92,14 +87,9 @@ class AccountPoller:
         self.lists = ListRequests(
             health=self.health, schedule=self.schedule, lease=lease, writes=writes, wake=host_recovered, clock=clock
         )
-        self._check_overdue_at = clock.steady()
-        self._workers: anyio.abc.TaskGroup | None = None
-        self._starting = 0  # workers that have not begun yet
+        self._workers = PollWorkers(wait_s=self._wait_s, room=self._room, next_request=self._next_request, clock=clock)
         self._in_flight: set[PollEntry] = set()  # watches that are being polled, until their answers are stored
         self._landed = anyio.Event()  # set when a watch leaves `_in_flight`
-        self._wake_up = anyio.Event()
-        self._sleeps_until = math.inf
-        self._stopping = False
 
     def apply(self, plan: AccountPlan, host: Host) -> None:
         """Poll according to this plan from now on."""
@@ -144,7 +134,7 @@ class AccountPoller:
         """Process an answer to another program (see `Poller.submit`). A final one only causes another poll if a
         poll is in flight."""
         entry, now = self._queue.get(task_id), self._clock.steady()
-        if entry is None or not self._can_store or self._stopping:
+        if entry is None or not self._can_store or self._workers.is_stopping:
             return
         if entry.due_at is None:
             entry.poll_again = entry.poll_again or reading.kind not in UNDER_WAY
@@ -157,46 +147,33 @@ class AccountPoller:
             with self._guarded([entry]):
                 self._answered(entry, reading, now)
 
+    def give_up_overdue(self) -> None:
+        """Time out watches while the provider does not answer. Only single probes are sent then, so it would take hours
+        to poll each watch. A watch that this process has not polled yet is still polled first."""
+        if self._limiter.probing and not self._limiter.blocked:
+            now = self._clock.steady()
+            for entry in self.schedule.take_overdue(
+                lambda each: self._planner.is_overdue(each, self.health.age_s(each, now))
+            ):
+                with self._guarded([entry]):
+                    self._carry_out(entry, self._planner.give_up(entry), now)
+        self.wake()
+
     def stop(self) -> None:
         """Send no more requests; `run` returns when all requests in flight are answered."""
-        self._stopping = True
-        self._wake_up.set()
+        self._workers.stop()
 
     async def run(self) -> None:
         """Poll everything that is due, as fast as the rate limiter allows."""
-        try:
-            async with anyio.create_task_group() as self._workers:
-                while not self._stopping:
-                    self._wake_up = anyio.Event()
-                    now = self._clock.steady()
-                    wait_s = self._wait_s(now)
-                    if wait_s <= 0:
-                        self._start_workers(now)
-                        wait_s = math.inf  # until the last worker has begun
-                    elif self._limiter.probing and not self._limiter.blocked and now >= self._check_overdue_at:
-                        self._give_up_overdue(now)
-                        continue
-                    elif self._queue:
-                        wait_s = min(wait_s, OVERDUE_EVERY_S)
-                    self._sleeps_until = now + wait_s
-                    await self._clock.wait(self._wake_up, None if math.isinf(wait_s) else wait_s)
-        finally:
-            self._workers = None  # a change that arrives after a cancellation sends nothing
+        await self._workers.run()
 
     def wake(self) -> None:
         """Something has changed: send the requests that are allowed now, and recalculate the sleep."""
-        self._wake(self._clock.steady())
-
-    def _wake(self, now: float) -> None:
-        wait_s = self._wait_s(now)
-        if wait_s <= 0 and self._workers is not None:
-            self._start_workers(now)
-        elif now + wait_s < self._sleeps_until:
-            self._wake_up.set()
+        self._workers.wake()
 
     def _wait_s(self, now: float) -> float:
         """Seconds until the next request may be sent; infinity if only `wake` can lead to one."""
-        limiter_s = math.inf if self._stopping else self.health.wait_s(now)
+        limiter_s = self.health.wait_s(now)
         if limiter_s == math.inf:
             return math.inf
         next_at = self._queue.next_at(now)
@@ -214,41 +191,26 @@ class AccountPoller:
         """Whether an answer could be stored now. If not, nothing is polled."""
         return not self._writes.is_blocked and self._lease.is_held
 
-    def _start_workers(self, now: float) -> None:
-        """Start a worker for each request that may be sent now."""
-        assert self._workers is not None
-        for _ in range(min(max(self._queue.count_due(now), 1), self._limiter.room(now)) - self._starting):
-            self._starting += 1
-            self._workers.start_soon(self._work)
+    def _room(self, now: float) -> int:
+        """How many requests may be sent at once."""
+        return min(max(self._queue.count_due(now), 1), self._limiter.room(now))
 
-    async def _work(self) -> None:
-        self._starting -= 1
-        while True:
-            now = self._clock.steady()
-            entry = self._next(now)
-            if entry is None:
-                break
-            if not self._starting:
-                self._wake(now)
-            # A blocked account is probed with a request about one task, which every provider supports.
-            key = None if self._limiter.probing else self.schedule.batch_key(entry)
-            others = [] if key is None else self.schedule.pop_batch(key, now)
-            self._in_flight.update(others)
-            if key is None or not others:
-                await self._poll(entry, now)
-            else:
-                await self._poll_batch(key, [entry, *others], now)
-        self.wake()
-
-    def _next(self, now: float) -> PollEntry | None:
-        """The watch to poll now, if a request may be sent."""
-        if self._stopping or self.health.wait_s(now) > 0 or not self._can_store:
+    def _next_request(self, now: float) -> Coroutine[Any, Any, None] | None:
+        """Count the next poll and return what sends it, if one may be sent."""
+        if self.health.wait_s(now) > 0 or not self._can_store:
             return None
         entry = self._pop(now)
-        if entry is not None:
-            self._limiter.take(now)
-            self._in_flight.add(entry)
-        return entry
+        if entry is None:
+            return None
+        self._limiter.take(now)
+        self._in_flight.add(entry)
+        # A blocked account is probed with a request about one task, which every provider supports.
+        key = None if self._limiter.probing else self.schedule.batch_key(entry)
+        others = [] if key is None else self.schedule.pop_batch(key, now)
+        if key is None or not others:
+            return self._poll(entry, now)
+        self._in_flight.update(others)
+        return self._poll_batch(key, [entry, *others], now)
 
     def _pop(self, now: float) -> PollEntry | None:
         """The next watch on an open route. Watches on a paused route wait until it opens."""
@@ -321,16 +283,6 @@ class AccountPoller:
         self._host_recovered(self._limiter.host)  # if the request was a probe, another account may send one
         self._postpone(entries, error)
 
-    def _give_up_overdue(self, now: float) -> None:
-        """Time out watches while the provider does not answer. Only single probes are sent then, so it would take hours
-        to poll each watch. A watch that this process has not polled yet is still polled first."""
-        self._check_overdue_at = now + OVERDUE_EVERY_S
-        for entry in self.schedule.take_overdue(
-            lambda each: self._planner.is_overdue(each, self.health.age_s(each, now))
-        ):
-            with self._guarded([entry]):
-                self._carry_out(entry, self._planner.give_up(entry), self._clock.steady())
-
     def _answered(
         self, entry: PollEntry, reading: Reading, now: float, shared: tuple[float, str] | None = None
     ) -> None:
@@ -351,8 +303,7 @@ class AccountPoller:
             self._writes.submit(following.write, then=committed, failed=partial(self._postpone, [entry]))
         else:
             self._writes.note(following.write)
-            memory, next_at = following.step.memory, following.next_poll_at
-            self.schedule.schedule_next(entry, memory, polled_at=now, next_at=next_at)
+            self.schedule.schedule_next(entry, following.step.memory, polled_at=now, next_at=following.next_poll_at)
             self._release(entry)
 
     @contextmanager
@@ -379,8 +330,7 @@ class AccountPoller:
         if applied:
             following.log_transition(self.name, entry.task_id)
         if applied and not following.step.ends:
-            memory, next_at = following.step.memory, following.next_poll_at
-            self.schedule.schedule_next(entry, memory, polled_at=now, next_at=next_at)
+            self.schedule.schedule_next(entry, following.step.memory, polled_at=now, next_at=following.next_poll_at)
             self.wake()
         elif self._queue.holds(entry):
             self._queue.forget(entry.task_id)

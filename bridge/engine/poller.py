@@ -32,8 +32,8 @@ from bridge.metrics import Metrics
 from bridge.ports import Clock, Held, Offload, Watches
 
 SLICE: Final = 5000  # watches put without a break for polls
+OVERDUE_EVERY_S: Final = 30.0  # while a provider fails, how often to look for watches that have timed out
 MORE_EVERY_S: Final = 0.5  # how often to check whether an account can take more watches of a bulk addition
-
 
 log = get_logger()
 
@@ -79,6 +79,7 @@ class Poller:
         """Run the accounts' pollers; return after `stop` when nothing is in flight."""
         try:
             async with anyio.create_task_group() as self._group:
+                self._group.start_soon(self._check_overdue)
                 task_status.started()
                 await self._stopped.wait()
                 for account in self._all:
@@ -86,6 +87,12 @@ class Poller:
         finally:
             self._stopped.set()
             self.finished.set()
+
+    async def _check_overdue(self) -> None:
+        """Time out the watches of failing accounts, and recalculate when each account polls next."""
+        while not await self._clock.wait(self._stopped, OVERDUE_EVERY_S):
+            for account in self.accounts.values():
+                account.give_up_overdue()
 
     @property
     def _all(self) -> list[AccountPoller]:
