@@ -11,6 +11,7 @@ from typing import Any, Final
 import anyio
 
 from bridge.domain.account_state import AccountState
+from bridge.domain.callback import CallbackHeard, CallbackOutcome
 from bridge.domain.change import TaskChange
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.host import Host
@@ -73,12 +74,12 @@ class AccountPoller:
         self._limiter = self.health.limiter
         self._cadence = LearnedCadence(name, knowledge=knowledge, pacing=plan.pacing)
         self.schedule = WatchSchedule(plan, cadence=self._cadence, clock=clock, max_unpolled=max_unpolled)
-        self.callbacks = AccountCallbacks(self.schedule, clock=clock)
+        self._callbacks = AccountCallbacks()
         self._planner = StepPlanner(
             name,
             plan=plan,
             cadence=self._cadence,
-            callbacks=self.callbacks,
+            callbacks=self._callbacks,
             clock=clock,
             answered_actions=answered_actions,
             metrics=metrics,
@@ -136,16 +137,34 @@ class AccountPoller:
         entry, now = self._queue.get(task_id), self._clock.steady()
         if entry is None or not self._can_store or self._workers.is_stopping:
             return
-        if entry.due_at is None:
-            entry.poll_again = entry.poll_again or reading.kind not in UNDER_WAY
-        elif reading.lacks_result:
-            self._queue.schedule_first(entry, now)
-            self.wake()
-        else:
+        if entry.due_at is not None and not reading.lacks_result:
             self._queue.take(entry)
             self._in_flight.add(entry)
             with self._guarded([entry]):
                 self._answered(entry, reading, now)
+        elif reading.kind not in UNDER_WAY:
+            self.schedule.poll_by(entry, now, now)
+            self.wake()
+
+    def hear(self, ids: Sequence[str], detail: str) -> tuple[CallbackOutcome, list[str]]:
+        """Process a callback that names these tasks: poll the watched ones, as soon as the rate limit for hints allows.
+        Also returns the ids that are not in memory here, but may be watched by another daemon."""
+        heard, now = CallbackHeard(self._clock.now(), detail), self._clock.steady()
+        outcome, elsewhere = CallbackOutcome.UNKNOWN, []
+        for task_id in ids:
+            entry = self._queue.get(task_id)
+            if entry is None:
+                if self.schedule.has_more_in_store or slot_of(task_id) not in self.schedule.slots:
+                    elsewhere.append(task_id)
+                else:
+                    self._callbacks.heard_late(task_id, now)
+            elif (poll_at := self._callbacks.heard(entry, heard, now)) is not None:
+                self.schedule.poll_by(entry, poll_at, now)
+                outcome = CallbackOutcome.POLLED
+            elif outcome is CallbackOutcome.UNKNOWN:
+                outcome = CallbackOutcome.COALESCED
+        self.wake()
+        return outcome, elsewhere
 
     def give_up_overdue(self) -> None:
         """Time out watches while the provider does not answer. Only single probes are sent then, so it would take hours

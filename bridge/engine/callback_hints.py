@@ -113,8 +113,7 @@ class CallbackHints:
         if not callback.ids:
             return CallbackReply(CallbackOutcome.UNREADABLE)
         detail = f"{callback.proof}: {callback.status}" if callback.status else str(callback.proof)
-        outcome, elsewhere = account.callbacks.hear(callback.ids, detail)
-        account.wake()
+        outcome, elsewhere = account.hear(callback.ids, detail)
         if outcome is CallbackOutcome.UNKNOWN and elsewhere and self._pass_on(account.name, elsewhere, detail):
             return CallbackReply(CallbackOutcome.FORWARDED)
         return CallbackReply(outcome)

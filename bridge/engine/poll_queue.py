@@ -57,7 +57,7 @@ class PollEntry:
     trail: Trail | None = None  # its progress
     due_at: float | None = None
     polled_at: float = NEVER  # when this process last got an answer
-    poll_again: bool = False  # another poll was requested during a poll
+    again_at: float | None = None  # when to poll it once more, if that was requested during a poll
     is_unpolled_bulk: bool = False  # added in bulk and not polled yet
 
     def update(self, state: WatchState, *, added_at: float) -> None:

@@ -19,7 +19,6 @@ JOINED_FROM: Final = 8  # a new task joins a batch of at least this many if it i
 ALONE_S: Final = 60.0  # after a request for a batch failed as a whole, its tasks are polled one by one for this long
 
 MAX_OVERDUE: Final = 256  # maximum number in one transaction
-MAX_AGAIN: Final = 10_000
 
 MISSED: Final = Reading(kind=Kind.TRANSIENT, detail="the request for many tasks failed; polled alone next")
 UNKNOWN: Final = Reading(kind=Kind.NOT_FOUND, detail="the answer about many tasks did not include this one")
@@ -50,7 +49,6 @@ class WatchSchedule:
         self.has_more_in_store = False
         self._cadence = cadence
         self._batch_at: dict[str, float] = {}  # when a batch is polled next, by its name
-        self._again_at: dict[str, float] = {}  # when to poll those with `poll_again`; default: now
         self._alone_until: dict[str, float] = {}  # batches that failed as a whole
         self._clock = clock
         self._started_at = clock.steady()
@@ -86,29 +84,28 @@ class WatchSchedule:
             elif entry.revision != state.revision:  # equal after a reload, where the stored next poll may be old
                 # The memory in this process is newer than the stored one. Only a request for an earlier poll is new.
                 entry.update(state, added_at=added_at)
-                self._poll_by(entry, due_at, now)
+                if entry.due_at is not None or due_at <= now:
+                    self.poll_by(entry, due_at, now)
 
     def schedule_next(self, entry: PollEntry, memory: Memory, *, polled_at: float, next_at: float) -> None:
         """Record a poll and schedule the next one, if the watch still exists."""
         if not self.queue.holds(entry):
             return
         entry.memory, entry.polled_at = shared_memory(memory), polled_at
-        if entry.poll_again:
-            entry.poll_again = False
-            again_at = self._again_at.pop(entry.task_id, polled_at)
-            if again_at <= polled_at:
-                self.queue.schedule_first(entry, polled_at)
-            else:
-                self.queue.schedule(entry, min(again_at, next_at))
-        else:
-            self.queue.schedule(entry, next_at)
+        self.queue.schedule(entry, next_at)
+        if entry.again_at is not None:
+            again_at, entry.again_at = entry.again_at, None
+            self.poll_by(entry, again_at, polled_at)
 
-    def poll_again(self, entry: PollEntry, at: float) -> None:
-        """Poll a watch that is being polled now once more, but not before `at`."""
-        entry.poll_again = True
-        if len(self._again_at) >= MAX_AGAIN:
-            self._again_at.clear()  # times of watches that no longer exist
-        self._again_at[entry.task_id] = at
+    def poll_by(self, entry: PollEntry, at: float, now: float) -> None:
+        """Poll a watch at this time, unless it is polled earlier in any case. If it is being polled now, poll it once
+        more, but not before `at`."""
+        if entry.due_at is None:
+            entry.again_at = at
+        elif at <= now:
+            self.queue.schedule_first(entry, now)
+        elif at < entry.due_at:
+            self.queue.schedule(entry, at)
 
     def batch_key(self, entry: PollEntry) -> BatchKey | None:
         """The batch that can include the task; None if it must be polled alone."""
@@ -159,14 +156,6 @@ class WatchSchedule:
     def clear(self) -> None:
         self.queue.clear()
         self.has_more_in_store = False
-
-    def _poll_by(self, entry: PollEntry, due_at: float, now: float) -> None:
-        if entry.due_at is None:
-            entry.poll_again = due_at <= now
-        elif due_at <= now:
-            self.queue.schedule_first(entry, now)
-        elif due_at < entry.due_at:
-            self.queue.schedule(entry, due_at)
 
     def _first_at(self, entry: PollEntry, due_at: float, asked_at: float | None, now: float) -> float:
         """When to poll a watch for the first time in this process. Among overdue watches, the one whose last poll is
