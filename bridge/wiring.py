@@ -140,14 +140,10 @@ class Parts:
         self.intake.origins = _origins(loaded, is_shared=self.store.is_shared)
         sources: list[Source] = [*file_sources(loaded, intake=self.intake, clock=self.clock)]
         for name, account in loaded.settings.accounts.items():
-            # They stay the same when the settings change.
-            requests, every_s, action = self.poller.accounts[name].lists, account.discover_s, account.action
+            polled, every_s, action = self.poller.accounts[name], account.discover_s, account.action
             if every_s is not None:
-                found = Discovery(
-                    name, every_s=every_s, action=action, requests=requests, intake=self.intake, clock=self.clock
-                )
-                sources.append(found)
-            elif requests.lists is not None:
+                sources.append(Discovery(polled, every_s=every_s, action=action, intake=self.intake, clock=self.clock))
+            elif polled.plan.lists is not None:
                 await forget(name, self.intake)
         await self.sources.replace(sources, daemon=loaded.member_name if self.store.is_shared else "", group=group)
 

@@ -21,7 +21,6 @@ from bridge.domain.watch import WatchState
 from bridge.engine.account_callbacks import AccountCallbacks
 from bridge.engine.account_health import NOTHING_FOLLOWS, AccountHealth
 from bridge.engine.learned_cadence import LearnedCadence
-from bridge.engine.list_requests import ListRequests
 from bridge.engine.membership import Lease
 from bridge.engine.plans import AccountPlan
 from bridge.engine.poll_queue import NEVER, PollEntry
@@ -31,10 +30,12 @@ from bridge.engine.watch_schedule import WatchSchedule, split_answer
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.logs import get_logger, is_debugging
 from bridge.metrics import AccountMetrics
-from bridge.ports import BatchKey, Clock
+from bridge.ports import BatchKey, Clock, PageRequest
 
 log = get_logger()
 
+FIRST_SLOT: Final = 0  # the daemon that holds this slot requests the list
+TURN_S: Final = 0.5  # how often a request for the list asks for a turn
 BLOCKED_WRITES_S: Final = 1.0  # while nothing can be stored, how often to check again
 BUG_PAUSE_S: Final = 60.0  # how long a watch is not polled after a bug in genbridge
 TICK_S: Final = 0.005  # the shortest sleep: all watches that become due during it share one wake-up
@@ -85,9 +86,7 @@ class AccountPoller:
             metrics=metrics,
         )
         self._queue = self.schedule.queue
-        self.lists = ListRequests(
-            health=self.health, schedule=self.schedule, lease=lease, writes=writes, wake=host_recovered, clock=clock
-        )
+        self.listed_at: dict[str | None, float] = {}  # when the first page of each action's list was last requested
         self._workers = PollWorkers(wait_s=self._wait_s, room=self._room, next_request=self._next_request, clock=clock)
         self._in_flight: set[PollEntry] = set()  # watches that are being polled, until their answers are stored
         self._landed = anyio.Event()  # set when a watch leaves `_in_flight`
@@ -165,6 +164,40 @@ class AccountPoller:
                 outcome = CallbackOutcome.COALESCED
         self.wake()
         return outcome, elsewhere
+
+    def list_turn(self, page: PageRequest) -> float | None:
+        """Seconds until a request for this page of the list may ask again for a turn. 0: send it; it is counted, and
+        `list_ended` must follow. Before that, polls leave a place free until `leave_line`.
+
+        Infinity: not while the account is blocked or failing, because polls show when it works again (without a task to
+        poll, the list is the probe), nor while nothing can be stored. None: another daemon requests the list.
+        """
+        now, limiter = self._clock.steady(), self._limiter
+        limiter.in_line = 0
+        if FIRST_SLOT not in self.schedule.slots:
+            return None
+        if self.plan.lists is None or not self._can_store or (limiter.probing and self._queue):
+            return math.inf
+        wait_s = self.health.wait_s(now)
+        if wait_s > 0:
+            limiter.in_line = int(not limiter.probing)
+            return min(wait_s, TURN_S)
+        limiter.take(now)
+        if page.number == 1:
+            self.listed_at[page.action] = now
+        return 0.0
+
+    def leave_line(self) -> None:
+        """No request for the list waits any longer."""
+        if self._limiter.in_line:
+            self._limiter.in_line = 0
+            self.wake()
+
+    def list_ended(self, answer: Reading | None, action: str | None, *, asked_at: float) -> None:
+        """Apply what the answer to a request for the list means for the account. None: there was no answer."""
+        follows = self.health.listed(answer, action or "", asked_at=asked_at, now=self._clock.steady())
+        self._writes.submit_all(follows.changes)
+        self._host_recovered(self._limiter.host)
 
     def give_up_overdue(self) -> None:
         """Time out watches while the provider does not answer. Only single probes are sent then, so it would take hours

@@ -13,9 +13,10 @@ from bridge.domain.change import AccountChange, AccountPaused
 from bridge.domain.daemon_state import AccountNow
 from bridge.domain.host import OUTAGE_PROBE_MOST_S, Host, is_trouble, names_time
 from bridge.domain.limits import PROBE_FIRST_S, AccountEffect, RateLimiter, RateLimits
-from bridge.domain.task import Reading
+from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
 from bridge.domain.watch import Memory
 from bridge.engine.poll_queue import PollEntry
+from bridge.engine.watch_schedule import SOUND
 from bridge.logs import get_logger
 from bridge.metrics import INTERNAL_ERROR, AccountMetrics
 from bridge.ports import Clock, Held
@@ -24,6 +25,7 @@ log = get_logger()
 
 IN_LINE_S: Final = 0.05  # how often a request of the gateway checks whether a slot is free
 SOON_S: Final = 1.0  # when to try again if no slot became free
+LIST: Final = "(list)"  # in place of a task id, which cannot contain both parentheses
 FULL: Final = "the account is busy: limits.rate or limits.concurrency is used up"
 ASKED_TO_WAIT: Final = "the provider asked to wait (Retry-After)"
 FAILING_S: Final = 3 * OUTAGE_PROBE_MOST_S  # how long the note that a provider fails counts without a new one
@@ -133,6 +135,17 @@ class AccountHealth:
         if self.limiter.limited(reading, asked_at=asked_at, now=now) is not AccountEffect.PAUSED:
             return ()
         return (self._paused(reading, None, now),)
+
+    def listed(self, answer: Reading | None, action: str, *, asked_at: float, now: float) -> AccountEffects:
+        """Process the answer to a request for the provider's list; None: it was canceled. A key without permission to
+        list may still poll, so a refusal does not block the account."""
+        limiter = self.limiter
+        reading = SOUND if answer is not None and answer.kind in ABOUT_ACCOUNT and not limiter.blocked else answer
+        if reading is None or not (limiter.probing or reading.kind is Kind.RATE_LIMITED or is_trouble(reading)):
+            limiter.abandoned(now=now)
+            return NOTHING_FOLLOWS
+        self.metrics.other_rate_limited += reading.kind is Kind.RATE_LIMITED
+        return self.answered(reading, LIST, action, asked_at=asked_at, now=now)
 
     def _held(self, now: float) -> Held | None:
         pause, until_at = self._past.pause, self.limiter.paused_until

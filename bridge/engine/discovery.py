@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,16 +14,18 @@ import anyio.abc
 from bridge.domain.backoff import growing_s
 from bridge.domain.list_mark import OVERLAP_MS, ListedTask, ListMark
 from bridge.domain.source import DISCOVER, SourceTally
-from bridge.domain.task import Reading
+from bridge.domain.task import Kind, Reading
 from bridge.domain.watch import Wish
-from bridge.engine.list_requests import ELSEWHERE, ListRequests
+from bridge.engine.account import TURN_S, AccountPoller
+from bridge.engine.watch_schedule import SOUND
 from bridge.logs import get_logger
-from bridge.ports import Clock, Intake, PageRequest
+from bridge.ports import Clock, Intake, ListPage, PageRequest
 
 log = get_logger()
 
 MOST_PAGES: Final = 100  # maximum number of pages to read back to the newest known task
 MOST_WAIT_S: Final = 600.0  # longest wait after failures, unless the interval is longer
+ELSEWHERE: Final = Reading(kind=Kind.PENDING, detail="another daemon requests this list")
 TAKEOVER_S: Final = 5.0  # how often to check whether another daemon still requests the list
 
 
@@ -41,33 +44,28 @@ class Discovery:
 
     A task is new if it was created after the first reading. The position in the list is stored, so a restart misses no
     task. A task that disappears from the list stays watched.
+
+    Sends one request at a time, between polls, when the account grants it a turn.
     """
 
     def __init__(
-        self,
-        account: str,
-        *,
-        every_s: float,
-        action: str | None,
-        requests: ListRequests,
-        intake: Intake,
-        clock: Clock,
+        self, account: AccountPoller, *, every_s: float, action: str | None, intake: Intake, clock: Clock
     ) -> None:
-        self.tally = SourceTally(source=f"{DISCOVER}{account}", path="")
+        self.tally = SourceTally(source=f"{DISCOVER}{account.name}", path="")
         self._account = account
         self._every_s = every_s
         self._action = action
-        self._requests = requests
         self._intake = intake
         self._clock = clock
         self._listings: Sequence[_Listing] = ()
+        self._is_held = False  # a request waits, because nothing may be sent now
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Request the lists until canceled. Reports as started at once, so that the daemon's start does not wait for a
         provider."""
-        lists = self._requests.lists
+        lists = self._account.plan.lists
         pages = () if lists is None else lists.first_pages(self._action)
-        asked_at = self._requests.asked_at  # so that a reload does not cause an early request
+        asked_at = self._account.listed_at  # so that a reload does not cause an early request
         self._listings = [
             _Listing(first=page, due_at=asked_at[page.action] + self._every_s if page.action in asked_at else 0.0)
             for page in pages
@@ -86,7 +84,7 @@ class Discovery:
 
     def is_idle(self) -> bool:
         """Whether each list has been requested, or nothing may be requested now."""
-        return self._requests.is_held or all(listing.is_read for listing in self._listings)
+        return self._is_held or all(listing.is_read for listing in self._listings)
 
     async def _look(self, first: PageRequest) -> Reading | None:
         """Read a list back to the newest known task, and watch the new tasks. Returns a Reading if that failed; the
@@ -100,7 +98,7 @@ class Discovery:
         listed: dict[str, ListedTask] = {}
         pages = 0
         while page is not None and pages < MOST_PAGES:
-            answer = await self._requests.page(page)
+            answer = await self._request(page)
             if isinstance(answer, Reading):
                 return answer
             pages += 1
@@ -111,16 +109,44 @@ class Discovery:
             reached = known or mark.moved(list(listed.values()), now_ms=now_ms)
             page = None if is_repeated or reached.is_reached(answer.tasks) else answer.following
         if page is not None:
-            log.warning("discover.cut", account=self._account, pages=pages, tasks=len(listed))
+            log.warning("discover.cut", account=self._account.name, pages=pages, tasks=len(listed))
         moved = mark.moved(list(listed.values()), now_ms=now_ms)
         if not marks:
-            log.info("discover.started", account=self._account)
+            log.info("discover.started", account=self._account.name)
         if moved != known:
             await self._intake.add([], source=name, cursor=_text({**marks, action or "": moved}))
         return None
 
+    async def _request(self, page: PageRequest) -> ListPage | Reading:
+        """Request a page as soon as the limits allow it, even if that takes long. If another daemon requests the list,
+        returns ELSEWHERE and sends nothing."""
+        if not await self._has_turn(page):
+            return ELSEWHERE
+        lists, asked_at = self._account.plan.lists, self._clock.steady()
+        answer: ListPage | Reading | None = None
+        try:
+            assert lists is not None
+            answer = await lists.list_page(page)
+            return answer
+        finally:
+            reading = SOUND if isinstance(answer, ListPage) else answer
+            self._account.list_ended(reading, page.action, asked_at=asked_at)
+
+    async def _has_turn(self, page: PageRequest) -> bool:
+        """Wait until the request may be sent; the caller must then send it. False if another daemon sends it."""
+        try:
+            while (wait_s := self._account.list_turn(page)) is not None:
+                if wait_s == 0:
+                    return True
+                self._is_held = wait_s == math.inf
+                await self._clock.sleep(min(wait_s, TURN_S))
+            return False
+        finally:
+            self._is_held = False
+            self._account.leave_line()
+
     async def _watch(self, task_ids: Sequence[str], action: str | None) -> None:
-        wishes = [Wish(account=self._account, task_id=each, action=action or self._action) for each in task_ids]
+        wishes = [Wish(account=self._account.name, task_id=each, action=action or self._action) for each in task_ids]
         if wishes:
             added = await self._intake.add(wishes, source=self.tally.source, revive=False)
             self.tally.taken += sum(one.what == "added" for one in added)
@@ -131,10 +157,10 @@ class Discovery:
         now, action = self._clock.steady(), listing.first.action
         if problem is None:
             listing.failures = 0
-            listing.due_at = self._requests.asked_at.get(action, now) + self._every_s
+            listing.due_at = self._account.listed_at.get(action, now) + self._every_s
             self.tally.looked(self._clock.now())
             if was_failing and not any(one.failures for one in self._listings):
-                log.info("discover.recovered", account=self._account)
+                log.info("discover.recovered", account=self._account.name)
             return
         listing.failures += 1
         most_s = max(self._every_s, MOST_WAIT_S)
@@ -142,7 +168,7 @@ class Discovery:
         listing.due_at = now + wait_s
         if not was_failing:
             about = {"action": action} if action else {}
-            log.warning("discover.failed", account=self._account, reason=problem.detail, **about)
+            log.warning("discover.failed", account=self._account.name, reason=problem.detail, **about)
         reason = f"{action}: {problem.detail}" if action else problem.detail
         self.tally.refused(0, reason, self._clock.now())
         self.tally.is_failing = all(one.failures for one in self._listings)

@@ -21,7 +21,7 @@ FILES: Final = (
     *("providers/http_status.py", "providers/new_tasks.py", "providers/provider.py"),
     *("providers/reading.py", "providers/success.py", "providers/task_rules.py"),
     "providers/task_search.py",
-    *("engine/account_health.py", "engine/endpoint_queue.py", "engine/list_requests.py", "engine/poller.py"),
+    *("engine/account_health.py", "engine/endpoint_queue.py", "engine/poller.py"),
     *("engine/step_planner.py", "engine/watch_schedule.py"),
     *("sinks/answers.py", "sinks/attached_files.py", "sinks/call_threads.py", "sinks/chat.py"),
     *("sinks/chat_attempts.py", "sinks/chat_services/apprise_only.py", "sinks/hook_address.py", "sinks/judging.py"),
@@ -31,7 +31,7 @@ FILES: Final = (
 )
 ELSEWHERE: Final = (  # further texts of reasons, in files whose other texts are none
     *("net/client.py", "domain/task.py", "expressions/query.py", "archive/bucket.py", "sinks/apprise_plugin.py"),
-    "sinks/template_payloads.py",
+    *("sinks/template_payloads.py", "engine/discovery.py"),
 )
 OTHERS: Final = frozenset(  # no reasons: words to look for, keys, and parts of requests
     {

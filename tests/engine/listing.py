@@ -91,10 +91,9 @@ class ListRig(Rig):
     @asynccontextmanager
     async def source(self, every_s: float = MINUTE) -> AsyncIterator[Discovery]:
         discovery = Discovery(
-            "kling",
+            self.poller.accounts["kling"],
             every_s=every_s,
             action="videos/text2video",
-            requests=self.poller.accounts["kling"].lists,
             intake=self.intake,
             clock=self.clock,
         )
