@@ -101,6 +101,16 @@ def apart_from_twins(files: Iterable[Path]) -> list[Path]:
     return sorted({Path(*(part for part in file.parts if part not in {"sqlite", "postgres"})) for file in files})
 
 
+def test_only_the_account_changes_its_schedule_and_its_rate_limiter() -> None:
+    """Everything else returns values or asks the account for a turn."""
+    owners = {PACKAGE / "engine" / name for name in ("account.py", "account_health.py", "watch_schedule.py")}
+    for file in set(FILES) - owners:
+        classes = {name.rpartition(".")[2] for name in imported(file)}
+        assert not classes & {"PollQueue", "RateLimiter", "WatchSchedule"}, file
+        attributes = {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
+        assert not attributes & {"limiter", "_limiter", "schedule", "_schedule"}, file
+
+
 def test_no_file_name_is_in_two_places() -> None:
     places: dict[str, list[Path]] = defaultdict(list)
     for file in FILES:

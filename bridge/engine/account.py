@@ -15,7 +15,7 @@ from bridge.domain.callback import CallbackHeard, CallbackOutcome
 from bridge.domain.change import TaskChange
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.host import Host
-from bridge.domain.slots import WHOLE, Portion, slot_of
+from bridge.domain.slots import Portion, slot_of
 from bridge.domain.task import UNDER_WAY, Kind, Reading
 from bridge.domain.watch import WatchState
 from bridge.engine.account_callbacks import AccountCallbacks
@@ -43,9 +43,11 @@ TICK_S: Final = 0.005  # the shortest sleep: all watches that become due during 
 
 class AccountPoller:
     """Polls the watches of one account until it is canceled or stopped. Nothing else changes its schedule or rate
-    limiter. After a change of settings, requests in flight finish under the old plan.
+    limiter: the other parts of the account return values, which are carried out here. After a change of settings,
+    requests in flight finish under the old plan.
 
     `host_recovered` is called when the account's host works again, or when another account may probe it.
+    `has_more_in_store`: some watches of a bulk addition are only in the store, because enough are in memory.
     """
 
     def __init__(
@@ -67,14 +69,16 @@ class AccountPoller:
         self.name = name
         self.plan = plan
         self._lease = lease
-        self._portion = WHOLE
         self._writes = writes
         self._clock = clock
         self._host_recovered = host_recovered
         self.health = AccountHealth(name, limits=plan.limits, past=past, host=host, clock=clock, metrics=metrics)
         self._limiter = self.health.limiter
         self._cadence = LearnedCadence(name, knowledge=knowledge, pacing=plan.pacing)
-        self.schedule = WatchSchedule(plan, cadence=self._cadence, clock=clock, max_unpolled=max_unpolled)
+        self._schedule = WatchSchedule(plan, cadence=self._cadence, clock=clock, max_unpolled=max_unpolled)
+        self._queue = self._schedule.queue
+        self.has_more_in_store = False
+        self.listed_at: dict[str | None, float] = {}  # when the first page of each action's list was last requested
         self._callbacks = AccountCallbacks()
         self._planner = StepPlanner(
             name,
@@ -85,47 +89,44 @@ class AccountPoller:
             answered_actions=answered_actions,
             metrics=metrics,
         )
-        self._queue = self.schedule.queue
-        self.listed_at: dict[str | None, float] = {}  # when the first page of each action's list was last requested
         self._workers = PollWorkers(wait_s=self._wait_s, room=self._room, next_request=self._next_request, clock=clock)
         self._in_flight: set[PollEntry] = set()  # watches that are being polled, until their answers are stored
         self._landed = anyio.Event()  # set when a watch leaves `_in_flight`
 
     def apply(self, plan: AccountPlan, host: Host) -> None:
         """Poll according to this plan from now on."""
-        if plan.provider is not self.plan.provider and self._limiter.blocked:
-            self._limiter.block(now=self._clock.steady())  # the key may be new: probe at once
+        self.health.apply(plan.limits, host, is_new_key=plan.provider is not self.plan.provider)
         if plan.pacing != self.plan.pacing:
             self._cadence.apply(plan.pacing)
-        self.plan = self._planner.plan = self.schedule.plan = plan
-        self._limiter.resize(plan.limits.portion(self._portion), now=self._clock.steady())
-        if host is not self._limiter.host:
-            self._limiter.move(host)
+        self.plan = self._planner.plan = self._schedule.plan = plan
         self.wake()
 
     def put(self, states: Sequence[WatchState]) -> None:
         """Apply changes of watches that were read from the store."""
-        self.schedule.put(states)
+        if not self._schedule.put(states):
+            self.has_more_in_store = True
         self.wake()
+
+    @property
+    def needs_more(self) -> bool:
+        """Whether to put more of the watches that are only in the store."""
+        return self.has_more_in_store and self._queue.has_room_for_bulk
+
+    def clear(self) -> None:
+        """Poll nothing: the account was removed from the settings."""
+        self._queue.clear()
+        self.has_more_in_store = False
 
     def hold(self, slots: frozenset[int], portion: Portion, *, daemons: int) -> None:
         """Poll only the watches of these slots, within this portion of the limits. Put new watches afterwards.
-        `daemons` is the number of daemons that share the account: each probes a failing account less often in
-        proportion.
-
-        A larger portion allows no burst at first, because its former holder may have just used it.
-        """
-        self.schedule.hold(slots)
-        if daemons > 1 and self._portion is WHOLE:
-            self._limiter.drain()
-        self._portion = portion
-        self._limiter.resize(self.plan.limits.portion(portion), now=self._clock.steady())
-        self._limiter.daemons = daemons
+        `daemons` is the number of daemons that share the account."""
+        self._schedule.hold(slots)
+        self.health.hold(portion, daemons=daemons)
         self.wake()
 
     async def quiet(self) -> None:
         """Return when no request is in flight for a slot that this daemon does not hold, and all answers are stored."""
-        while any(slot_of(entry.task_id) not in self.schedule.slots for entry in self._in_flight):
+        while any(slot_of(entry.task_id) not in self._schedule.slots for entry in self._in_flight):
             if self._landed.is_set():  # otherwise another caller is waiting for this event
                 self._landed = anyio.Event()
             await self._landed.wait()
@@ -142,7 +143,7 @@ class AccountPoller:
             with self._guarded([entry]):
                 self._answered(entry, reading, now)
         elif reading.kind not in UNDER_WAY:
-            self.schedule.poll_by(entry, now, now)
+            self._schedule.poll_by(entry, now, now)
             self.wake()
 
     def hear(self, ids: Sequence[str], detail: str) -> tuple[CallbackOutcome, list[str]]:
@@ -153,12 +154,12 @@ class AccountPoller:
         for task_id in ids:
             entry = self._queue.get(task_id)
             if entry is None:
-                if self.schedule.has_more_in_store or slot_of(task_id) not in self.schedule.slots:
+                if self.has_more_in_store or slot_of(task_id) not in self._schedule.slots:
                     elsewhere.append(task_id)
                 else:
                     self._callbacks.heard_late(task_id, now)
             elif (poll_at := self._callbacks.heard(entry, heard, now)) is not None:
-                self.schedule.poll_by(entry, poll_at, now)
+                self._schedule.poll_by(entry, poll_at, now)
                 outcome = CallbackOutcome.POLLED
             elif outcome is CallbackOutcome.UNKNOWN:
                 outcome = CallbackOutcome.COALESCED
@@ -174,7 +175,7 @@ class AccountPoller:
         """
         now, limiter = self._clock.steady(), self._limiter
         limiter.in_line = 0
-        if FIRST_SLOT not in self.schedule.slots:
+        if FIRST_SLOT not in self._schedule.slots:
             return None
         if self.plan.lists is None or not self._can_store or (limiter.probing and self._queue):
             return math.inf
@@ -204,7 +205,7 @@ class AccountPoller:
         to poll each watch. A watch that this process has not polled yet is still polled first."""
         if self._limiter.probing and not self._limiter.blocked:
             now = self._clock.steady()
-            for entry in self.schedule.take_overdue(
+            for entry in self._schedule.take_overdue(
                 lambda each: self._planner.is_overdue(each, self.health.age_s(each, now))
             ):
                 with self._guarded([entry]):
@@ -257,8 +258,8 @@ class AccountPoller:
         self._limiter.take(now)
         self._in_flight.add(entry)
         # A blocked account is probed with a request about one task, which every provider supports.
-        key = None if self._limiter.probing else self.schedule.batch_key(entry)
-        others = [] if key is None else self.schedule.pop_batch(key, now)
+        key = None if self._limiter.probing else self._schedule.batch_key(entry)
+        others = [] if key is None else self._schedule.pop_batch(key, now)
         if key is None or not others:
             return self._poll(entry, now)
         self._in_flight.update(others)
@@ -307,8 +308,8 @@ class AccountPoller:
             for_account, answers = split_answer(answer, entries)
             self._update_health(for_account, first, asked_at=now, now=answered_at)
             if isinstance(answer, Reading) and answer.kind is not Kind.RATE_LIMITED:
-                self.schedule.batch_failed(key, answered_at)
-            shared = self.schedule.next_batch_poll(key, entries, answers, answered_at)
+                self._schedule.batch_failed(key, answered_at)
+            shared = self._schedule.next_batch_poll(key, entries, answers, answered_at)
             for entry in entries:  # the changes of all these watches share a transaction
                 with self._guarded([entry]):
                     self._answered(entry, answers[entry.task_id], answered_at, shared)
@@ -355,7 +356,7 @@ class AccountPoller:
             self._writes.submit(following.write, then=committed, failed=partial(self._postpone, [entry]))
         else:
             self._writes.note(following.write)
-            self.schedule.schedule_next(entry, following.step.memory, polled_at=now, next_at=following.next_poll_at)
+            self._schedule.schedule_next(entry, following.step.memory, polled_at=now, next_at=following.next_poll_at)
             self._release(entry)
 
     @contextmanager
@@ -382,7 +383,7 @@ class AccountPoller:
         if applied:
             following.log_transition(self.name, entry.task_id)
         if applied and not following.step.ends:
-            self.schedule.schedule_next(entry, following.step.memory, polled_at=now, next_at=following.next_poll_at)
+            self._schedule.schedule_next(entry, following.step.memory, polled_at=now, next_at=following.next_poll_at)
             self.wake()
         elif self._queue.holds(entry):
             self._queue.forget(entry.task_id)

@@ -13,6 +13,7 @@ from bridge.domain.change import AccountChange, AccountPaused
 from bridge.domain.daemon_state import AccountNow
 from bridge.domain.host import OUTAGE_PROBE_MOST_S, Host, is_trouble, names_time
 from bridge.domain.limits import PROBE_FIRST_S, AccountEffect, RateLimiter, RateLimits
+from bridge.domain.slots import WHOLE, Portion
 from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
 from bridge.domain.watch import Memory
 from bridge.engine.poll_queue import PollEntry
@@ -58,6 +59,7 @@ class AccountHealth:
     ) -> None:
         self._name = name
         self.metrics = metrics
+        self._limits, self._portion = limits, WHOLE
         self._past = past
         self._clock = clock
         now = clock.steady()
@@ -66,6 +68,24 @@ class AccountHealth:
         if past.blocked_at is not None:
             self.limiter.block(now=now)
         self._pause_as(past, now)
+
+    def apply(self, limits: RateLimits, host: Host, *, is_new_key: bool) -> None:
+        """Use the limits and the host of new settings. If the key may be new, a blocked account is probed at once."""
+        if is_new_key and self.limiter.blocked:
+            self.limiter.block(now=self._clock.steady())
+        self._limits = limits
+        self.limiter.resize(limits.portion(self._portion), now=self._clock.steady())
+        if host is not self.limiter.host:
+            self.limiter.move(host)
+
+    def hold(self, portion: Portion, *, daemons: int) -> None:
+        """Stay within this portion of the limits. Each of the daemons that share the account probes it less often in
+        proportion. A larger portion allows no burst at first, because its former holder may have just used it."""
+        if daemons > 1 and self._portion is WHOLE:
+            self.limiter.drain()
+        self._portion = portion
+        self.limiter.resize(self._limits.portion(portion), now=self._clock.steady())
+        self.limiter.daemons = daemons
 
     def update(self, past: AccountState) -> None:
         """Apply the stored state, unless this process has a newer one."""
@@ -135,6 +155,10 @@ class AccountHealth:
         if self.limiter.limited(reading, asked_at=asked_at, now=now) is not AccountEffect.PAUSED:
             return ()
         return (self._paused(reading, None, now),)
+
+    def left(self) -> None:
+        """See `Poller.left`."""
+        self.limiter.guests -= 1
 
     def listed(self, answer: Reading | None, action: str, *, asked_at: float, now: float) -> AccountEffects:
         """Process the answer to a request for the provider's list; None: it was canceled. A key without permission to

@@ -25,7 +25,6 @@ from bridge.engine.membership import Lease
 from bridge.engine.outage import retrying
 from bridge.engine.plans import AccountPlan
 from bridge.engine.poll_queue import MAX_UNPOLLED
-from bridge.engine.watch_schedule import WatchSchedule
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.logs import get_logger
 from bridge.metrics import Metrics
@@ -107,7 +106,7 @@ class Poller:
             return
         for name in self.accounts.keys() - plans.keys():
             self._removed[name] = self.accounts.pop(name)
-            self._removed[name].schedule.clear()
+            self._removed[name].clear()
         sharing = Counter(plan.host for plan in plans.values())
         self._hosts = {address: self._hosts.get(address, Host()) for address in sharing}
         for address, host in self._hosts.items():
@@ -181,7 +180,7 @@ class Poller:
         already in memory are read again but not changed."""
         while True:
             await self._clock.sleep(MORE_EVERY_S)
-            needing = [account.schedule for account in self.accounts.values() if account.schedule.needs_more]
+            needing = [account for account in self.accounts.values() if account.needs_more]
             if needing:
                 await retrying(partial(self._put_more, needing), self._clock)
 
@@ -195,19 +194,19 @@ class Poller:
         collector.spare()
         return revision
 
-    async def _put_more(self, needing: Sequence[WatchSchedule]) -> None:
+    async def _put_more(self, needing: Sequence[AccountPoller]) -> None:
         """Put live watches until all these accounts have enough. If that fails, they still need more."""
         slices = self._watches.live(most=self._slice_size)
-        for schedule in needing:
-            schedule.has_more_in_store = False
+        for account in needing:
+            account.has_more_in_store = False
         try:
-            while not all(schedule.has_more_in_store for schedule in needing):
+            while not all(account.has_more_in_store for account in needing):
                 if not (states := await self._offload(next, slices, None)):
                     break
                 self._put(states)
         except BaseException:
-            for schedule in needing:
-                schedule.has_more_in_store = True
+            for account in needing:
+                account.has_more_in_store = True
             raise
 
     def _put(self, states: Sequence[WatchState]) -> None:
@@ -231,7 +230,7 @@ class Poller:
     def left(self, account: str) -> None:
         """A request that was admitted is no longer in flight: its answer has begun, or it failed."""
         if (found := self.accounts.get(account) or self._removed.get(account)) is not None:
-            found.health.limiter.guests -= 1
+            found.health.left()
             found.wake()
 
     def limited(self, account: str, reading: Reading, *, asked_at: float) -> None:
@@ -250,5 +249,5 @@ class Poller:
 
     def _host_recovered(self, host: Host) -> None:
         for account in self.accounts.values():
-            if account.health.limiter.host is host:
+            if self._hosts[account.plan.host] is host:
                 account.wake()

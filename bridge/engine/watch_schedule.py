@@ -37,33 +37,25 @@ def split_answer(
 
 
 class WatchSchedule:
-    """When each watch of the account is polled. Assign `plan` to change the settings.
-
-    `has_more_in_store`: some watches of a bulk addition are only in the store, because enough are in memory.
-    """
+    """When each watch of the account is polled. Assign `plan` to change the settings."""
 
     def __init__(self, plan: AccountPlan, *, cadence: LearnedCadence, clock: Clock, max_unpolled: int) -> None:
         self.plan = plan
         self.queue = PollQueue(max_unpolled=max_unpolled)
         self.slots = ALL_SLOTS
-        self.has_more_in_store = False
         self._cadence = cadence
         self._batch_at: dict[str, float] = {}  # when a batch is polled next, by its name
         self._alone_until: dict[str, float] = {}  # batches that failed as a whole
         self._clock = clock
         self._started_at = clock.steady()
 
-    @property
-    def needs_more(self) -> bool:
-        """Whether to put more of the watches that are only in the store."""
-        return self.has_more_in_store and self.queue.has_room_for_bulk
-
-    def put(self, states: Sequence[WatchState]) -> None:
-        """Apply the stored state of watches: new, changed by a person, finished or withdrawn."""
+    def put(self, states: Sequence[WatchState]) -> bool:
+        """Apply the stored state of watches: new, changed by a person, finished or withdrawn. Returns whether each
+        could be taken: of a bulk addition, the others stay in the store while enough are in memory."""
         queue, now, wall = self.queue, self._clock.steady(), self._clock.now()
         # A stored time may come from a clock that was changed since: never wait longer than one interval.
         latest_at = now + self.plan.pacing.max_interval_s
-        wall_at, added_at = math.nan, now
+        wall_at, added_at, is_complete = math.nan, now, True
         queue.mark_bulk(states)
         for state in states:
             if state.memory.phase not in LIVE:
@@ -76,7 +68,7 @@ class WatchSchedule:
                 wall_at, added_at = state.added_at, self._added_at(state.added_at, now=now, ahead_s=wall - now)
             entry = queue.get(state.task_id)
             if entry is None and not queue.has_room(state):
-                self.has_more_in_store = True
+                is_complete = False
             elif entry is None or entry.generation != state.generation:
                 entry = queue.add(state, added_at=added_at)
                 first_at = due_at if due_at > now else self._first_at(entry, due_at, state.asked_at, now)
@@ -86,6 +78,7 @@ class WatchSchedule:
                 entry.update(state, added_at=added_at)
                 if entry.due_at is not None or due_at <= now:
                     self.poll_by(entry, due_at, now)
+        return is_complete
 
     def schedule_next(self, entry: PollEntry, memory: Memory, *, polled_at: float, next_at: float) -> None:
         """Record a poll and schedule the next one, if the watch still exists."""
@@ -152,10 +145,6 @@ class WatchSchedule:
             for entry in [entry for entry in self.queue if slot_of(entry.task_id) not in slots]:
                 self.queue.forget(entry.task_id)
         self.slots = ALL_SLOTS if slots == ALL_SLOTS else slots
-
-    def clear(self) -> None:
-        self.queue.clear()
-        self.has_more_in_store = False
 
     def _first_at(self, entry: PollEntry, due_at: float, asked_at: float | None, now: float) -> float:
         """When to poll a watch for the first time in this process. Among overdue watches, the one whose last poll is
