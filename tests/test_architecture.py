@@ -68,12 +68,12 @@ def imported(file: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_every_file_is_in_a_room_that_has_a_floor() -> None:
+def test_every_file_is_in_a_room_with_a_known_layer() -> None:
     assert {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} <= FLOOR.keys()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_a_file_keeps_to_the_house_rules(file: Path) -> None:
+def test_a_file_follows_the_house_rules(file: Path) -> None:
     inside = file.relative_to(PACKAGE)
     own = inside.parts[0].removesuffix(".py")
     for name in imported(file):

@@ -19,7 +19,7 @@ NOT_HERE = {
 @pytest.mark.long
 @pytest.mark.timeout(400)  # Chromium draws each view as a slow phone would
 @pytest.mark.parametrize("subject", sorted(set(SUBJECTS) - NOT_HERE))
-def test_a_subject_runs_and_fills_its_tables(subject: str) -> None:
+def test_a_benchmark_subject_runs_and_fills_its_tables(subject: str) -> None:
     report: Report = importlib.import_module(f"benchmarks.{subject}").run(True)
     assert report.tables
     for table in report.tables:
@@ -29,7 +29,7 @@ def test_a_subject_runs_and_fills_its_tables(subject: str) -> None:
         assert ET.fromstring(svg).tag.endswith("svg")
 
 
-def test_figures_are_medians_with_their_spread() -> None:
+def test_benchmark_figures_are_medians_with_their_spread() -> None:
     assert spread([3.0, 1.0, 200.0], unit="us") == "3 us (1-200)"
     assert spread([1234.5]) == "1,234"
     assert spread([]) == "-"

@@ -95,7 +95,7 @@ def test_files_that_pages_name_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_that_pages_show_can_be_called_so(page: Path) -> None:
+def test_commands_in_the_docs_exist(page: Path) -> None:
     for name, *rest in called(page.read_text()):
         assert command_called(name).make_context(name, rest).info_name == name
 
@@ -180,7 +180,7 @@ def test_every_command_has_its_heading_and_none_is_left_over() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_has_its_usage_an_example_and_a_row_for_each_option_and_no_other(name: str) -> None:
+def test_the_docs_of_a_command_have_usage_an_example_and_every_option(name: str) -> None:
     section = sections(COMMANDS_PAGE)[name]
     usage = " ".join(command_called(name).collect_usage_pieces(click.Context(command_called(name))))
     assert f"`genbridge {name} {usage}`" in section

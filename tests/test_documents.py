@@ -43,7 +43,7 @@ def targets(page: str) -> set[str]:
     return {link.replace("-zh.webp", ".webp") for link in found if "README" not in link}
 
 
-def test_the_chinese_readme_has_the_sections_the_commands_and_the_links_of_the_english_one() -> None:
+def test_the_chinese_readme_has_the_structure_of_the_english_one() -> None:
     assert fenced(CHINESE) == fenced(README)
     assert outline(CHINESE) == outline(README)
     assert targets(CHINESE) == targets(README)

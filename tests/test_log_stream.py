@@ -179,7 +179,7 @@ def test_dropped_lines_are_reported_in_the_syntax_of_the_log(
         assert "count=2" in line
 
 
-def test_a_log_line_of_a_library_has_the_syntax_of_the_log_and_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_of_libraries_have_the_log_syntax_and_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     redaction.hide(["s3cret-token"])
     logs.set_up(level="warning", syntax="json")
     try:

@@ -30,7 +30,7 @@ def plain(page: Path) -> str:
     return found.replace("\\-", "-").replace("\\(dq", '"').replace("\\e", "\\")
 
 
-def test_genbridge_1_has_every_command_with_every_option(pages: Path) -> None:
+def test_the_man_page_genbridge_1_has_every_command_with_every_option(pages: Path) -> None:
     page = plain(pages / "genbridge.1")
     sections = dict(re.findall(r'^\.SS "([\w-]+)"\n(.*?)(?=^\.S[SH] )', page, re.MULTILINE | re.DOTALL))
     assert sections.keys() >= COMMANDS.keys()
@@ -41,7 +41,7 @@ def test_genbridge_1_has_every_command_with_every_option(pages: Path) -> None:
             assert longest in sections[name] or longest in {"--config", "--help"}, f"{name} {longest}"
 
 
-def test_genbridge_yaml_5_has_every_key_of_the_docs(pages: Path) -> None:
+def test_the_man_page_genbridge_yaml_5_has_every_key_of_the_docs(pages: Path) -> None:
     page = plain(pages / "genbridge.yaml.5")
     keys = re.findall(r"^\| `([\w.]+)` \|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE)
     assert len(keys) > 50

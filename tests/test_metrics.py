@@ -32,7 +32,7 @@ def test_a_duration_counts_in_the_bucket_whose_bound_it_does_not_exceed(seconds:
     assert histogram.total_s == max(0.0, seconds)
 
 
-def test_how_fast_answers_come_is_that_of_the_last_ones() -> None:
+def test_answer_times_are_those_of_the_last_answers() -> None:
     times = AnswerTimes()
     assert times.quantile(0.5) is None
     times.add(3.0)

@@ -52,7 +52,7 @@ def test_the_module_is_the_command_too(installed: importlib.metadata.Distributio
     assert bridge.__version__ in said_by(sys.executable, "-m", "bridge", "--version")
 
 
-def test_the_licence_comes_along(installed: importlib.metadata.Distribution) -> None:
+def test_the_license_is_in_the_wheel(installed: importlib.metadata.Distribution) -> None:
     assert installed.metadata["License-Expression"] == "MIT"
     assert installed.metadata.get_all("License-File") == ["LICENSE"]
 

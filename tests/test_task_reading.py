@@ -166,7 +166,7 @@ def test_a_query_url_names_account_and_action_of_any_provider(tmp_path: Path) ->
     assert (film.account, film.action, film.task_id) == ("kling", "videos/avatar/image2video", "42")
 
 
-def test_a_query_url_of_several_keys_at_one_address_is_of_the_account_that_is_named(tmp_path: Path) -> None:
+def test_a_query_url_at_a_shared_address_belongs_to_the_named_account(tmp_path: Path) -> None:
     second = f'  second: {{provider: suno, base_url: "{BASE}", api_key: k12345}}\n'
     reader = task_reader(loaded(tmp_path, ACCOUNTS + second))
     assert reader.read({"id": f"{BASE}/suno/fetch/1", "account": "second"}).account == "second"
@@ -190,7 +190,7 @@ UUID = "17f20503-6c24-4c16-946b-35dbbce2af2f"
 
 
 @pytest.mark.parametrize(("answer", "account"), [({"id": UUID}, "film"), ({"id": "cgt-2025-x"}, "seed")])
-def test_a_create_answer_that_is_a_bare_id_is_of_the_only_account_that_it_fits(
+def test_a_create_answer_with_a_bare_id_belongs_to_the_only_account_that_fits(
     tmp_path: Path, answer: dict[str, str], account: str
 ) -> None:
     film = f'  film: {{provider: runway, base_url: "{BASE}", api_key: k12345}}\n'
@@ -204,7 +204,7 @@ def test_a_create_answer_that_is_a_bare_id_is_of_the_only_account_that_it_fits(
 
 
 @pytest.mark.parametrize("task_id", ["42", f"{BASE}/suno/1234567890"])
-def test_a_bare_id_that_is_nobodys_create_answer_is_a_task(tmp_path: Path, task_id: str) -> None:
+def test_a_bare_id_that_matches_no_create_answer_is_a_task(tmp_path: Path, task_id: str) -> None:
     film = f'  film: {{provider: runway, base_url: "{BASE}", api_key: k12345}}\n'
     assert task_created(loaded(tmp_path, ACCOUNTS + film), {"id": task_id}, account=None) is None
 
@@ -217,7 +217,7 @@ def test_a_query_url_about_several_tasks_is_not_taken_for_one(tmp_path: Path, ur
     assert task_reader(settings).read(f"{BASE}/kling/tasks?task_ids=91").task_id == "91"
 
 
-def test_answers_that_look_alike_are_distinguished(tmp_path: Path) -> None:
+def test_answers_of_vendors_with_similar_forms_are_distinguished(tmp_path: Path) -> None:
     settings = loaded(
         tmp_path,
         ACCOUNTS
@@ -231,7 +231,7 @@ def test_answers_that_look_alike_are_distinguished(tmp_path: Path) -> None:
         task_created(settings, dto, account=None)
 
 
-def test_an_answer_that_may_be_of_several_accounts_wants_one_chosen(tmp_path: Path) -> None:
+def test_an_answer_that_fits_several_accounts_needs_an_account(tmp_path: Path) -> None:
     settings = loaded(tmp_path, ACCOUNTS + f'  second: {{provider: suno, base_url: "{BASE}", api_key: k12345}}\n')
     song = {"code": "success", "message": "", "data": "song-1"}
     with pytest.raises(TaskProblem, match="choose with --account"):

@@ -57,7 +57,7 @@ async def test_files_inside_an_answer_are_on_disk_before_the_event_is_stored(tmp
     assert sorted(files(tmp_path).values()) == sorted([PNG, MP4])
 
 
-async def test_they_are_copied_like_other_results_and_nothing_else_stays(tmp_path: Path) -> None:
+async def test_files_from_answers_are_copied_and_their_spool_is_removed(tmp_path: Path) -> None:
     event = await spooled(tmp_path, answer(PNG, PNG))
 
     outcome = await copied(archive_in(tmp_path), event)
@@ -170,7 +170,9 @@ async def test_a_program_that_polls_nothing_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("most_bytes", "kinds"), [(len(PNG) - 1, ["images"]), (1 << 20, ["videos"])])
-async def test_what_the_settings_leave_out_is_not_kept(tmp_path: Path, most_bytes: int, kinds: Sequence[str]) -> None:
+async def test_files_excluded_by_the_settings_are_not_kept(
+    tmp_path: Path, most_bytes: int, kinds: Sequence[str]
+) -> None:
     spool = spool_in(tmp_path, most_bytes=most_bytes, kinds=kinds)
 
     reading = await spool.keep("kling", "t-1", answer(PNG))
@@ -191,7 +193,7 @@ async def test_a_file_over_max_size_is_not_requested(tmp_path: Path) -> None:
     assert ids == []
 
 
-async def test_what_is_not_base64_is_not_kept_and_stops_nothing(tmp_path: Path) -> None:
+async def test_a_file_with_invalid_base64_is_not_kept(tmp_path: Path) -> None:
     reading = answer(PNG, PNG)
     assert reading.snapshot is not None
     broken = AnswerFile("images", 0, "data:image/png;base64,####")
@@ -204,7 +206,7 @@ async def test_what_is_not_base64_is_not_kept_and_stops_nothing(tmp_path: Path) 
     assert len(left(tmp_path)) == 1
 
 
-async def test_a_folder_that_cannot_be_written_does_not_hold_up_the_end(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_written_does_not_delay_the_finish(tmp_path: Path) -> None:
     (tmp_path / ".partial").write_text("a file")
 
     reading = await spool_in(tmp_path).keep("kling", "t-1", answer(PNG))

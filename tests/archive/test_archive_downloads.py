@@ -29,7 +29,7 @@ async def test_a_download_that_is_cut_is_resumed(tmp_path: Path) -> None:
     assert asked == [None, "bytes=100000-", "bytes=200000-", "bytes=300000-"]
 
 
-async def test_what_was_synced_is_used_by_the_next_attempt(tmp_path: Path) -> None:
+async def test_synced_bytes_are_used_by_the_next_attempt(tmp_path: Path) -> None:
     body = MP4 * 30
     part = tmp_path / ".partial"
     async with loopback(ranges(body)) as server:
@@ -57,7 +57,7 @@ async def test_a_file_that_has_changed_at_the_server_begins_again(tmp_path: Path
     assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4 * 2
 
 
-async def test_a_server_that_resumes_at_a_wrong_place_spoils_nothing(tmp_path: Path) -> None:
+async def test_a_server_that_resumes_at_the_wrong_position_damages_no_file(tmp_path: Path) -> None:
     body = MP4 * 30
     async with loopback(ranges(body, cut_at=200_000, honest=False)) as server:
         outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
@@ -80,7 +80,7 @@ async def test_a_server_that_resumes_at_a_wrong_place_spoils_nothing(tmp_path: P
         (503, b"", {"Retry-After": "7"}, "HTTP 503"),
     ],
 )
-async def test_what_is_not_the_result_is_tried_again(
+async def test_a_download_of_something_else_is_retried(
     tmp_path: Path, status: int, body: bytes, headers: dict[str, str], reason: str
 ) -> None:
     async with loopback(answers(status, body, headers)) as server:
@@ -127,7 +127,7 @@ async def test_a_body_beyond_max_size_is_left(tmp_path: Path, has_length: bool) 
     assert files(tmp_path).keys() == {f"{FOLDER}/cat.json"}  # nothing waits for another attempt
 
 
-async def test_a_body_without_a_length_is_whole_when_it_comes_the_same_twice(tmp_path: Path) -> None:
+async def test_a_body_without_a_length_is_complete_if_two_downloads_are_equal(tmp_path: Path) -> None:
     ends = iter([5000, 700, len(MP4), len(MP4)])
 
     async def script(exchange: Exchange) -> None:

@@ -40,7 +40,7 @@ async def test_a_copy_has_a_record_in_the_same_folder(tmp_path: Path) -> None:
     }
 
 
-async def test_the_event_of_the_copies_is_that_of_the_end_with_the_archive_filled(tmp_path: Path) -> None:
+async def test_task_archived_has_the_data_of_the_final_event_with_archive_filled(tmp_path: Path) -> None:
     async with loopback(answers(200, MP4)) as server:
         event = finished(f"{server.url}/a.mp4")
         first = await copied(archive_in(tmp_path), event)
@@ -175,7 +175,7 @@ async def test_a_copy_that_was_noted_but_not_moved_is_not_fetched_again(tmp_path
     assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4
 
 
-async def test_a_crash_right_behind_the_move_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_a_crash_after_the_move_leaves_no_unfinished_file(tmp_path: Path) -> None:
     async with loopback(answers(200, MP4)) as server:
         event = finished(f"{server.url}/a.mp4")
         await copied(archive_in(tmp_path), event)
@@ -233,7 +233,7 @@ async def test_without_disk_space_copies_wait_and_no_request_is_sent(tmp_path: P
     assert not server.asked
 
 
-async def test_a_folder_that_cannot_be_written_holds_the_copies(tmp_path: Path) -> None:
+async def test_copies_wait_while_their_folder_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "archive").write_text("a file")
     async with loopback(answers(200, MP4)) as server:
         outcome = await copied(archive_in(tmp_path / "archive"), finished(f"{server.url}/a.mp4"))
@@ -242,7 +242,7 @@ async def test_a_folder_that_cannot_be_written_holds_the_copies(tmp_path: Path) 
     assert (outcome.holds_queue, outcome.is_counted) == (True, False)
 
 
-async def test_a_copy_that_is_cancelled_keeps_its_place(tmp_path: Path) -> None:
+async def test_a_canceled_copy_resumes_where_it_stopped(tmp_path: Path) -> None:
     sink: ArchiveSink = archive_in(tmp_path)
     begun = anyio.Event()
 

@@ -227,7 +227,7 @@ def test_check_compiles_accept_and_names_its_place(shell: Shell, world: World) -
     ],
 )
 @pytest.mark.parametrize("form", ["documented", "newapi", "wecom"])
-def test_check_warns_where_a_webhook_points_at_a_chat_service(
+def test_check_warns_about_a_webhook_at_a_chat_service(
     url: str, instead: str, form: str, shell: Shell, world: World
 ) -> None:
     team = {"type": "webhook", "url": url, "format": form}

@@ -127,7 +127,7 @@ def test_a_store_that_is_damaged_exits_1(shell: Shell) -> None:
         assert shell(*words).code == 1
 
 
-def test_a_command_on_settings_under_etc_never_makes_the_store(shell: Shell) -> None:
+def test_a_command_never_creates_the_store_for_settings_under_etc(shell: Shell) -> None:
     settings = Path(f"/etc/genbridge-test-{os.getpid()}.yaml")
     folder = shell.folder / "none"
     try:

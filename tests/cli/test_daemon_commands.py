@@ -195,9 +195,7 @@ def logged(daemon: DaemonProcess, event: str, saying: str = "") -> list[str]:
     return [line for line in lines if f'"event":"{event}"' in line.replace(": ", ":") and saying in line]
 
 
-def test_settings_are_read_again_by_signal_and_by_change_and_a_broken_file_leaves_the_old_in_force(
-    shell: Shell, world: World
-) -> None:
+def test_settings_are_reloaded_on_a_signal_or_change_unless_they_are_invalid(shell: Shell, world: World) -> None:
     settings = shell.folder / "genbridge.yaml"
     good = settings.read_text()
     world.ends_at.update(a=0.0, b=0.0)
@@ -268,7 +266,7 @@ def test_once_reads_the_sources_first(shell: Shell, world: World) -> None:
     assert {told.topic for told in world.received} == {"task_succeeded", "task_failed"}
 
 
-def test_once_says_1_when_the_time_is_over(shell: Shell, world: World) -> None:
+def test_once_exits_1_after_its_timeout(shell: Shell, world: World) -> None:
     world.ends_at["a"] = time.monotonic() + 100
     shell("add", "a")
     for timeout in ("0s", "0.5s"):
@@ -278,7 +276,7 @@ def test_once_says_1_when_the_time_is_over(shell: Shell, world: World) -> None:
     assert shell("list", "--json").json[0]["phase"] in {"submitted", "running"}
 
 
-def test_once_says_1_when_a_delivery_died_or_a_task_was_given_up(shell: Shell, world: World) -> None:
+def test_once_exits_1_if_a_delivery_is_dead_or_a_task_timed_out(shell: Shell, world: World) -> None:
     world.settings(shell.folder, delivery={"retries": ["0.1s"]})
     world.receive = lambda event_id, times: 500
     world.ends_at["a"] = 0.0

@@ -166,9 +166,7 @@ def test_the_former_common_store_is_adopted_by_the_settings_whose_accounts_match
     assert place(shell, shell.folder / "moved/genbridge.yaml") == f"{state}/genbridge/state.db"
 
 
-def test_further_accounts_in_the_settings_do_not_hinder_an_adoption_but_missing_ones_do(
-    shell: Shell, state: Path
-) -> None:
+def test_a_store_is_adopted_if_the_settings_have_all_of_its_accounts(shell: Shell, state: Path) -> None:
     with common_store(state) as store:
         store.add([make_wish(account="kling", task_id="old-task")], source="cli", now=NOW)
         store.belong(None, {"kling": KLING["base_url"]})
@@ -243,7 +241,7 @@ def test_a_store_of_version_1_without_unfinished_tasks_is_adopted_by_name(shell:
     assert place(shell, mine) == f"{state}/genbridge/state.db"
 
 
-def test_where_the_folder_cannot_be_written_the_store_is_in_the_users_state_folder(shell: Shell, state: Path) -> None:
+def test_if_the_folder_cannot_be_written_the_store_is_in_the_state_folder(shell: Shell, state: Path) -> None:
     one, other = project(shell.folder / "one"), project(shell.folder / "other")
     for settings in (one, other):
         (settings.parent / ".genbridge").write_text("a file in the way")

@@ -45,7 +45,7 @@ def test_empty_answers_are_the_ones_in_brackets(shell: Shell, empty: Path, monke
     assert 'api_key: "${FAL_KEY}"' in empty.read_text()
 
 
-def test_an_unset_variable_is_named_and_the_file_stays(shell: Shell, empty: Path) -> None:
+def test_an_unset_variable_is_named_and_the_file_is_kept(shell: Shell, empty: Path) -> None:
     said = shell("init", "--provider", "replicate", stdin=b"")
     assert said.code == 78
     assert "not set in the environment: REPLICATE_API_TOKEN" in said.err

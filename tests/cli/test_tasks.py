@@ -41,7 +41,7 @@ def test_add_reports_each_task_and_that_no_daemon_is_running(shell: Shell) -> No
     assert shell("add", "b", "--json").json == [{"account": "kling", "id": "b", "result": "known"}]
 
 
-def test_what_options_say_holds_for_every_task_and_a_task_s_own_word_wins(shell: Shell) -> None:
+def test_options_apply_to_every_task_unless_it_has_its_own_value(shell: Shell) -> None:
     tasks = b'[{"id": "a", "label": "own", "action": null}, "b"]'
     words = ("--label", "shared", "--action", "images/generations", "--meta", "k=v=w", "--meta", "n=1")
     assert shell("add", "-", *words, "--endpoint", "chat", stdin=tasks).code == 0
@@ -273,7 +273,7 @@ def _as_nobody(*words: str, cwd: str | None = None) -> subprocess.CompletedProce
     )
 
 
-def test_a_queue_is_not_offered_where_there_is_none_or_the_store_is_beyond_it(shell: Shell) -> None:
+def test_the_queue_is_suggested_only_if_it_can_be_used(shell: Shell) -> None:
     shell.settings({"store": "missing/state.db"})
     (shell.folder / "missing").write_text("no folder")
     assert "drop a file" not in shell("add", "a").err
@@ -284,7 +284,7 @@ def test_a_queue_is_not_offered_where_there_is_none_or_the_store_is_beyond_it(sh
     assert "drop a file" not in said.err
 
 
-def test_a_file_that_is_there_is_no_id(shell: Shell) -> None:
+def test_the_name_of_an_existing_file_is_not_an_id(shell: Shell) -> None:
     (path := shell.folder / "ids.list").write_text("a\n")
     said = shell("add", str(path))
     assert (said.code, said.out) == (2, "")

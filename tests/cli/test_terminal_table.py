@@ -61,7 +61,7 @@ def test_only_a_column_of_marks_takes_its_color_from_the_text() -> None:
     assert list(table_lines(["✗ x"], columns, screen(40)))[1] == "\x1b[31m✗ x\x1b[0m   ✗ x"
 
 
-def test_a_long_line_hangs_and_one_with_a_url_that_does_not_fit_stays_whole() -> None:
+def test_a_long_line_is_wrapped_unless_its_url_does_not_fit() -> None:
     assert fitted("  attempt 1: HTTP 503 Unavailable", screen(22), hang=2) == "  attempt 1: HTTP 503\n    Unavailable"
     url = "  https://cdn.example.com/a/long/path/v1.mp4"
     assert fitted(url, screen(22), hang=2) == url
@@ -70,7 +70,7 @@ def test_a_long_line_hangs_and_one_with_a_url_that_does_not_fit_stays_whole() ->
 
 
 @given(TEXTS.filter(str.isprintable), st.integers(20, 60))
-def test_a_fitted_line_loses_nothing_but_blanks(text: str, width: int) -> None:
+def test_a_fitted_line_loses_only_spaces(text: str, width: int) -> None:
     said = fitted(text, screen(width), hang=4)
     assert said.replace(" ", "").replace("\n", "") == text.replace(" ", "")
     if "\n" in said:

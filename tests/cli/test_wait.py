@@ -184,7 +184,7 @@ def rendered(bars: Bars, views: WatchViews, now: float = NOW) -> list[str]:
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
-def test_of_more_tasks_than_rows_the_live_ones_are_shown_and_the_others_are_counted() -> None:
+def test_live_tasks_are_shown_and_the_others_counted_if_rows_are_few() -> None:
     lines = rendered(board(height=8), _views(30, ended=27))
     assert [line.split()[1] for line in lines[:4]] == ["task-27", "task-28", "task-29", "task-00"]
     assert lines[4] == "  26 more"
@@ -200,7 +200,7 @@ def test_tasks_that_should_finish_first_are_on_top() -> None:
     assert [line.split()[1] for line in rendered(board(), views)[:4]] == ["task-02", "task-03", "task-00", "task-01"]
 
 
-def test_a_bar_fills_by_how_long_similar_tasks_took_and_a_vague_range_is_hidden() -> None:
+def test_a_bar_follows_the_usual_duration_and_hides_a_vague_range() -> None:
     key = DurationKey("kling", "")
     table = Table()
     for seconds in range(50, 70):

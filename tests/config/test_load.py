@@ -18,7 +18,7 @@ from bridge.errors import ConfigError
 from tests.config.settings_files import LEAST, loaded, problems, resolved, written
 
 
-def test_the_least_settings_take_every_default(tmp_path: Path) -> None:
+def test_minimal_settings_have_every_default(tmp_path: Path) -> None:
     found = loaded(tmp_path, LEAST)
     settings = found.settings
     assert found.warnings == ()

@@ -283,7 +283,7 @@ def test_all_mistakes_are_reported_together_sorted_by_location(tmp_path: Path) -
     ]
 
 
-def test_a_repeated_key_hides_no_other_mistake(tmp_path: Path) -> None:
+def test_a_repeated_key_does_not_hide_other_mistakes(tmp_path: Path) -> None:
     text = LEAST + "log: {level: loud}\nlog: {}\nlog: {}\n"
     again = [f'{HERE}:{line}:1: the key "log" is here twice; first in line 10' for line in (11, 12)]
     loud = f'{HERE}:10:14: log.level: unknown level "loud"; there are: debug, error, info, warning'
@@ -299,7 +299,7 @@ def test_a_missing_section_is_reported_at_the_top(tmp_path: Path) -> None:
     assert problems(tmp_path, "log: {}\naccounts:\n  k: {}")[0] == f"{HERE}:3:3: accounts.k.api_key: is missing"
 
 
-def test_sections_without_values_mean_their_defaults(tmp_path: Path) -> None:
+def test_sections_without_values_have_their_defaults(tmp_path: Path) -> None:
     empty = "sources:\nroutes:\npolling:\n  not_found:\n  timeout:\ndelivery:\nretention: ~\nlog: null\nstore:\n"
     assert loaded(tmp_path, LEAST + empty).settings == loaded(tmp_path, LEAST).settings
 

@@ -163,7 +163,7 @@ def test_settings_print_without_secrets_in_every_format(tmp_path: Path) -> None:
         assert SIGNING not in text
 
 
-def test_no_secret_shows_in_errors_and_their_tracebacks(tmp_path: Path) -> None:
+def test_errors_and_tracebacks_contain_no_secret(tmp_path: Path) -> None:
     bad = FULL.replace("${KEY}/x", "${BAD}").replace("api_key: file:key", 'api_key: "${BAD}"')
     bad = bad.replace("https://${HOST:-api.example.com}/kling/", "${BAD}")
     bad = bad.replace("provider: kling", 'provider: kling\n    action: "${BAD}"').replace('"${SIGNING}"', '"${BAD}"')

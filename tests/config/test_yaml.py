@@ -22,7 +22,7 @@ def problem(data: str | bytes) -> str:
     "text",
     ["0123", "1_000", "12:30:00", "no", "2024-01-02", "1e3", "0x10", "true", "8800_0123", "123456789012345678901"],
 )
-def test_an_id_stays_what_was_written(text: str) -> None:
+def test_an_id_is_kept_as_written(text: str) -> None:
     assert as_text(read_document(f"id: {text}", name="t")) == {"id": text}
     assert as_text(read_document(f"{text}: x", name="t")) == {text: "x"}
 
@@ -64,7 +64,7 @@ def test_only_a_plain_null_is_none(text: str) -> None:
         ("[1, a, {b: 2}]", [1, "a", {"b": 2}]),
     ],
 )
-def test_free_values_keep_their_type_where_json_writes_them_the_same_way(written: str, value: object) -> None:
+def test_free_values_keep_their_type_if_json_writes_them_the_same_way(written: str, value: object) -> None:
     node = read_document(f"id: 7\nmeta: {written}", name="t")
     meta = as_free(walk(node, ("meta",))[0])
     assert meta == value

@@ -206,7 +206,7 @@ class TestRetention:
         ended(store, "b", at=10)
         assert log.newest_event() > newest
 
-    def test_a_number_that_the_log_has_not_given_yet_is_gone(self, store: Store, log: EventLog) -> None:
+    def test_a_position_after_the_end_of_the_log_is_gone(self, store: Store, log: EventLog) -> None:
         ended(store, "a")
         page = log.read_events(log.newest_event() + 1)
         assert page.is_gone

@@ -188,7 +188,7 @@ class TestTasks:
             add(store, f"later-{len(found)}")
         assert found == tasks(store, wanted, before=store.view(key("100%_4")).watch_id + 1)
 
-    def test_a_page_looks_at_a_bounded_number_of_rows_and_the_next_one_goes_on(
+    def test_a_page_reads_a_limited_number_of_rows_and_the_next_continues(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(task_pages, "SCANNED", 2)
@@ -299,7 +299,7 @@ class TestDeliveries:
         assert store.count_deliveries(held, now=NOW + 200) == {Standing.HELD: BoundedCount(3, False)}
         assert store.count_deliveries(held, now=NOW + 400) == {Standing.HELD: BoundedCount(1, False)}
 
-    def test_a_page_looks_at_a_bounded_number_of_rows_and_the_next_one_goes_on(
+    def test_a_page_reads_a_limited_number_of_rows_and_the_next_continues(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(delivery_pages, "SCANNED", 1)

@@ -76,7 +76,7 @@ def test_every_file_is_listed_with_its_size_and_can_be_deleted(place: Place, tmp
     assert [one.path for one in place.entries()] == ["a/猫.json"]
 
 
-async def test_copies_are_made_there(place: Place, tmp_path: Path) -> None:
+async def test_copies_are_made_in_a_folder_or_bucket(place: Place, tmp_path: Path) -> None:
     async with loopback(answers(200, MP4)) as source:
         event = finished(f"{source.url}/a.mp4")
         for _ in range(2):

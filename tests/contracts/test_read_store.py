@@ -107,13 +107,13 @@ def test_a_reader_writes_nothing(store: Store, reader: ReadStore) -> None:
     assert reader.view(WatchKey("kling", "task-1")).polls == 0
 
 
-def test_a_reader_makes_no_store(tmp_path: Path) -> None:
+def test_a_reader_creates_no_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no store"):
         open_reader(tmp_path / "state.db")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reader_makes_no_store_in_postgresql(postgres: PostgresUrl) -> None:
+def test_a_reader_creates_no_store_in_postgresql(postgres: PostgresUrl) -> None:
     with pytest.raises(StoreError, match="there is no store"):
         open_reader(postgres)
 

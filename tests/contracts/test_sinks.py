@@ -168,7 +168,7 @@ async def test_an_attempt_can_be_cancelled_at_once_and_made_again(make: Maker) -
         assert isinstance(await sink.deliver(delivery), Accepted)
 
 
-async def test_many_at_once_are_all_answered(make: Maker) -> None:
+async def test_many_simultaneous_deliveries_are_all_answered(make: Maker) -> None:
     async with http_receiver() as receiver:
         sink = await make(receiver.port)
         [delivery] = deliveries_to(sink)

@@ -93,7 +93,7 @@ async def test_later_tasks_are_handed_over_soon(place: Place, intake: RecordingI
         await until(lambda: intake.ids() == {"one", "two"}, within_s=2.5)
 
 
-async def test_it_is_not_idle_while_a_commit_waits(place: Place, intake: RecordingIntake) -> None:
+async def test_a_source_is_not_idle_while_a_commit_waits(place: Place, intake: RecordingIntake) -> None:
     place.put("one")
     intake.hold()
     source = place.source(intake)
@@ -105,7 +105,7 @@ async def test_it_is_not_idle_while_a_commit_waits(place: Place, intake: Recordi
         assert intake.ids() == {"one"}
 
 
-async def test_it_starts_although_the_store_cannot_be_written(place: Place, intake: RecordingIntake) -> None:
+async def test_a_source_starts_although_the_store_cannot_be_written(place: Place, intake: RecordingIntake) -> None:
     place.put("one")
     intake.hold()
     with anyio.fail_after(30):
@@ -113,7 +113,7 @@ async def test_it_starts_although_the_store_cannot_be_written(place: Place, inta
             assert not intake.ids()
 
 
-async def test_one_that_is_stopped_in_the_middle_loses_nothing(place: Place, intake: RecordingIntake) -> None:
+async def test_a_source_stopped_in_the_middle_loses_nothing(place: Place, intake: RecordingIntake) -> None:
     place.put("one")
     intake.hold()
     async with running(place.source(intake)):
@@ -157,7 +157,7 @@ async def test_invalid_entries_neither_stop_the_source_nor_hide_valid_ones(
         await until(source.is_idle)
 
 
-async def test_a_place_that_vanishes_is_waited_for(place: Place, intake: RecordingIntake) -> None:
+async def test_a_source_that_disappears_is_waited_for(place: Place, intake: RecordingIntake) -> None:
     place.put("one")
     source = place.source(intake)
     async with running(source):

@@ -32,7 +32,7 @@ from tests.store.making import (
 
 
 class TestSlices:
-    def test_one_object_offers_every_slice(self, store: Store) -> None:
+    def test_one_store_object_implements_every_store_interface(self, store: Store) -> None:
         watches: Watches = store
         commits: Commits = store
         outbox: Outbox = store
@@ -84,7 +84,7 @@ class TestAdding:
         assert [watch.state.account for watch in store.find("task-1", "two")] == ["two"]
 
     @pytest.mark.parametrize("task_id", ["0123", "a/b?c#d", "%2f", "🦁" * 100, "O'Brien; --", "x" * 512])
-    def test_an_id_is_text_whatever_it_looks_like(self, store: Store, task_id: str) -> None:
+    def test_an_id_that_looks_like_a_number_or_date_stays_text(self, store: Store, task_id: str) -> None:
         key = add(store, task_id)[0].key
         store.commit([make_end(key)], Teller())
         assert [(view.task_id, view.phase) for view in store.list_watches()] == [(task_id, "succeeded")]
@@ -204,7 +204,7 @@ class TestSync:
         assert self.sync(store, "task-1") == (["ended task-1"], [])
         assert state_of(store).memory.phase is Phase.SUCCEEDED
 
-    def test_a_vanished_entry_that_comes_back_is_watched_again(self, store: Store) -> None:
+    def test_a_removed_entry_that_comes_back_is_watched_again(self, store: Store) -> None:
         self.sync(store, "a")
         self.sync(store)
         assert self.sync(store, "a") == (["revived a"], [])
@@ -215,7 +215,7 @@ class TestSync:
         assert self.sync(store, "task-1", "b") == (["added b"], [])
         assert state_of(store).memory.phase is Phase.WITHDRAWN
 
-    def test_a_task_added_and_withdrawn_by_a_person_belongs_to_the_list_that_names_it_later(self, store: Store) -> None:
+    def test_a_task_withdrawn_by_a_person_is_watched_if_a_list_names_it_later(self, store: Store) -> None:
         add(store, "task-1")
         store.withdraw([KEY], now=NOW)
         assert self.sync(store, "task-1") == (["revived task-1"], [])
@@ -233,7 +233,7 @@ class TestRevisions:
         store.poll_now([KEY], now=NOW)
         assert store.revision() > added
 
-    def test_first_all_live_watches_are_read_and_then_only_changed_ones(self, store: Store) -> None:
+    def test_all_live_watches_are_read_first_and_then_only_changed_ones(self, store: Store) -> None:
         add(store, "task-1", "b", "c")
         store.commit([make_end()], Teller())
         revision, states = store.changed(0)
@@ -337,7 +337,7 @@ class TestNotes:
         store.note([make_note(generation=1)])
         assert state_of(store).memory == Memory()
 
-    def test_a_note_that_comes_after_a_later_poll_moves_nothing_back(self, store: Store) -> None:
+    def test_a_late_note_does_not_overwrite_a_later_poll(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_progress(50)], Teller())
         store.note([make_note(memory=Memory(polls=1), next_poll_at=NOW)])

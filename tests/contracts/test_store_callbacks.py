@@ -46,14 +46,14 @@ def test_callbacks_about_other_tasks_change_nothing(store: Store) -> None:
     assert callbacks_of(store) == []
 
 
-def test_only_so_many_watches_of_an_account_are_polled_because_of_callbacks(store: Store) -> None:
+def test_callbacks_poll_a_limited_number_of_watches_per_account(store: Store) -> None:
     ids = [f"task-{number}" for number in range(9)]
     add(store, *ids)
     heard = {WatchKey("kling", task_id): HEARD for task_id in ids}
     assert store.poll_called(heard, most=5, now=NOW) == (5, list(heard)[5:])
 
 
-def test_the_callback_that_led_to_a_poll_is_a_fact_before_what_the_poll_found(store: Store) -> None:
+def test_the_history_has_the_callback_before_the_result_of_its_poll(store: Store) -> None:
     add(store, "task-1")
     store.note([make_note()._replace(heard=CallbackHeard(NOW, "unsigned: processing"))])
     end = make_end()

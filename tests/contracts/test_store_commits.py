@@ -167,9 +167,7 @@ class TestUnreadAnswers:
         assert (first.account, first.word, first.answers, first.last_at) == ("kling", "odd", 9, NOW + 90_000)
         assert (second.account, second.answers, second.told_at) == ("other", 1, NOW)
 
-    def test_at_most_five_unknown_words_a_day_and_account_are_reported_and_the_others_counted(
-        self, store: Store
-    ) -> None:
+    def test_at_most_five_unknown_words_a_day_and_account_are_reported(self, store: Store) -> None:
         tell = Teller()
         store.commit([self.saw(f"w{number}", at=NOW + number) for number in range(8)], tell)
         assert len(tell.events) == 5

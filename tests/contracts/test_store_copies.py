@@ -54,7 +54,7 @@ def test_the_same_event_again_is_sent_once(store: Store) -> None:
     assert len(due(store, queue=("hook", ""))) == 1
 
 
-def test_what_is_more_urgent_is_due_first(store: Store) -> None:
+def test_more_urgent_deliveries_are_due_first(store: Store) -> None:
     add(store, "a", "b", "c")
     urgency = {"a": 0.0, "b": -0.8, "c": -0.9}
 
@@ -109,7 +109,7 @@ def test_a_release_writes_the_bytes_anew_and_makes_them_due(store: Store) -> Non
 
 
 @pytest.mark.parametrize("at", [HELD_UNTIL - 1, HELD_UNTIL + 30])
-def test_what_may_be_under_way_keeps_its_bytes(store: Store, at: float) -> None:
+def test_a_delivery_that_may_be_in_flight_keeps_its_bytes(store: Store, at: float) -> None:
     copies = held_end(store)
     [before] = due(store, now=HELD_UNTIL, queue=HOOK)
     store.commit([make_attempt(copies, event=copies_event(copies.event_id), at=at)], holding)
@@ -118,7 +118,7 @@ def test_what_may_be_under_way_keeps_its_bytes(store: Store, at: float) -> None:
     assert after.body == before.body
 
 
-def test_what_was_attempted_keeps_its_bytes_while_it_waits_for_a_retry(store: Store) -> None:
+def test_an_attempted_delivery_keeps_its_bytes_until_its_retry(store: Store) -> None:
     copies = held_end(store)
     [told] = due(store, now=HELD_UNTIL, queue=HOOK)
     store.commit([make_deferred(told, next_attempt_at=HELD_UNTIL + 500)], holding)
@@ -128,7 +128,7 @@ def test_what_was_attempted_keeps_its_bytes_while_it_waits_for_a_retry(store: St
     assert due(store, now=HELD_UNTIL + 500, queue=HOOK)[0].body == told.body
 
 
-def test_a_receiver_that_left_the_settings_is_released_with_its_old_bytes(store: Store) -> None:
+def test_held_deliveries_of_a_removed_endpoint_keep_their_old_bytes(store: Store) -> None:
     copies = held_end(store)
 
     def without_hook(event: Event) -> Sequence[Parcel]:

@@ -60,13 +60,13 @@ def test_running_time_counts_without_a_finish_and_does_not_reduce_older_weights(
     assert sum(merged.exposure_s) == pytest.approx(100.0 + 60.0 * FORGETTING, rel=1e-4)
 
 
-def test_any_words_name_an_account_an_action_and_a_variant(store: Store) -> None:
+def test_a_duration_key_may_contain_any_text(store: Store) -> None:
     key = DurationKey("конто 'x'\n", 'ac"tion;--', "модель\U0001f981")
     store.learn({key: seen(5.0)})
     assert store.durations().keys() == {key}
 
 
-def test_a_surrogate_in_a_name_is_no_fault(store: Store) -> None:
+def test_a_lone_surrogate_in_a_name_causes_no_error(store: Store) -> None:
     key = DurationKey("kling", "half \ud83d")
     store.learn({key: seen(5.0)})
     assert store.learn({key: seen(5.0)})[key].count == 2

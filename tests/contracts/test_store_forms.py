@@ -21,7 +21,7 @@ def test_a_form_without_an_effect_may_be_used_again(store: Store) -> None:
     assert store.use_form("a", now=NOW, kept_s=DAY_S)
 
 
-def test_old_forms_are_forgotten(store: Store) -> None:
+def test_old_page_forms_are_forgotten(store: Store) -> None:
     assert store.use_form("a", now=NOW, kept_s=DAY_S)
     assert store.use_form("b", now=NOW + DAY_S + 1, kept_s=DAY_S)
     assert store.use_form("a", now=NOW + DAY_S + 2, kept_s=DAY_S)

@@ -35,9 +35,7 @@ class TestOutbox:
         for place, one in enumerate(add(store, *task_ids)):
             store.commit([make_end(one.key, at=NOW + place)], tell or Teller())
 
-    def test_a_new_delivery_is_due_whatever_the_instant_of_its_event_and_the_oldest_comes_first(
-        self, store: Store
-    ) -> None:
+    def test_new_deliveries_are_due_at_once_and_the_oldest_comes_first(self, store: Store) -> None:
         self.ended(store, "a", "b", "c")
         found, next_at = store.due(*QUEUE, now=NOW - 86_400, limit=2)
         assert [one.subject for one in found] == ["a", "b"]
@@ -78,7 +76,7 @@ class TestOutbox:
         assert ([one.delivery_id for one in found], next_at) == ([third.delivery_id], None)
         assert store.due(*QUEUE, now=NOW, limit=9, apart_from=[*in_hand, third.delivery_id]) == ([], None)
 
-    def test_hundreds_are_reported_in_their_order_each_with_its_own_bytes(self, store: Store) -> None:
+    def test_hundreds_of_events_keep_their_order_and_bytes(self, store: Store) -> None:
         keys = [one.key for one in add(store, *(f"task-{place}" for place in range(333)))]
         body = b'{"id":"%s","text":"\x00 \xff \xed\xa0\x80 \\u0000 \xe4\xb8\xad"}'
         applied = store.commit(
@@ -90,7 +88,7 @@ class TestOutbox:
         assert [one.subject for one in found] == [key.task_id for key in keys]
         assert [one.body for one in found] == [body % key.task_id.encode() for key in keys]
 
-    def test_long_ones_are_handed_out_few_at_a_time_and_one_at_least(self, store: Store) -> None:
+    def test_long_bodies_are_fetched_few_at_a_time_but_at_least_one(self, store: Store) -> None:
         keys = [one.key for one in add(store, "a", "b", "c", "d")]
         store.commit(
             [make_end(key) for key in keys],
@@ -114,7 +112,7 @@ class TestOutbox:
         [again] = due(store, now=NOW + 300)
         assert again == replace(delivery, attempts=1)
 
-    def test_what_was_sent_of_a_delivery_is_remembered_until_it_is_sent_again_as_a_whole(self, store: Store) -> None:
+    def test_sent_messages_of_a_delivery_are_remembered_until_it_is_redelivered(self, store: Store) -> None:
         self.ended(store, "task-1")
         [delivery] = due(store)
         made = replace(make_deferred(delivery, next_attempt_at=NOW + 1), sent_so_far="2:abc")
@@ -145,7 +143,7 @@ class TestOutbox:
         made = make_deferred(delivery, next_attempt_at=NOW + 300, queue_until=NOW + 300)
         store.commit([replace(made, queue_reason=reason)], nobody)
 
-    def test_a_hold_says_which_answer_asked_for_it(self, store: Store) -> None:
+    def test_a_hold_shows_the_answer_that_requested_it(self, store: Store) -> None:
         self.held(store, reason="HTTP 503\0")
         [hold] = store.queue_holds()
         assert (hold.endpoint, hold.target, hold.until_at) == (*QUEUE, NOW + 300)
@@ -180,7 +178,7 @@ class TestOutbox:
         store.enable(QUEUE[0])
         assert store.due(*QUEUE, now=NOW + 301, limit=9) == ([], NOW + 900)
 
-    def test_in_order_what_was_committed_first_comes_first_whatever_its_retries(self, store: Store) -> None:
+    def test_an_ordered_queue_is_fetched_in_commit_order_despite_retries(self, store: Store) -> None:
         self.ended(store, "a", "b", "c", "d")
         first, second, *_ = due(store)
         store.commit([make_deferred(first, next_attempt_at=NOW + 70)], nobody)
@@ -207,7 +205,7 @@ class TestOutbox:
 
     @pytest.mark.parametrize("settled", [DeliveryState.ACCEPTED, DeliveryState.DEAD])
     @pytest.mark.parametrize("late", [DeliveryState.WAITING, DeliveryState.ACCEPTED, DeliveryState.DEAD])
-    def test_a_late_outcome_moves_nothing_that_is_settled(
+    def test_a_late_outcome_does_not_change_a_settled_delivery(
         self, store: Store, settled: DeliveryState, late: DeliveryState
     ) -> None:
         self.ended(store, "task-1")
@@ -284,7 +282,7 @@ class TestDisabledEndpoints:
         assert (tell.events[0].subject, tell.events[0].data["reason"]) == ("automation", "410 Gone")
         assert [one.topic for one in due(store, queue=("chat", ""))] == ["endpoint_disabled"]
 
-    def test_its_delivery_waits_and_does_not_age(self, store: Store) -> None:
+    def test_a_delivery_to_a_disabled_endpoint_waits_and_does_not_age(self, store: Store) -> None:
         self.ready(store)
         delivery = self.refuse(store, Teller())
         again = [one for one in due(store) if one.delivery_id == delivery.delivery_id]
@@ -297,7 +295,7 @@ class TestDisabledEndpoints:
         assert store.disabled({**self.PRINTS, "automation": "new"}) == {}
         assert store.disabled(self.PRINTS) == {}
 
-    def test_a_person_enables_it_and_the_next_410_is_reported_anew(self, store: Store) -> None:
+    def test_after_enable_the_next_410_is_reported_again(self, store: Store) -> None:
         self.ready(store)
         tell = Teller(("chat", ""))
         delivery = self.refuse(store, tell)

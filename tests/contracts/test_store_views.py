@@ -191,7 +191,7 @@ class TestUnchecked:
 
 
 class TestCountDue:
-    def test_it_counts_only_the_due_polls_of_this_account(self, store: Store) -> None:
+    def test_count_due_counts_only_watches_of_this_account(self, store: Store) -> None:
         for task_id in ("task-1", "never asked", "later", "asked for", "over"):
             add(store, task_id)
         store.add([make_wish(task_id="elsewhere", account="other")], source="cli", now=NOW)
@@ -207,7 +207,7 @@ class TestCountDue:
 
 
 class TestStory:
-    def test_a_reader_answers_everything_in_order(self, store: Store) -> None:
+    def test_a_reader_has_every_result_in_order(self, store: Store) -> None:
         add(store, "task-1")
         add(store, "task-1", source="queue", now=NOW + 1)
         store.note([make_note(kind=Kind.TRANSIENT, detail="502", at=NOW + 2)])

@@ -140,9 +140,7 @@ async def test_polls_show_as_far_as_there_is_room(store: Store, hub: LiveHub) ->
         assert {row["phase"] for row in frames(stream)[-1]["tasks"]} == {"running"}
 
 
-async def test_of_many_changes_each_task_is_sent_once_in_its_last_state_and_frames_are_few(
-    store: Store, hub: LiveHub
-) -> None:
+async def test_each_task_is_sent_once_in_its_last_state_in_few_frames(store: Store, hub: LiveHub) -> None:
     add(store, "task-1")
     async with running(hub) as follow:
         stream = await follow(hub.changes.follow())

@@ -128,7 +128,7 @@ async def test_a_filter_lets_its_topic_and_account_pass(store: Store, hub: LiveH
         assert elsewhere.events == []
 
 
-async def test_an_id_older_than_retention_gets_a_reset_and_then_what_is_new(store: Store, hub: LiveHub) -> None:
+async def test_an_id_older_than_retention_gets_a_reset_and_then_new_events(store: Store, hub: LiveHub) -> None:
     commit(store, None, "a", "b")
     store.prune(now=1000, ended_s=9e9, delivered_s=10, dead_s=9e9, limit=500)
     async with running(hub) as follow:
@@ -140,7 +140,7 @@ async def test_an_id_older_than_retention_gets_a_reset_and_then_what_is_new(stor
         assert task_ids(await stream.until(2)) == ["c"]
 
 
-async def test_a_follower_that_falls_too_far_behind_is_dropped_and_comes_back(
+async def test_a_follower_that_falls_too_far_behind_is_dropped_and_can_resume(
     store: Store, hub: LiveHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_hub, "MOST_BEHIND", 50)
@@ -207,7 +207,7 @@ async def test_a_release_ends_every_stream(hub: LiveHub) -> None:
         assert hub.followers == 0
 
 
-async def test_a_stream_with_nothing_to_say_shows_that_it_lives(hub: LiveHub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_stream_sends_heartbeats(hub: LiveHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_hub, "HEARTBEAT_S", 0.05)
     async with running(hub) as follow:
         stream = await follow(hub.events.follow(None))

@@ -70,7 +70,7 @@ async def test_every_waiting_caller_is_woken_by_the_commit(store: Store, hub: Li
     await waited(hub, end)
 
 
-async def test_a_thousand_waits_cost_one_look_at_the_store_for_each_piece_of_news(
+async def test_a_thousand_waits_share_one_read_for_each_change(
     store: Store, hub: LiveHub, offload: CountingOffload
 ) -> None:
     keys = [WatchKey("kling", f"many-{number}") for number in range(1000)]

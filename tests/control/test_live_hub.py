@@ -62,7 +62,7 @@ async def running(folder: Path, faulty: str, *, part: str) -> AsyncIterator[Live
     hub.close()
 
 
-async def test_a_wait_ends_although_looking_for_its_task_met_a_bug(store: Store, tmp_path: Path) -> None:
+async def test_a_wait_ends_even_after_a_bug_while_reading_its_task(store: Store, tmp_path: Path) -> None:
     async with running(tmp_path, "finished", part="finishwaits") as hub:
         store.commit([make_end(KEY)], nobody)
         await hub.waits.until_finished(KEY, 300.0)

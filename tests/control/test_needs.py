@@ -68,7 +68,7 @@ def test_a_store_that_cannot_be_written_means_that_no_daemon_works(store: Store,
     assert found(store, loaded, daemon=replace(WORKS, lease_ended_at=NOW + 1))[0].since_at == NOW + 1
 
 
-def test_without_a_daemon_nothing_else_matters(store: Store, loaded: Loaded) -> None:
+def test_without_a_daemon_no_other_problem_is_listed(store: Store, loaded: Loaded) -> None:
     store.commit([make_block()], nobody)
     failing = replace(WORKS, store_failed_at=NOW + 5)
     assert [need.kind for need in found(store, loaded, p95_s=3.0)] == [NeedKind.ACCOUNT_BLOCKED, NeedKind.STORE_SLOW]
@@ -182,7 +182,7 @@ def test_a_result_that_expires_before_its_webhook_is_retried_is_a_problem(store:
     ]
 
 
-def test_an_invalid_settings_file_needs_a_person_before_everything_but_a_daemon(store: Store, loaded: Loaded) -> None:
+def test_an_invalid_settings_file_is_listed_right_after_a_missing_daemon(store: Store, loaded: Loaded) -> None:
     tally = SourceTally(source=SETTINGS_FILE, path="", is_listing=True)
     tally.looked(NOW)
     store.record_sources([tally.facts()])

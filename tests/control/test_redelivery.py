@@ -69,7 +69,7 @@ def test_a_redelivery_says_which_endpoints_get_nothing_now(store: Store, loaded:
     assert (nothing.number, nothing.held) == (0, frozenset())
 
 
-def test_all_that_is_dead_is_sent_again_without_copies_unless_they_are_named(store: Store, loaded: Loaded) -> None:
+def test_all_dead_deliveries_are_redelivered_but_copies_only_if_named(store: Store, loaded: Loaded) -> None:
     add(store, "task-1")
     store.commit([make_end()], Teller(("automation", ""), (ARCHIVE, "")))
     waiting = [*due(store), *due(store, queue=(ARCHIVE, ""))]

@@ -157,7 +157,7 @@ def test_a_standby_that_takes_over_has_everything_and_is_found(world: World, tmp
     assert lost or not tally.repeated  # who keeps its lease knows what it has sent
 
 
-def test_a_lease_that_is_lost_again_and_again_leaves_nothing_behind(world: World, crew: Crew) -> None:
+def test_repeated_losses_of_the_lease_leave_no_objects_behind(world: World, crew: Crew) -> None:
     crew.start("a")
     crew.drop("a", new_tasks(world, "kling", 20, ends_in=lasting))
     all_share(crew, "a")
@@ -209,7 +209,7 @@ def test_a_stop_works_while_the_store_is_unreachable(world: World, tmp_path: Pat
     assert (tally.lost, tally.double_ids, tally.differing) == (0, 0, 0)
 
 
-def test_clocks_that_differ_by_days_do_no_harm(world: World, crew: Crew) -> None:
+def test_clocks_that_differ_by_days_cause_no_error(world: World, crew: Crew) -> None:
     shim = crew.folder / "shim"
     shim.mkdir()
     (shim / "sitecustomize.py").write_text(

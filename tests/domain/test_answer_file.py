@@ -35,9 +35,7 @@ def b64(data: bytes) -> str:
     ],
     ids=["base64", "unpadded", "url-safe", "lines", "data", "data in lines", "data in percent", "data as it is"],
 )
-def test_the_content_of_a_file_inside_an_answer_is_decoded_and_has_the_stated_length(
-    data: bytes, written: object
-) -> None:
+def test_a_file_inside_an_answer_is_decoded_with_the_stated_length(data: bytes, written: object) -> None:
     text = written(data)  # type: ignore[operator]
     assert content(text) == data
     found = inline_file(text, expected=True)
@@ -46,6 +44,6 @@ def test_the_content_of_a_file_inside_an_answer_is_decoded_and_has_the_stated_le
 
 
 @pytest.mark.parametrize("text", ["data:image/png;base64,####", "data:image/png;base64,A", "AAAA=AAA"])
-def test_what_is_not_base64_is_an_error(text: str) -> None:
+def test_invalid_base64_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="not base64"):
         content(text)

@@ -35,7 +35,7 @@ def doubting(answers: int, kind: Kind = Kind.NOT_FOUND) -> Memory:
 
 
 @pytest.mark.parametrize(("age_s", "wait_s"), [(0, 2), (20, 2), (100, 10), (3000, 300), (80_000, 300)])
-def test_after_a_normal_answer_the_wait_is_a_tenth_of_the_age_within_its_bounds(age_s: float, wait_s: float) -> None:
+def test_with_a_fixed_cadence_the_wait_is_a_tenth_of_the_age(age_s: float, wait_s: float) -> None:
     assert wait(Spacing.STEADY, age_s=age_s) == (
         wait_s,
         f"a tenth of its age ({age_s} s), within min_interval and max_interval",
@@ -69,7 +69,7 @@ def test_when_the_account_must_slow_down_its_limiter_decides() -> None:
     assert wait(Spacing.ACCOUNT) == (2.0, "the account must slow down; polled again as soon as its limiter allows")
 
 
-def test_a_refused_watch_lets_the_others_be_the_next_probe_and_does_not_run_out_of_time() -> None:
+def test_a_refused_watch_waits_up_to_ten_minutes_and_does_not_time_out() -> None:
     rules = Rules(give_up_after_s=10.0)
     waits = [
         wait(Spacing.REFUSED, memory=Memory(failures=count), rules=rules, chance=0.999)[0] for count in range(1, 7)
@@ -80,7 +80,7 @@ def test_a_refused_watch_lets_the_others_be_the_next_probe_and_does_not_run_out_
     assert wait(Spacing.REFUSED)[1] == "the provider rejected the account; polled again when its block ends"
 
 
-def test_a_doubtful_answer_is_polled_again_soon_and_when_it_may_be_believed() -> None:
+def test_a_doubtful_answer_is_polled_again_soon_and_when_it_can_be_final() -> None:
     reading, memory, at, polls = make_reading(Kind.NOT_FOUND), Memory(), 0.0, 0
     while True:
         step = advance(memory, reading, now=NOW + at, age_s=at, rules=RULES)
@@ -120,7 +120,7 @@ def test_a_finished_watch_has_no_next_poll() -> None:
         wait(Spacing.OVER)
 
 
-def test_spacing_by_doubt_needs_a_doubt() -> None:
+def test_waiting_by_doubt_without_a_doubt_is_an_error() -> None:
     with pytest.raises(ValueError, match="needs a doubt"):
         wait(Spacing.DOUBT)
 

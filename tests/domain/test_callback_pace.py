@@ -23,7 +23,7 @@ from bridge.domain.callback_pace import (
 from bridge.domain.ids import WatchKey
 
 
-def test_the_first_five_hints_are_polled_at_once_and_the_sixth_a_second_after_the_first() -> None:
+def test_five_hints_are_polled_at_once_and_the_sixth_a_second_later() -> None:
     pace = HintPace()
     at = []
     for _ in range(7):
@@ -83,7 +83,7 @@ def test_no_poll_is_later_than_one_usual_wait_after_callbacks_have_stopped(wait_
     assert wait_s <= made.stretched_s(wait_s, at) <= max(wait_s, made.until_at - at + wait_s)
 
 
-def test_a_finished_task_without_a_callback_ends_the_thinning_until_three_others_have_come() -> None:
+def test_after_a_missing_callback_polls_are_frequent_until_three_callbacks_came() -> None:
     made, now = reliance(10.0)
     made.ended("a", now, announced=False)
     assert made.stretched_s(1.0, now) == 4.0  # it may be late
@@ -117,7 +117,7 @@ def test_a_late_callback_counts_as_one_that_came() -> None:
     assert made.stretched_s(1.0, now + LATE_S) == 4.0
 
 
-def test_only_so_many_late_callbacks_are_awaited() -> None:
+def test_the_number_of_awaited_late_callbacks_is_limited() -> None:
     made, now = reliance(10.0)
     for number in range(MAX_AWAITED + 1):
         made.ended(f"t{number}", now, announced=False)

@@ -60,7 +60,7 @@ def test_changes_of_accounts_concern_all_daemons_and_transitions_do_not() -> Non
     assert not concerns_all(EndpointChecked(endpoint="chat", at=NOW))
 
 
-def test_a_few_unknown_words_of_a_day_are_notified_and_a_limited_number_is_stored() -> None:
+def test_notified_and_stored_unknown_words_are_limited() -> None:
     seen = AnswerUnread(account="kling", word="boiling", reason="", answers=1, at=NOW)
     assert admitted(seen, words=MOST_WORDS - 1, notified=MOST_NOTIFIED - 1, is_known=False) == (seen, NOW)
     assert admitted(seen, words=9, notified=MOST_NOTIFIED, is_known=False) == (seen, None)

@@ -72,7 +72,7 @@ def test_the_receivers_hint_moves_the_next_attempt() -> None:
     assert made.next_attempt_at == NOW + 60.0
 
 
-def test_a_hold_of_the_queue_lasts_the_requested_time_and_at_most_the_longest_step() -> None:
+def test_a_queue_hold_lasts_as_requested_but_at_most_the_longest_step() -> None:
     made = settled(Deferred(reason="429", retry_after_s=60.0, holds_queue=True), delivery=make_delivery(target="2:x"))
     assert (made.target, made.next_attempt_at, made.queue_until) == ("2:x", NOW + 60.0, NOW + 60.0)
     late = settled(Deferred(reason="429", retry_after_s=60.0, holds_queue=True), delivery=make_delivery(attempts=1))
@@ -113,7 +113,7 @@ PLANS = st.builds(RetryPlan, steps_s=st.lists(st.floats(0.1, 1e5), max_size=12).
 
 
 @given(OUTCOMES, PLANS, st.integers(0, 12), st.floats(0, 1, exclude_max=True))
-def test_no_outcome_takes_a_step_the_table_forbids(
+def test_no_outcome_causes_a_forbidden_state_change(
     outcome: Outcome, plan: RetryPlan, attempts: int, chance: float
 ) -> None:
     made = settle(make_delivery(attempts=attempts), outcome, plan=plan, now=NOW, duration_s=0.0, chance=chance)
@@ -139,7 +139,7 @@ def test_every_delivery_ends_after_at_most_one_attempt_more_than_there_are_steps
     assert made.state is DeliveryState.ACCEPTED or deferrals == 1 + len(plan.steps_s)
 
 
-def test_what_was_sent_so_far_stays_known_after_an_attempt_that_sent_nothing() -> None:
+def test_an_attempt_that_sent_nothing_keeps_the_record_of_sent_messages() -> None:
     plan = RetryPlan(steps_s=(5.0, 5.0))
     delivery = make_delivery(sent_so_far="1:abc")
     for outcome, known in ((Deferred(reason="500", sent_so_far="2:def"), "2:def"), (Deferred(reason="500"), "1:abc")):
@@ -147,12 +147,12 @@ def test_what_was_sent_so_far_stays_known_after_an_attempt_that_sent_nothing() -
         assert made.sent_so_far == known
 
 
-def test_what_can_never_be_sent_is_dead_at_once() -> None:
+def test_a_delivery_that_can_never_be_sent_is_dead_at_once() -> None:
     made = settled(Undeliverable(reason="no value"))
     assert (made.state, made.outcome) == (DeliveryState.DEAD, "undeliverable")
 
 
-def test_a_log_line_names_an_attempt_by_its_event_and_a_check_by_its_endpoint() -> None:
+def test_a_log_line_names_the_event_of_an_attempt_and_the_endpoint_of_a_check() -> None:
     assert key_of(settled(Accepted(detail="HTTP 200"))) == make_delivery().event_id
     assert key_of(EndpointChecked(endpoint="chat", at=NOW)) == "chat"
 
@@ -167,12 +167,12 @@ def test_a_command_that_found_things_exits_with_its_worst_error() -> None:
     assert found[1].line() == "error   proxy: bad"
 
 
-def test_deliveries_of_one_task_are_in_one_slot_and_those_of_an_account_in_its_own() -> None:
+def test_a_delivery_is_in_the_slot_of_its_task_or_account() -> None:
     assert make_delivery(subject="a").slot == slot_of("a")
     assert make_delivery(subject="", account="kling").slot == slot_of("kling")
 
 
-def test_an_attempt_that_is_not_counted_is_made_again_however_often() -> None:
+def test_uncounted_attempts_never_use_up_the_retries() -> None:
     waiting = Deferred(reason="no space", retry_after_s=60.0, holds_queue=True, is_counted=False)
     made = settled(waiting, delivery=make_delivery(attempts=4))  # one more counted attempt would be the last
 
@@ -181,7 +181,7 @@ def test_an_attempt_that_is_not_counted_is_made_again_however_often() -> None:
     assert made.queue_reason == "no space"
 
 
-def test_bodies_are_taken_in_order_while_they_fit_and_always_one() -> None:
+def test_bodies_are_fetched_in_order_up_to_the_limit_and_at_least_one() -> None:
     sizes = [(7, 50), (3, 30), (9, 30), (1, 5)]
     assert within(sizes, 1000) == [7, 3, 9, 1]
     assert within(sizes, 80) == [7, 3]

@@ -86,7 +86,7 @@ def test_every_committed_event_is_read_once_and_in_order(steps: list[tuple[str, 
     assert log.read == sorted(log.committed)
 
 
-def test_a_gap_is_passed_once_those_have_ended_that_were_open_when_it_was_found() -> None:
+def test_a_gap_is_passed_once_the_transactions_open_at_its_discovery_have_ended() -> None:
     order = EventOrder()
     assert order.passable(0, [1, 3]) == 1
     order.doubt(3, ["a", "b"])

@@ -122,7 +122,7 @@ def test_a_secret_is_masked_wherever_chunks_divide_it(chunks: list[bytes]) -> No
     assert seen == b"".join(chunks).replace(secret, b"*" * len(secret))
 
 
-def test_only_what_may_begin_a_secret_is_held_back() -> None:
+def test_only_a_possible_start_of_a_secret_is_kept_back() -> None:
     mask = KeyMask([b"secret-key"])
     assert mask.feed(b"data: hello\n\n") == b"data: hello\n\n"
     assert mask.feed(b"a se") == b"a "

@@ -52,7 +52,7 @@ def reported(health: Health, *, at: float) -> list[Event]:
     return events
 
 
-def test_it_takes_five_failures_and_fifteen_minutes_without_a_success() -> None:
+def test_an_endpoint_fails_after_five_failures_and_fifteen_minutes() -> None:
     five = failing(0, 5, 300, 301, 600)
     assert not reported(five, at=899)
     assert reported(five, at=900)
@@ -67,7 +67,7 @@ def test_a_success_in_between_begins_again() -> None:
     assert reported(again, at=850 + 900)
 
 
-def test_it_is_reported_again_each_day_while_attempts_go_on() -> None:
+def test_a_failing_endpoint_is_reported_again_each_day() -> None:
     once = failing(0, 1, 2, 3, 900)
     assert (once.count, once.told_at) == (1, NOW + 900)
     assert failing(86_000, health=once).count == 1

@@ -103,7 +103,7 @@ def test_ids_of_providers_pass(task_id: str) -> None:
         ("ids.xlsx", "a file name: write the ids into"),
     ],
 )
-def test_what_is_handed_over_by_mistake_is_refused_with_the_likely_cause(text: str, cause: str) -> None:
+def test_text_passed_by_mistake_is_refused_with_the_likely_cause(text: str, cause: str) -> None:
     problem = id_problem(text)
     assert problem is not None
     assert cause in problem

@@ -40,13 +40,13 @@ def test_blanks_around_an_id_are_trimmed(text: str) -> None:
         ("a\ud800b", r"U\+D800"),
     ],
 )
-def test_what_cannot_be_an_id_is_refused_with_the_reason(text: str, reason: str) -> None:
+def test_an_invalid_id_is_refused_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         clean_task_id(text)
 
 
 @given(st.text(max_size=600))
-def test_whatever_passes_as_an_id_can_be_encoded_and_passes_again(text: str) -> None:
+def test_every_valid_id_can_be_encoded_and_stays_valid(text: str) -> None:
     try:
         task_id = clean_task_id(text)
     except ValueError:
@@ -73,7 +73,7 @@ def test_event_ids_repeat_for_the_same_parts_and_differ_when_any_part_differs(
 
 
 @given(PARTS, st.integers(0, 4))
-def test_changing_any_one_part_changes_the_event_id(parts: tuple[str, str, str, int, str], place: int) -> None:
+def test_each_part_changes_the_event_id(parts: tuple[str, str, str, int, str], place: int) -> None:
     changed: list[str | int] = list(parts)
     part = changed[place]
     changed[place] = part + 1 if isinstance(part, int) else part + "x"
@@ -81,7 +81,7 @@ def test_changing_any_one_part_changes_the_event_id(parts: tuple[str, str, str, 
     assert event_id(str(topic), str(account), str(subject), int(generation), str(rest)) != event_id(*parts)
 
 
-def test_text_cannot_wander_from_one_part_into_the_next() -> None:
+def test_each_part_of_an_event_id_is_kept_separate() -> None:
     assert event_id("a", "bc", "", 1) != event_id("ab", "c", "", 1)
     assert event_id("a", "b", "1", 1) != event_id("a", "b", "", 11)
 

@@ -28,7 +28,7 @@ def test_a_burst_passes_at_once_and_then_the_rate() -> None:
     assert wait(limiter, at=0.1001) == 0.0
 
 
-def test_only_so_many_are_in_flight() -> None:
+def test_requests_in_flight_are_limited() -> None:
     limiter = make_limiter(concurrency=2)
     limiter.take(NOW)
     limiter.take(NOW)
@@ -127,7 +127,7 @@ def test_after_a_stored_or_shared_pause_there_is_no_burst() -> None:
 
 
 @pytest.mark.parametrize("task", ["task-1", "task-2"])
-def test_nothing_passes_before_the_end_of_a_retry_after(task: str) -> None:
+def test_no_request_is_sent_before_the_end_of_a_retry_after(task: str) -> None:
     limiter = make_limiter()
     assert ask(limiter, LIMITED._replace(retry_after_s=30.0)) is AccountEffect.PAUSED
     assert limiter.paused_until == NOW + 30.0

@@ -23,7 +23,7 @@ def test_a_task_that_the_list_shows_late_is_new() -> None:
     assert MARK.new_among([task("too late", s=-OVERLAP_MS / 1000 - 1)]) == []
 
 
-def test_a_task_in_the_same_second_as_the_newest_is_new_unless_it_was_seen() -> None:
+def test_an_unseen_task_in_the_second_of_the_newest_is_new() -> None:
     assert MARK.new_among([task("twin", s=0), task("last", s=0), task("twin", s=0)]) == ["twin"]
 
 

@@ -32,7 +32,7 @@ def test_another_end_moves_the_same_pause_and_a_later_pause_adds_to_it() -> None
     assert later.paused_s(310.0) == 70.0
 
 
-def test_only_what_lasts_and_is_of_the_kind_is_found() -> None:
+def test_only_current_pauses_of_the_kind_are_found() -> None:
     assert lasting([PAUSE], PauseOf.ACCOUNT, 120.0) == {"kling": PAUSE}
     assert lasting([PAUSE], PauseOf.ACCOUNT, 160.0) == {}
     assert lasting([PAUSE], PauseOf.ENDPOINT, 120.0) == {}

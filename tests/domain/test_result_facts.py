@@ -70,7 +70,7 @@ def test_a_video_with_a_sound_track_is_a_video() -> None:
     assert (found.kind, len(found.made)) == ("videos", 2)
 
 
-def test_an_address_without_an_item_has_the_kind_of_its_extension_else_of_the_action() -> None:
+def test_an_address_without_an_item_has_the_kind_of_its_extension_or_action() -> None:
     found = result_facts({}, [f"{CDN}/1.png", f"{CDN}/2"], "videos/text2video")
     assert [each.kind for each in found.made] == ["images", "videos"]
     assert result_facts({}, [f"{CDN}/2"]).kind == "files"
@@ -93,7 +93,7 @@ def test_a_length_that_cannot_be_seconds_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("result", [None, [], "x", {"videos": "x"}, {"videos": [None, 7]}, {"others": [{}]}])
-def test_odd_results_are_no_results(result: Any) -> None:
+def test_unexpected_values_are_not_results(result: Any) -> None:
     assert result_facts(result, result, result) == ResultFacts(every=(), made=())
     assert result_facts(result).kind == ""
 

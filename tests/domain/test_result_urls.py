@@ -181,7 +181,7 @@ def test_the_accounts_own_host_allows_no_other_private_host() -> None:
 @pytest.mark.parametrize(
     "host", ["-1.0.0.1", "+127.0.0.1", "1_2.0.0.1", "256.0.0.1", "1.2.3.256", "08.0.0.1", "a.0x7g"]
 )
-def test_what_only_resembles_an_address_is_a_name(host: str) -> None:
+def test_text_that_only_resembles_an_address_is_a_name(host: str) -> None:
     assert not is_private(host)
 
 

@@ -19,7 +19,7 @@ def test_amounts_are_summed_in_their_slot() -> None:
     assert (first, second) == ((NOW, (3, 30)), (NOW + EVERY_S, (4, 40)))
 
 
-def test_what_was_before_the_beginning_is_not_known_and_a_slot_without_amounts_is_zero() -> None:
+def test_slots_before_the_start_are_unknown_and_empty_slots_are_zero() -> None:
     ring = Ring(1, began_at=NOW)
     slots = ring.slots(NOW + 2 * EVERY_S)
     assert len(slots) == KEPT

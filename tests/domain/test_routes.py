@@ -28,7 +28,7 @@ def test_without_routes_every_end_and_operator_topic_goes_everywhere(topic: Topi
 
 @pytest.mark.parametrize("topic", sorted(LIVE_TOPICS))
 @pytest.mark.parametrize("routes", [None, [], [route("chat")], [route("chat", topics=END_TOPICS)]])
-def test_a_running_topic_goes_nowhere_unless_a_route_names_it(topic: Topic, routes: list[RoutingRule] | None) -> None:
+def test_a_running_topic_is_sent_only_if_a_route_names_it(topic: Topic, routes: list[RoutingRule] | None) -> None:
     assert destinations(of(topic), routes, ALL) == []
 
 
@@ -83,7 +83,7 @@ def test_a_task_that_names_endpoints_notifies_only_those(routes: list[RoutingRul
 
 
 @pytest.mark.parametrize("topic", sorted(LIVE_TOPICS))
-def test_such_a_task_causes_running_events_only_if_a_route_asks_for_them(topic: Topic) -> None:
+def test_a_task_with_endpoints_has_running_events_only_if_a_route_names_them(topic: Topic) -> None:
     event = make_event(topic=topic, endpoints=("mail",))
     assert destinations(event, None, ALL) == []
     assert destinations(event, [route("chat")], ALL) == []

@@ -64,9 +64,7 @@ def test_groups_of_a_scope_are_even_to_within_one(
 
 
 @given(MEMBERS, HOLDERS)
-def test_a_division_that_has_been_carried_out_moves_nothing_more(
-    members: dict[str, dict[str, int]], holders: dict[Share, str]
-) -> None:
+def test_a_repeated_division_moves_no_share(members: dict[str, dict[str, int]], holders: dict[Share, str]) -> None:
     once = settled(members, holders)
     assert settled(members, once) == once
 
@@ -82,7 +80,7 @@ def test_a_member_that_leaves_moves_only_what_it_held(count: int) -> None:
     assert {before[share] for share in moved} <= {"m00"}
 
 
-def test_a_member_that_joins_takes_its_part_and_no_more() -> None:
+def test_a_member_that_joins_takes_only_its_part() -> None:
     before = settled({"a": {KLING: 16}, "b": {KLING: 16}}, {})
     after = settled({"a": {KLING: 16}, "b": {KLING: 16}, "c": {KLING: 16}}, before)
     assert sorted(Counter(after.values()).values()) == [5, 5, 6]

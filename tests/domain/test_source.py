@@ -24,14 +24,14 @@ def test_counts_and_the_last_error_continue_after_a_restart() -> None:
     assert (facts.taken, facts.rejected, facts.error, facts.error_at) == (5, 5, "bad.txt: no ids", NOW + 5)
 
 
-def test_what_happened_before_the_stored_counts_are_known_is_added_to_them() -> None:
+def test_counts_before_the_stored_counts_are_loaded_are_added_to_them() -> None:
     tally = SourceTally(daemon="one", source="queue", path="/q", taken=2)
     tally.refused(4, "bad.txt: no ids", NOW + 5)
     facts = resumed(tally).facts()
     assert (facts.taken, facts.rejected, facts.error, facts.error_at) == (5, 5, "bad.txt: no ids", NOW + 5)
 
 
-def test_a_list_counts_only_its_last_reading() -> None:
+def test_a_watchlist_counts_only_its_last_reading() -> None:
     facts = resumed(SourceTally(source="watchlist", path="/w", is_listing=True, taken=7)).facts()
     assert (facts.taken, facts.rejected) == (7, 0)
 

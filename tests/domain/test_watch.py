@@ -61,7 +61,7 @@ def test_a_terminal_answer_ends_the_watch_at_once(before: Phase, kind: Kind, pha
 
 
 @pytest.mark.parametrize("kind", [Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED])
-def test_an_end_without_a_word_of_explanation_has_no_reason(kind: Kind) -> None:
+def test_a_failure_without_a_message_has_no_reason(kind: Kind) -> None:
     assert step(RUNNING, make_reading(kind)).reason is None
 
 
@@ -102,7 +102,7 @@ def test_a_success_without_a_result_ends_as_the_settings_say(reading: Reading, p
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_an_address_the_provider_does_not_know_ends_a_task_only_when_others_are_answered(fails: bool) -> None:
+def test_an_unknown_address_fails_a_task_only_if_other_actions_were_answered(fails: bool) -> None:
     rules = Rules(no_route_fails=fails)
     memory, at, taken = RUNNING, NOW, None
     for polls in range(1, 12):
@@ -152,12 +152,12 @@ def test_a_doubtful_answer_is_believed_after_enough_repeats_over_enough_time(
     assert (steps[-1].memory.phase, steps[-1].topic, steps[-1].reason) == (phase, topic, "no such task")
 
 
-def test_enough_time_without_enough_answers_is_not_enough() -> None:
+def test_a_doubt_needs_enough_answers_and_enough_time() -> None:
     steps = walk(RUNNING, make_reading(Kind.NOT_FOUND), at=[0, 100, 1000, 2000])
     assert [taken.ends for taken in steps] == [False, False, False, True]
 
 
-def test_an_end_that_was_doubted_always_has_a_reason() -> None:
+def test_a_finish_after_a_doubt_always_has_a_reason() -> None:
     steps = walk(RUNNING, make_reading(Kind.NOT_FOUND), at=[0, 100, 150, 180])
     assert steps[-1].reason == '"not_found" answered 4 times in a row'
 
@@ -285,7 +285,7 @@ def test_a_watch_can_be_given_up_on_a_silent_answer() -> None:
     assert taken.reason == "not finished after 60 s (give_up_after)"
 
 
-def test_an_end_seen_in_the_last_poll_wins_over_giving_up() -> None:
+def test_a_finish_found_by_the_last_poll_takes_precedence_over_the_time_out() -> None:
     assert step(RUNNING, make_reading(Kind.SUCCEEDED), age_s=1e9).topic is Topic.TASK_SUCCEEDED
 
 

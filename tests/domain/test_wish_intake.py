@@ -34,7 +34,9 @@ def test_a_new_task_is_added_once() -> None:
         (Phase.FAILED, False, True, "ended", Phase.FAILED),
     ],
 )
-def test_what_becomes_of_a_known_task(phase: Phase, again: bool, revive: bool, what: str, after: Phase) -> None:
+def test_adding_a_known_task_has_the_documented_result(
+    phase: Phase, again: bool, revive: bool, what: str, after: Phase
+) -> None:
     found = intake(phase, again=again, revive=revive)
     assert found.take(WISH) == (what, after)
     assert list(found.over) == ([7] if what in {"revived", "again"} else [])

@@ -170,7 +170,7 @@ def test_kill_9_loses_no_file_that_was_inside_an_answer(tmp_path: Path, world: W
     assert stored < len(ids) * 250_000  # half of the bytes of the images: they are not in it
 
 
-def test_a_daemon_that_stops_in_the_middle_of_a_copy_goes_on_there_later(tmp_path: Path, world: World) -> None:
+def test_a_copy_continues_after_a_restart_of_the_daemon(tmp_path: Path, world: World) -> None:
     with results(0.2) as (url, starts):
         world.fault = succeeds_with(url)
         settings = world.settings(tmp_path, archive={"to": "archive/"}, routes=ROUTES)

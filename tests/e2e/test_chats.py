@@ -122,7 +122,7 @@ def test_thirty_simultaneous_results_reach_five_chats_in_order(world: World, cha
     assert chats.early == []
 
 
-def test_a_chat_that_hangs_delays_no_stop_and_is_notified_after_the_next_start(world: World, tmp_path: Path) -> None:
+def test_a_hanging_chat_delays_no_stop_and_is_notified_after_the_restart(world: World, tmp_path: Path) -> None:
     world.ends_at = {"task-00": time.monotonic()}
     (tmp_path / "queue").mkdir()
     drop(tmp_path / "queue", "ids.txt", "task-00\n")

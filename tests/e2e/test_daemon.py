@@ -117,9 +117,7 @@ def test_ctrl_c_stops_within_ten_seconds_with_exit_zero_and_no_repeat_afterwards
     assert len({told.event_id for told in world.received}) == len(world.received) == 50
 
 
-def test_a_broken_new_settings_file_leaves_the_old_one_in_force_and_a_good_one_is_taken(
-    tmp_path: Path, world: World
-) -> None:
+def test_an_invalid_new_settings_file_is_ignored_and_a_valid_one_is_applied(tmp_path: Path, world: World) -> None:
     settings = world.settings(tmp_path)
     good = settings.read_text()
     with DaemonProcess(settings) as daemon:
@@ -146,9 +144,7 @@ def test_a_broken_new_settings_file_leaves_the_old_one_in_force_and_a_good_one_i
     assert HOOK_KEY not in daemon.log.read_text()
 
 
-def test_once_works_until_everything_is_reported_and_says_by_its_exit_code_whether_it_was(
-    tmp_path: Path, world: World
-) -> None:
+def test_once_works_until_everything_is_delivered_and_sets_its_exit_code(tmp_path: Path, world: World) -> None:
     world.settings(tmp_path, delivery={"retries": ["0.1s"]})
     for task_id in ("a", "b"):
         world.ends_at[task_id] = time.monotonic() + 1
@@ -198,7 +194,7 @@ def test_commands_show_the_state_and_have_the_right_exit_codes(tmp_path: Path, w
     assert genbridge(tmp_path, "run", "--config", "nowhere.yaml").returncode == 78
 
 
-def test_secrets_show_up_nowhere(tmp_path: Path, world: World) -> None:
+def test_secrets_appear_in_no_output(tmp_path: Path, world: World) -> None:
     canary = "canary-secret-5f2b9"
     settings = json.loads(world.settings(tmp_path).read_text())
     settings["accounts"]["kling"]["api_key"] = "${CANARY}"

@@ -54,7 +54,7 @@ def test_retries_restarts_and_redeliveries_go_to_the_address_of_the_commit(tmp_p
     assert len({(told.event_id, told.body) for told in world.received}) == 1
 
 
-def test_the_delivery_of_a_task_without_the_value_is_dead_at_once_with_a_reason(tmp_path: Path, world: World) -> None:
+def test_a_delivery_without_a_value_for_its_url_is_dead_at_once(tmp_path: Path, world: World) -> None:
     settings = _settings(world, tmp_path, "/waiting/{{ meta.execution }}")
     world.ends_at["t-1"] = world.ends_at["t-2"] = 0.0
     _genbridge(tmp_path, "add", "t-1")

@@ -38,14 +38,14 @@ def works(daemon: DaemonProcess, world: World, folder: Path, *ids: str) -> None:
     assert daemon.process.poll() is None
 
 
-def test_a_log_on_a_full_device_stops_nothing(tmp_path: Path, world: World) -> None:
+def test_a_log_on_a_full_device_does_not_stop_the_daemon(tmp_path: Path, world: World) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     with DaemonProcess(world.settings(tmp_path, log=DEBUG), stderr=full) as daemon:
         works(daemon, world, tmp_path, "a", "b")
         assert daemon.stop() == 0
 
 
-def test_a_log_whose_reader_left_stops_nothing(tmp_path: Path, world: World) -> None:
+def test_a_log_without_a_reader_does_not_stop_the_daemon(tmp_path: Path, world: World) -> None:
     reader, writer = os.pipe()
     with DaemonProcess(world.settings(tmp_path, log=DEBUG), stderr=writer) as daemon:
         os.close(writer)
@@ -55,7 +55,7 @@ def test_a_log_whose_reader_left_stops_nothing(tmp_path: Path, world: World) -> 
         assert daemon.stop() == 0
 
 
-def test_an_unread_log_delays_nothing_for_long(tmp_path: Path, world: World) -> None:
+def test_a_log_without_a_reader_delays_the_daemon_only_briefly(tmp_path: Path, world: World) -> None:
     reader, writer = os.pipe()
     with DaemonProcess(world.settings(tmp_path, log=DEBUG), stderr=writer) as daemon:
         os.close(writer)
@@ -73,7 +73,7 @@ def test_an_unread_log_delays_nothing_for_long(tmp_path: Path, world: World) -> 
     os.close(reader)
 
 
-def test_a_terminal_that_hung_up_stops_nothing(tmp_path: Path, world: World) -> None:
+def test_a_closed_terminal_does_not_stop_the_daemon(tmp_path: Path, world: World) -> None:
     master, slave = os.openpty()
     with DaemonProcess(world.settings(tmp_path, log=DEBUG), stderr=slave) as daemon:
         os.close(slave)
@@ -84,7 +84,7 @@ def test_a_terminal_that_hung_up_stops_nothing(tmp_path: Path, world: World) -> 
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
-def test_a_closed_stderr_stops_nothing(tmp_path: Path, world: World, closed: str) -> None:
+def test_a_closed_stderr_does_not_stop_the_daemon(tmp_path: Path, world: World, closed: str) -> None:
     settings = world.settings(tmp_path, log=DEBUG)
     wrapper = ["sh", "-c", f'exec "$0" "$@" {closed}']
     with DaemonProcess(settings, wrapper=wrapper) as daemon:
@@ -116,7 +116,7 @@ def fill_until_lines_are_lost(disk: Path, daemon: DaemonProcess, settings: Path)
 
 
 @pytest.mark.real
-def test_a_full_disk_that_holds_log_and_store_stops_nothing_and_no_line_is_torn(tmp_path: Path, world: World) -> None:
+def test_a_full_disk_under_log_and_store_stops_nothing_and_tears_no_line(tmp_path: Path, world: World) -> None:
     with small_disk(tmp_path / "disk", size="4m") as disk:
         settings = world.settings(disk, log=DEBUG)
         (disk / "queue").mkdir()
@@ -143,9 +143,7 @@ def test_a_full_disk_that_holds_log_and_store_stops_nothing_and_no_line_is_torn(
 
 
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "2>&1 >/dev/null | true"])
-def test_commands_say_nothing_into_a_broken_log_and_do_their_work(
-    tmp_path: Path, world: World, redirection: str
-) -> None:
+def test_commands_work_although_the_log_cannot_be_written(tmp_path: Path, world: World, redirection: str) -> None:
     world.settings(tmp_path)
     world.ends_at["a"] = 0.0
     run = f"{sys.executable} -m bridge"
@@ -162,7 +160,7 @@ def test_commands_say_nothing_into_a_broken_log_and_do_their_work(
 
 
 @pytest.mark.real
-def test_a_full_disk_is_logged_once_for_all_endpoints_and_once_when_it_is_over(tmp_path: Path, world: World) -> None:
+def test_a_full_disk_is_logged_once_at_its_beginning_and_end(tmp_path: Path, world: World) -> None:
     with small_disk(tmp_path / "disk", size="4m") as disk:
         hook = {"type": "webhook", "url": f"http://127.0.0.1:{world.receiver_port}/hook"}
         endpoints = {f"hook{number}": hook for number in range(13)}

@@ -102,7 +102,7 @@ def test_a_doubt_from_before_a_pause_is_not_believed_because_of_it(world: World,
         assert status(tmp_path)["live"] == 1
 
 
-def test_names_are_understood_or_suggested(world: World, tmp_path: Path) -> None:
+def test_a_name_to_pause_is_found_or_suggested(world: World, tmp_path: Path) -> None:
     path = settings(world, tmp_path)
     written = json.loads(path.read_text())
     written["endpoints"]["kling"] = written["endpoints"]["hook"]

@@ -107,7 +107,7 @@ def test_a_503_with_a_long_retry_after_holds_only_its_account_and_is_explained(t
     assert b"account.paused" in daemon.log.read_bytes()
 
 
-def test_a_stop_of_the_process_brings_no_burst_and_it_goes_on_where_it_was(tmp_path: Path, world: World) -> None:
+def test_a_suspended_process_continues_without_a_burst(tmp_path: Path, world: World) -> None:
     accounts = two_keys(world, rate=20, burst=10, concurrency=4)
     settings = world.settings(tmp_path, accounts={"one": accounts["one"]}, sharing={"takeover": "5s"})
     for number in range(300):

@@ -37,7 +37,7 @@ def world() -> Iterator[World]:
         yield running
 
 
-def test_everything_works_as_on_sqlite_and_the_password_never_prints(
+def test_postgresql_works_like_sqlite_and_the_password_never_prints(
     tmp_path: Path, world: World, postgres: PostgresUrl
 ) -> None:
     secret, url = "sesame-open", postgres.reveal().replace("sesame-open", "${DB_PASSWORD}")

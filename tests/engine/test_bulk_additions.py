@@ -91,7 +91,7 @@ async def test_a_single_task_is_polled_at_once_during_a_bulk_addition() -> None:
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_the_rest_of_a_bulk_addition_is_polled_when_all_of_it_in_memory_was_withdrawn() -> None:
+async def test_the_rest_of_a_bulk_addition_is_polled_after_a_withdrawal() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
         await rig.watch(*BULK)

@@ -42,7 +42,7 @@ async def hints_running(rig: Rig) -> AsyncIterator[None]:
         group.cancel_scope.cancel()
 
 
-async def test_a_callback_has_its_task_polled_at_once() -> None:
+async def test_a_callback_causes_a_poll_of_its_task_at_once() -> None:
     rig = Rig()
     rig.script("a", RUNNING, SUCCEEDED)
     async with rig.running():
@@ -169,7 +169,7 @@ async def test_another_task_does_not_wait_behind_a_flood() -> None:
         assert rig.phase("b") == "succeeded"
 
 
-async def test_regular_polls_thin_out_to_a_quarter_while_callbacks_arrive_and_return_when_they_stop() -> None:
+async def test_regular_polls_are_four_times_rarer_while_callbacks_arrive() -> None:
     rig = Rig(pacing=EVERY_10_S)
     async with rig.running():
         await rig.watch("a", "quiet")
@@ -258,7 +258,7 @@ async def test_every_callback_is_counted_by_its_outcome() -> None:
         assert {outcome: count for outcome, count in counted.items() if count} == {"polled": 1, "unknown": 3}
 
 
-async def test_a_flood_is_not_even_read() -> None:
+async def test_a_flood_of_callbacks_is_not_read() -> None:
     rig = Rig()
     async with rig.running():
         outcomes = [call(rig, "x") for _ in range(5000)]

@@ -54,7 +54,7 @@ async def test_all_rate_limit_answers_count_as_rate_limited() -> None:
     assert rig.metrics.account("kling").rate_limited == polls(rig)["rate_limited"] == 1
 
 
-async def test_a_429_to_a_request_passed_through_counts_as_rate_limited_and_not_as_a_poll() -> None:
+async def test_a_429_through_the_gateway_counts_as_rate_limited_but_not_as_a_poll() -> None:
     rig = Rig()
     async with rig.running():
         rig.poller.limited("kling", SLOW_DOWN, asked_at=rig.clock.steady())

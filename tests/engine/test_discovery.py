@@ -64,7 +64,7 @@ async def test_every_task_created_during_a_day_of_downtime_is_found_page_by_page
     assert "discover.started" not in {entry["event"] for entry in logged}
 
 
-async def test_an_empty_list_at_the_switch_on_makes_every_later_task_new_even_by_a_slow_clock() -> None:
+async def test_after_an_empty_first_list_later_tasks_are_new_despite_a_slow_clock() -> None:
     rig = ListRig()
     rig.lists.skew_ms = -3_600_000
     async with rig.discovering():
@@ -87,7 +87,7 @@ async def test_the_clocks_may_differ(skew_s: int) -> None:
         assert rig.watched == {f"new-{number}" for number in range(5)}
 
 
-async def test_a_list_that_starts_at_a_time_leaves_out_earlier_tasks_though_it_is_empty_at_first() -> None:
+async def test_an_initially_empty_list_with_a_start_time_leaves_out_earlier_tasks() -> None:
     rig = ListRig()
     rig.lists.is_cut = True
     rig.lists.create("old", ago_s=7200)
@@ -174,7 +174,7 @@ async def test_a_failing_list_is_requested_less_often_and_reported_once_and_miss
         assert not discovery.tally.is_failing
 
 
-async def test_a_look_that_fails_on_its_second_page_watches_the_first_and_reads_both_again() -> None:
+async def test_after_a_failed_second_page_the_first_is_watched_and_both_are_read_again() -> None:
     rig = ListRig()
     rig.lists.page_size = 1
     async with rig.discovering():
@@ -188,7 +188,7 @@ async def test_a_look_that_fails_on_its_second_page_watches_the_first_and_reads_
         assert rig.watched == {"a", "b"}
 
 
-async def test_a_429_on_the_list_pauses_the_account_and_a_pause_of_the_account_holds_the_list() -> None:
+async def test_a_429_pauses_polls_and_the_list_of_an_account() -> None:
     rig = ListRig()
     async with rig.discovering():
         await rig.clock.advance(1)
@@ -348,7 +348,7 @@ async def test_a_server_that_repeats_its_page_is_read_once() -> None:
         assert [number for _, _, number in rig.lists.requests][1:] == [1, 2]
 
 
-async def test_it_is_idle_once_the_list_has_been_requested_or_while_it_may_not_be() -> None:
+async def test_discovery_is_idle_once_the_list_was_requested_or_may_not_be() -> None:
     rig = ListRig()
     rig.lists._answer_s = 5.0
     async with rig.discovering() as discovery:

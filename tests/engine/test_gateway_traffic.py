@@ -42,7 +42,7 @@ async def test_an_answer_from_outside_delays_the_next_poll_like_a_poll() -> None
     assert len(told.provider.polls_of("t1")) <= 1 < len(polled.provider.polls_of("t1"))
 
 
-async def test_an_answer_without_its_results_makes_us_poll_at_once() -> None:
+async def test_an_answer_without_its_results_causes_a_poll_at_once() -> None:
     rig = Rig()
     async with rig.running():
         await rig.watch("t1")

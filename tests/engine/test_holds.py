@@ -90,7 +90,7 @@ async def test_a_held_route_stays_held_across_a_restart_and_despite_a_requested_
         assert {task_id for _, task_id in rig.provider.asked} == {"v", "w"}
 
 
-async def test_a_retry_after_of_an_account_without_routes_counts_for_the_host_after_a_restart() -> None:
+async def test_a_stored_retry_after_without_a_route_counts_for_the_host() -> None:
     rig = Rig(pacing=EVEN, answer_s=1.0)
     other = ScriptedProvider(rig.clock)
     other.default = rig.provider.default = busy(300)

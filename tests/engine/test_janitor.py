@@ -51,7 +51,7 @@ async def test_with_long_retention_old_data_is_deleted_every_ten_minutes() -> No
             group.cancel_scope.cancel()
 
 
-async def test_nothing_is_kept_for_twice_its_time() -> None:
+async def test_no_data_is_kept_for_twice_its_retention_period() -> None:
     with swept(20) as (janitor, clock, store):
         async with anyio.create_task_group() as group:
             group.start_soon(janitor.run)

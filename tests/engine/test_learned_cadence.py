@@ -41,7 +41,7 @@ def fit(rig: Rig) -> Fit:
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_earlier_tasks_make_polls_fewer_and_delays_shorter() -> None:
+async def test_learning_from_earlier_tasks_reduces_polls_and_delays() -> None:
     rig = Rig()
     async with rig.running():
         await finish(rig, 60, 90.0)
@@ -114,7 +114,7 @@ async def test_the_providers_duration_is_learned_and_age_counts_from_the_tasks_c
     assert table.ends[bin_of(101.0)] == pytest.approx(1.0)
 
 
-async def test_a_task_finished_at_its_first_poll_teaches_nothing_without_a_duration_of_the_provider() -> None:
+async def test_a_task_finished_at_its_first_poll_adds_no_duration() -> None:
     rig = Rig()
     rig.script("over", Reading(kind=Kind.SUCCEEDED, snapshot=Snapshot(created_ms=5, updated_ms=3)))
     async with rig.running():
@@ -143,7 +143,7 @@ async def test_a_task_added_before_its_creation_does_not_make_others_look_older(
 
 
 @pytest.mark.parametrize("created_ms", [0, -1, 1, 10**15, 10**18])
-async def test_an_impossible_creation_time_is_ignored(created_ms: int) -> None:
+async def test_an_invalid_creation_time_is_ignored(created_ms: int) -> None:
     rig = Rig()
     rig.provider.default = Reading(kind=Kind.RUNNING, snapshot=Snapshot(created_ms=created_ms, updated_ms=2))
     async with rig.running():

@@ -121,7 +121,7 @@ async def running_crew() -> AsyncIterator[Crew]:
         group.cancel_scope.cancel()
 
 
-async def test_one_member_holds_everything_when_it_has_started(crew: Crew) -> None:
+async def test_a_sole_member_holds_everything_after_its_start(crew: Crew) -> None:
     only = await crew.join("a")
     assert only.count == SLOTS
 
@@ -299,7 +299,7 @@ async def test_a_member_without_a_lease_does_not_wait_for_the_store(crew: Crew) 
     assert first.hands.has_given_up
 
 
-async def test_a_bug_while_loading_neither_ends_the_membership_nor_spins(crew: Crew) -> None:
+async def test_after_a_bug_while_loading_the_membership_continues_after_a_pause(crew: Crew) -> None:
     member = Member(crew.roster, "a")
     member.hands.faults = 1
     with capture_logs() as logged:

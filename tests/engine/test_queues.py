@@ -136,7 +136,7 @@ def taken_by(rig: Rig) -> list[str]:
     return sorted(last, key=lambda task_id: last[task_id])
 
 
-async def test_a_burst_keeps_its_order_through_a_restart_while_its_first_message_waits_for_a_retry() -> None:
+async def test_a_burst_keeps_its_order_across_a_restart_during_a_retry() -> None:
     rig = Rig(in_order=True, concurrency=1)
     rig.sink.script = [ACCEPTED, Deferred(reason="503")]
     async with rig.running():

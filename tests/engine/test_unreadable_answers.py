@@ -64,7 +64,7 @@ async def test_a_wrong_action_fails_its_task_once_the_account_has_answered_other
     assert len(rig.provider.polls_of("good")) > 5  # nothing held it up
 
 
-async def test_an_action_that_was_answered_once_never_fails_for_its_address_not_even_after_a_restart() -> None:
+async def test_an_action_that_was_answered_once_never_fails_for_its_address() -> None:
     rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=60))
     rig.script("first", ALIVE)
     rig.script("other", ALIVE)
@@ -98,7 +98,7 @@ async def test_a_vague_404_is_about_the_task_where_the_same_action_was_answered_
 
 
 @pytest.mark.parametrize("answer", [VAGUE, EMPTY, NO_ROUTE])
-async def test_a_vague_404_ends_nothing_while_the_address_was_never_answered_about(answer: Reading) -> None:
+async def test_an_unclear_404_does_not_finish_a_task_at_an_unanswered_address(answer: Reading) -> None:
     rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=60))
     rig.script("gone", answer)
     async with rig.running():

@@ -36,7 +36,7 @@ async def test_changes_that_wait_at_the_same_time_share_one_transaction() -> Non
         assert commits < 18
 
 
-async def test_only_the_change_whose_event_cannot_be_rendered_fails() -> None:
+async def test_a_change_whose_event_cannot_be_rendered_fails_alone() -> None:
     class PoisonedRig(Rig):
         def parcels_for(self, event: Event) -> Sequence[Parcel]:
             if event.subject == "poison":

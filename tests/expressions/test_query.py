@@ -176,7 +176,7 @@ def test_a_deeply_nested_answer_is_past_the_budget_and_not_a_crash() -> None:
         ("abs(@)", -5, 5),
     ],
 )
-def test_a_number_that_json_cannot_hold_does_not_leave_an_expression(expression: str, value: Json, found: Json) -> None:
+def test_an_expression_never_returns_a_number_that_json_cannot_hold(expression: str, value: Json, found: Json) -> None:
     result = Query(expression).search(value)
 
     assert result == found

@@ -84,7 +84,7 @@ def test_a_scrape_reads_the_counted_values(wanted: str) -> None:
     assert found["genbridge_delivery_seconds_sum", (hook,)] == 0.3
 
 
-def test_the_gauges_of_the_store_cover_the_accounts_and_endpoints_of_the_settings_and_no_others() -> None:
+def test_the_store_gauges_cover_exactly_the_accounts_and_endpoints_in_the_settings() -> None:
     gauges = StoreGauges(
         watches={("kling", "running"): 7, ("removed", "running"): 9},
         waiting={"hook": 2, "removed": 5},
@@ -122,5 +122,5 @@ def test_quotes_backslashes_and_other_scripts_in_names_are_escaped(wanted: str) 
 
 
 @pytest.mark.real
-def test_promtool_finds_nothing_to_criticize() -> None:
+def test_promtool_reports_no_problem_with_the_metrics() -> None:
     assert promtool("check", "metrics", text=exposition(shown(), NOTHING, now=NOW, wanted=TEXT)) == ""

@@ -54,7 +54,7 @@ def expressions() -> list[str]:
     return found
 
 
-def test_the_page_has_a_row_for_each_metric_with_its_type_and_labels_and_no_other() -> None:
+def test_the_docs_have_exactly_one_row_for_each_metric() -> None:
     rows = re.findall(r"^\| `(genbridge_\w+)` \| (\w+) \| [^|]+ \| ([^|]+) \| .+ \|$", PAGE, re.MULTILINE)
     described = {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     assert described == exposed()
@@ -67,7 +67,7 @@ def test_the_page_names_every_outcome() -> None:
     )
 
 
-def test_the_page_has_a_row_for_each_alert_and_no_other() -> None:
+def test_the_docs_have_exactly_one_row_for_each_alert() -> None:
     assert re.findall(r"^\| `(Genbridge\w+)` \|", PAGE, re.MULTILINE) == [rule["alert"] for rule in RULES]
 
 

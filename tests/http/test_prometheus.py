@@ -99,7 +99,7 @@ def reported(site: Site) -> dict[str, dict[str, str]]:
 
 @pytest.mark.real
 @pytest.mark.long
-def test_prometheus_scrapes_every_metric_and_a_blocked_account_and_a_failing_endpoint_are_reported(
+def test_prometheus_scrapes_every_metric_and_alerts_fire(
     tmp_path: Path,
 ) -> None:
     program("prometheus"), program("prometheus-alertmanager")

@@ -97,9 +97,7 @@ def test_a_link_gives_the_file_without_a_token_and_supports_ranges(site: Site, f
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(film)))
 
 
-def test_a_range_that_the_file_does_not_have_gets_a_problem_and_a_malformed_one_the_file(
-    site: Site, files: str
-) -> None:
+def test_an_unsatisfiable_range_gets_a_problem_and_a_malformed_one_the_file(site: Site, files: str) -> None:
     [copy] = archived(site, files, "ranges", videos=["/film.mp4"])
     link, film = local(copy["url"]), FILES["/film.mp4"]
 
@@ -158,7 +156,7 @@ def raw(site: Site, target: str) -> int:
         return int(wire.recv(4096).split(b" ")[1])
 
 
-def test_nothing_else_can_be_fetched_or_listed(site: Site, files: str) -> None:
+def test_only_signed_copies_can_be_downloaded(site: Site, files: str) -> None:
     [copy] = archived(site, files, "closed", videos=["/film.mp4"])
     link, path = urlsplit(local(copy["url"])), copy["path"]
     other = f"/results/{path.rpartition('.')[0].removesuffix('-1')}.json?{link.query}"
@@ -173,7 +171,7 @@ def test_nothing_else_can_be_fetched_or_listed(site: Site, files: str) -> None:
     assert {target: raw(site, target) for target in targets} == dict.fromkeys(targets, 404)
 
 
-def test_links_that_are_forged_by_a_holder_of_the_key_still_stay_in_the_archive(site: Site, files: str) -> None:
+def test_links_forged_with_the_key_cannot_leave_the_archive(site: Site, files: str) -> None:
     archived(site, files, "key", videos=["/film.mp4"])
     key = store_key(site.folder)
     (site.folder / "secret.txt").write_text("canary")

@@ -160,7 +160,7 @@ async def test_thousands_of_short_headers_do_no_harm() -> None:
     assert (answer.body, set(answer.headers)) == (b"{}", {"date"})
 
 
-async def test_a_reset_before_the_answer_is_reported_as_such_and_a_post_is_not_repeated() -> None:
+async def test_a_reset_before_the_answer_is_reported_and_a_post_is_not_repeated() -> None:
     async with pair(Exchange.reset) as (client, server):
         for method in ("GET", "POST"):
             outcome = await client.fetch(Request(method=method, url=f"{server.url}/?key=secret"), cap_bytes=9)
@@ -287,7 +287,7 @@ async def test_a_redirect_is_an_answer_like_any_other_and_cookies_are_not_kept()
     assert "cookie" not in server.asked[1].headers
 
 
-async def test_the_transport_is_the_seam() -> None:
+async def test_the_client_sends_through_the_given_transport() -> None:
     class Echo:
         async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
             reply.begin(200, [])

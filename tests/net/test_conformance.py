@@ -233,7 +233,7 @@ async def test_answers_of_uvicorn_are_read(parser: str) -> None:
     assert posted.body == b"y" * 300_000
 
 
-async def test_a_drip_ends_at_the_deadline_and_the_next_request_is_answered() -> None:
+async def test_a_slow_body_ends_at_the_deadline_and_the_next_request_is_answered() -> None:
     async with _uvicorn() as port, client_of(timeout_s=0.3) as http:
         drip = await _get(http, f"http://127.0.0.1:{port}/drip")
         empty = await _get(http, f"http://127.0.0.1:{port}/empty")

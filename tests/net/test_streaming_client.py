@@ -95,7 +95,7 @@ async def test_a_body_that_is_cut_is_reported() -> None:
             await body_of(answer)
 
 
-async def test_a_get_on_a_connection_that_was_just_closed_is_sent_again_and_a_post_is_not() -> None:
+async def test_a_get_but_no_post_is_repeated_after_a_just_closed_connection() -> None:
     async def script(exchange: Exchange) -> None:
         if len(server.asked) % 2:
             await exchange.answer(200, b"ok")

@@ -80,7 +80,7 @@ def test_a_pair_of_keys_makes_the_documented_token() -> None:
     assert jwt.get_unverified_header(token) == json.loads(VECTOR["header"])
 
 
-def test_a_token_is_kept_and_made_again_before_its_end_and_when_the_clock_was_set_back() -> None:
+def test_a_token_is_renewed_before_its_end_and_after_the_clock_was_set_back() -> None:
     clock = Hands()
     key = _pair(clock)
     first = key.token()
@@ -126,7 +126,7 @@ async def test_a_token_refused_again_is_an_account_that_is_refused() -> None:
     assert (reading.kind, len(server.asked)) == (Kind.AUTH_ERROR, 2)
 
 
-async def test_a_fixed_key_that_is_refused_is_not_tried_again() -> None:
+async def test_a_refused_api_key_is_not_tried_again() -> None:
     async with _account("kling", _fixture("kling/code_1004_token_expired_401.json", 401)) as (provider, server):
         assert (await provider.poll(TASK_ID, ACTION)).kind is Kind.AUTH_ERROR
 

@@ -52,7 +52,7 @@ async def test_fal_gets_two_requests_with_its_own_key_prefix() -> None:
     assert {asked.headers["authorization"] for asked in server.asked} == {f"Key {KEY}"}
 
 
-async def test_a_permanent_refusal_of_fals_result_is_a_failure_and_a_temporary_one_is_not() -> None:
+async def test_only_a_permanent_refusal_of_fals_result_is_a_failure() -> None:
     detail = [{"loc": ["body", "prompt"], "msg": "at most 2500 characters", "type": "value_error"}]
     results: list[tuple[int, Json]] = [
         (422, {"detail": detail}),

@@ -103,7 +103,7 @@ def _spoiled(value: Json, path: tuple[Any, ...], other: Json) -> Json:
 
 @given(data=st.data(), fixture=st.sampled_from(RECORDED), status=st.just(200) | statuses)
 @settings(max_examples=400)
-def test_a_recorded_answer_spoiled_anywhere_gives_a_reading(
+def test_a_damaged_recorded_answer_still_gives_a_reading(
     data: st.DataObject, fixture: Mapping[str, Any], status: int
 ) -> None:
     body = json.loads((DATA / fixture["file"]).read_bytes())

@@ -227,7 +227,7 @@ async def test_fal_signs_with_a_key_of_its_key_set() -> None:
     assert proof(new) is CallbackProof.SIGNED
 
 
-async def test_the_keys_stay_when_the_key_set_cannot_be_fetched_and_it_is_not_fetched_at_once_again() -> None:
+async def test_a_failed_fetch_keeps_the_old_keys_and_is_not_repeated_at_once() -> None:
     published = Published(Ed25519PrivateKey.generate())
     key_set = KeySet("https://keys.example.com", fetch=published.fetch)
     await key_set.refresh(0)
@@ -261,7 +261,7 @@ def test_a_provider_without_challenges_repeats_nothing() -> None:
     assert said("replicate", {"challenge": "abc"}).challenge is None
 
 
-def test_any_json_may_name_a_task_and_values_of_keys_that_end_in_id_come_first() -> None:
+def test_values_of_keys_that_end_in_id_are_searched_first() -> None:
     body = {"specversion": "1.0", "data": {"url": "https://c/1", "task_id": "d-1", "nested": [{"jobId": 77}]}}
     callback = said("dashscope", body)
     assert callback.ids[:2] == ("d-1", "77")

@@ -177,7 +177,7 @@ def test_all_mistakes_of_all_descriptions_are_reported_together() -> None:
     assert paths == {("a", "ask", "path"), ("a", "colour"), ("b", "forms", "job", "id"), ("c",)}
 
 
-def test_a_circle_of_any_length_is_reported() -> None:
+def test_extends_that_form_a_cycle_are_reported() -> None:
     trees = {"a": {"extends": "b"}, "b": {"extends": "c"}, "c": {"extends": "b"}}
 
     assert {path for path, _ in _problems(trees)} == {("a", "extends"), ("b", "extends"), ("c", "extends")}

@@ -13,7 +13,7 @@ from tests.providers.reading_of import OP, kling, reading_of, veo
 A = "https://cdn.example.com/a.mp4"
 
 
-def test_a_cloud_address_is_named_in_the_result_and_the_reason_and_not_in_urls() -> None:
+def test_a_cloud_address_is_in_the_result_and_reason_but_not_in_urls() -> None:
     cases: list[tuple[str, Json]] = [
         ("veo", veo(videos=[{"gcsUri": "gs://bucket/v.mp4", "mimeType": "video/mp4"}])),
         ("newapi", {"task_id": OP, "status": "succeeded", "result_url": "gs://bucket/v.mp4"}),
@@ -121,7 +121,7 @@ def test_a_file_in_an_item_with_a_url_is_replaced() -> None:
 @pytest.mark.parametrize(
     "text", ["a poem", "x" * 60, "x" * 5000, "word " * 900, "https://cdn.example.com/" + "a" * 2000]
 )
-def test_words_and_addresses_are_no_files(text: str) -> None:
+def test_words_and_addresses_are_not_taken_for_files(text: str) -> None:
     seen = reading_of({"id": OP, "status": "succeeded", "output": text}, provider="replicate", task_id=OP).snapshot
 
     assert seen is not None

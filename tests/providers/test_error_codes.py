@@ -54,9 +54,7 @@ OWN: Json = {
         (200, b'{"video":{"url":"https://cdn.example.com/a.mp4"}}', Kind.SUCCEEDED),
     ],
 )
-def test_a_second_request_that_is_refused_for_good_ends_the_task_and_a_passing_refusal_does_not(
-    status: int, body: bytes, kind: Kind
-) -> None:
+def test_a_permanent_refusal_of_the_second_request_fails_the_task(status: int, body: bytes, kind: Kind) -> None:
     first = answered(b'{"request_id":"T","status":"COMPLETED"}')
     asked = PollContext(task_id="T", action=None, own_host="queue.example.com")
     reading = read(load_descriptions(OWN)["own"], first, asked, second=answered(body, status=status))

@@ -53,7 +53,7 @@ def _job(state: str = "done", **fields: Any) -> dict[str, Any]:
     return {"id": "7", "state": state, "u": "https://cdn.example.com/a.mp4", **fields}
 
 
-def test_past_the_budget_the_answer_is_unreadable_and_the_reason_names_the_expression() -> None:
+def test_an_expression_over_its_budget_makes_the_answer_unreadable() -> None:
     description = _own(message=SLOW)
 
     reading = _read(description, {"job": _job(items=list(range(20_000)))})

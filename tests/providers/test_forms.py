@@ -90,7 +90,7 @@ def test_a_status_that_is_false_is_in_no_form(status: str) -> None:
         ({"status": "r", "id": "1"}, Kind.AMBIGUOUS),
     ],
 )
-def test_with_a_condition_an_id_is_checked_only_where_it_exists(body: Json, kind: Kind) -> None:
+def test_a_form_with_a_condition_checks_an_id_only_if_there_is_one(body: Json, kind: Kind) -> None:
     forms = {"job": {**JOB, "when": "type(position) == 'number'", "results": []}}
     assert reading(forms, body).kind is kind
 

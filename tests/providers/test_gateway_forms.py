@@ -76,7 +76,7 @@ def test_a_picture_that_a_video_was_made_from_is_no_result(provider: str) -> Non
         {"request_id": "r", "output": {"task_id": "T", "task_status": "SUCCEEDED", "video_url": A}},
     ],
 )
-def test_a_gateways_task_is_found_inside_what_it_wraps_it_in(body: Json) -> None:
+def test_a_task_is_found_inside_the_wrapper_of_a_gateway(body: Json) -> None:
     for provider in ("newapi", "openai_video", "video_query"):
         reading = reading_of(body, provider=provider, task_id="T", action=None)
 

@@ -48,7 +48,7 @@ def test_kept_fields_are_limited_and_the_first_ones_take_precedence() -> None:
     assert _kept({"keep": ["logs", "input", "version", "model"]}, **task).keys() == {"logs", "model"}
 
 
-def test_a_field_that_nothing_shows_is_no_field_to_keep() -> None:
+def test_only_fields_of_the_replicate_format_can_be_kept() -> None:
     with pytest.raises(DescriptionsRefused) as refused:
         load_descriptions({"own": {"extends": "replicate", "forms": {"prediction": {"keep": ["verison"]}}}})
 

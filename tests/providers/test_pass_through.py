@@ -120,7 +120,7 @@ def test_a_task_without_a_possible_action_is_reported() -> None:
     assert known.created("/v1/somewhere", answer(body)) == ("8570", "videos/image2video")
 
 
-def test_a_create_answer_that_cannot_be_read_is_reported_where_it_is_one_for_sure() -> None:
+def test_an_unreadable_answer_to_a_known_create_call_is_reported() -> None:
     cut = Answer(200, {}, b'{"id": "8570", ', False, "body over 1048576 bytes", True)
     with pytest.raises(NotCreated, match="body over"):
         account("openai_video").created("/v1/videos", cut)

@@ -118,7 +118,7 @@ def test_every_provider_can_be_polled_for_an_unknown_task(provider: str) -> None
 
 
 @pytest.mark.parametrize("task_id", ["a/../b", "/a", "a//b", "..", "a/."])
-def test_an_id_that_keeps_its_slashes_cannot_climb(task_id: str) -> None:
+def test_an_id_with_slashes_cannot_leave_its_path(task_id: str) -> None:
     with pytest.raises(ValueError, match="path"):
         task_request(descriptions()["veo"], base_url=BASE, task_id=task_id, action=None)
 

@@ -44,7 +44,7 @@ def test_results_are_collected_from_every_list_by_kind(task_result: Json, expect
     assert sorted(seen.urls) == sorted(url for urls in expected.values() for url in urls)
 
 
-def test_without_key_and_extension_the_action_decides_the_kind_and_at_last_it_is_a_file() -> None:
+def test_without_key_and_extension_the_action_decides_the_kind_of_a_result() -> None:
     bare = "https://cdn.example.com/content"
 
     assert list(_seen(newapi(result_url=bare), action="images/generations").result) == ["images"]

@@ -51,7 +51,7 @@ def test_a_request_is_signed_as_the_vendors_own_packages_sign_it() -> None:
     assert volcengine("POST", url, headers, BODY, pair=PAIR, keys=KEYS, now=AT) == SIGNED
 
 
-def test_path_and_query_are_signed_in_the_vendors_spelling_and_order_and_a_request_may_have_no_body() -> None:
+def test_path_and_query_are_signed_in_the_vendors_spelling_and_order() -> None:
     signed = volcengine(
         "GET",
         "http://127.0.0.1:8080/top/%E8%A7%86%E9%A2%91?task_id=a%20b%2F%c3%bc~%2B1&Version=1&Action=Get",

@@ -293,7 +293,7 @@ def test_a_result_that_only_the_key_can_fetch_is_marked_and_reported(provider: s
         ("suno", {"data": {"task_id": "1", "status": "SUCCESS", "finish_time": 1762000000, "result_url": A}}, None),
     ],
 )
-def test_it_is_known_how_long_results_can_be_fetched(provider: str, body: Json, expires_ms: int | None) -> None:
+def test_the_expiry_of_results_is_known(provider: str, body: Json, expires_ms: int | None) -> None:
     if provider == "suno":
         body["data"]["data"] = [{"audio_url": SOUND}]
     assert _seen(provider, body).expires_ms == expires_ms

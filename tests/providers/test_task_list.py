@@ -182,7 +182,7 @@ async def test_an_answer_that_is_no_list_is_a_reading(body: Json, kind: Kind, de
     assert (reading.kind, detail in reading.detail) == (kind, True)
 
 
-async def test_an_item_that_cannot_be_a_task_is_left_out() -> None:
+async def test_a_list_item_that_is_not_a_task_is_left_out() -> None:
     items = [{"id": "a\nb"}, "text", None, {"id": 7, "at": "never"}, {"id": "b", "at": 1_762_000_000}]
     page, _ = await answered(mine(), {"jobs": items})
     assert page.tasks == [ListedTask("7"), ListedTask("b", 1_762_000_000_000)]

@@ -41,14 +41,14 @@ def _told(reading: Reading) -> object:
     ids=lambda each: each["file"],
 )
 @pytest.mark.parametrize("code", ["success", 0])
-def test_inside_a_plain_envelope_it_is_read_the_same(fixture: dict[str, Any], code: Json) -> None:
+def test_an_answer_inside_a_plain_wrapper_is_read_the_same(fixture: dict[str, Any], code: Json) -> None:
     wrapped = {"code": code, "message": "", "data": said(fixture)}
 
     assert _told(reading_of(wrapped, **_asked(fixture))) == _told(reading_of(said(fixture), **_asked(fixture)))
 
 
 @pytest.mark.parametrize("fixture", OF_VENDORS, ids=lambda each: each["file"])
-def test_inside_new_apis_task_it_is_read_the_same(fixture: dict[str, Any]) -> None:
+def test_an_answer_inside_new_apis_task_is_read_the_same(fixture: dict[str, Any]) -> None:
     task = {
         "id": 4711,
         "task_id": OWN_ID,

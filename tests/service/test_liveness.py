@@ -59,7 +59,7 @@ async def test_a_daemon_that_starts_for_a_long_time_is_alive() -> None:
     assert liveness.is_alive()
 
 
-async def test_a_loop_that_stood_still_is_not_alive() -> None:
+async def test_a_blocked_event_loop_is_not_alive() -> None:
     clock, store = FakeClock(), Store()
     liveness = Liveness(clock=clock, answers=store.answers, syncing=lambda: False, max_silence_s=20.0)
     async with anyio.create_task_group() as group:

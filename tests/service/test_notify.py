@@ -124,7 +124,7 @@ def test_socket_errors_are_logged_once_and_never_raised(tmp_path: Path) -> None:
     assert [line["event"] for line in lines] == ["service.notify_failed"]
 
 
-def test_a_manager_that_reads_nothing_holds_the_daemon_up_only_for_a_moment(tmp_path: Path) -> None:
+def test_a_service_manager_that_reads_nothing_delays_the_daemon_only_briefly(tmp_path: Path) -> None:
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
         deaf.bind(str(path))
@@ -148,13 +148,13 @@ def test_a_manager_that_reads_nothing_holds_the_daemon_up_only_for_a_moment(tmp_
         ({"WATCHDOG_USEC": "soon"}, None),
     ],
 )
-def test_the_watchdog_counts_when_it_is_set_and_meant_for_us(
+def test_the_watchdog_counts_if_it_is_set_for_this_process(
     environ: Mapping[str, str], watchdog_s: float | None
 ) -> None:
     assert ServiceManager(environ).watchdog_s == watchdog_s
 
 
-async def test_while_loop_and_store_answer_the_watchdog_is_pinged_several_times_per_interval(manager: Manager) -> None:
+async def test_a_working_daemon_pings_the_watchdog_several_times_per_interval(manager: Manager) -> None:
     async with watched(manager, answers=at_once) as pings_in:
         assert await pings_in(WATCHDOG_S) >= 4
         assert [await pings_in(WATCHDOG_S / 4) for _ in range(8)] == [1] * 8
@@ -170,7 +170,7 @@ async def test_a_store_that_never_answers_silences_the_watchdog(manager: Manager
         assert await pings_in(10 * WATCHDOG_S) == 0
 
 
-async def test_a_slow_sync_is_excused(manager: Manager) -> None:
+async def test_a_slow_sync_does_not_count_as_hanging(manager: Manager) -> None:
     async with watched(manager, answers=never, syncing=True) as pings_in:
         assert [await pings_in(WATCHDOG_S / 2) >= 1 for _ in range(8)] == [True] * 8
 
@@ -189,7 +189,7 @@ async def test_a_store_that_answers_after_all_is_pinged_for_again(manager: Manag
         assert await pings_in(WATCHDOG_S) >= 4
 
 
-async def test_a_bug_in_the_question_is_not_hidden(manager: Manager) -> None:
+async def test_a_bug_in_the_liveness_check_is_not_hidden(manager: Manager) -> None:
     async def broken() -> None:
         raise ZeroDivisionError
 
@@ -200,7 +200,7 @@ async def test_a_bug_in_the_question_is_not_hidden(manager: Manager) -> None:
     assert manager.heard() == []
 
 
-async def test_a_loop_that_does_not_turn_silences_the_watchdog(manager: Manager) -> None:
+async def test_a_blocked_event_loop_stops_the_watchdog_pings(manager: Manager) -> None:
     service = ServiceManager({**manager.environ, "WATCHDOG_USEC": "200000"})
     liveness = liveness_of(service, clock=SystemClock(), answers=at_once)
     async with anyio.create_task_group() as group:

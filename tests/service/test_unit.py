@@ -50,7 +50,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.real
-def test_its_exposure_is_at_most_1_2() -> None:
+def test_the_exposure_of_the_unit_is_at_most_1_2() -> None:
     judged = analyze("security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", str(UNIT))
     assert judged.returncode == 0, judged.stdout
     (figure,) = re.findall(r"Overall exposure level for genbridge\.service: ([\d.]+)", judged.stdout)
@@ -58,19 +58,19 @@ def test_its_exposure_is_at_most_1_2() -> None:
 
 
 @pytest.mark.real
-def test_verify_is_silent_when_the_package_is_installed_at_its_path(root: Path) -> None:
+def test_verify_prints_nothing_if_the_package_is_installed(root: Path) -> None:
     verified = analyze("verify", "--man=no", f"--root={root}", "genbridge.service")
     assert (verified.stdout, verified.stderr, verified.returncode) == ("", "", 0)
 
 
 @pytest.mark.real
-def test_verify_speaks_up_when_the_package_is_missing(root: Path) -> None:
+def test_verify_reports_a_missing_package(root: Path) -> None:
     (root / value("ExecStart").split()[0].lstrip("/")).unlink()
     verified = analyze("verify", "--man=no", f"--root={root}", "genbridge.service")
     assert "is not executable" in verified.stderr
 
 
-def test_it_speaks_the_protocol_that_the_daemon_speaks() -> None:
+def test_the_unit_uses_the_notify_protocol_of_the_daemon() -> None:
     assert value("Type") == "notify"
     assert value("ExecReload") == "/bin/kill -HUP $MAINPID"
     assert value("WatchdogSec") == "60s"
@@ -87,7 +87,7 @@ def test_the_queue_folder_is_the_one_that_tmpfiles_makes() -> None:
     assert value("ReadWritePaths") == "-/var/spool/genbridge"
 
 
-def test_it_runs_as_the_user_that_sysusers_makes() -> None:
+def test_the_service_runs_as_the_user_of_sysusers() -> None:
     users = (ROOT / "systemd" / "genbridge.sysusers.conf").read_text()
     assert re.search(r"^u genbridge ", users, re.MULTILINE)
     assert (value("User"), value("Group"), value("StateDirectoryMode")) == ("genbridge", "genbridge", "0750")

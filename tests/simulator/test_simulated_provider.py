@@ -149,7 +149,7 @@ async def test_requests_above_the_rate_are_429_with_code_1302_until_the_next_sec
 
 
 @BOTH_PREFIXES
-async def test_a_create_is_answered_as_documented_and_its_id_can_be_polled(prefix: str) -> None:
+async def test_a_create_call_is_answered_as_documented_and_its_id_can_be_polled(prefix: str) -> None:
     clock = FakeClock()
     provider = SimulatedProvider(clock, key=KEY)
     async with served(provider.app, key=KEY) as client:

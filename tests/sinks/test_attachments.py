@@ -196,7 +196,7 @@ async def test_a_refused_upload_becomes_a_link_in_the_same_attempt(tmp_path: Pat
     assert methods(here.sent) == ["sendVideo", "sendDocument", "sendMessage"]
 
 
-async def test_a_rate_limit_holds_the_queue_and_the_file_is_fetched_once_for_all_attempts(tmp_path: Path) -> None:
+async def test_a_file_is_fetched_once_for_all_attempts_during_a_rate_limit(tmp_path: Path) -> None:
     limited = iter([(429, b'{"ok": false, "parameters": {"retry_after": 7}}')])
     async with studio(tmp_path, lambda asked: next(limited, (200, b'{"ok": true}'))) as here:
         sink = here.sink(URLS["telegram"])

@@ -162,7 +162,7 @@ def strange_service(kind: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", ["raises", "exits", "refuses"])
-async def test_whatever_a_plugin_does_is_an_outcome_and_its_secrets_stay_hidden(
+async def test_every_behavior_of_a_plugin_is_an_outcome_without_secrets(
     kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with strange_service(kind):
@@ -202,7 +202,7 @@ async def test_redirects_are_not_followed() -> None:
 
 
 @pytest.mark.parametrize("form", ["markdown", "text"])
-async def test_a_link_stays_exact_and_strings_harmless_whatever_the_service_renders(form: str) -> None:
+async def test_links_stay_exact_and_strings_harmless_in_every_markup(form: str) -> None:
     event = task_sample(reason="see **b** [c](https://evil.example) @everyone")
     async with http_receiver(answer(200, b"{}")) as receiver:
         sink = chat(f"gotify://127.0.0.1:{receiver.port}/AbCdEfGhIjKlMnO?format={form}")

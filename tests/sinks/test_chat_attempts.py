@@ -172,7 +172,7 @@ def test_queues_keep_the_names_that_stored_deliveries_have() -> None:
     assert chat(url, "json://x/y").targets() == ["1.1:b1ea33eaac78", "1.2:e2f9c7272f8e", "2:6b496559b959"]
 
 
-def test_names_of_queues_do_not_reveal_their_targets() -> None:
+def test_queue_names_do_not_reveal_their_targets() -> None:
     assert not any("12223334567" in queue for queue in chat("signal://127.0.0.1/12223334567/12223334568/x").targets())
 
 

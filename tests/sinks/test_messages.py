@@ -287,7 +287,7 @@ async def test_the_page_shows_the_body_of_each_service_behind_apprise(service: s
     assert json.loads(shown) == json.loads(asked.body)
 
 
-async def test_nothing_of_apprise_itself_is_sent(services: Services) -> None:
+async def test_messages_contain_nothing_about_apprise(services: Services) -> None:
     urls = [f"{url}{'&' if '?' in url else '?'}{more}" for url in URLS.values() for more in ("a=b", "format=markdown")]
     for url in [
         *urls,

@@ -39,7 +39,7 @@ def test_no_text_from_outside_is_markup_or_a_mention(hostile: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["# loud", "- item", "+ item", "=== rule"])
-def test_no_line_starts_a_heading_or_a_list(text: str) -> None:
+def test_outside_text_never_starts_a_heading_or_a_list(text: str) -> None:
     assert neutral(text) == "\u200b" + text
 
 

@@ -159,7 +159,7 @@ async def test_a_group_that_became_a_supergroup_is_followed_and_the_new_id_is_na
     assert second == Accepted(detail="HTTP 200")
 
 
-async def test_a_chat_that_moved_to_itself_is_not_followed() -> None:
+async def test_a_chat_that_names_itself_as_its_new_id_is_not_followed() -> None:
     moved = said({"ok": False, "description": "moved", "parameters": {"migrate_to_chat_id": -7}}, status=400)
     async with http_receiver(moved) as receiver, robot_at(receiver.url, "telegram") as sink:
         assert isinstance(await deliver(sink), Deferred)

@@ -99,7 +99,7 @@ def test_sizes_are_counted_as_the_services_count_them() -> None:
     most=st.integers(60, 120),
     measure=st.sampled_from([len, utf8_bytes, utf16_units, json_bytes]),
 )
-def test_whatever_the_text_each_message_fits_and_every_url_is_whole_or_counted(
+def test_for_any_text_each_message_fits_and_urls_are_whole_or_counted(
     lines: list[str], most: int, measure: object
 ) -> None:
     room = MessageLimit(size=most, measure=measure)  # type: ignore[arg-type]  # one of the measures above

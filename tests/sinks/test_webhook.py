@@ -226,7 +226,7 @@ async def test_the_format_of_the_endpoint_makes_the_body(form: str) -> None:
     assert headers_of(request)["Content-Type"] == "application/json"
 
 
-async def test_custom_headers_replace_ours_whatever_their_case() -> None:
+async def test_custom_headers_replace_genbridges_in_any_case() -> None:
     own = {"X-Hook-Key": "abc", "user-agent": "mine/1", "authorization": "Basic Zm9v"}
     async with http_receiver() as receiver, sink_at(receiver.url, headers=own) as sink:
         headers = headers_of(await sent(receiver, sink))

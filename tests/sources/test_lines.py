@@ -49,7 +49,7 @@ def told(logs: list[Any], event: str) -> list[Any]:
     return [entry for entry in logs if entry["event"] == event]
 
 
-async def test_lines_there_and_lines_to_come_are_read(path: Path, lines: LinesFile, intake: RecordingIntake) -> None:
+async def test_existing_and_appended_lines_are_read(path: Path, lines: LinesFile, intake: RecordingIntake) -> None:
     append(path, '\ufeffone\r\n\n# remark\n{"id": "two", "label": "x"}\n')
     async with running_idle(lines):
         assert intake.ids() == {"one", "two"}
@@ -154,7 +154,7 @@ async def test_of_a_rotated_file_the_rest_is_read_and_then_the_new_one(
     assert not told(logs, "lines.restarted")
 
 
-async def test_a_rotation_while_the_daemon_is_stopped_loses_nothing(
+async def test_a_rotation_while_the_daemon_is_stopped_loses_no_line(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "one\n")

@@ -144,7 +144,7 @@ async def test_files_with_other_names_are_ignored_with_one_warning(
     assert sum(entry["files"] for entry in told) == len(names)
 
 
-async def test_a_folder_that_vanishes_is_waited_for_and_warned_of_once(
+async def test_a_folder_that_disappears_is_waited_for_with_one_warning(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     with capture_logs() as logs:

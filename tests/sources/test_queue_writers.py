@@ -79,7 +79,7 @@ async def test_lines_added_between_reading_and_removal_are_read(
         await until(lambda: not inside(folder))
 
 
-async def test_a_file_that_was_left_by_a_crash_on_its_way_out_is_taken_again(
+async def test_a_file_left_by_a_crash_during_its_removal_is_read_again(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     drop(folder, ".taken-42.txt", "one\ntwo")
@@ -88,7 +88,7 @@ async def test_a_file_that_was_left_by_a_crash_on_its_way_out_is_taken_again(
     assert intake.ids() == {"one", "two"}
 
 
-async def test_where_open_files_cannot_be_noticed_time_decides_and_later_lines_are_read(
+async def test_without_detection_a_file_is_taken_after_settle_and_later_lines_are_read(
     as_nobody: Path, intake: RecordingIntake
 ) -> None:
     folder, clock = as_nobody, QuickClock()
@@ -112,7 +112,7 @@ async def test_where_open_files_cannot_be_noticed_time_decides_and_later_lines_a
 
 
 @pytest.mark.parametrize(("name", "half"), [("a.txt", "one"), ("a", "one"), ("a.csv", "one"), ("a.json", '["one"')])
-async def test_there_what_seems_unfinished_counts_after_ten_seconds(
+async def test_without_detection_an_unfinished_line_counts_after_ten_seconds(
     as_nobody: Path, intake: RecordingIntake, name: str, half: str
 ) -> None:
     folder, clock = as_nobody, QuickClock()
@@ -125,7 +125,7 @@ async def test_there_what_seems_unfinished_counts_after_ten_seconds(
     assert intake.ids() == (set() if half.startswith("[") else {"one"})
 
 
-async def test_there_complete_json_counts_at_once(as_nobody: Path, intake: RecordingIntake) -> None:
+async def test_without_detection_complete_json_is_taken_after_settle(as_nobody: Path, intake: RecordingIntake) -> None:
     folder, clock = as_nobody, QuickClock()
     (folder / "a.json").write_text('["one"]')
     os.seteuid(NOBODY)
@@ -145,9 +145,7 @@ async def test_the_settings_may_say_how_long_a_file_must_be_unchanged(folder: Pa
         assert clock.steady() - dropped >= 5.9
 
 
-async def test_there_files_that_are_written_meanwhile_are_taken_once_they_are_closed(
-    as_nobody: Path, intake: RecordingIntake
-) -> None:
+async def test_without_leases_files_are_taken_once_they_are_closed(as_nobody: Path, intake: RecordingIntake) -> None:
     folder, clock = as_nobody, QuickClock()
     os.seteuid(NOBODY)
     async with running(Queue(folder, intake=intake, reader=make_reader(), clock=clock)):
@@ -165,9 +163,7 @@ async def test_there_files_that_are_written_meanwhile_are_taken_once_they_are_cl
         await until(lambda: not inside(folder))
 
 
-async def test_there_a_second_writer_that_opened_at_the_same_time_loses_nothing(
-    as_nobody: Path, intake: RecordingIntake
-) -> None:
+async def test_without_leases_a_second_writer_loses_nothing(as_nobody: Path, intake: RecordingIntake) -> None:
     folder, clock = as_nobody, QuickClock()
     path = folder / "y.txt"
     os.seteuid(NOBODY)
@@ -184,7 +180,7 @@ async def test_there_a_second_writer_that_opened_at_the_same_time_loses_nothing(
         await until(lambda: not inside(folder))
 
 
-async def test_a_file_whose_space_was_made_first_waits_for_its_content(
+async def test_a_file_with_preallocated_space_waits_for_its_content(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     drop(folder, "y.txt", b"\0" * 8)

@@ -24,7 +24,7 @@ def kept(tmp_path: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in (tmp_path / "rejected").iterdir()}
 
 
-def test_a_name_is_free_only_when_its_reason_is_too(tmp_path: Path, rejects: RejectedFolder) -> None:
+def test_a_rejected_name_is_free_only_if_its_reason_file_is_free(tmp_path: Path, rejects: RejectedFolder) -> None:
     (tmp_path / "rejected").mkdir()
     (tmp_path / "rejected" / "a.txt.reason").write_text("of an earlier one")
     (tmp_path / "rejected" / "a-1.txt").write_text("earlier")

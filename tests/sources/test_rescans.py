@@ -63,7 +63,7 @@ class Looks:
         await self._rescanner.run(self.look, lambda: True, task_status=task_status)
 
 
-async def test_it_looks_at_once_and_then_again_and_again(tmp_path: Path) -> None:
+async def test_a_rescanner_checks_at_once_and_then_regularly(tmp_path: Path) -> None:
     looks = Looks(tmp_path)
     async with looks.following():
         assert looks.count >= 1
@@ -78,7 +78,7 @@ async def test_a_change_is_noticed_without_waiting_for_the_next_look(tmp_path: P
         await looks.more()
 
 
-async def test_a_name_that_is_not_utf8_does_not_end_the_noticing(tmp_path: Path) -> None:
+async def test_a_name_that_is_not_utf8_does_not_stop_change_notifications(tmp_path: Path) -> None:
     looks = Looks(tmp_path)
     async with looks.following():
         await looks.rely_on_notifications()

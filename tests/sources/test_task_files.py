@@ -164,7 +164,7 @@ def test_several_json_texts_in_one_file_are_pointed_to_their_form() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".json", ".yaml"])
-def test_one_task_beyond_reason_leaves_the_others(suffix: str) -> None:
+def test_one_oversized_task_does_not_affect_the_others(suffix: str) -> None:
     good, bad, last = read(json.dumps(["a", {"id": "b", "meta": {"x": "y" * 1024 * 1024}}, "c"]), suffix)
     assert (good.value, last.value) == ("a", "c")
     assert "at most 262144" in (bad.problem or "")
@@ -178,7 +178,7 @@ class Poison(bytes):
 
 
 @pytest.mark.parametrize("suffix", FORMS)
-def test_a_poisonous_file_is_a_problem_like_others(suffix: str) -> None:
+def test_a_file_that_crashes_the_parser_is_one_problem(suffix: str) -> None:
     assert only_problem(Poison(b"a"), suffix)[1] == "it could not be read (ZeroDivisionError)"
 
 
@@ -266,7 +266,7 @@ def test_memory_stays_in_bounds_for_a_long_list(begin: str, one: str, end: str, 
         (b"['abc']", "must be in double quotes"),
     ],
 )
-def test_what_does_not_begin_like_json_is_refused_with_the_likely_cause(text: bytes, cause: str) -> None:
+def test_text_that_does_not_begin_like_json_is_refused_with_the_likely_cause(text: bytes, cause: str) -> None:
     (entry,) = read_tasks(text, ".json")
     assert entry.problem is not None
     assert cause in entry.problem

@@ -26,7 +26,7 @@ def test_a_bare_id_takes_the_only_account_and_its_action() -> None:
     assert make_reader().read(" 0123 ") == Wish(account="kling", task_id="0123", action="videos/text2video")
 
 
-def test_a_task_may_say_everything_itself() -> None:
+def test_a_task_may_have_every_key() -> None:
     wish = make_reader(accounts=TWO).read(
         {
             "id": "t1",
@@ -49,7 +49,7 @@ def test_a_task_may_say_everything_itself() -> None:
     )
 
 
-def test_garbage_without_its_account_is_refused_for_its_id() -> None:
+def test_an_invalid_id_without_an_account_is_refused_for_its_id() -> None:
     assert "did the create call fail?" in problem_of("<html>502</html>", accounts=TWO)
     assert "account is missing" in problem_of("t1", accounts=TWO)
 
@@ -59,7 +59,7 @@ def test_garbage_without_its_account_is_refused_for_its_id() -> None:
     assert "account is missing" in problem_of("a b", accounts=TWO, id_problem=only_blanks)
 
 
-def test_null_means_absent() -> None:
+def test_null_means_that_a_key_is_not_set() -> None:
     keys = ("account", "action", "label", "meta", "endpoints", "give_up_after")
     assert make_reader().read({"id": "t", **dict.fromkeys(keys)}) == make_reader().read("t")
 
@@ -85,7 +85,7 @@ def test_an_invalid_id_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["a b", "<html>", '"x"', "x,", "tasks.yaml", f"{BASE}videos/text2video/a%20b"])
-def test_a_doubtful_id_is_refused_and_names_the_watch_it_would_be(value: str) -> None:
+def test_a_doubtful_id_is_refused_with_the_key_of_its_watch(value: str) -> None:
     with pytest.raises(DoubtfulId) as caught:
         make_reader().read(value)
     assert str(caught.value).startswith("id: ")
@@ -211,5 +211,5 @@ def test_give_up_after_is_a_duration(written: Any, seconds: float) -> None:
 @pytest.mark.parametrize(
     "written", ["-1s", "0", 0, -5, "soon", True, [], float("nan"), float("inf"), 10**400, "999999d"]
 )
-def test_give_up_after_must_make_sense(written: Any) -> None:
+def test_give_up_after_must_be_a_positive_duration(written: Any) -> None:
     assert problem_of({"id": "t", "give_up_after": written}).startswith("give_up_after: ")

@@ -74,7 +74,7 @@ async def test_a_json_list_is_a_list_too(tmp_path: Path, intake: RecordingIntake
         assert intake.ids() == {"one", "2"}
 
 
-async def test_new_entries_are_added_and_vanished_ones_withdrawn(
+async def test_new_entries_are_added_and_removed_ones_withdrawn(
     path: Path, timely: Watchlist, intake: RecordingIntake
 ) -> None:
     path.write_text("- one\n- two\n")
@@ -88,7 +88,7 @@ async def test_new_entries_are_added_and_vanished_ones_withdrawn(
         await until(lambda: not intake.ids())
 
 
-async def test_an_editor_that_replaces_the_file_is_noticed(
+async def test_a_file_replaced_by_an_editor_is_noticed(
     path: Path, watchlist: Watchlist, intake: RecordingIntake
 ) -> None:
     path.write_text("- one\n")

@@ -112,7 +112,7 @@ def test_a_folder_that_is_made_again_is_listened_to(tmp_path: Path) -> None:
     writers.close()
 
 
-def test_when_notifications_were_lost_nothing_is_known(tmp_path: Path, writers: Writers) -> None:
+def test_after_lost_notifications_the_writers_are_unknown(tmp_path: Path, writers: Writers) -> None:
     (path := tmp_path / "a.txt").touch()
     most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     for _ in range(most // 2 + 10):

@@ -117,7 +117,7 @@ def test_what_yaml_writes_is_read_task_by_task(tasks: list[Any]) -> None:
         "--- &base\nid: a\naccount: k\nmeta: {n: 1}\n---\nid: b\n<<: {account: k, meta: {n: 1}}\n",
     ],
 )
-def test_a_task_may_take_in_the_keys_of_another(text: str) -> None:
+def test_a_task_may_merge_the_keys_of_another(text: str) -> None:
     for suffix in (".yaml", ".yml"):
         assert values(text, suffix) == [{"id": each, "account": "k", "meta": {"n": 1}} for each in "ab"]
 

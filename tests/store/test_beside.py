@@ -37,13 +37,13 @@ def test_the_daemon_notices_what_a_command_did_and_not_what_it_did_itself(
     assert store.news() == later
 
 
-def test_it_looks_again_after_its_connection_was_opened_again(store: SqliteStore) -> None:
+def test_a_reopened_store_reports_news(store: SqliteStore) -> None:
     seen = store.news()
     store.close()
     assert store.news() != seen
 
 
-def test_each_sees_what_the_other_has_committed(store: SqliteStore, command: SqliteStore) -> None:
+def test_each_connection_sees_what_the_other_has_committed(store: SqliteStore, command: SqliteStore) -> None:
     add(command, "task-1", "b")
     store.commit([make_end()], Teller())
     assert command.counts().waiting == 1

@@ -51,7 +51,7 @@ def test_a_full_disk_is_an_error_that_passes(disk: Path) -> None:
     store.close()
 
 
-def test_a_store_that_finds_no_room_is_not_made(disk: Path) -> None:
+def test_no_store_is_created_on_a_full_disk(disk: Path) -> None:
     fill(disk)
     with pytest.raises(StoreError, match=r"the disk is full|whether the disk is full"):
         open_store(disk / "state.db", create=True, group_access=False)
@@ -60,7 +60,7 @@ def test_a_store_that_finds_no_room_is_not_made(disk: Path) -> None:
     open_store(disk / "state.db", create=True, group_access=False).close()
 
 
-def test_a_daemon_can_be_locked_out_of_a_full_disk_too(disk: Path) -> None:
+def test_the_lock_holds_on_a_full_disk_too(disk: Path) -> None:
     (disk / "state.db.lock").touch()
     fill(disk)
     with DaemonLock(disk / "state.db"), pytest.raises(StoreBusy), DaemonLock(disk / "state.db"):

@@ -14,7 +14,7 @@ VIDEO, IMAGE = DurationKey("kling", "videos"), DurationKey("kling", "images")
 
 
 @pytest.mark.parametrize("sums", ["", "{}", "[1]", "null", b"\x00\xff", 17, '{"count":1e999}'])
-def test_a_row_that_no_table_looks_like_is_left_out_and_learned_again(path: Path, sums: object) -> None:
+def test_an_invalid_stored_table_is_ignored_and_learned_again(path: Path, sums: object) -> None:
     store = open_store(path, create=True, group_access=False)
     one = Table()
     one.ended([60.0], succeeded=True)

@@ -67,7 +67,7 @@ def killed(target: Callable[..., None], *args: object, wait_for: int, after_s: f
         receiver.close()
 
 
-def test_nothing_acknowledged_is_missing_and_nothing_is_half_done(path: Path) -> None:
+def test_after_a_kill_every_acknowledged_change_is_complete(path: Path) -> None:
     acknowledged: set[int] = set()
     for kill in range(12):
         first = max(acknowledged, default=0) + 2

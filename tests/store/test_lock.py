@@ -105,7 +105,7 @@ def test_a_missing_directory_is_made_as_for_the_store(public: Path) -> None:
         assert stat.S_IMODE(path.with_name("state.db.lock").stat().st_mode) == 0o640
 
 
-def test_a_user_who_may_not_lock_gets_the_owner_of_the_store(public: Path, as_user: AsUser) -> None:
+def test_a_user_without_permission_to_lock_learns_the_owner_of_the_store(public: Path, as_user: AsUser) -> None:
     with as_user(65534, 65534), pytest.raises(StoreError, match="run this as user root"), DaemonLock(public / "a.db"):
         pass
 

@@ -96,7 +96,7 @@ def content(store: Store) -> dict[str, list[tuple[object, ...]]]:
         return {table: list(contents.rows(table)) for table in TABLES}
 
 
-def test_every_row_arrives_as_it_was(ends: list[Store]) -> None:
+def test_a_store_copy_keeps_every_row_unchanged(ends: list[Store]) -> None:
     origin, to = ends
     fill(origin)
     with origin.contents() as contents:
@@ -135,7 +135,7 @@ def test_a_store_that_is_not_empty_is_not_filled(ends: list[Store]) -> None:
     assert content(to) == before
 
 
-def test_a_copy_that_breaks_off_has_written_nothing(ends: list[Store]) -> None:
+def test_an_interrupted_store_copy_writes_nothing(ends: list[Store]) -> None:
     origin, to = ends
     fill(origin)
 

@@ -304,7 +304,7 @@ class TestUsers:
 
 
 class TestReadOnly:
-    def test_a_reader_leaves_no_trace(self, store: SqliteStore, path: Path) -> None:
+    def test_a_reader_leaves_no_files(self, store: SqliteStore, path: Path) -> None:
         add(store, "task-1")
         store.close()
         before = listing(path.parent)
@@ -332,7 +332,7 @@ class TestReadOnly:
         reader.close()
 
 
-def test_a_command_that_writes_during_the_check_of_a_large_store_does_not_damage_it(tmp_path: Path) -> None:
+def test_a_write_during_the_check_of_a_large_store_does_not_damage_it(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = open_store(path, create=True, group_access=False)
     wishes = [Wish(account="a", task_id=f"t{number}", action="x" * 400) for number in range(20_000)]

@@ -64,7 +64,7 @@ def test_the_daemons_statements_scan_and_sort_nothing(store: SqliteStore, path: 
 
 
 @pytest.mark.usefixtures("unmeasured")
-def test_a_hundred_ends_take_ten_milliseconds_and_a_hundred_thousand_watches_half_a_second(
+def test_large_commits_and_large_loads_are_fast(
     store: SqliteStore,
 ) -> None:
     keys = [one.key for one in add(store, *(f"task-{number:06}" for number in range(10_000)))]
@@ -96,7 +96,7 @@ def test_a_commit_leaves_nothing_to_the_garbage_collector(store: SqliteStore) ->
     assert garbage.left_by(lambda: store.commit(outcomes, Teller())) == 0
 
 
-def test_a_burst_of_ends_is_handed_out_in_small_portions(store: SqliteStore) -> None:
+def test_many_deliveries_of_a_burst_are_fetched_in_small_portions(store: SqliteStore) -> None:
     keys = [one.key for one in add(store, *map(str, range(3000)))]
     store.commit([make_end(key) for key in keys], Teller())
     assert min(_cpu_s(lambda: due(store, limit=64)) for _ in range(5)) < 0.02
@@ -135,7 +135,7 @@ def test_a_watch_polled_often_stays_small(store: SqliteStore, path: Path) -> Non
 
 
 @pytest.mark.usefixtures("unmeasured")
-def test_a_store_that_tasks_come_to_and_go_from_does_not_grow(store: SqliteStore, path: Path) -> None:
+def test_a_store_does_not_grow_while_tasks_are_added_and_deleted(store: SqliteStore, path: Path) -> None:
     sizes = []
     for day in range(1, 9):
         now = NOW + day * 86_400.0

@@ -109,7 +109,7 @@ class TestOpening:
         assert "pa55" not in str(caught.value)
 
     @pytest.mark.parametrize("url", ["postgresql://me:pa55%word@db/x", "postgresql://me@db/x?pa55word=1"])
-    def test_a_string_that_cannot_be_read_is_not_repeated(self, url: str) -> None:
+    def test_an_unreadable_connection_string_is_not_printed(self, url: str) -> None:
         with pytest.raises(ConfigError, match="libpq cannot read this; check the names of the parameters") as caught:
             open_store(PostgresUrl(url), create=False, group_access=False)
         assert "pa55%" not in str(caught.value)

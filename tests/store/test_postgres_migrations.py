@@ -98,7 +98,7 @@ def test_migrating_twice_changes_nothing(postgres: PostgresUrl) -> None:
     assert schema(postgres) == before
 
 
-def test_a_step_that_fails_half_way_leaves_no_trace(postgres: PostgresUrl) -> None:
+def test_a_failed_migration_changes_nothing(postgres: PostgresUrl) -> None:
     migrate(postgres, STEPS)
     before = schema(postgres)
     bad = "CREATE TABLE one (x int); INSERT INTO missing VALUES (1);"

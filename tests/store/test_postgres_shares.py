@@ -272,7 +272,7 @@ def test_a_membership_whose_answer_was_lost_takes_no_shares_from_others(
         assert [view.member for view in stores[1].members()] == [member]
 
 
-def test_a_claim_whose_answer_was_lost_is_worked_on_all_the_same(
+def test_a_claimed_share_is_worked_on_even_if_the_answer_was_lost(
     place: PostgresUrl, stores: list[PostgresStore]
 ) -> None:
     add(stores[1], "a")
@@ -343,7 +343,7 @@ def until_heard(store: PostgresStore, what: str, least: int) -> None:
     raise AssertionError(f"{what} was never heard: {store.news()}")
 
 
-def test_sources_that_came_from_another_store_are_taken_on_by_the_first_that_reads_them(
+def test_copied_sources_belong_to_the_first_daemon_that_reads_them(
     stores: list[PostgresStore],
 ) -> None:
     one, _ = stores
@@ -359,7 +359,7 @@ def test_sources_that_came_from_another_store_are_taken_on_by_the_first_that_rea
     assert one.cursor("lines@one:/srv/ids.txt") == "9"
 
 
-def test_a_list_of_one_daemon_withdraws_nothing_that_another_daemons_list_names(stores: list[PostgresStore]) -> None:
+def test_a_list_withdraws_no_task_of_another_daemons_list(stores: list[PostgresStore]) -> None:
     one, other = stores
     wishes = [make_wish(task_id=task_id) for task_id in ("a", "b")]
     one.sync(wishes, source="watchlist@one:/t", now=NOW)

@@ -72,7 +72,7 @@ def test_an_unknown_value_in_a_row_does_not_affect_others_in_postgresql(postgres
 
 @pytest.mark.parametrize("column", ["meta", "endpoints", "snapshot"])
 @pytest.mark.parametrize("text", ["{", "[1", '{"x": 1}', "7"])
-def test_the_end_of_a_watch_is_reported_also_where_its_own_json_cannot_be_read(
+def test_a_finish_is_reported_even_if_the_watchs_json_cannot_be_read(
     store: SqliteStore, path: Path, column: str, text: str
 ) -> None:
     add(store, "task-1")

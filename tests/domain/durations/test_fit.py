@@ -57,7 +57,7 @@ def test_without_observations_a_task_is_expected_to_take_a_minute_or_two() -> No
     assert found.survival(0.0, 0.0) == 1.0
 
 
-def test_what_has_been_seen_is_expected() -> None:
+def test_observed_durations_are_expected_again() -> None:
     found = fit(learned(60.0))
     assert found.quantile_s(0.0, 0.5) == pytest.approx(60.0, rel=0.15)
     assert found.quantile_s(0.0, 0.1) == pytest.approx(60.0 * math.exp(-0.3 * 1.28), rel=0.25)
@@ -73,7 +73,7 @@ def test_a_new_kind_starts_with_the_durations_of_similar_tasks() -> None:
     assert own.quantile_s(0.0, 0.5) == pytest.approx(30.0, rel=0.2)
 
 
-def test_an_end_somewhere_in_a_long_silence_is_put_where_ends_are() -> None:
+def test_a_finish_during_a_long_gap_is_placed_where_finishes_are_likely() -> None:
     ages = fit(learned(60.0)).between(20.0, 3600.0)
     assert ages == sorted(ages)
     assert 30 < ages[4] < 100
@@ -104,7 +104,7 @@ def test_every_wait_is_within_its_bounds(own: Table, age_s: float, min_s: float,
 
 
 @given(any_table(), AGES, st.floats(1e-3, 1e12), st.floats(0.01, 10))
-def test_a_forecast_keeps_the_bounds_too(own: Table, age_s: float, rest_s: float, worth: float) -> None:
+def test_a_poll_by_forecast_respects_the_interval_limits(own: Table, age_s: float, rest_s: float, worth: float) -> None:
     assert 2.0 <= sharpened_in_s(fit(own), age_s=age_s, rest_s=rest_s, worth=worth, bounds=BOUNDS) <= 300.0
 
 
@@ -115,7 +115,7 @@ def test_a_larger_weight_never_means_a_longer_wait(age_s: float, worth: float, f
     assert more.next_in_s(age_s) <= less.next_in_s(age_s) * (1 + 1e-9)
 
 
-def test_few_polls_while_nothing_can_have_ended_and_many_when_it_will() -> None:
+def test_polls_are_rare_before_a_finish_is_possible_and_frequent_around_it() -> None:
     made = poll_rate(fit(learned(180.0)), worth=0.5, bounds=BOUNDS)
     assert made.next_in_s(0.0) > 50
     assert made.next_in_s(170.0) < 12
@@ -169,7 +169,7 @@ def test_progress_that_says_nothing_leaves_no_trail(percents: list[float | None]
     assert trail is None
 
 
-def test_progress_that_goes_back_is_extrapolated_anew_and_the_last_per_cent_are_not_believed() -> None:
+def test_progress_that_decreases_restarts_the_extrapolation() -> None:
     trail = followed(Trail(0.0, 0.0, 50.0, 60.0), 20.0, polled_s=50.0, age_s=60.0)
     assert trail is not None
     assert trail.rest_s(60.0) is None
@@ -181,7 +181,7 @@ def test_progress_that_goes_back_is_extrapolated_anew_and_the_last_per_cent_are_
     assert followed(stuck, None, polled_s=400.0, age_s=500.0) is stuck
 
 
-def test_a_forecast_brings_the_next_poll_near_the_end() -> None:
+def test_a_progress_forecast_moves_the_next_poll_near_the_finish() -> None:
     found = fit(learned(180.0, spread=0.8))
     far, near = (sharpened_in_s(found, age_s=60.0, rest_s=rest_s, worth=0.5, bounds=BOUNDS) for rest_s in (200.0, 5.0))
     assert near < 6 < 15 < far

@@ -17,21 +17,21 @@ def known(*durations: float) -> Fit:
     return fit(table)
 
 
-def test_a_kind_without_observations_is_described_by_similar_ones() -> None:
+def test_a_new_kind_of_task_uses_the_durations_of_similar_tasks() -> None:
     kin = Table()
     for _ in range(20):
         kin.ended([60.0], succeeded=True)
     assert expectation(fit(Table(), kin)).endswith(" (estimated from other models or accounts)")
 
 
-def test_the_end_is_expected_once_three_have_been_seen() -> None:
+def test_a_finish_is_expected_after_three_observed_tasks() -> None:
     assert expected(known(60.0, 60.0), began_at=1000.0, now=1010.0) is None
     found = expected(known(*[60.0] * 20), began_at=1000.0, now=1010.0)
     assert found is not None
     assert 1030 < found.low_at < found.at < found.high_at < 1120
 
 
-def test_what_has_lasted_longer_than_all_others_is_expected_later() -> None:
+def test_a_task_older_than_all_others_is_expected_to_finish_later() -> None:
     found = expected(known(*[60.0] * 20), began_at=1000.0, now=1500.0)
     assert found is not None
     assert 1500 < found.low_at < found.at < found.high_at

@@ -15,7 +15,7 @@ from bridge.domain.durations.budget import WORTH
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
 
-def test_learning_included_polls_are_far_fewer_than_of_a_fixed_interval_and_of_backoff() -> None:
+def test_learned_polls_are_fewer_than_with_a_fixed_interval_or_backoff() -> None:
     whole = subjects.learning_included(200, seeds=range(1, 9))
     assert whole.fewer_than_fixed >= 1.3
     assert whole.fewer_than_backoff >= 2.0
@@ -41,7 +41,7 @@ def test_progress_helps_where_it_moves_and_does_no_harm_where_it_does_not() -> N
     assert min(gains.values()) >= 0.95
 
 
-def test_the_tail_of_the_delay_is_no_longer_than_that_of_a_fixed_interval_of_as_many_polls() -> None:
+def test_the_p95_delay_is_not_longer_than_with_as_many_fixed_polls() -> None:
     tasks = draw(2000, seed=7)
 
     def per_poll(score: Score) -> float:
@@ -50,7 +50,7 @@ def test_the_tail_of_the_delay_is_no_longer_than_that_of_a_fixed_interval_of_as_
     assert per_poll(play(tasks, Learned(WORTH))) <= 1.05 * per_poll(play(tasks, Fixed(10.0)))
 
 
-def test_what_is_learned_costs_little_more_than_what_is_known() -> None:
+def test_a_learned_cadence_costs_little_more_than_a_known_one() -> None:
     tasks = draw(2000, seed=8)
     known = knowing(subjects.KINDS, exponent=1 / 3, worth=subjects.WORTH)
     assert play(tasks, Learned(subjects.WORTH)).product <= 1.15 * play(tasks, known).product

@@ -22,7 +22,7 @@ def test_the_providers_word_for_a_duration_is_believed_when_it_fits_what_was_see
 
 
 @pytest.mark.parametrize("at_s", [None, 0.0, -5.0, 49.0, 71.0, 1e9])
-def test_without_it_the_finish_is_between_the_last_two_polls(at_s: float | None) -> None:
+def test_without_a_finish_time_the_finish_is_between_the_last_two_polls(at_s: float | None) -> None:
     knowledge = LearnedDurations()
     knowledge.ended(VIDEO, 63.0, 67.0, at_s=at_s, succeeded=True)
     knowledge.ended(VIDEO, 50.0, 70.0, at_s=at_s, succeeded=True)
@@ -31,7 +31,7 @@ def test_without_it_the_finish_is_between_the_last_two_polls(at_s: float | None)
     assert table.weight == pytest.approx(1.97)
 
 
-def test_seconds_under_way_count_though_nothing_has_ended() -> None:
+def test_running_time_counts_before_any_task_has_finished() -> None:
     knowledge = LearnedDurations()
     before_s = knowledge.fit(VIDEO).quantile_s(0.0, 0.5)
     for _ in range(20):
@@ -53,7 +53,7 @@ def test_a_fit_is_made_again_only_when_enough_has_happened() -> None:
     assert knowledge.fit(VIDEO) is not fit
 
 
-def test_what_is_fresh_is_handed_out_once_and_can_be_given_back() -> None:
+def test_fresh_observations_are_returned_once_and_can_be_put_back() -> None:
     knowledge = taught(LearnedDurations(), VIDEO, 60.0, number=3)
     taken = knowledge.take_fresh()
     assert taken[VIDEO].count == 3
@@ -63,7 +63,7 @@ def test_what_is_fresh_is_handed_out_once_and_can_be_given_back() -> None:
     assert knowledge.take_fresh()[VIDEO].count == 5
 
 
-def test_what_is_on_its_way_into_the_store_counts_meanwhile() -> None:
+def test_observations_that_are_being_stored_still_count() -> None:
     knowledge = taught(LearnedDurations(), VIDEO, 60.0, number=4)
     knowledge.take_fresh()
     taught(knowledge, VIDEO, 60.0, number=4)
@@ -72,7 +72,7 @@ def test_what_is_on_its_way_into_the_store_counts_meanwhile() -> None:
     assert knowledge.fit(VIDEO).count == 8
 
 
-def test_what_is_stored_replaces_what_was_known_but_not_what_is_fresh() -> None:
+def test_stored_tables_replace_known_ones_but_not_fresh_observations() -> None:
     knowledge = taught(LearnedDurations(), VIDEO, 60.0, number=4)
     taken = knowledge.take_fresh()[VIDEO]
     taught(knowledge, VIDEO, 60.0, number=2)
@@ -83,7 +83,7 @@ def test_what_is_stored_replaces_what_was_known_but_not_what_is_fresh() -> None:
     assert knowledge.take_fresh()[VIDEO].count == 2
 
 
-def test_a_new_kind_takes_after_the_same_action_of_its_account_and_then_of_its_provider() -> None:
+def test_a_new_kind_uses_the_same_action_of_its_account_then_of_its_provider() -> None:
     knowledge = LearnedDurations({"one": "kling", "two": "kling", "three": "suno"})
     taught(knowledge, DurationKey("one", "videos"), 400.0)
     taught(knowledge, DurationKey("three", "songs", "v4"), 30.0)
@@ -109,7 +109,7 @@ def test_the_error_of_progress_is_learned_only_from_successes() -> None:
     assert isinstance(table, Table)
 
 
-def test_beyond_a_thousand_kinds_new_ones_share_one_table() -> None:
+def test_after_a_thousand_kinds_of_tasks_new_ones_share_one_table() -> None:
     knowledge = LearnedDurations()
     for place in range(MOST_KINDS + 500):
         knowledge.seen(DurationKey("kling", f"action {place}"), 0.0, 10.0)
@@ -118,7 +118,7 @@ def test_beyond_a_thousand_kinds_new_ones_share_one_table() -> None:
 
 
 @pytest.mark.parametrize("duration_s", [20.0, 60.0, 400.0, 2000.0])
-def test_tasks_that_still_run_do_not_change_what_is_usual(duration_s: float) -> None:
+def test_running_tasks_do_not_change_the_usual_duration(duration_s: float) -> None:
     knowledge = taught(LearnedDurations(), VIDEO, duration_s)
     usual_s = [knowledge.usual(VIDEO).quantile_s(0.0, part) for part in (0.1, 0.5, 0.9)]
     assert usual_s[1] == pytest.approx(duration_s, rel=0.15)
@@ -131,7 +131,7 @@ def test_tasks_that_still_run_do_not_change_what_is_usual(duration_s: float) -> 
     assert knowledge.fit(VIDEO).quantile_s(0.0, 0.5) > 1.2 * usual_s[1]  # when to poll them is another question
 
 
-def test_what_is_usual_follows_tasks_that_finish() -> None:
+def test_the_usual_duration_follows_finished_tasks() -> None:
     knowledge = taught(LearnedDurations(), VIDEO, 60.0)
     before_s = knowledge.usual(VIDEO).quantile_s(0.0, 0.5)
     taught(knowledge, VIDEO, 300.0)
@@ -139,7 +139,7 @@ def test_what_is_usual_follows_tasks_that_finish() -> None:
     assert knowledge.usual(VIDEO).count == 80
 
 
-def test_what_is_usual_of_similar_tasks_counts_finished_ones_only() -> None:
+def test_the_usual_duration_of_similar_tasks_counts_finished_ones_only() -> None:
     other = DurationKey("kling", "videos/text2video", "v2")
     knowledge = taught(LearnedDurations(), VIDEO, 60.0)
     before_s = knowledge.usual(other).quantile_s(0.0, 0.9)
@@ -151,7 +151,7 @@ def test_what_is_usual_of_similar_tasks_counts_finished_ones_only() -> None:
 
 
 @pytest.mark.parametrize("duration_s", [5000.0, 20_000.0])
-def test_hours_are_usual_where_tasks_take_hours(duration_s: float) -> None:
+def test_the_usual_duration_is_hours_for_tasks_that_take_hours(duration_s: float) -> None:
     knowledge = LearnedDurations()
     for _ in range(40):
         knowledge.seen(VIDEO, 0.0, duration_s * 0.95)

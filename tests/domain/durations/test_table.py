@@ -43,20 +43,20 @@ def test_an_integral_can_be_inverted(rates: list[float], age_s: float) -> None:
 
 
 @given(AGES, AGES)
-def test_what_was_seen_is_neither_more_nor_less_than_the_time_between(one: float, other: float) -> None:
+def test_observed_running_time_equals_the_time_between_polls(one: float, other: float) -> None:
     made = Table()
     made.seen(one, other)
     assert sum(made.exposure_s) == pytest.approx(max(0.0, other - one))
 
 
-def test_each_end_makes_what_was_seen_before_weigh_less() -> None:
+def test_each_finished_task_reduces_the_weight_of_earlier_ones() -> None:
     made = seen_of(60.0, 60.0, 60.0)
     assert made.count == 3
     assert made.weight == pytest.approx(1 + FORGETTING + FORGETTING**2)
     assert made.ends[bin_of(60.0)] == made.weight
 
 
-def test_no_number_of_ends_makes_what_was_seen_before_weigh_anything_but_what_is_left_of_it() -> None:
+def test_many_finishes_decay_earlier_weights_correctly() -> None:
     made = seen_of(20.0)
     for _ in range(10_000):
         made.seen(0.0, 60.0)
@@ -67,7 +67,7 @@ def test_no_number_of_ends_makes_what_was_seen_before_weigh_anything_but_what_is
     assert table(text(made)).count == 10_001
 
 
-def test_a_failure_counts_as_an_end_and_says_nothing_of_how_long_success_takes() -> None:
+def test_a_failure_does_not_change_the_learned_duration_of_a_success() -> None:
     made = seen_of(60.0)
     made.ended([3.0], succeeded=False, error=0.5)
     assert made.ends[bin_of(3.0)] == 1.0
@@ -77,13 +77,13 @@ def test_a_failure_counts_as_an_end_and_says_nothing_of_how_long_success_takes()
 
 
 @given(st.lists(st.floats(0.1, 1e4), max_size=30), st.lists(st.floats(0.1, 1e4), max_size=30))
-def test_a_difference_taken_in_later_is_as_if_it_had_been_seen_here(before: list[float], after: list[float]) -> None:
+def test_an_absorbed_table_equals_local_observations(before: list[float], after: list[float]) -> None:
     whole, stored = seen_of(*before, *after), table(text(seen_of(*before)))
     stored.absorb(seen_of(*after))
     assert close(stored, whole)
 
 
-def test_what_two_daemons_saw_is_all_there_after_both_have_saved() -> None:
+def test_observations_of_two_daemons_are_complete_after_both_have_saved() -> None:
     stored = Table()
     for _ in range(10):
         stored.absorb(seen_of(30.0))
@@ -93,7 +93,7 @@ def test_what_two_daemons_saw_is_all_there_after_both_have_saved() -> None:
 
 
 @given(st.lists(st.floats(0.1, 1e5), max_size=40))
-def test_text_is_short_and_brings_back_the_table(durations: list[float]) -> None:
+def test_a_duration_table_survives_its_text_form(durations: list[float]) -> None:
     made = seen_of(*durations)
     assert close(table(text(made)), made)
     assert len(text(made)) < 2000

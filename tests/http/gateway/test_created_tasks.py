@@ -88,7 +88,7 @@ def test_a_task_is_watched_even_if_the_caller_hangs_up(gate: Gate) -> None:
     until(lambda: gate.watched("t-gone") is not None, seconds=5, what="a watch")
 
 
-def test_a_caller_that_hangs_up_in_line_creates_nothing(gate: Gate) -> None:
+def test_a_caller_that_disconnects_while_waiting_creates_nothing(gate: Gate) -> None:
     assert gate.request("GET", "/gateway/queued/x").status_code == 200
     before = gate.count
     port = int(gate.site.url.rpartition(":")[2])

@@ -158,7 +158,7 @@ def test_another_endpoint_or_event_is_not_sent(site: Site, browser: Browser) -> 
     assert sent(site, dead["event_id"]) == 0
 
 
-def test_many_are_sent_only_after_the_reader_agreed_to_their_number(site: Site, browser: Browser) -> None:
+def test_many_deliveries_are_sent_only_after_their_number_is_confirmed(site: Site, browser: Browser) -> None:
     for _ in dead_letters(site, "left-over"):
         browser.does("redeliver-all", state="dead", number=len(deliveries(site, state="dead")))
     settled(site)

@@ -57,7 +57,7 @@ def test_a_bar_shows_age_and_expected_finish(
     assert ("data-high" in drawn, "data-held" in drawn) == (made.usual is not None, made.held_at is not None)
 
 
-def test_a_bar_whose_task_came_this_instant_has_no_width_to_divide_by() -> None:
+def test_a_bar_of_a_task_added_this_instant_is_drawn() -> None:
     made = Bar(ADDED, ADDED, usual(0, 0, 0))
     assert (made.fill, made.band, made.middle) == (1.0, (0.0, 0.0), 0.0)
 

@@ -98,7 +98,7 @@ def looking_at_cards(browser: Browser, site: Site) -> Iterator[Tab]:
         yield page
 
 
-def test_what_is_new_comes_although_the_reader_asked_during_an_update(browser: Browser, open_site: Site) -> None:
+def test_new_results_appear_although_the_reader_clicked_during_an_update(browser: Browser, open_site: Site) -> None:
     with looking_at_cards(browser, open_site) as page:
         open_site.add("second", seconds=0)
         page.wait_for(HAS_NEW)
@@ -213,7 +213,7 @@ def test_an_update_does_not_repeat_a_choice_of_the_address(open_site: Site) -> N
         assert not client.get("/?lang=zh", headers={"X-Update": "1"}).cookies
 
 
-def test_what_is_typed_stays_when_the_first_task_comes(browser: Browser, tmp_path: Path) -> None:
+def test_typed_text_stays_when_the_first_task_appears(browser: Browser, tmp_path: Path) -> None:
     http = {"token": None, "read_token": None}
     with running_site(tmp_path, http=http) as site, tab(browser, site.url) as page:
         open_live(page, "/tasks")

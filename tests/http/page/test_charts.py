@@ -23,7 +23,7 @@ def test_a_small_number_next_to_a_large_one_is_visible() -> None:
 
 
 @pytest.mark.parametrize("values", [[], [(0, 0)], [(0, 0)] * 24])
-def test_columns_of_nothing_are_flat(values: list[tuple[int, int]]) -> None:
+def test_a_chart_without_values_has_flat_columns(values: list[tuple[int, int]]) -> None:
     assert all(one.height == 0 for one in columns(values))
 
 

@@ -164,7 +164,7 @@ def test_a_row_has_the_buttons_for_its_state(site: Site, browser: Browser) -> No
         assert "/actions/" not in reader.get("/deliveries").text.replace("/actions/signout", "")
 
 
-def test_a_state_that_does_not_exist_is_named_with_those_that_do(browser: Browser) -> None:
+def test_an_unknown_state_is_refused_with_the_known_ones(browser: Browser) -> None:
     page = browser.get("/deliveries?state=nix")
     assert page.status_code == 422
     assert "there are: accepted, all, canceled, dead, held, waiting" in page.text.replace(" or ", ", ")

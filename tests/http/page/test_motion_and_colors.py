@@ -81,7 +81,7 @@ def test_the_script_moves_nothing_when_it_starts(browser: Browser, still: str, p
 
 
 @pytest.mark.parametrize("path", VIEWS)
-def test_with_reduced_motion_nothing_moves_and_else_only_the_dot(browser: Browser, still: str, path: str) -> None:
+def test_only_the_dot_is_animated_and_nothing_with_reduced_motion(browser: Browser, still: str, path: str) -> None:
     with tab(browser, still, reduced_motion="reduce") as page:
         open_live(page, path)
         assert page.page.evaluate(MOVING) == []

@@ -124,7 +124,7 @@ def test_a_card_shows_up_to_four_images_and_counts_the_others(site: Site, number
     assert ("+5" in shown(found)) == (number == 9)
 
 
-def test_a_song_is_played_and_its_cover_and_video_are_no_results_of_their_own(site: Site) -> None:
+def test_a_songs_cover_and_video_are_not_separate_results(site: Site) -> None:
     found = card(page_of(site), "song")
     assert re.findall(r'src="([^"]+)"', found) == [f"{CDN}/rain.jpg", f"{CDN}/rain.mp3"]
     assert '<audio src="https://cdn.example.com/rain.mp3" controls preload="none"' in found

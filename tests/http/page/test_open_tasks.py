@@ -71,7 +71,7 @@ def test_a_row_is_updated_in_place_and_new_tasks_appear_on_request(browser: Brow
         assert page.page.evaluate("window.stays")
 
 
-def test_a_task_that_newer_ones_have_pushed_off_the_page_is_not_new(browser: Browser, open_site: Site) -> None:
+def test_a_task_that_moved_to_the_next_page_is_not_counted_as_new(browser: Browser, open_site: Site) -> None:
     add(open_site, "older", "Older")
     with tab(browser, open_site.url) as page:
         open_live(page, "/tasks")
@@ -139,7 +139,7 @@ def test_a_file_that_cannot_be_loaded_shows_an_error(browser: Browser, tmp_path:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_long_names_fit_every_width(browser: Browser, open_site: Site, width: str) -> None:
+def test_long_task_names_fit_every_page_width(browser: Browser, open_site: Site, width: str) -> None:
     add(open_site, "x" * 400, WIDE, seconds=0.0)
     with tab(browser, open_site.url, width=width) as page:
         for path in ("/tasks", f"/task?account=kling&id={'x' * 400}", "/tasks?phase=failed&q=zz&label=" + "y" * 400):

@@ -89,7 +89,7 @@ def test_forms_of_other_sites_are_refused(site: Site, headers: dict[str, str], s
     assert site.stranger.post("/signin", data={"token": TOKEN}, headers=headers).status_code == status
 
 
-def test_a_link_from_another_site_is_followed_once_more_by_the_page_itself(site: Site) -> None:
+def test_a_link_from_another_site_is_opened_again_with_the_session_cookie(site: Site) -> None:
     answer = site.stranger.get("/signin?next=/tasks", headers={"Sec-Fetch-Site": "cross-site"})
     assert '<meta http-equiv="refresh" content="0; url=/tasks">' in answer.text
     again = site.stranger.get("/signin?next=/tasks", headers={"Sec-Fetch-Site": "same-origin"})

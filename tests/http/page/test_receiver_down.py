@@ -50,7 +50,7 @@ def open_live(page: Tab, path: str) -> None:
     page.page.evaluate("window.stays = true")
 
 
-def test_a_receiver_that_is_up_again_gets_everything_once(browser: Browser, site: Site) -> None:
+def test_a_recovered_receiver_gets_every_event_once(browser: Browser, site: Site) -> None:
     with tab(browser, site.url) as now, tab(browser, site.url) as page:
         open_live(now, "/")
         assert now.page.evaluate(NEEDS).strip() == ""

@@ -40,7 +40,7 @@ def of(kind: str, *items: dict[str, Any], **fields: Any) -> Snapshot:
         (f"{CDN}/a.mp4", [], False),
     ],
 )
-def test_only_files_of_allowed_origins_are_loaded(url: str, previews: list[str], is_shown: bool) -> None:
+def test_files_are_loaded_only_from_allowed_origins(url: str, previews: list[str], is_shown: bool) -> None:
     assert is_allowed(url, previews) is is_shown
 
 
@@ -118,6 +118,6 @@ def test_the_main_results_are_those_that_a_person_waits_for() -> None:
         {"url": {"a": 1}},
     ],
 )
-def test_odd_items_of_a_provider_break_nothing(item: dict[str, Any]) -> None:
+def test_unexpected_items_of_a_provider_cause_no_error(item: dict[str, Any]) -> None:
     [box] = boxes(Snapshot(result={"videos": [item], "others": [{}]}))
     assert (box.duration_s, box.width, box.url) == (None, 0, "")

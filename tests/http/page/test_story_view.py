@@ -192,7 +192,7 @@ def test_an_event_of_the_history_links_to_all_its_deliveries(site: Site) -> None
     assert 'data-delivery="evt_' in read(site, unescape(link))
 
 
-def test_what_happened_is_shown_in_order(site: Site) -> None:
+def test_the_history_is_shown_in_order(site: Site) -> None:
     page = story(site, "plain")
     happened = text_of(page[: page.index("When it was polled")] + "</main>").rpartition("What happened")[2]
     places = [happened.index(word) for word in ("Added over HTTP", "answers:", "Succeeded", "hook was notified")]
@@ -260,9 +260,7 @@ def test_a_history_page_fits_its_size_budget(site: Site) -> None:
         assert sum(map(len, answer.iter_raw())) < 12_000
 
 
-def test_reasons_of_genbridge_are_in_the_readers_language_and_the_providers_words_in_quotation_marks(
-    site: Site, refusing: Site
-) -> None:
+def test_genbridges_reasons_are_translated_and_the_providers_are_quoted(site: Site, refusing: Site) -> None:
     page = read(site, "/task?account=kling&id=unsafe&lang=zh")
     assert "指向内网" in page
     assert "points into a private network" not in page
@@ -289,7 +287,7 @@ def test_a_running_task_says_at_once_that_its_answers_cannot_be_read(site: Site,
     assert "Last answer:" not in story(site, "still-runs")
 
 
-def test_what_happened_gives_the_reason_of_the_finish_once(site: Site) -> None:
+def test_the_history_gives_the_reason_of_the_finish_once(site: Site) -> None:
     happened = re.search(r'data-part="happened">(.*?)</section>', story(site, "failed-evil"), re.DOTALL)
     assert happened is not None
     assert unescape(happened[1]).count(EVIL_REASON) == 1
