@@ -131,6 +131,8 @@ class RateLimiter:
 
     def wait_s(self, now: float) -> float:
         """Seconds until a request may be sent: 0 means now, infinity means after the answer to a request in flight."""
+        if self.in_flight >= self.limits.concurrency:  # the most frequent case, so it comes first
+            return math.inf
         host = self.host
         most = 1 if self._is_held else host.share(self.limits.concurrency)
         if self.limits.burst == 0:  # this daemon has no portion of the account, so it does not even probe
@@ -176,7 +178,8 @@ class RateLimiter:
 
     def take(self, now: float) -> None:
         """Count a request that is sent now."""
-        self._fill(now)
+        if now != self._filled_at:
+            self._fill(now)
         self._tokens -= 1
         self.in_flight += 1
         self._probe_out = self._is_held

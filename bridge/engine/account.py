@@ -91,7 +91,7 @@ class AccountPoller:
         )
         self._workers = PollWorkers(wait_s=self._wait_s, room=self._room, next_request=self._next_request, clock=clock)
         self._in_flight: set[PollEntry] = set()  # watches that are being polled, until their answers are stored
-        self._landed = anyio.Event()  # set when a watch leaves `_in_flight`
+        self._landed: anyio.Event | None = None  # for those who wait until a watch leaves `_in_flight`
 
     def apply(self, plan: AccountPlan, host: Host) -> None:
         """Poll according to this plan from now on."""
@@ -127,8 +127,7 @@ class AccountPoller:
     async def quiet(self) -> None:
         """Return when no request is in flight for a slot that this daemon does not hold, and all answers are stored."""
         while any(slot_of(entry.task_id) not in self._schedule.slots for entry in self._in_flight):
-            if self._landed.is_set():  # otherwise another caller is waiting for this event
-                self._landed = anyio.Event()
+            self._landed = self._landed or anyio.Event()  # another caller may be waiting, too
             await self._landed.wait()
 
     def submit(self, task_id: str, reading: Reading) -> None:
@@ -391,4 +390,6 @@ class AccountPoller:
 
     def _release(self, entry: PollEntry) -> None:
         self._in_flight.discard(entry)
-        self._landed.set()
+        if self._landed is not None:
+            self._landed.set()
+            self._landed = None
