@@ -10,11 +10,23 @@ from typing import Final, NamedTuple
 
 from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import ABOUT_ACCOUNT, FOLLOWS, LIVE, RESULT_GONE, Json, Kind, Phase, Reading, Snapshot
+from bridge.domain.task import (
+    ABOUT_ACCOUNT,
+    FOLLOWS,
+    LIVE,
+    RESULT_GONE,
+    UNDER_WAY,
+    Json,
+    Kind,
+    Phase,
+    Reading,
+    Snapshot,
+)
 
 LACKING_ANSWERS: Final = 5  # a success without a result is believed after this many answers ...
 LACKING_OVER_S: Final = 120.0  # ... over this time
 PROGRESS_EVERY_S: Final = 30.0  # `task_progress` at most this often
+ALIVE: Final = UNDER_WAY | {Kind.NEEDS_INPUT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,10 +168,10 @@ def give_up(memory: Memory, *, reason: str) -> Step:
 
 
 def _judge(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
+    if reading.kind in ALIVE:  # by far the most frequent case, so it comes first
+        return _alive(memory, reading, now)
     detail, snapshot = reading.detail or None, reading.snapshot
     match reading.kind:
-        case Kind.RUNNING | Kind.PENDING | Kind.NEEDS_INPUT:  # by far the most frequent case, so it comes first
-            return _alive(memory, reading, now)
         case Kind.SUCCEEDED | Kind.EXPIRED_RESULT:
             return _succeeded(memory, reading, rules)
         case Kind.FAILED:
@@ -237,7 +249,7 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
     if memory.failures or memory.doubt is not None or progress is not None:
         seen = memory._replace(failures=0, doubt=None, progress=memory.progress if progress is None else progress)
     starts = memory.phase is Phase.SUBMITTED and reading.kind is not Kind.PENDING
-    if progress is None and not starts and reading.kind is not Kind.NEEDS_INPUT:
+    if progress is None and not starts and reading.kind in UNDER_WAY:
         return Step(seen, Spacing.STEADY, snapshot=snapshot)
     if starts:
         # Rounded to the second, so that 100,000 running watches share a small number of memory values.

@@ -34,8 +34,9 @@ MIN_CHANGE: Final = 0.02  # a smaller relative change of `worth` does not change
 
 @dataclass(slots=True)
 class _Known:
-    """Values computed from the fit of one kind of task."""
+    """One kind of task, and values computed from its fit."""
 
+    key: DurationKey
     fit: Fit
     worth: float
     rhythm: PollRate
@@ -54,7 +55,7 @@ class LearnedCadence:
     def __init__(self, account: str, *, knowledge: LearnedDurations, pacing: Pacing) -> None:
         self._account = account
         self._knowledge = knowledge
-        self._known: dict[DurationKey, _Known] = {}
+        self._known: dict[tuple[str | None, str], _Known] = {}  # by action and variant, like the next one
         self._keys: dict[tuple[str | None, str], DurationKey] = {}
         self._lag_s: float | None = None  # time from a task's creation, by the provider's clock, until it can be added
         self._shared = 1.0  # requests per answer about a watch: less than 1 if batches share requests
@@ -152,16 +153,18 @@ class LearnedCadence:
         return key
 
     def _of(self, entry: PollEntry) -> _Known:
-        key = self._key(entry)
+        names = entry.action, entry.variant
+        known = self._known.get(names)
+        key = self._key(entry) if known is None else known.key
         fit = self._knowledge.fit(key)
-        known = self._known.get(key)
         if known is None and self._budget.is_due:  # after a start: from the stored tables
             self._budget.recalculate([(fit, fit.support)])
         worth = self._budget.worth
         if known is None or known.fit is not fit or abs(worth - known.worth) > MIN_CHANGE * worth:
             made = poll_rate(fit, worth=worth, bounds=self._bounds)
             over = tuple(1.0 - math.exp(-each) for each in fit.sums)
-            known = self._known[key] = _Known(fit, worth, made, expectation(self._knowledge.usual(key)), over)
+            words = expectation(self._knowledge.usual(key))
+            known = self._known[names] = _Known(key, fit, worth, made, words, over)
         return known
 
     @staticmethod

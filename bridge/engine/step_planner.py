@@ -161,9 +161,8 @@ class StepPlanner:
         self, entry: PollEntry, step: Step, *, rules: Rules, age_s: float, now: float, shared: tuple[float, str] | None
     ) -> tuple[float, str]:
         """How long to wait before the next poll of a live watch, and why."""
-        pacing, learned = self.plan.pacing, None
-        is_steady = step.spacing is Spacing.STEADY
-        if pacing.learned and is_steady:
+        pacing, is_steady, learned = self.plan.pacing, step.spacing is Spacing.STEADY, None
+        if is_steady and pacing.learned:
             learned = shared or self._cadence.next_in_s(entry, now)
         wait_s, why = next_poll_in_s(
             step.memory,
@@ -175,7 +174,7 @@ class StepPlanner:
             chance=self._clock.chance(),
             learned=learned,
         )
-        if self._callbacks.is_active and is_steady:
+        if is_steady and self._callbacks.is_active:
             return self._callbacks.thinned(wait_s, why, now, most_s=rules.give_up_after_s - age_s)
         return wait_s, why
 
@@ -242,10 +241,10 @@ class StepPlanner:
             step.memory,
             reading.kind,
             reading.detail,
-            at=self._clock.now(),
-            next_poll_at=None if ends else next_poll_at,
-            next_poll_why=why,
-            heard=heard,
+            self._clock.now(),
+            None if ends else next_poll_at,
+            why,
+            heard,
         )
         if topic is None and step.memory.phase is entry.memory.phase:
             return NextStep(step, note, next_poll_at, unreadable)

@@ -257,6 +257,8 @@ def _essence(reading: Reading) -> object:
 def _read_task(description: Description, found: FoundTask, raw: AnswerBytes, asked: PollContext) -> Reading:
     form, task, word, kind = found.form, found.task, found.word, found.kind
     seen = _seen(description, form, task, str(word), asked)
+    if kind is not None and kind in UNDER_WAY:  # by far the most frequent case, so it comes first
+        return Reading(kind, "", seen)
     if kind is None:
         is_word = isinstance(word, str | int) and not isinstance(word, bool)
         detail = f'unknown status "{seen.status}"' if is_word else "the status is not a word"

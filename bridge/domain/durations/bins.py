@@ -16,7 +16,7 @@ WIDTHS: Final = tuple(right - left for left, right in pairwise(EDGES))  # the wi
 
 def bin_of(age_s: float) -> int:
     """The bin of an age. A negative age counts as 0."""
-    return max(0, bisect_right(EDGES, age_s) - 1)
+    return bisect_right(EDGES, age_s, 1) - 1
 
 
 def summed(rates: Sequence[float]) -> tuple[float, ...]:

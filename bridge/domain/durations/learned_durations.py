@@ -42,12 +42,9 @@ class _Known:
         """How many tasks of this kind were seen to finish."""
         return self.stored.count + self.fresh.count + (0 if self.taken is None else self.taken.count)
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether there is no fit, or enough new observations to change it."""
-        if self.fit is None or self.unfitted > NEWS * self.fit.support:
-            return True
-        return self.unfitted_s > STALE * self.fitted_s + 60.0
+    def has_news(self, fit: Fit) -> bool:
+        """Whether there are enough observations since the fit to change it."""
+        return self.unfitted > NEWS * fit.support or self.unfitted_s > STALE * self.fitted_s + 60.0
 
 
 class LearnedDurations:
@@ -102,7 +99,7 @@ class LearnedDurations:
         """The fit for this kind of task, renewed only after enough new observations."""
         known = self._of(key)
         found = known.fit
-        if found is None or known.is_stale:
+        if found is None or known.has_news(found):
             table = known.all
             found = known.fit = fit(table, self._similar(key, table))
             known.unfitted, known.unfitted_s, known.fitted_s = 0, 0.0, sum(table.exposure_s)

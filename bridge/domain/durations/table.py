@@ -79,12 +79,12 @@ class Table:
         if to_s <= from_s:
             return
         exposure_s, unit = self._exposure_s, self._unit
-        place, last = bin_of(from_s), bin_of(to_s)
-        while place < last:
-            exposure_s[place] += (EDGES[place + 1] - from_s) / unit
-            place += 1
-            from_s = EDGES[place]
-        exposure_s[last] += (to_s - from_s) / unit
+        place = bin_of(to_s)
+        while EDGES[place] > from_s:
+            exposure_s[place] += (to_s - EDGES[place]) / unit
+            to_s = EDGES[place]
+            place -= 1
+        exposure_s[place] += (to_s - from_s) / unit
 
     def ended(self, ages_s: Sequence[float], *, succeeded: bool, error: float | None = None) -> None:
         """One task finished: at an age, or at one of several equally probable ages. `error` is ln(actual / forecast
