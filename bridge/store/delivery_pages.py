@@ -97,8 +97,9 @@ class _Kind(NamedTuple):
     def _scan(self, name: str, begin: DeliveryMark | None, floor: DeliveryMark | None, **values: int) -> list[Row]:
         """What this statement finds between two marks."""
         at, delivery_id = begin[1:] if begin else ((0.0, 0) if self.is_waiting else _ALL_SETTLED)
-        place = f"{'waits' if self.is_waiting else 'settled'}{'_of_text' if self.wanted.text else ''}"
-        conditions: list[str] = [SQL[f"pages.{place}"]]
+        conditions: list[str] = [SQL["pages.waits" if self.is_waiting else "pages.settled"]]
+        if self.wanted.text:
+            conditions = [SQL["pages.waits_of_text" if self.is_waiting else "pages.settled_of_text"]]
         if self.is_waiting:
             conditions.append("endpoint IN (:off[])" if self.standing is Standing.HELD else "endpoint NOT IN (:off[])")
         elif self.wanted.since is not None:
