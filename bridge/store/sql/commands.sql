@@ -1,4 +1,4 @@
--- add_key: Store a key unless there is one for this purpose; the one that is there now.
+-- add_key: Store a key unless this purpose has one. Returns the stored key.
 INSERT INTO keys (purpose, key, created_at) VALUES (:purpose, :key, :now)
 ON CONFLICT (purpose) DO UPDATE SET key = keys.key RETURNING key
 
@@ -6,7 +6,7 @@ ON CONFLICT (purpose) DO UPDATE SET key = keys.key RETURNING key
 INSERT INTO keys (purpose, key, created_at) VALUES (:purpose, :key, :now)
 ON CONFLICT (purpose) DO UPDATE SET key = excluded.key, created_at = excluded.created_at RETURNING key
 
--- own: SQLite only: note whose store this is.
+-- own: SQLite only: record which settings file owns this store.
 UPDATE store SET settings = :settings, base_urls = :base_urls
 
 -- hasten_held: Deliveries that waited for the end of a hold are due at once.
@@ -34,13 +34,13 @@ UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
     SELECT delivery_id FROM deliveries WHERE state = 'waiting' AND endpoint = :endpoint
     {postgres:ORDER BY delivery_id FOR NO KEY UPDATE})
 
--- forget_names: Nobody names these watches any more, except lists: one that still does keeps its row.
+-- forget_names: Remove the names of these watches, except the names that lists gave them.
 DELETE FROM naming WHERE watch_id IN (:watch_ids[]) AND NOT is_listed
 
--- use_form: Note that a form is carried out, unless it was already.
+-- use_form: Record that a form of the page was submitted, unless it was already.
 INSERT INTO forms (form, used_at) VALUES (:form, :now) ON CONFLICT DO NOTHING
 
--- free_form: A form had no effect.
+-- free_form: Allow a form to be submitted again, because it had no effect.
 DELETE FROM forms WHERE form = :form
 
 -- forget_forms: Forget forms that are too old to be accepted.
@@ -51,7 +51,7 @@ INSERT INTO pauses ({columns}) SELECT {columns} FROM {new} WHERE true
 ON CONFLICT (what, name) DO UPDATE SET since_at = excluded.since_at, until_at = excluded.until_at,
     before_s = excluded.before_s
 
--- owner: SQLite only: whose store this is.
+-- owner: SQLite only: the settings file that owns this store.
 SELECT settings, base_urls FROM store
 
 -- live_by_account: How many live watches each account has.

@@ -1,5 +1,5 @@
--- meant (account, task_id, generation) -> {watches.watch}, watch_id: The watches of these transitions, of any phase. One that named the live ones would tempt PostgreSQL,
--- before there are statistics, to read their index.
+-- meant (account, task_id, generation) -> {watches.watch}, watch_id: The watches of these transitions, of any phase.
+-- With a condition on live watches, PostgreSQL would read their index as long as it has no statistics.
 FROM {new} JOIN watches USING (account, task_id, generation)
 {postgres:ORDER BY watch_id FOR NO KEY UPDATE OF watches}
 
@@ -33,12 +33,12 @@ FROM {new} WHERE true {in order} ON CONFLICT DO NOTHING
 INSERT INTO event_bodies (number, body) SELECT number, body FROM {new} JOIN events USING (event_id)
 WHERE number IS NOT NULL ON CONFLICT DO NOTHING
 
--- cancel_overtaken (watch_id, at): Cancel what waits to say that a task runs, because it has finished.
+-- cancel_overtaken (watch_id, at): Cancel waiting deliveries about running tasks, because these tasks have finished.
 UPDATE deliveries SET state = 'canceled', settled_at = new.at, next_attempt_at = NULL
 FROM {new} WHERE deliveries.watch_id = new.watch_id AND state = 'waiting' AND is_live
 
--- disable: Disable an endpoint. How often it has been disabled by now; nothing when it already was, or when the attempt
--- has been stored before, and has disabled it then.
+-- disable: Disable an endpoint. Returns how often it has been disabled. Returns nothing if it is disabled already, or
+-- if this attempt was stored before.
 INSERT INTO endpoints AS known (endpoint, disabled_at, reason, count, fingerprint)
 SELECT :endpoint, :at, :reason, 1, :fingerprint
 WHERE NOT EXISTS (SELECT 1 FROM attempts WHERE delivery_id = :delivery_id AND at = :at)
@@ -47,13 +47,13 @@ ON CONFLICT (endpoint) DO UPDATE SET disabled_at = excluded.disabled_at, reason 
     WHERE known.disabled_at IS NULL
 RETURNING count
 
--- block: Block an account; its name, or nothing when it was blocked before.
+-- block: Block an account. Returns its name, or nothing if it was blocked already.
 INSERT INTO accounts (account, blocked_at, reason, count) VALUES (:account, :at, :reason, :count)
 ON CONFLICT (account) DO UPDATE SET blocked_at = excluded.blocked_at, reason = excluded.reason, count = excluded.count
     WHERE accounts.blocked_at IS NULL AND accounts.count < excluded.count
 RETURNING account
 
--- restore: An account is no longer blocked; its name, or nothing when it was not.
+-- restore: End the block of an account. Returns its name, or nothing if it was not blocked.
 UPDATE accounts SET blocked_at = NULL, blocked_s = :blocked_s WHERE account = :account AND blocked_at IS NOT NULL
 RETURNING account
 
@@ -70,12 +70,12 @@ ON CONFLICT (account, route) DO UPDATE SET held_until = excluded.held_until, rea
     WHERE excluded.held_until = 0
         OR holds.held_until NOT BETWEEN excluded.held_until AND excluded.held_until + 3600
 
--- unread_words: How many words that nobody could read an account has, how many of them caused an event since then, and
--- whether this one is among them.
+-- unread_words: The number of unreadable words of an account, how many of them caused an event since then, and whether
+-- this word is one of them.
 SELECT count(*), count(CASE WHEN told_at > :since THEN 1 END), count(CASE WHEN word = :word THEN 1 END)
 FROM unread_answers WHERE account = :account
 
--- note_unread: Count answers that nobody could read, by their word. How many there are by now.
+-- note_unread: Count unreadable answers by word. Returns the number so far.
 INSERT INTO unread_answers (account, word, answers, first_at, last_at, reason, told_at)
 VALUES (:account, :word, :answers, :at, :at, :reason, :told_at)
 ON CONFLICT (account, word) DO UPDATE SET answers = unread_answers.answers + excluded.answers,

@@ -14,7 +14,7 @@ SELECT events.number, coalesce(length(event_bodies.body), length(deliveries.body
 SELECT events.number, topic, events.account, events.subject, events.event_id,
     coalesce(event_bodies.body, deliveries.body) {from_log}
 
--- numbers: The numbers that are there.
+-- numbers: The existing numbers.
 SELECT number FROM events WHERE number > :after ORDER BY number LIMIT :limit
 
 -- writers: Who may still commit a number that is missing. Unlike rows, locks are those of this very moment, not of the

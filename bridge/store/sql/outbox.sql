@@ -11,9 +11,9 @@ WITH RECURSIVE last (endpoint, target) AS (
 )
 SELECT endpoint, target FROM last WHERE endpoint <> ''
 
--- up: Part of the following: the deliveries of a queue that are up. Of each task only the oldest waiting one is; the
--- others wait for it, whenever they are due. A subquery for each row: PostgreSQL might turn NOT EXISTS into a join with
--- the whole queue. SQLite drops a LEFT JOIN when none of its columns is read.
+-- up: Part of the following: the deliveries of a queue that may be attempted. For each task, this is only the oldest
+-- waiting one; the others wait for it, even if they are due. A subquery for each row: PostgreSQL might turn NOT EXISTS
+-- into a join with the whole queue. SQLite drops a LEFT JOIN when none of its columns is read.
 FROM deliveries LEFT JOIN events USING (event_id)
 WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:AND slot IN (:slots[])}
     AND delivery_id NOT IN (:apart_from[])
@@ -22,8 +22,8 @@ WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:
         WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
             AND older.endpoint = :endpoint AND older.target = :target))
 
--- due -> delivery_id, length(body): Those that are due. First their lengths are read, so that few long bodies are read at once: SQLite
--- makes no text beyond a billion bytes.
+-- due -> delivery_id, length(body): The deliveries that are due. First their lengths are read, so that few long bodies
+-- are read at once: SQLite allows no text beyond a billion bytes.
 {up} AND next_attempt_at <= :now ORDER BY next_attempt_at, delivery_id LIMIT :limit
 
 -- due_in_order -> delivery_id, length(body): The same, in the order in which they were created.
@@ -32,7 +32,7 @@ WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:
 -- next_due: When the next delivery behind those found is due.
 SELECT next_attempt_at {up} ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET :found
 
--- make_due: What is due later than this is due at once.
+-- make_due: Deliveries that are due later than this are now due at once.
 UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
     SELECT delivery_id FROM deliveries WHERE state = 'waiting' AND next_attempt_at > :latest_at
     {postgres:ORDER BY delivery_id FOR NO KEY UPDATE})

@@ -78,7 +78,8 @@ EXISTS (SELECT 1 FROM events WHERE events.event_id = deliveries.event_id AND top
 -- of_text: A condition: the deliveries of an event, or of the watches that a text finds. They are looked up one by one.
 delivery_id IN (SELECT delivery_id FROM deliveries WHERE event_id = :text OR watch_id IN (:watch_ids[]))
 
--- waits_of_text: A condition: those of a text that wait, after a mark. The plus sign keeps SQLite from the index of all.
+-- waits_of_text: A condition: those of a text that wait, after a mark. The plus sign keeps SQLite from using the index
+-- of all deliveries.
 {sqlite:+}state = 'waiting' AND delivery_id > :delivery_id
 
 -- settled_of_text: A condition: those of a text that are settled in this state, after a mark.
@@ -87,14 +88,15 @@ delivery_id IN (SELECT delivery_id FROM deliveries WHERE event_id = :text OR wat
 -- settled: A condition: those that are settled in this state, after a mark.
 state = :state AND state <> 'waiting' AND settled_at <= :at AND (settled_at, delivery_id) < (:at, :delivery_id)
 
--- waits: A condition: those that wait, after a mark. The plus sign and the endpoint keep it to their index: they are few among all.
+-- waits: A condition: those that wait, after a mark. The plus sign and the endpoint make SQLite use the small index of
+-- waiting deliveries.
 state = 'waiting' AND endpoint >= '' AND +delivery_id > :delivery_id
 
 -- tasks: Tasks along an index, the last added first.
 SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT :most
 
--- tasks_apart: The same with conditions that the index does not have. PostgreSQL would take the order for a short way,
--- and read every row when few match.
+-- tasks_apart: The same with conditions that the index does not have. Without this form, PostgreSQL would follow the
+-- order of ids, and read every row if few match.
 SELECT watch_id FROM watches WHERE {where} ORDER BY {sqlite:watch_id}{postgres:(watch_id + 0)} DESC LIMIT :most
 
 -- task_floor: The last of so many tasks.
@@ -103,7 +105,7 @@ SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT 1 OFFSET
 -- count_tasks: How many tasks there are, up to a number.
 SELECT count(*) FROM (SELECT 1 FROM watches WHERE {where} LIMIT :most) AS bounded
 
--- waiting_deliveries: Deliveries that wait, the oldest first. The plus sign keeps SQLite to the index of `waits`.
+-- waiting_deliveries: Deliveries that wait, the oldest first. The plus sign makes SQLite use the index of `waits`.
 SELECT 0.0, delivery_id FROM deliveries WHERE {where} ORDER BY +delivery_id LIMIT :most
 
 -- settled_deliveries: Deliveries that are settled, the last first.

@@ -22,7 +22,7 @@ INSERT INTO writers (writer, serial, at) VALUES (:writer, 0, now())
 ON CONFLICT (writer) DO UPDATE SET at = excluded.at
 RETURNING serial
 
--- look: What a database holds. The look at pg_class matters: only then does a session see what others have
+-- look: What a database contains. The query reads pg_class, because only then does a session see what others have
 -- created since its transaction began.
 SELECT current_schema(), EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('genbridge_store')),
     current_setting('server_encoding')
@@ -31,7 +31,7 @@ SELECT current_schema(), EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('g
 SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class
 WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
 
--- unlimited: Let a statement take as long as it must. Locks are waited for no longer than 30 s.
+-- unlimited: Remove the time limit of statements. Locks are awaited for at most 30 s.
 SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = 0
 
 -- guard: Part of the following: our lease. If the connection dies while we hold this lock, the server must not keep it
@@ -67,7 +67,7 @@ SELECT pg_notify('genbridge', current_schema() || ' ' || :what)
 -- briefly: Wait for locks only briefly: renewals of the lease wait meanwhile.
 SET LOCAL lock_timeout = '0.5s'
 
--- lock_store: Let nobody else touch watches.
+-- lock_store: Block other transactions that change watches.
 SELECT revision FROM genbridge_store FOR UPDATE
 
 -- touch: Count a change that touches no watch.

@@ -13,7 +13,7 @@ source text, watch_id int, is_listed bool
 -- readings: How often each kind of answer came.
 watch_id int, kind text, count int, first_at float, last_at float, last_detail text
 
--- history: Rare things that happened to a watch.
+-- history: The rare events in the history of a watch.
 history_id int, watch_id int, at float, what text, detail text
 
 -- events: Events, and their numbers in the log.
@@ -30,7 +30,7 @@ delivery_id int, event_id text, endpoint text, target text, watch_id int, is_liv
 next_attempt_at float, created_at float, settled_at float, last_outcome text, last_detail text, address text,
 sent_so_far text, body bytes
 
--- attempts: The tries of deliveries.
+-- attempts: The attempts of deliveries.
 delivery_id int, at float, outcome text, detail text, duration_s float
 
 -- accounts: Blocks and pauses of accounts.
@@ -48,7 +48,7 @@ endpoint text, failing_since float, failures int, reason text, told_at float, to
 -- queues: Until when queues of deliveries wait.
 endpoint text, target text, held_until float, reason text, fingerprint text
 
--- unread_answers: What nobody could read in answers.
+-- unread_answers: The unknown words in answers that could not be read.
 account text, word text, answers int, first_at float, last_at float, reason text, told_at float
 
 -- cursors: How far sources have been read.

@@ -42,7 +42,7 @@ FROM {new} JOIN watches USING (account, task_id)
 -- find_locked (account, task_id) -> account, task_id, watch_id, phase: The same; nobody changes them until the transaction has ended.
 {find} {postgres:ORDER BY watch_id FOR NO KEY UPDATE OF watches}
 
--- poll_now: Have live watches polled at once.
+-- poll_now: Make daemons poll live watches at once.
 UPDATE watches SET poll_asked_at = :now, revision = :revision WHERE watch_id IN (:watch_ids[])
 
 -- trim_callbacks: Delete all but the latest callbacks from the histories of these watches.
@@ -114,7 +114,8 @@ FROM {new} WHERE watches.watch_id = new.watch_id
 INSERT INTO watches ({columns}{postgres:, slot}) SELECT {columns}{postgres:, slot} FROM {new} WHERE true {in order}
 RETURNING account, task_id, watch_id
 
--- start_over (watch_id, revision, added_at, blocked_before_s, action, give_up_after_s, label, endpoints, meta): Watch tasks again. What the new wish leaves out stays as the earlier one had it.
+-- start_over (watch_id, revision, added_at, blocked_before_s, action, give_up_after_s, label, endpoints, meta): Watch tasks again.
+-- Values that the new wish lacks stay unchanged.
 UPDATE watches SET revision = new.revision, added_at = new.added_at, blocked_before_s = new.blocked_before_s,
     action = coalesce(new.action, watches.action), give_up_after_s = coalesce(new.give_up_after_s, watches.give_up_after_s),
     label = coalesce(new.label, watches.label), endpoints = coalesce(new.endpoints, watches.endpoints),
