@@ -230,6 +230,6 @@ def test_the_install_script_says_what_it_would_do_without_doing_it() -> None:
     script = [str(ROOT / "systemd/install"), "--dry-run"]
     said = subprocess.run(script, capture_output=True, text=True, timeout=60, check=True).stdout
     assert said.startswith("==> Install the program with /usr/bin/python3")
-    assert said.rstrip().endswith("Start the service, if the settings are good")
+    assert said.rstrip().endswith("Start the service if the settings are valid")
     wrong = subprocess.run([*script, "--python", "/usr/bin/nosuch"], capture_output=True, text=True, check=False)
     assert (wrong.returncode, wrong.stderr.startswith("systemd/install: no /usr/bin/nosuch")) == (1, True)
