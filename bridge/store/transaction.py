@@ -53,7 +53,9 @@ from bridge.store.statements import SQL
 from bridge.store.watch_rows import named_endpoints, polled_row, snapshot_of, snapshot_text, watch
 
 _OF_ENDPOINTS: Final = " WHERE endpoint IN (:endpoints[]) {postgres:ORDER BY endpoint FOR UPDATE}"
-RELEASE_AHEAD_S: Final = 5.0  # a delivery due this soon may be in a daemon's memory, and keeps its bytes
+# A delivery due this soon may be in a daemon's memory, and keeps its bytes. Less if it is held for a short time only.
+RELEASE_AHEAD_S: Final = 5.0
+LEAST_AHEAD_S: Final = 0.4
 
 
 class Transaction:
@@ -207,7 +209,9 @@ class Transaction:
                 snapshot = None if seen is None else snapshot_of(event.subject, seen)
                 event = replace(event, endpoints=named, kept=snapshot.kept if snapshot else {})
         self._publish(event, watch_id)
-        held = self._session.find(SQL["commits.held"], event_id=made.event_id, after=made.at + RELEASE_AHEAD_S)
+        held = self._session.find(
+            SQL["commits.held"], event_id=made.event_id, at=made.at, least_s=LEAST_AHEAD_S, most_s=RELEASE_AHEAD_S
+        )
         if held:
             parcels = self._parcels_for(released_event(event, of=made.event_id))
             bodies = {(parcel.endpoint, parcel.target): parcel.body for parcel in parcels}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -116,6 +117,27 @@ def test_a_delivery_that_may_be_in_flight_keeps_its_bytes(store: Store, at: floa
 
     [after] = due(store, now=HELD_UNTIL, queue=HOOK)
     assert after.body == before.body
+
+
+@pytest.mark.parametrize(
+    ("patience_s", "after_s", "is_released"), [(1, 0.4, True), (1, 0.7, False), (5, 2, True), (5, 3, False)]
+)
+def test_a_short_patience_is_enough_for_a_quick_copy(
+    store: Store, patience_s: float, after_s: float, is_released: bool
+) -> None:
+    add(store, KEY.task_id)
+    ended_at = NOW + 60
+
+    def briefly(event: Event) -> Sequence[Parcel]:
+        return [replace(one, due_at=one.due_at and ended_at + patience_s) for one in holding(event)]
+
+    store.commit([make_end(snapshot=VIDEO, at=ended_at)], briefly)
+    [copies] = due(store, now=ended_at)
+    store.commit([make_attempt(copies, event=copies_event(copies.event_id), at=ended_at + after_s)], briefly)
+
+    [told] = due(store, now=ended_at + patience_s, queue=HOOK)
+    assert told.body.split()[1] == (b"1" if is_released else b"0")
+    assert bool(due(store, now=ended_at + after_s, queue=HOOK)) is is_released
 
 
 def test_an_attempted_delivery_keeps_its_bytes_until_its_retry(store: Store) -> None:

@@ -14,8 +14,11 @@ SELECT endpoints, snapshot FROM watches WHERE watch_id = :watch_id
 -- has it in memory, so its bytes may still be written.
 state = 'waiting' AND attempts = 0 AND last_outcome IS NULL
 
--- held: The deliveries of an event that were held for a later one.
-SELECT endpoint, target FROM deliveries WHERE event_id = :event_id AND {never_attempted} AND next_attempt_at > :after
+-- held: The deliveries of an event that were held for a later one, and are not due for a while: for half of the time
+-- that they are held, within these limits.
+SELECT endpoint, target FROM deliveries WHERE event_id = :event_id AND {never_attempted}
+    AND next_attempt_at - :at > {sqlite:max}{postgres:greatest}(:least_s,
+        {sqlite:min}{postgres:least}(:most_s, (next_attempt_at - created_at) / 2))
 ORDER BY delivery_id {postgres:FOR NO KEY UPDATE}
 
 -- release (event_id, endpoint, target, body): Send held deliveries, perhaps with other bytes.
