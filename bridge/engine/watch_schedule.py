@@ -88,7 +88,7 @@ class WatchSchedule:
         self.queue.schedule(entry, next_at)
         if entry.again_at is not None:
             again_at, entry.again_at = entry.again_at, None
-            self.poll_by(entry, again_at, polled_at)
+            self.poll_by(entry, again_at, self._clock.steady())
 
     def poll_by(self, entry: PollEntry, at: float, now: float) -> None:
         """Poll a watch at this time, unless it is polled earlier in any case. If it is being polled now, poll it once
