@@ -1,4 +1,4 @@
-"""Fakes for the seams: small, typed, and tested by the same contract suites as the real ones."""
+"""Fakes for the interfaces: small, typed, and tested by the same contract tests as the real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call leaves to the garbage collector, which costs more than freeing objects when they are dropped."""
+"""Counts objects that a call leaves to the garbage collector, which costs more than freeing them at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time that a test may bound although other programs use the cores: of a process, and CPU time of a call."""
+"""Times that tests may limit although other programs use the cores: of a process, and CPU time of a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house rules that a machine can check: who imports whom, how long things are, what is not a name."""
+"""House rules that a test can check: imports, lengths of files and functions, names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every subject of the benchmarks still runs, at its least size. What the figures are is not looked at here."""
+"""Every subject of the benchmarks runs at its smallest size. The figures are not checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages say what the program does: each thing has its place in them, and no place is left over.
+"""The docs match the program: every command, key, topic, metric and log event is documented, and no others.
 
 The keys of the settings are held against their page by tests/config, the examples of payloads by tests/sinks.
 """

@@ -1,4 +1,4 @@
-"""Reasons in Chinese: every text of ours has one, and the words of others stay."""
+"""Reasons in Chinese: genbridge's own texts are translated, other texts stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an installed genbridge consists of: read from the checkout's install, and again from the built wheel.
+"""The contents of an installed genbridge, from the checkout and from the built wheel.
 
 `GENBRIDGE_CHECKOUT` names the checkout when the wheel is tried from outside of it; nothing may then come from there.
 """

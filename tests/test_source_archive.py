@@ -1,4 +1,4 @@
-"""The source archive: what it holds, and that the wheel built from it is that of the checkout."""
+"""The source archive has the right files, and the wheel built from it equals that of the checkout."""
 
 from __future__ import annotations
 

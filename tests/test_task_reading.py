@@ -1,4 +1,4 @@
-"""Tasks read against settings with every provider, built-in or of the settings' own."""
+"""Reading tasks against settings with every provider, built-in or from the settings."""
 
 from __future__ import annotations
 

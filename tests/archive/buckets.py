@@ -1,4 +1,4 @@
-"""A bucket at a real S3 server on loopback: moto's, in a process of its own."""
+"""A bucket at a real S3 server on loopback: moto's, in its own process."""
 
 from __future__ import annotations
 

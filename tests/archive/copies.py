@@ -1,4 +1,4 @@
-"""An archive in a folder, and servers of results, as the tests of copies need them."""
+"""An archive in a folder, and servers of results, for tests of copies."""
 
 from __future__ import annotations
 

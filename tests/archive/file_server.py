@@ -1,4 +1,4 @@
-"""HTTP servers in threads of their own."""
+"""HTTP servers, each in its own thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files inside answers: kept until they are copied, and asked for again if they are lost."""
+"""Files inside answers are kept until they are copied, and requested again if they are lost."""
 
 from __future__ import annotations
 

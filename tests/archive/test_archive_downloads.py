@@ -1,4 +1,4 @@
-"""Downloads of results: cut, resumed, stalled, too long, or not the result."""
+"""Downloads of results that are cut, resumed, stalled, too long, or something else."""
 
 from __future__ import annotations
 

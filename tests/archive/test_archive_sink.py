@@ -1,4 +1,4 @@
-"""Copies of results, made from real servers into a real folder: what is copied, and under which names."""
+"""Which results are copied, and under which names, from real servers into a real folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is deleted from an archive, and what is not."""
+"""Which files are deleted from an archive."""
 
 from __future__ import annotations
 

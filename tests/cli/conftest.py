@@ -1,4 +1,4 @@
-"""A prompt in an empty folder, with settings and nothing else of this machine; a filled store, and a world."""
+"""Fixtures for commands: an empty folder with settings, a filled store, and a simulated provider and receiver."""
 
 from __future__ import annotations
 

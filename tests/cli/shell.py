@@ -1,4 +1,4 @@
-"""A person at a prompt: calls commands in this process, in a folder of their own, and sees what they print."""
+"""Calls commands in this process, in a separate folder, and records their output."""
 
 from __future__ import annotations
 

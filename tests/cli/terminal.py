@@ -1,4 +1,4 @@
-"""Commands on a real terminal: what they print there, and what they do about its width."""
+"""Runs commands on a real terminal, for tests of their output and its width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands say when a receiver answers HTTP 200 and means no."""
+"""What commands show when a receiver refuses with HTTP 200."""
 
 from __future__ import annotations
 

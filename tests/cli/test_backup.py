@@ -1,4 +1,4 @@
-"""`backup` and `restore`: complete copies, and nothing touched when something is wrong."""
+"""`backup` and `restore` make complete copies, and change nothing after an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`check`: what it says of each thing, and that it says the same as `run`."""
+"""What `check` reports about each thing, and that `run` reports the same errors."""
 
 from __future__ import annotations
 

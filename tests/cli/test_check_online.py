@@ -1,4 +1,4 @@
-"""`check --online`: what accounts, endpoints and the clock are tried with, and what is said of them."""
+"""`check --online`: its requests to accounts and endpoints, the clock, and its findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tab completion, asked for as a shell asks."""
+"""Tab completion, requested as a shell requests it."""
 
 from __future__ import annotations
 

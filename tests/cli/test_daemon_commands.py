@@ -1,4 +1,4 @@
-"""`run`, `once`, `check`, `test`: the commands that meet the outside, against a real provider and a real receiver."""
+"""`run`, `once`, `check` and `test` against a real provider and a real receiver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the store is when nobody names one: two projects never share one, and none is left behind without a word."""
+"""Where the store is without a setting: two projects never share one, and an unused store causes a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When ends are expected, as the commands say it from the store, without a daemon."""
+"""Expected finish times that commands compute from the store, without a daemon."""
 
 from __future__ import annotations
 

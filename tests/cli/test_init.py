@@ -1,4 +1,4 @@
-"""`init`: the settings that answers become, and that nothing is written too early or over something."""
+"""`init`: the settings that it writes, and that it never writes too early or overwrites a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that are cut short: by Ctrl-C, by a full disk, by a reader that has gone."""
+"""Commands that end early: Ctrl-C, a full disk, a closed pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pause` and `resume`: what they and the commands that show a pause say."""
+"""`pause` and `resume`, and the commands that show a pause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`genbridge test` on every kind of endpoint for people: what really goes over the wire."""
+"""`genbridge test` on every kind of endpoint for people: the requests that are really sent."""
 
 from __future__ import annotations
 

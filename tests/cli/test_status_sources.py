@@ -1,4 +1,4 @@
-"""`status` shows what each source has seen, by what a running daemon has written down."""
+"""`status` shows the counts of each source that a running daemon has stored."""
 
 from __future__ import annotations
 

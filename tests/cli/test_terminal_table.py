@@ -1,4 +1,4 @@
-"""Tables on a terminal: cut to its width, plain where the terminal is."""
+"""Tables on a terminal: cut to its width, and plain on a plain terminal."""
 
 from __future__ import annotations
 

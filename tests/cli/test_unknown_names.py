@@ -1,4 +1,4 @@
-"""Commands refuse a name that the settings do not have, with one line, the near name and exit code 2."""
+"""Commands refuse a name that the settings do not have, with one line, a similar name and exit code 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`wait`: bars that move on a terminal, plain lines elsewhere, and an exit code that says how it went."""
+"""`wait`: bars on a terminal, plain lines elsewhere, and its exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`list`, `show`, `deliveries`, `redeliver`, `enable`: what is kept, and what is shown of it."""
+"""`list`, `show`, `deliveries`, `redeliver` and `enable`, on a filled store."""
 
 from __future__ import annotations
 

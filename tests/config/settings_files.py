@@ -1,4 +1,4 @@
-"""Settings files for tests: the least that is valid, and helpers to load texts from a real file."""
+"""Settings files for tests: minimal valid settings, and functions that load a text from a real file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is in the file, loading it gives settings or a ConfigError."""
+"""Loading any file gives settings or a ConfigError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every key of the models stands in the example, in the documentation and in the schema, and the reverse."""
+"""The models, the example, the documentation and the schema have the same keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every mistake of the fault list's row "Settings": one line each, with its place."""
+"""Every kind of mistake in settings is reported in one line with its location."""
 
 # ruff: noqa: E501 - one row of a table is one mistake
 

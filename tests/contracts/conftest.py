@@ -1,4 +1,4 @@
-"""The stores that the contract is for: each engine, wherever it can be had."""
+"""The stores of the contract tests: each engine that is available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a clock promises, shown of the system's and of the one that tests move by hand."""
+"""The promises of a clock, for the system clock and the fake clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store must do, whichever engine keeps it: the log of events."""
+"""What every store must do, on every engine: the log of events."""
 
 from __future__ import annotations
 

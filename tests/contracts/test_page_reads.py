@@ -1,4 +1,4 @@
-"""What every store must answer to the status page, whichever engine keeps it."""
+"""What every store must return to the status page, on every engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every place of an archive promises: a folder, and a bucket at a real S3 server."""
+"""The promises of every place of an archive: a folder, and a bucket at a real S3 server."""
 
 from __future__ import annotations
 

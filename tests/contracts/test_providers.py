@@ -1,4 +1,4 @@
-"""What every provider promises, shown of the one that asks over HTTP and of the stand-in of the engine's tests."""
+"""The promises of every provider, for the one that polls over HTTP and the fake of the engine's tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reader answers questions about a store that others write to, and neither waits for them nor makes them wait."""
+"""A reader of a store to which others write: it neither waits for them nor delays them."""
 
 from __future__ import annotations
 

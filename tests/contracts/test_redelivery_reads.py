@@ -1,4 +1,4 @@
-"""What every store must answer before deliveries are sent again, and about each of them."""
+"""What every store must return for redeliveries, on every engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every sink promises, shown of each: webhook, chat, and the stand-in of the engine's tests."""
+"""The promises of every sink: webhook, chat, and the fake of the engine's tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store must do, whichever engine keeps it: `ports.Watches`."""
+"""What every store must do, on every engine: `ports.Watches`."""
 
 from __future__ import annotations
 

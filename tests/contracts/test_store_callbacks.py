@@ -1,4 +1,4 @@
-"""What every store must do, whichever engine keeps it: `CallbackPolls`, and the facts that callbacks leave."""
+"""What every store must do, on every engine: `CallbackPolls`, and the facts that callbacks leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store must do, whichever engine keeps it: `ports.Commits`."""
+"""What every store must do, on every engine: `ports.Commits`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store must do, whichever engine keeps it: `ports.Durations`."""
+"""What every store must do, on every engine: `ports.Durations`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms of the page in every store: none is carried out twice."""
+"""Forms of the page in every store: none takes effect twice."""
 
 from __future__ import annotations
 

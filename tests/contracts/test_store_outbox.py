@@ -1,4 +1,4 @@
-"""What every store must do, whichever engine keeps it: `ports.Outbox`."""
+"""What every store must do, on every engine: `ports.Outbox`."""
 
 from __future__ import annotations
 

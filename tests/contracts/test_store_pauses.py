@@ -1,4 +1,4 @@
-"""What every store must do, whichever engine keeps it: `views.Pauses`."""
+"""What every store must do, on every engine: `views.Pauses`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store must do, whichever engine keeps it: deleting what is older than the retention."""
+"""What every store must do, on every engine: deleting what is older than the retention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store must do, whichever engine keeps it: `ports.SourceRecords`."""
+"""What every store must do, on every engine: `ports.SourceRecords`."""
 
 from __future__ import annotations
 

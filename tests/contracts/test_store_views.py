@@ -1,4 +1,4 @@
-"""What every store must do, whichever engine keeps it: `views.Views`, what the commands show."""
+"""What every store must do, on every engine: `views.Views`, what the commands show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stream of changes: the present state of what has changed, at most twice a second, encoded once."""
+"""The stream of changes: the current state of changed rows, at most twice a second, encoded once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stream of events: one reading and one encoding for all followers, in order, resumable, and slow ones dropped."""
+"""The stream of events: read and encoded once for all followers, in order and resumable. Slow followers are dropped."""
 
 from __future__ import annotations
 

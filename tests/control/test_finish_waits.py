@@ -1,4 +1,4 @@
-"""Waiting for a task to finish: at once when this daemon commits it, soon when others do, without polling the store."""
+"""Waiting for a task to finish: notified at once by this daemon, soon by others, without polling the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bug of ours in one part of the hub stops neither that part for good nor the others."""
+"""A bug in one part of the hub stops neither that part forever nor the other parts."""
 
 from __future__ import annotations
 

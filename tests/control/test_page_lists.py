@@ -1,4 +1,4 @@
-"""The lists of the status page: what finishes first, what finished last, and the worst deliveries."""
+"""The lists of the status page: running tasks, finished tasks, and deliveries."""
 
 from __future__ import annotations
 

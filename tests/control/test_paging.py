@@ -1,4 +1,4 @@
-"""Cursors: what a page gives, the next request takes; anything else is refused."""
+"""Cursors: the next request accepts the cursor of a page; everything else is refused."""
 
 from __future__ import annotations
 

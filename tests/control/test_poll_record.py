@@ -1,4 +1,4 @@
-"""When a task was polled: in this process each poll, before a restart what the store knows."""
+"""When a task was polled: each poll of this process, and before a restart the times in the store."""
 
 from __future__ import annotations
 

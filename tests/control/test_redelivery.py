@@ -1,4 +1,4 @@
-"""What sending deliveries again would do, before it is done, and the table of deliveries."""
+"""The preview of a redelivery, and the table of deliveries."""
 
 from __future__ import annotations
 

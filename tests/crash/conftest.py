@@ -1,4 +1,4 @@
-"""What crash tests share: a world and a crew in it."""
+"""Fixtures of the crash tests: a provider and receiver, and daemons."""
 
 from __future__ import annotations
 

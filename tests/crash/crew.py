@@ -1,4 +1,4 @@
-"""Several daemons on one store, and what the world has seen of them."""
+"""Several daemons on one store, and what the provider and receiver have recorded."""
 
 from __future__ import annotations
 

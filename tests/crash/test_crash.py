@@ -1,4 +1,4 @@
-"""The promise that nothing seen is lost, tried by killing the real daemon."""
+"""No acknowledged task is lost when the real daemon is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several daemons on one PostgreSQL: nothing lost, nothing sent twice, as polite as one, while they come and go."""
+"""Several daemons on one PostgreSQL start and stop: nothing is lost or sent twice, and the limits hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The servers of the archive's trial: results that lie, expire and never end, behind a proxy that cuts and stalls."""
+"""The servers of the archive's trial: wrong, expiring and endless results, behind a proxy that cuts and stalls."""
 
 from __future__ import annotations
 

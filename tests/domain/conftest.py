@@ -1,4 +1,4 @@
-"""Property tests here are arithmetic: how long an example takes says more about the machine than about the code."""
+"""Settings of the property tests: no deadline, because the time of an example depends on the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers for a rate limiter, and short ways to ask it."""
+"""Answers for a rate limiter, and functions that call it."""
 
 from __future__ import annotations
 

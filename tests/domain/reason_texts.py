@@ -1,4 +1,4 @@
-"""The texts in the code that become reasons, and which of them have their Chinese."""
+"""The texts in the code that become reasons, and which of them have a Chinese text."""
 
 from __future__ import annotations
 

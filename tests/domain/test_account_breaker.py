@@ -1,4 +1,4 @@
-"""An account that is refused or in trouble gets single probes."""
+"""A rejected or failing account gets single probes."""
 
 from __future__ import annotations
 

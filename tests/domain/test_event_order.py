@@ -1,4 +1,4 @@
-"""How far a reader of the event log goes: in order, past no gap that may still be filled, and past every other one."""
+"""How far a reader of the event log goes: in order, and only past gaps that can no longer be filled."""
 
 from __future__ import annotations
 

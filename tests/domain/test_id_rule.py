@@ -1,4 +1,4 @@
-"""Which texts are refused as task ids, and the cause that is named."""
+"""Which texts are refused as task ids, and the likely cause that the error names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rate of an account: bursts, 429, Retry-After, and the promises in any order of calls."""
+"""The rate limiter: bursts, 429, Retry-After, and its promises for any order of calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pauses: how long they last, and what does not count towards ages."""
+"""Pauses: how long they last, and that they do not count as age."""
 
 from __future__ import annotations
 

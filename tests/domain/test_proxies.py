@@ -1,4 +1,4 @@
-"""Which proxy the environment names for an address."""
+"""Which proxy the environment sets for an address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dividing the work: everything is somebody's, evenly, and what need not move stays."""
+"""Dividing the work: every share has a holder, evenly, and few shares move."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of the tasks that a source names."""
+"""What happens to the tasks that a source names."""
 
 from __future__ import annotations
 

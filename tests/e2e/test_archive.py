@@ -1,4 +1,4 @@
-"""Copies by a real daemon: killed at random bytes, told to a receiver, and listed."""
+"""Copies by a real daemon: killed at random bytes, delivered to a receiver, and listed."""
 
 from __future__ import annotations
 

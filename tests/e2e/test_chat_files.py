@@ -1,4 +1,4 @@
-"""A burst of ends whose results are attached as files."""
+"""Many tasks finish at once, and their results are attached as files."""
 
 from __future__ import annotations
 

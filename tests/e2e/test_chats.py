@@ -1,4 +1,4 @@
-"""A burst of ends, and five chats in different moods."""
+"""Many tasks finish at once, and five chats behave differently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`genbridge status --health` beside a real daemon: one that works, is frozen, or is gone."""
+"""`genbridge status --health` for a real daemon that works, is frozen, or has exited."""
 
 from __future__ import annotations
 

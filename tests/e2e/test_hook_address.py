@@ -1,4 +1,4 @@
-"""One address per task: what a real daemon asks of a real receiver."""
+"""One address per task: the requests of a real daemon to a real receiver."""
 
 from __future__ import annotations
 

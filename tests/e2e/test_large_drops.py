@@ -1,4 +1,4 @@
-"""A large file in the queue folder and a real daemon: others go on, and kill -9 in its middle loses nothing."""
+"""A large file in the queue of a real daemon delays nothing, and kill -9 while it is read loses nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A log that cannot be written: the daemon and the commands work on, and say later what was lost."""
+"""If the log cannot be written, the daemon and commands continue, and report lost lines later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Politeness, as the provider's own counting sees it."""
+"""The limits and pauses of requests, as the provider counts them."""
 
 from __future__ import annotations
 

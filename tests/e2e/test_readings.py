@@ -1,4 +1,4 @@
-"""What people hear of odd answers: the real daemon as a process, between a real provider and a real receiver."""
+"""Notifications about unusual answers, from the real daemon between a real provider and a real receiver."""
 
 from __future__ import annotations
 

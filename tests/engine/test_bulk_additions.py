@@ -1,4 +1,4 @@
-"""Of many watches added in bulk only some are in memory; the rest waits in the store."""
+"""Only some of many watches that were added in bulk are in memory; the rest are in the store."""
 
 from __future__ import annotations
 

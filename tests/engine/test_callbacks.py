@@ -1,4 +1,4 @@
-"""A callback is a hint: its task is polled at once, and regular polls thin out while callbacks arrive."""
+"""A callback is a hint: its task is polled at once, and regular polls are rarer while callbacks arrive."""
 
 from __future__ import annotations
 

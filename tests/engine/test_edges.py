@@ -1,4 +1,4 @@
-"""A bug of ours with one watch, delivery, queue, source or kind of news does not affect others."""
+"""A bug with one watch, delivery, queue, source or kind of news does not affect others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No starvation: of old watches by new ones, of new ones by old ones, or of one account by another."""
+"""Fairness: new and old watches do not delay each other, and neither do accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs of ours, and race conditions."""
+"""Bugs and race conditions."""
 
 from __future__ import annotations
 

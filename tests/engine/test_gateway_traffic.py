@@ -1,4 +1,4 @@
-"""Requests of others on an account, and answers that come without a poll of ours."""
+"""Requests of other programs on an account, and answers that genbridge did not request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A provider's Retry-After holds back only what it was sent for."""
+"""A provider's Retry-After holds only the route or account that it was sent for."""
 
 from __future__ import annotations
 

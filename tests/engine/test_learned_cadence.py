@@ -1,4 +1,4 @@
-"""When watches are polled once something is known about how long their tasks take."""
+"""When watches are polled with the learned cadence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source counts are stored cheaply and soon, even if the store fails in between."""
+"""Source counts are stored soon and in few writes, even if the store fails in between."""
 
 from __future__ import annotations
 

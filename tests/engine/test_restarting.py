@@ -1,4 +1,4 @@
-"""Background work starts again after a bug of ours."""
+"""Background work starts again after a bug."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many polls and large results: how much is written at once, and what an outage keeps."""
+"""Many polls and large results: how much is written at once, and what is kept in an outage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regular expressions of the settings: linear time, and a clear word about what RE2 does not have."""
+"""Regular expressions of the settings: linear time, and clear errors about unsupported syntax."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JMESPath expressions of the settings: what they give, and what they may cost."""
+"""JMESPath expressions of the settings: their results and their budget."""
 
 from __future__ import annotations
 

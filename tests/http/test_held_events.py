@@ -1,4 +1,4 @@
-"""What `notify_after_copies` holds, and what it does not, at a real daemon."""
+"""What `notify_after_copies` holds and does not hold, at a real daemon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overview as routes give it: what is live is counted each time, what has finished from time to time."""
+"""The overview of routes: live tasks are counted each time, finished ones from time to time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed links to copies at a real daemon: from the end of a task to the bytes of its file."""
+"""Signed links to copies at a real daemon: from the finish of a task to the bytes of its file."""
 
 from __future__ import annotations
 

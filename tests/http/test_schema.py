@@ -1,4 +1,4 @@
-"""Random requests from the OpenAPI document: no bug, and no answer that the document does not name."""
+"""Random requests from the OpenAPI document: no bug, and no undocumented answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nginx from Debian on loopback, with settings and files of its own."""
+"""nginx from Debian on loopback, with its own settings and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections: kept, reused, not leaked; and whom none can be made to."""
+"""Connections are kept, reused and not leaked; unreachable servers are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is trusted, and that nothing is sent to anyone else."""
+"""Which certificates are trusted, and that nothing is sent to any other server."""
 
 from __future__ import annotations
 

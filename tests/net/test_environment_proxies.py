@@ -1,4 +1,4 @@
-"""Proxies that the environment names: which requests go through them, and how."""
+"""Proxies of the environment: which requests go through them, and how."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies of any length from servers that nobody vouches for."""
+"""Bodies of any length from untrusted servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS through a proxy: the proxy is told the host and its own key, the host gets the rest."""
+"""TLS through a proxy: the proxy gets only the host and its own key, the host everything else."""
 
 from __future__ import annotations
 

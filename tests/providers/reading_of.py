@@ -1,4 +1,4 @@
-"""Short ways to read an answer in tests."""
+"""Functions that read an answer in tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounts of particular kinds asked over real HTTP: pairs of keys, many tasks at once, second requests, origins."""
+"""Special accounts polled over real HTTP: key pairs, batches, second requests, origins."""
 
 from __future__ import annotations
 

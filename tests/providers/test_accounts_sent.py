@@ -1,4 +1,4 @@
-"""What accounts of the newer providers send over real HTTP, and what they make of the answers."""
+"""What accounts of the newer providers send over real HTTP, and how they read the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing but a Reading comes out of any bytes, any JSON value, any status; and no end out of what is not one."""
+"""Any bytes, JSON value and status give a Reading, and only valid answers finish a task."""
 
 from __future__ import annotations
 

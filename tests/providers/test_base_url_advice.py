@@ -1,4 +1,4 @@
-"""Base URLs that repeat what the provider's path begins with."""
+"""Base URLs that repeat the beginning of the provider's path."""
 
 from __future__ import annotations
 

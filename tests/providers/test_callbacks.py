@@ -1,4 +1,4 @@
-"""What a callback says, provider by provider, and what its signature proves."""
+"""The content of callbacks of each provider, and what their signatures prove."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What forms can say of answers: conditions, empty objects, JSON inside a text, files on the account's own server."""
+"""Forms in a description: conditions, empty objects, JSON inside text, files on the account's own server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gateways put results, tasks and reasons in places of their own, and all are found."""
+"""Results, tasks and reasons are found wherever gateways put them."""
 
 from __future__ import annotations
 

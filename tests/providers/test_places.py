@@ -1,4 +1,4 @@
-"""What a description can say of requests: places that are filled, ways to show a key, actions told by ids."""
+"""Requests in a description: placeholders, ways to send a key, actions derived from ids."""
 
 from __future__ import annotations
 

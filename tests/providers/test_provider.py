@@ -1,4 +1,4 @@
-"""An account asked over real HTTP."""
+"""An account that polls over real HTTP."""
 
 from __future__ import annotations
 

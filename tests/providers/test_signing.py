@@ -1,4 +1,4 @@
-"""Requests that are signed in place of showing a key: Jimeng at Volcengine's own host."""
+"""Requests that are signed instead of containing a key: Jimeng at Volcengine's own host."""
 
 from __future__ import annotations
 

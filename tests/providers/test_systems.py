@@ -1,4 +1,4 @@
-"""What particular systems say beyond the recorded answers."""
+"""Answers of particular providers in addition to the recorded ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vendor's own answer inside a gateway's envelope is read as it is without."""
+"""A vendor's answer inside a gateway's wrapper is read like the bare answer."""
 
 from __future__ import annotations
 

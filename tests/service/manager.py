@@ -1,4 +1,4 @@
-"""A datagram socket that plays the service manager."""
+"""A datagram socket in place of the service manager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real daemon, seen by the service manager that the test plays."""
+"""What the real daemon tells a service manager that the test imitates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service manager, played by a real datagram socket, and what its watchdog hears."""
+"""Notifications to the service manager, received by a real datagram socket, and watchdog pings."""
 
 from __future__ import annotations
 

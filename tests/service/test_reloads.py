@@ -1,4 +1,4 @@
-"""A daemon whose settings change again and again keeps nothing of those before."""
+"""A daemon whose settings change repeatedly keeps no objects of earlier settings."""
 
 from __future__ import annotations
 

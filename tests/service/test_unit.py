@@ -1,4 +1,4 @@
-"""The unit file, judged by systemd's own tools."""
+"""The unit file, checked with systemd's own tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated provider and the receiver with the real code at their other end: readers, sinks, settings, sources."""
+"""The simulated provider and receiver together with the real readers, sinks, settings and sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draws what chat services show of the messages that they were sent, for `docs/chat.md`.
+"""Draws how chat services show messages, for `docs/chat.md`.
 
 Each function takes what one event sent to a service, as it was recorded, and returns its HTML.
 """

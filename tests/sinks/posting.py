@@ -1,4 +1,4 @@
-"""A webhook endpoint as tests need it."""
+"""A webhook endpoint for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees of a message that a group robot sent, as plain lines with whole URLs."""
+"""The visible text of a group robot's message, as plain lines with whole URLs."""
 
 from __future__ import annotations
 

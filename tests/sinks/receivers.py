@@ -1,4 +1,4 @@
-"""Real receivers on loopback: HTTP that says what it is told to, TCP that says nothing, SMTP, MQTT, Node-RED."""
+"""Real receivers on loopback: HTTP with scripted answers, silent TCP, SMTP, MQTT, Node-RED."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the services of group robots answer, and what came in at them."""
+"""Imitated services of group robots: their answers, and the requests that they got."""
 
 from __future__ import annotations
 

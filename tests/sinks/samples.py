@@ -1,4 +1,4 @@
-"""One event of every topic, made by the code that makes the real ones; `docs/payloads.md` shows these."""
+"""One event of every topic, built by the real code; `docs/payloads.md` shows them."""
 
 from __future__ import annotations
 

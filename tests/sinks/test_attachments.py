@@ -1,4 +1,4 @@
-"""Results as attachments: fetched once, guarded and bounded; a message is never late, lost or doubled for them."""
+"""Results as attachments: fetched once, within limits. They never delay, lose or double a message."""
 
 from __future__ import annotations
 

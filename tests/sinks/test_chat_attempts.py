@@ -1,4 +1,4 @@
-"""Attempts of a chat that are slow, unanswered, told to wait, or partly through."""
+"""Attempts at a chat that are slow, unanswered, rate limited, or partly delivered."""
 
 from __future__ import annotations
 

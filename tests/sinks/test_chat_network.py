@@ -1,4 +1,4 @@
-"""How chats leave the machine: the same proxies and authorities as polls and webhooks."""
+"""Chats use the same proxies and certificate authorities as polls and webhooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates of chat texts: the names they may use, what is refused, and what a failing one sends."""
+"""Templates of chat texts: allowed names, refused syntax, and the text that replaces a failing template."""
 
 from __future__ import annotations
 

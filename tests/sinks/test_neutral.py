@@ -1,4 +1,4 @@
-"""Strings from outside, made harmless."""
+"""Strings from outside are made harmless."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every format against the protocol it speaks, and the page that shows it."""
+"""Every format fits its protocol and the page that documents it."""
 
 from __future__ import annotations
 

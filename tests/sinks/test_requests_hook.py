@@ -1,4 +1,4 @@
-"""What plugins really exchange, seen beside them."""
+"""Recording the real requests and answers of plugins."""
 
 from __future__ import annotations
 

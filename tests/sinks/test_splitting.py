@@ -1,4 +1,4 @@
-"""A text in messages: every line arrives, no URL is cut, and what is missing is named."""
+"""A text split into messages: every line arrives, no URL is cut, and missing results are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates whose work grows with their values: an error in bounded time and memory, and nothing else."""
+"""Templates whose work grows with their values fail in bounded time and memory."""
 
 from __future__ import annotations
 

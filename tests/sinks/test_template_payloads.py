@@ -1,4 +1,4 @@
-"""Bodies of the operator's own making, and the templates that come along."""
+"""The operator's own body templates, and the built-in ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a chat endpoint writes of an event."""
+"""The message that a chat endpoint makes of an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A queue folder and a source over it, by the quick clock and by the real one."""
+"""A queue folder and its source, with the fast clock and the real one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting files into a queue folder, and seeing what became of them."""
+"""Puts files into a queue folder, and shows where they are now."""
 
 from __future__ import annotations
 

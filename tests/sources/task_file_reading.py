@@ -1,4 +1,4 @@
-"""Short ways to read a file of tasks in tests."""
+"""Functions that read a file of tasks in tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Large files are taken apart by a process of their own: the same tasks, in bounded memory, and nothing is lost."""
+"""Large files are read by a separate process: the same tasks, in bounded memory, without loss."""
 
 from __future__ import annotations
 

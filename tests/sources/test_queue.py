@@ -1,4 +1,4 @@
-"""The queue folder, with real files: what is taken, when, and what stays."""
+"""The queue folder, with real files: which files are taken, and when."""
 
 from __future__ import annotations
 

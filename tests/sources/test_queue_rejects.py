@@ -1,4 +1,4 @@
-"""The queue folder, with real files: what is not taken, and where it goes."""
+"""The queue folder, with real files: which files are rejected, and where they are moved."""
 
 from __future__ import annotations
 

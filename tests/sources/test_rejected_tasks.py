@@ -1,4 +1,4 @@
-"""A file with refused tasks: what is left of it, and the reasons."""
+"""The rejected tasks of a file, and the reasons."""
 
 from __future__ import annotations
 

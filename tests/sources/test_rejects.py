@@ -1,4 +1,4 @@
-"""The folder of what could not be taken: nothing is overwritten, and a failure leaves nothing half done."""
+"""The folder `rejected/`: nothing is overwritten, and a failure leaves nothing incomplete."""
 
 from __future__ import annotations
 

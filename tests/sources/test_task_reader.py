@@ -1,4 +1,4 @@
-"""From one task, as people and programs write it, to a wish."""
+"""Turning one task, as people and programs write it, into a wish."""
 
 from __future__ import annotations
 

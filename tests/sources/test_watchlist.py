@@ -1,4 +1,4 @@
-"""The watchlist: what it names is watched, what a valid list no longer names is withdrawn."""
+"""The watchlist: its tasks are watched, and tasks that a valid list no longer contains are withdrawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a file in the queue folder is still being written to, as the kernel tells it."""
+"""Whether a file in the queue folder is still being written, according to the kernel."""
 
 from __future__ import annotations
 

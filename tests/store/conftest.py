@@ -1,4 +1,4 @@
-"""Places for stores, and stores in them."""
+"""Fixtures for stores and their locations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of stores ask for, as sources and the engine would, and how they look at what came of it."""
+"""Functions for tests of stores: changes as sources and the engine make them, and reads of their results."""
 
 from __future__ import annotations
 

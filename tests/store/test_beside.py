@@ -1,4 +1,4 @@
-"""Two connections to one store: a command beside the daemon."""
+"""Two connections to one store: a command and the daemon."""
 
 from __future__ import annotations
 

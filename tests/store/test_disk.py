@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or broken: an error that says so, no harm, and going on by itself afterwards."""
+"""Disks that are full, read-only or broken: a clear error, no damage, and automatic recovery."""
 
 from __future__ import annotations
 

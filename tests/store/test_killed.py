@@ -1,4 +1,4 @@
-"""A process killed while it writes, migrates or makes a store: what was acknowledged is there, the rest is whole."""
+"""A process is killed while it writes, migrates or creates a store: acknowledged changes are complete."""
 
 from __future__ import annotations
 

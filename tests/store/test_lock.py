@@ -1,4 +1,4 @@
-"""One daemon to a store."""
+"""One daemon for each store."""
 
 from __future__ import annotations
 

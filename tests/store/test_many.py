@@ -1,4 +1,4 @@
-"""Statements about many rows: every value goes in and comes out as it is, however many rows there are."""
+"""Statements about many rows keep every value unchanged, for any number of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps that bring a store up to date."""
+"""Migrations of a SQLite store."""
 
 from __future__ import annotations
 

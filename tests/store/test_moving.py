@@ -1,4 +1,4 @@
-"""A whole store moved into another one, from each engine to each."""
+"""Copying a whole store into another one, from each engine to each."""
 
 from __future__ import annotations
 

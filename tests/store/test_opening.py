@@ -1,4 +1,4 @@
-"""Opening a store: what is refused and left alone, what is made, and who may read it."""
+"""Opening a store: what is refused unchanged, what is created, and who may read it."""
 
 from __future__ import annotations
 

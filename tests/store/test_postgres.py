@@ -1,4 +1,4 @@
-"""A store in PostgreSQL when operators and others do what they should not; and what only this engine has."""
+"""A store in PostgreSQL after mistakes of operators and others, and the features of this engine only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps that bring a PostgreSQL store up to date, also while others work on it."""
+"""Migrations of a PostgreSQL store, also while others work on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that no value can be made of: somebody edited the store, or a disk did."""
+"""Unreadable rows: somebody edited the store, or a disk damaged it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before an upgrade a store is copied beside itself; an older genbridge refuses a newer store in one line."""
+"""A store is copied before an upgrade; an older genbridge refuses a newer store in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What passes through the gateway, and what is changed on the way."""
+"""What the gateway forwards, and what it changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the stores of sites that stay in one state: all well, much that needs a person, text that attacks."""
+"""The stores of sites that stay in one state: all well, many problems, hostile text."""
 
 from __future__ import annotations
 

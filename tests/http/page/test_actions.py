@@ -1,4 +1,4 @@
-"""Forms of the page: each does what it says, once, for those who may, and nothing else does it."""
+"""Forms of the page: each has its effect once, for permitted users only."""
 
 from __future__ import annotations
 

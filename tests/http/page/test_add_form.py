@@ -1,4 +1,4 @@
-"""The form that adds tasks: it asks for what the tasks leave open, adds all or nothing, and keeps what was typed."""
+"""The form that adds tasks: it asks for missing fields, adds all or nothing, and keeps the typed text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cards, rows, who was notified, and needs, by values."""
+"""The values of cards, rows, notification states and needs."""
 
 from __future__ import annotations
 

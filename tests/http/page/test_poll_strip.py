@@ -1,4 +1,4 @@
-"""Where the polls of a task stand on a line of time."""
+"""The positions of a task's polls on a timeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies of results on the page: they are shown from this server, whatever has become of the results."""
+"""Copies of results on the page: they are shown from this server, even if the results are gone."""
 
 from __future__ import annotations
 
