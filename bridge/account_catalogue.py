@@ -25,8 +25,8 @@ def base_url_of(account: Account | AccountEntry, description: Description) -> st
 
 
 def known_providers(file: SettingsFile) -> Mapping[str, Description]:
-    """Every provider by name: the built-in ones and those of the settings. ConfigError lists every mistake in those of
-    the settings."""
+    """Every provider by name: the built-in ones and those of the settings. ConfigError lists every mistake in the
+    settings' own descriptions."""
     try:
         return load_descriptions(file.providers)
     except DescriptionsRefused as refused:

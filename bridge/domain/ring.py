@@ -51,8 +51,8 @@ class Ring:
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[float], part: float) -> float | None:
-    """The value that this part of all values does not exceed, from a histogram whose last bucket has no upper bound. It
-    is interpolated within a bucket; in the last bucket it is the highest bound. None when nothing was counted."""
+    """The quantile `part` of a histogram whose last bucket has no upper bound. It is interpolated within a bucket; in
+    the last bucket it is the highest bound. None when nothing was counted."""
     whole = sum(counts)
     if whole <= 0:
         return None

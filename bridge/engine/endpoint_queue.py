@@ -215,8 +215,8 @@ class EndpointQueue:
             self._fetch_at = now + BUG_PAUSE_S
             return
         fresh = [one for one in found if one.slot in self._slots]  # other slots are about to be handed over
-        # When a task finishes, the store cancels its waiting `task_running`, but not one in memory. So none waits in
-        # memory.
+        # When a task finishes, the store cancels its waiting `task_running`. It cannot cancel one in memory, so none is
+        # kept there.
         free = self._concurrency - self._in_flight - len(self._ready)
         taken = [one for place, one in enumerate(fresh) if place < free or one.topic not in LIVE_TOPICS]
         self._ready.extend(taken)
@@ -250,7 +250,7 @@ class EndpointQueue:
             self._metrics.attempts[made.outcome] += 1
             self._metrics.answers.add(made.duration_s)
             if made.disables:
-                self.enabled = False  # at once, not when it is stored: hundreds more might start
+                self.enabled = False  # now, because hundreds more could start before this is stored
             made = self._keep_order(made)
             if made.queue_until is not None:
                 self._hold_queue(made.queue_until)

@@ -15,7 +15,7 @@ from bridge.engine.plans import AccountPlan
 from bridge.engine.poll_queue import NEVER, PollEntry, PollQueue, shared_memory
 from bridge.ports import BatchKey, Clock
 
-JOINED_FROM: Final = 8  # a new task joins a batch of at least this many if it is polled soon
+JOINED_FROM: Final = 8  # a new task joins a batch of at least this many, if that batch is polled soon
 ALONE_S: Final = 60.0  # after a request for a batch failed as a whole, its tasks are polled one by one for this long
 
 MAX_OVERDUE: Final = 256  # maximum number in one transaction

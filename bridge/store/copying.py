@@ -171,8 +171,8 @@ def _remove(draft: Path) -> None:
 
 
 def _copy(source: Path, draft: Path) -> None:
-    # A daemon may start during the copy, so a live store needs a connection that takes locks. A backup does not; for
-    # it, SQLite must not create files in its folder.
+    # A daemon may start during the copy, so a live store needs a connection that takes locks. A backup needs no locks,
+    # and SQLite must not create files in its folder.
     is_live = files.why_unwritable(source) is None and lock_of(source).exists()
     how = connect(source, "mode=rw") if is_live else connect_read_only(source)[0]
     with closing(how) as origin, closing(connect(draft, "mode=rw")) as to:

@@ -28,7 +28,7 @@ from bridge.store.watch_rows import find_watches
 READ_AT_ONCE: Final = 256  # events
 READ_BYTES: Final = 4 << 20
 _SETTLED_STATES: Final = [str(state) for state in DeliveryState if state is not DeliveryState.WAITING]
-TAIL_WITHIN: Final = 2_000  # one transaction never takes as many numbers
+TAIL_WITHIN: Final = 2_000  # more numbers than any transaction takes
 
 
 class EventLog(ReadStore):

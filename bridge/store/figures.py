@@ -29,7 +29,7 @@ class Figures(OpenStore):
 
     def delivery_lags(self, since: float) -> list[float]:
         """For the last thousand accepted deliveries since then: the seconds from the commit of the task's finish until
-        the endpoint accepted."""
+        the endpoint accepted it."""
         return [max(0.0, lag) for (lag,) in self._database.find(SQL["pages.lags"], since=since, most=MOST_LATEST)]
 
     def dead_deliveries(self) -> list[DeadDeliveries]:

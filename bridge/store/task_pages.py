@@ -121,8 +121,8 @@ def text_hits(session: Session, text: str | None) -> list[int]:
 
 
 def _scans(session: Session, wanted: WatchFilter) -> Iterator[_Scan]:
-    """The scans that find these tasks: of the hits of the text, or along the index of labels, of accounts and phases
-    (one for each phase), or of ids."""
+    """The scans that find these tasks. They follow the hits of the text, or else one index: that of labels, of accounts
+    and phases (one scan for each phase), or of ids."""
     values = watch_values(wanted)
     if hits := text_hits(session, wanted.text):
         found = search(_WITHOUT_INDEX, {**values, "text": None})
