@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from bridge.config.load import Loaded, load
 from bridge.control import change_hub
 from bridge.control.live_hub import LiveHub
 from bridge.domain.ids import WatchKey
-from bridge.store import Store, open_follower, open_store
+from bridge.store import Store
 from bridge.store.event_log import FollowStore
 from tests.control.following import CountingOffload, Reader, running
 from tests.factories import NOW
@@ -25,25 +24,6 @@ SETTINGS = """
 accounts: {kling: {provider: kling, base_url: https://api.example.com, api_key: k}}
 endpoints: {automation: {type: webhook, url: https://hooks.example.com}}
 """
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def follower(store: Store, tmp_path: Path) -> Iterator[FollowStore]:
-    follower = open_follower(tmp_path / "state.db")
-    yield follower
-    follower.close()
-
-
-@pytest.fixture
-def offload() -> CountingOffload:
-    return CountingOffload()
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 import pytest
@@ -16,7 +14,7 @@ from bridge.control.live_hub import LiveHub
 from bridge.domain.change import Change
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreError
-from bridge.store import Store, open_follower, open_store
+from bridge.store import Store
 from bridge.store.event_log import FollowStore
 from tests.control.following import CountingOffload, running
 from tests.store.making import add, make_block, make_end, nobody
@@ -24,25 +22,6 @@ from tests.store.making import add, make_block, make_end, nobody
 
 def no_settings() -> SettingsFile:
     raise AssertionError("events need no settings")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def follower(store: Store, tmp_path: Path) -> Iterator[FollowStore]:
-    follower = open_follower(tmp_path / "state.db")
-    yield follower
-    follower.close()
-
-
-@pytest.fixture
-def offload() -> CountingOffload:
-    return CountingOffload()
 
 
 @pytest.fixture

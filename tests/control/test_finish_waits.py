@@ -12,7 +12,7 @@ from bridge.clock import SystemClock
 from bridge.config.settings_file import SettingsFile
 from bridge.control.live_hub import LiveHub
 from bridge.domain.ids import WatchKey
-from bridge.store import Store, open_follower, open_store
+from bridge.store import Store, open_store
 from bridge.store.event_log import FollowStore
 from tests.control.following import CountingOffload
 from tests.factories import NOW
@@ -27,20 +27,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture
-def follower(store: Store, tmp_path: Path) -> Iterator[FollowStore]:
-    follower = open_follower(tmp_path / "state.db")
-    yield follower
-    follower.close()
-
-
 def no_settings() -> SettingsFile:
     raise AssertionError("waiting needs no settings")
-
-
-@pytest.fixture
-def offload() -> CountingOffload:
-    return CountingOffload()
 
 
 @pytest.fixture

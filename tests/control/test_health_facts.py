@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from bridge.config.load import Loaded, load
+from bridge.config.load import Loaded
 from bridge.control.health_facts import AccountFacts, EndpointFacts, FactState, account_facts, endpoint_facts
 from bridge.control.overview import overview
 from bridge.domain.change import AccountPaused
@@ -19,7 +17,7 @@ from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import BoundedCount
 from bridge.domain.pause import PauseOf
-from bridge.store import Store, open_store
+from bridge.store import Store
 from tests.factories import NOW
 from tests.store.making import Teller, add, due, make_attempt, make_block, make_deferred, make_end, nobody
 
@@ -33,20 +31,6 @@ endpoints:
 """
 CALM = AccountNow(in_flight=2, rate=10.0, full_rate=10.0, answered_at=NOW + 5)
 WORKS = DaemonNow(is_working=True, accounts={"kling": CALM, "suno": CALM})
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def loaded(tmp_path: Path) -> Loaded:
-    path = tmp_path / "genbridge.yaml"
-    path.write_text(SETTINGS)
-    return load(path, {})
 
 
 class Facts(NamedTuple):

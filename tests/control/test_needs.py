@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bridge.config.load import Loaded, load
+from bridge.config.load import Loaded
 from bridge.control.needs import LEAST_BYTES, RECENT_S, Need, NeedCounts, NeedKind, counts_of, full_disk, needs
 from bridge.control.overview import overview
 from bridge.domain.daemon_state import AccountNow, DaemonNow
@@ -17,7 +16,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import StoreSpace
 from bridge.domain.source import SETTINGS as SETTINGS_FILE
 from bridge.domain.source import SourceTally
-from bridge.store import Store, open_store
+from bridge.store import Store
 from tests.factories import NOW
 from tests.store.making import VIDEO, Teller, add, due, make_attempt, make_block, make_deferred, make_end, nobody
 
@@ -28,20 +27,6 @@ endpoints:
   automation: {type: webhook, url: "https://hooks.example.com/kling"}
 """
 WORKS = DaemonNow(is_working=True)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def loaded(tmp_path: Path) -> Loaded:
-    path = tmp_path / "genbridge.yaml"
-    path.write_text(SETTINGS)
-    return load(path, {})
 
 
 def found(

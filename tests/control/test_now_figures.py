@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from bridge.control.now_figures import FinishedCounts, FinishedSince, median_lag_s
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
-from bridge.store import Store, open_store
+from bridge.store import Store
 from tests.fakes import FakeClock
 from tests.store.making import Teller, add, due, make_attempt, make_end, nobody
 
 MIDNIGHT = 1_700_006_400.0  # UTC
 HOUR = 3600.0
 NOON = MIDNIGHT + 12 * HOUR
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    yield store
-    store.close()
 
 
 def end(store: Store, name: str, at: float, phase: Phase = Phase.SUCCEEDED) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from bridge.config.load import Loaded, load
+from bridge.config.load import Loaded
 from bridge.control.delivery_table import delivery_table
 from bridge.control.watch_pages import finished_watches, running_watches, search_watches
 from bridge.domain.durations.table import DurationKey, Table
@@ -15,7 +12,7 @@ from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import DeliverySearch, Standing
 from bridge.errors import UsageError
-from bridge.store import Store, open_store
+from bridge.store import Store
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, add, due, make_deferred, make_end, nobody
 
@@ -26,20 +23,6 @@ accounts:
 endpoints:
   automation: {type: webhook, url: "https://hooks.example.com/kling"}
 """
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def loaded(tmp_path: Path) -> Loaded:
-    path = tmp_path / "genbridge.yaml"
-    path.write_text(SETTINGS)
-    return load(path, {})
 
 
 def learn(store: Store, account: str, seconds: float) -> None:

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from bridge.control.poll_record import MOST_POLLS, MOST_TASKS, PollRecord, last_polls
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.domain.watch import Memory
-from bridge.store import Store, open_store
+from bridge.store import Store
 from tests.factories import NOW
 from tests.store.making import KEY, add, make_end, make_note, nobody
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    yield store
-    store.close()
 
 
 def test_the_last_polls_of_a_task_are_kept_also_after_its_end() -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from bridge.config.load import Loaded, load
+from bridge.config.load import Loaded
 from bridge.control.delivery_list import redeliver
 from bridge.control.delivery_table import ROWS, DeliveryTable, delivery_table
 from bridge.control.redelivery import planned_redelivery
@@ -16,7 +11,7 @@ from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.page_views import DeliverySearch, Standing
 from bridge.domain.pause import PauseOf
-from bridge.store import Store, open_store
+from bridge.store import Store
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, add, due, make_attempt, make_deferred, make_end, nobody
 
@@ -30,20 +25,6 @@ endpoints:
 """
 WAITING = DeliveryFilter(states=(DeliveryState.WAITING,))
 QUEUES = Teller(("automation", ""), ("crm", ""), ("removed", ""), ("@archive", ""))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def loaded(tmp_path: Path) -> Loaded:
-    path = tmp_path / "genbridge.yaml"
-    path.write_text(SETTINGS)
-    return load(path, {})
 
 
 def table(store: Store, loaded: Loaded, *, after: str | None = None, opened: str = "") -> DeliveryTable:
