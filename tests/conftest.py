@@ -7,7 +7,9 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +32,7 @@ hypothesis.settings.load_profile("genbridge")
 CORE_MINUTES: Final = 21  # of a whole run beside the other steps of .ci/run, on 2 cores
 MEASURED: Final = "COVERAGE_PROCESS_START"  # in the environment of processes that measure their coverage
 TESTS: Final = Path(__file__).parent
+IS_REPEATED: Final = pytest.StashKey[bool]()  # whether a test is not the first case of its function
 
 
 def runs_all(config: pytest.Config) -> bool:
@@ -70,9 +73,11 @@ def forgotten_secrets() -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def measured_programs(request: pytest.FixtureRequest) -> Iterator[None]:
     """Measure coverage in the processes that run tests, not in those that tests start: each start would take half as
-    long again, and a process that is killed writes no result. But `bridge/http` runs in daemons alone."""
+    long again, and a process that is killed writes no result. But `bridge/http` runs in daemons alone. Of the tests in
+    a browser, those of one view run nearly all lines of the page."""
     setting = os.environ.get(MEASURED)
-    if "http" not in request.path.relative_to(TESTS).parts:
+    folders = request.path.relative_to(TESTS).parts[:-1]
+    if "http" not in folders or ("page" in folders and not request.path.stem.endswith("_view")):
         os.environ.pop(MEASURED, None)
     yield
     if setting is not None:
@@ -86,14 +91,34 @@ def unmeasured_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MEASURED, raising=False)
 
 
+@contextmanager
+def without_coverage() -> Iterator[None]:
+    tracer, in_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)
+        threading.settrace(in_threads)
+
+
 @pytest.fixture
 def unmeasured() -> Iterator[None]:
     """Measure no coverage in this test, because tracing makes it two or three times as long. Other tests run the same
     lines."""
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    yield
-    sys.settrace(tracer)
+    with without_coverage():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure coverage in the first case of each test. Its other cases run nearly the same lines; only the domain's
+    coverage is to be complete."""
+    if item.stash.get(IS_REPEATED, False):
+        with without_coverage():
+            return (yield)
+    return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -160,5 +185,10 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the long tests first, so that the run does not wait for one of them at the end."""
+    """Start the long tests first, so that the run does not wait for one of them at the end; find the first cases."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    seen: set[str] = set()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        item.stash[IS_REPEATED] = test in seen and not item.path.is_relative_to(TESTS / "domain")
+        seen.add(test)
