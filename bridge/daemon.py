@@ -91,7 +91,7 @@ class Daemon:
         self._manager = ServiceManager(os.environ)
         self._liveness = Liveness(
             clock=clock,
-            answers=partial(self._offload, store.ping),
+            answers=partial(self._offload, store.revision),
             syncing=store.is_syncing,
             max_silence_s=self._manager.watchdog_s,
         )

@@ -39,7 +39,7 @@ class Liveness:
         self,
         *,
         clock: Clock,
-        answers: Callable[[], Awaitable[None]],
+        answers: Callable[[], Awaitable[object]],
         syncing: Callable[[], bool],
         max_silence_s: float | None,
     ) -> None:
@@ -74,7 +74,7 @@ class Liveness:
         alive()
 
 
-async def _call(answers: Callable[[], Awaitable[None]], answered: anyio.Event) -> None:
+async def _call(answers: Callable[[], Awaitable[object]], answered: anyio.Event) -> None:
     try:
         await answers()
     except StoreError:

@@ -69,7 +69,7 @@ async def _problems(call: ApiCall) -> list[str]:
         return ["the daemon is starting"]
     try:
         with anyio.fail_after(ANSWER_S):
-            await services.writing(services.store.ping)
+            await services.writing(services.store.revision)
             found = await services.overview()
     except StoreError as error:
         return [f"store: {error}"]

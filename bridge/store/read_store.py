@@ -226,10 +226,6 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         """A number that grows whenever a watch is changed by anything but a poll."""
         return revision(self._database)
 
-    def ping(self) -> None:
-        """Return when the store answers, or raise its StoreError."""
-        self.revision()
-
 
 def revision(session: Finder) -> int:
     """The revision as this transaction sees it."""

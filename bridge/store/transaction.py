@@ -83,8 +83,7 @@ class Transaction:
         self._settled: dict[int, Row] = {}  # by delivery
         # Locked, so that several daemons on one store send each event about an endpoint once.
         concerned = sorted({one.endpoint for one in changes if isinstance(one, AttemptMade | EndpointChecked)})
-        health = HEALTH.find(session, _OF_ENDPOINTS, endpoints=concerned) if concerned else []
-        self._health = EndpointHealth(health)
+        self._health = EndpointHealth(HEALTH.find(session, _OF_ENDPOINTS, endpoints=concerned) if concerned else ())
         self._polls = PollRows()
         self._events: list[Row] = []
         self._bodies: list[Row] = []  # documented bodies that no delivery contains

@@ -177,9 +177,9 @@ class TestPlaces:
         store.close()
         path.rename(path.with_name("elsewhere"))
         with pytest.raises(StoreError, match="has vanished"):
-            store.ping()
+            store.revision()
         path.with_name("elsewhere").rename(path)
-        store.ping()
+        store.revision()
 
     @pytest.mark.parametrize("is_replaced", [False, True])
     def test_a_store_that_is_deleted_while_open_is_reported_at_the_next_check(

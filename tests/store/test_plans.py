@@ -51,7 +51,7 @@ HOT = {
 
 @pytest.mark.parametrize("statement", HOT.values(), ids=HOT.keys())
 def test_the_daemons_statements_scan_and_sort_nothing(store: SqliteStore, path: Path, statement: str) -> None:
-    store.ping()
+    store.revision()
     connection = sqlite3.connect(path)
     named = dict.fromkeys(re.findall(r":(\w+)", statement), 0)
     values = named or [0] * statement.count("?")

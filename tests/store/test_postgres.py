@@ -110,7 +110,7 @@ class TestOpening:
 
     @pytest.mark.parametrize("url", ["postgresql://me:pa55%word@db/x", "postgresql://me@db/x?pa55word=1"])
     def test_an_unreadable_connection_string_is_not_printed(self, url: str) -> None:
-        with pytest.raises(ConfigError, match="libpq cannot read this; check the names of the parameters") as caught:
+        with pytest.raises(ConfigError, match="libpq cannot read this; check the parameter names") as caught:
             open_store(PostgresUrl(url), create=False, group_access=False)
         assert "pa55%" not in str(caught.value)
 

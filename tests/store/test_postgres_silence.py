@@ -101,7 +101,7 @@ class TestSilence:
     def test_a_wait_is_visible_while_another_thread_gets_answers(self, store: PostgresStore) -> None:
         assert not store.is_syncing()
         with store._database.read():  # as the write batcher's thread, while the lease is renewed by its own
-            renewal = threading.Thread(target=store.ping)
+            renewal = threading.Thread(target=store.revision)
             renewal.start()
             renewal.join()
             assert store.is_syncing()
@@ -285,7 +285,7 @@ def test_every_change_is_applied_and_confirmed_once_however_often_answers_are_lo
             assert answers == [True] * 6
         wire.on_request = lambda data: True
         reconnect()
-        until(lambda: works(store.ping), seconds=10, what="the server is found again")
+        until(lambda: works(store.revision), seconds=10, what="the server is found again")
         assert min(torn.values()) > 3
         assert len({one.event_id for one in store.list_deliveries()}) == len(store.list_deliveries()) == 120
         for view in store.list_watches():

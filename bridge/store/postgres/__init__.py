@@ -34,9 +34,8 @@ def usable_version(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
             schema, may_create = session.find(SQL["server.may_create"])[0]
             closed = session.find(SQL["server.closed"], tables=list(TABLES))
     if version < LATEST and not may_create:
-        raise StoreDamaged(
-            f"store {place}: permission denied for schema {schema}; GRANT USAGE, CREATE ON SCHEMA {schema} TO this user"
-        )
+        way_out = f"GRANT USAGE, CREATE ON SCHEMA {schema} TO this user"
+        raise StoreDamaged(f"store {place}: permission denied for schema {schema}; {way_out}")
     if closed:
         way_out = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO this user"
         raise StoreDamaged(f"store {place}: permission denied for table {closed[0][0]}; {way_out}")

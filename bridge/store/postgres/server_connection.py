@@ -103,9 +103,7 @@ def connect(place: PostgresUrl, clock: Clock, *, patience_s: float, is_over: Cal
         given = conninfo_to_dict(place.reveal())
     except psycopg.ProgrammingError:
         # libpq's message quotes the text it could not read, which may be half of a password.
-        advice = (
-            "check the names of the parameters after `?`, and percent-encode special characters in user and password"
-        )
+        advice = "check the parameter names after `?`, and percent-encode special characters in user and password"
         raise ConfigError([f"store {place}: libpq cannot read this; {advice}"]) from None
     ours = {"connect_timeout": str(CONNECT_WITHIN_S), "fallback_application_name": "genbridge"}
     ours = {name: value for name, value in ours.items() if name not in given}

@@ -40,9 +40,8 @@ def understood(error: sqlite3.Error, path: Path) -> GenbridgeError:
 
 def damaged(path: Path, found: str) -> StoreDamaged:
     """The error about a store whose file is damaged."""
-    return StoreDamaged(
-        f"store {path} is damaged ({found})", "restore a backup, or move it away to start with an empty store"
-    )
+    advice = "restore a backup, or move it away to start with an empty store"
+    return StoreDamaged(f"store {path} is damaged ({found})", advice)
 
 
 def spoils_handle(error: sqlite3.Error) -> bool:
