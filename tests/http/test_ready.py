@@ -57,7 +57,7 @@ async def test_a_store_that_can_only_be_read_is_not_ready(failure: StoreError | 
 
     services = SimpleNamespace(
         app=lambda: SimpleNamespace(is_working=lambda: True),
-        store=SimpleNamespace(ping=None),
+        store=SimpleNamespace(revision=None),
         writing=done,
         overview=overview,
         settings=lambda: SimpleNamespace(settings=SimpleNamespace(accounts={})),

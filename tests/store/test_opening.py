@@ -176,7 +176,7 @@ class TestPlaces:
     def test_a_deleted_store_is_reported_and_not_created_again(self, store: SqliteStore, path: Path) -> None:
         store.close()
         path.rename(path.with_name("elsewhere"))
-        with pytest.raises(StoreError, match="has vanished"):
+        with pytest.raises(StoreError, match="is missing"):
             store.revision()
         path.with_name("elsewhere").rename(path)
         store.revision()
