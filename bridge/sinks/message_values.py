@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
 from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of, with_paths_of
 from bridge.domain.task import NO_RESULT, RESULT_GONE, Json
-from bridge.own_words import in_language
+from bridge.own_words import in_language, is_own
 from bridge.sinks.chat_cards import CardLink, markdown_link
 from bridge.sinks.chat_wording import CHINESE, MARKS, TOPIC_MARKS, ChatWording
 from bridge.sinks.human_values import (
@@ -43,6 +43,7 @@ NAMES: Final = (
 
 _SUCCESSES: Final = frozenset({Topic.TASK_SUCCEEDED, Topic.TASK_ARCHIVED})
 _ENDS_A_SENTENCE: Final = re.compile(r"[\w)\]\"'%\uff09]$")
+_FOR_PROGRAMS: Final = re.compile(r"(web_page|too_large|unknown_route|redirect|expression_limit): ")
 _CODES_FIRST: Final = re.compile(
     r"(?:(?P<status>HTTP \d{3})(?:[:,] code (?P<code>[^\s:]{1,64}))?|code (?P<alone>[^\s:]{1,64})): (?P<message>.+)",
     re.DOTALL,
@@ -218,9 +219,11 @@ def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWordin
     """The reason, as a sentence; for operators also what to do."""
     data, topic = event.data, event.topic
     said = data.get("reason")
+    if topic is Topic.UNKNOWN_STATUS and isinstance(said, str):
+        said = said[found_at.end() :] if (found_at := _FOR_PROGRAMS.match(said)) else said
     reason = neutral(in_language(said, words.language)) or None if isinstance(said, str) else None
     if topic not in OPERATOR_TOPICS and isinstance(said, str):
-        reason = _codes_last(said, words) or reason
+        reason = _codes_last(said, words) or (_capitalized(reason) if is_own(said) else reason)
     if topic in OPERATOR_TOPICS:
         return words.then.join(filter(None, (_operator_reason(event, reason, words), advice))) or None
     if topic is Topic.TASK_TIMED_OUT:
@@ -256,8 +259,12 @@ def _operator_reason(event: Event, reason: str | None, words: ChatWording) -> st
         span = human_duration(_number(event.kept.get("lasted_s")) or None, words.units)
         return words.was_blocked.format(span=span) if span else None
     if event.topic is not Topic.ACCOUNT_BLOCKED and reason:
-        reason = reason[:1].upper() + reason[1:]  # genbridge's own words
+        reason = _capitalized(reason)  # genbridge's own words
     return _sentence(reason, words)
+
+
+def _capitalized(text: str | None) -> str | None:
+    return text and text[:1].upper() + text[1:]
 
 
 def _sentence(text: str | None, words: ChatWording, *, code: str | None = None) -> str | None:

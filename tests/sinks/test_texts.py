@@ -321,3 +321,22 @@ def test_no_event_makes_the_texts_fail(topic: Topic, data: dict[str, object]) ->
         assert len(title) <= MOST_TITLE
         assert len(body) <= MOST_BODY
         (title + body).encode()
+
+
+@pytest.mark.parametrize(
+    ("topic", "reason", "said"),
+    [
+        (Topic.TASK_NOT_FOUND, "the list of the requested tasks does not contain this one", "The list of the "),
+        (Topic.TASK_FAILED, "the prompt was refused", "the prompt was refused."),  # the provider's own words
+        (
+            Topic.UNKNOWN_STATUS,
+            "web_page: HTTP 200: a web page instead of an answer (task 7); polling continues",
+            "HTTP 200: a web page ",
+        ),
+        (Topic.UNKNOWN_STATUS, 'unknown status "odd_word: x" (task 7); polling continues', 'Unknown status "odd'),
+    ],
+)
+def test_a_reason_is_a_sentence_for_people(topic: Topic, reason: str, said: str) -> None:
+    [sample] = (event for event in every_sample() if event.topic is topic)
+    event = replace(sample, data={**sample.data, "reason": reason})
+    assert write(event)[1].startswith(said)
