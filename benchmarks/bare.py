@@ -1,8 +1,9 @@
-"""A finish at its least cost: `python -m benchmarks.bare PROVIDER RECEIVER FOLDER TASKS`, with aiohttp and sqlite3.
+"""The least that a finish can cost: `python -m benchmarks.bare PROVIDER RECEIVER FOLDER TASKS`, with aiohttp and
+sqlite3.
 
-Does what genbridge does about each task that has finished, and nothing else: polls it, commits the result, sends the
-webhook, commits the outcome. A thousand tasks share a commit; 64 requests are in flight. Prints the CPU time of this as
-JSON, start-up not counted.
+Does only what genbridge must do for each finished task: it polls the task, commits the result, sends the webhook and
+commits the outcome. A thousand tasks share a commit; 64 requests are in flight. Prints the CPU time of these steps as
+JSON; start-up is not counted.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ async def each(act: Callable[[T], Awaitable[R]], items: Iterable[T]) -> Sequence
 
 
 async def finish(provider: str, receiver: str, store: sqlite3.Connection, ids: Iterable[str]) -> None:
-    """All four steps, for a thousand tasks at a time."""
+    """Do all four steps, for a thousand tasks at a time."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=HEADERS) as session:
 
         async def polled(task_id: str) -> tuple[str, str]:

@@ -14,13 +14,13 @@ from playwright.sync_api import Browser, CDPSession, Page, ViewportSize, sync_pl
 
 from benchmarks.tables import Table, number, percentile
 
-# The shell has the engine without the desktop browser around it, whose own start takes up to half of each time here.
+# The headless shell starts faster: the start of the desktop browser would be up to half of each measured time.
 CHROMIUM: Final = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-SLOWER: Final = 4  # the processor of a slow phone
+SLOWER: Final = 4  # how many times slower the processor of a slow phone is
 PHONE: Final = ViewportSize(width=390, height=844)
 DESK: Final = ViewportSize(width=1360, height=900)
-SETTLED_MS: Final = 1500  # after which nothing of a view moves by itself
-BEGINNING_MS: Final = 10_000  # the dot breathes, and a new reader's zone becomes known
+SETTLED_MS: Final = 1500  # after this time, nothing in a view moves by itself
+BEGINNING_MS: Final = 10_000  # not measured: the dot is animated, and the time zone is stored
 MARKS: Final = """() => new Promise((resolve) => {
   const found = { shift: 0, largest: 0, elements: document.querySelectorAll("*").length };
   new PerformanceObserver((list) => list.getEntries().forEach((one) => (found.shift += one.value)))
@@ -32,7 +32,7 @@ MARKS: Final = """() => new Promise((resolve) => {
   Object.assign(found, { first: first?.startTime ?? 0, answered: page.responseStart });
   setTimeout(resolve, 100, found);
 })"""
-WORK: Final = {  # of the page's thread
+WORK: Final = {  # parts of the work of the page's thread
     "TaskDuration": "all",
     "ScriptDuration": "script",
     "LayoutDuration": "layout",
@@ -42,7 +42,7 @@ WORK: Final = {  # of the page's thread
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser that asks nobody but the daemon."""
+    """A browser that sends requests only to the daemon."""
     quiet = ("--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*quiet, "--disable-sync", "--no-sandbox"])
@@ -102,6 +102,6 @@ def _work(session: CDPSession, page: Page, seconds: float) -> list[str]:
 
 
 def metrics(session: CDPSession) -> dict[str, float]:
-    """What Chromium counts about a page since it was opened, by name; durations in seconds."""
+    """What Chromium has measured about a page since it was opened, by name; durations are in seconds."""
     found: list[dict[str, Any]] = session.send("Performance.getMetrics")["metrics"]
     return {one["name"]: one["value"] for one in found}

@@ -1,7 +1,7 @@
 """How many results a second genbridge delivers when 5,000 tasks finish at the same instant. Every task is polled,
 committed, delivered to a receiver on this machine, and settled. Provider, receiver and daemon share two cores.
 
-In turn with it, a bare script does the same four steps with aiohttp and sqlite3, a thousand tasks in a commit.
+A bare script does the same four steps with aiohttp and sqlite3, a thousand tasks in a commit. The two take turns.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.daemon import daemon, fill, settle
 from benchmarks.processes import said, server, until
 from benchmarks.tables import Report, Table, ratio, spread
 
-CPU_US: Final = 3  # place of the CPU per task among the figures of `_of`
+CPU_US: Final = 3  # index of the CPU per task in the figures of `_of`
 
 
 def run(quick: bool) -> Report:
@@ -75,7 +75,7 @@ def _of(tasks: int, interval: str) -> tuple[float, float, float, float, float, f
 
 
 def _of_bare(tasks: int) -> float:
-    """Microseconds of CPU per task of the script."""
+    """Microseconds of CPU that the bare script takes per task."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch, server("provider") as provider:
         with server("receiver") as receiver:
             provider.ask("open")

@@ -22,7 +22,7 @@ from bridge.domain.watch import Memory
 from bridge.store import open_store
 
 GROUP: Final = 100
-BODY: Final = b"x" * 800  # a webhook's bytes
+BODY: Final = b"x" * 800  # size of a webhook's body
 
 
 def run(quick: bool) -> Report:

@@ -1,4 +1,4 @@
-"""genbridge as it is measured: the real daemon, run by its command, on a prepared SQLite store."""
+"""Starts the genbridge that is measured: the real daemon, run by its command, on a prepared SQLite store."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bridge.domain.watch import Wish
 from bridge.store import open_store
 
 ACCOUNT: Final = "kling"
-LOG: Final = "daemon.log"  # beside the settings
-AT_ONCE: Final = 5000  # watches in a transaction while a store is being filled
+LOG: Final = "daemon.log"  # in the folder of the settings
+AT_ONCE: Final = 5000  # watches per transaction while a store is filled
 
 
 def settle(
@@ -32,7 +32,7 @@ def settle(
     interval: str | tuple[str, str] = "100ms",
     **more: Any,
 ) -> Path:
-    """A settings file in `folder`. JSON is YAML too."""
+    """Write a settings file in `folder`. It is JSON, because JSON is YAML too."""
     least, most = (interval, interval) if isinstance(interval, str) else interval
     limits = {"rate": rate, "burst": 10_000 if rate >= 10_000 else 10, "concurrency": concurrency}
     account = {"provider": "kling", "base_url": provider, "api_key": "a-key", "action": ACTION, "limits": limits}
@@ -51,7 +51,7 @@ def settle(
 
 
 def fill(folder: Path, task_ids: Iterable[str]) -> None:
-    """Add these watches to the folder's store, as a queue file does."""
+    """Add these watches to the store in the folder, as a queue file would."""
     store = open_store(folder / "state.db", create=True, group_access=False)
     ids = iter(task_ids)
     try:
@@ -62,7 +62,7 @@ def fill(folder: Path, task_ids: Iterable[str]) -> None:
 
 
 def started(settings: Path) -> Measured:
-    """`genbridge run` on these settings."""
+    """Start `genbridge run` with these settings."""
     words = [sys.executable, "-m", "bridge", "--config", str(settings), "run"]
     with settings.with_name(LOG).open("ab") as said:
         return Measured(subprocess.Popen(words, cwd=settings.parent, stderr=said))
@@ -70,7 +70,7 @@ def started(settings: Path) -> Measured:
 
 @contextmanager
 def daemon(settings: Path) -> Iterator[Measured]:
-    """`genbridge run` on these settings, until the block ends."""
+    """Run `genbridge run` with these settings until the block ends."""
     running = started(settings)
     try:
         yield running

@@ -26,9 +26,9 @@ from benchmarks.processes import Server, server, start, until
 from benchmarks.tables import Report, Table, number, percentile, spread
 
 RATE: Final = 200  # requests a second
-EVERY_MS: Final = 50  # one task finishes
+EVERY_MS: Final = 50  # time between two finishes
 NEVER_MS: Final = 10**9
-ALONE: Final = "e1700000000000-1"  # a task that has finished
+ALONE: Final = "e1700000000000-1"  # the id of a task that has finished
 SHARES: Final = (0.5, 0.99)
 
 
@@ -36,10 +36,10 @@ SHARES: Final = (0.5, 0.99)
 class Side:
     """What was measured without or with requests, one item for each round."""
 
-    late_ms: list[list[float]] = field(default_factory=list)  # of each poll
-    told_ms: list[list[float]] = field(default_factory=list)  # from the answer that shows a finish to the webhook
+    late_ms: list[list[float]] = field(default_factory=list)  # how late each poll was
+    told_ms: list[list[float]] = field(default_factory=list)  # time from the answer that shows a finish to the webhook
     cpu_percent: list[float] = field(default_factory=list)
-    took_ms: dict[str, list[float]] = field(default_factory=dict)  # answers of the API, by path
+    took_ms: dict[str, list[float]] = field(default_factory=dict)  # how long the API took to answer, by path
     failed: int = 0
 
 
@@ -109,14 +109,15 @@ def _measure(side: Side, tasks: int, interval_s: float, *, is_asked: bool) -> No
 
 
 def _ids(tasks: int, finishing: int) -> Iterator[str]:
-    """The first of them finish one after the other, once the gate is open; the others never."""
+    """The ids of the tasks. The first tasks finish one after the other once the gate is open; the others never
+    finish."""
     for place in range(tasks):
         yield f"g{place * EVERY_MS if place < finishing else NEVER_MS}-{place}"
 
 
 @contextmanager
 def _load(port: int, side: Side, *, rate: float) -> Iterator[None]:
-    """Ask the API so often until the block ends."""
+    """Send this many requests per second to the API until the block ends."""
     if not rate:
         yield
         return

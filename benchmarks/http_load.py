@@ -1,7 +1,7 @@
-"""Questions to the API at a fixed rate: `python -m benchmarks.http_load URL RATE`. On SIGTERM it prints, as JSON, the
-milliseconds that each answer took by path, and how many requests failed.
+"""Sends requests to the API at a fixed rate: `python -m benchmarks.http_load URL RATE`. On SIGTERM it prints, as JSON,
+the milliseconds that each answer took by path, and how many requests failed.
 
-Requests start when their time comes, whether or not earlier ones are answered.
+Each request starts on time, even if earlier ones are not answered yet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PATHS: Final = (
 
 
 class Load:
-    """Asks for each path in turn."""
+    """Requests each path in turn."""
 
     def __init__(self, url: str, rate: float) -> None:
         self._url = url

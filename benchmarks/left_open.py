@@ -1,5 +1,5 @@
-"""What becomes of pages that are left open for an hour while five tasks finish each second, in a store of 100,000 tasks
-that have finished in the last 20 days.
+"""What pages cost that are open for an hour while five tasks finish each second. The store has 100,000 tasks that have
+finished in the last 20 days.
 
 Each view is open in a tab of its own. CPU is that of the thread that runs the page's script. Memory of a page is its
 JavaScript heap after garbage collection.
@@ -24,8 +24,8 @@ from benchmarks.page import DAYS, EVERY_MS, LEFT_OPEN, spread_over, until_it_ans
 from benchmarks.processes import Measured, server, until
 from benchmarks.tables import Report, Table
 
-BATCH_S: Final = 10.0  # tasks are added so often, and finish in the 10 seconds that begin ...
-LEAD_S: Final = 25.0  # ... so long after that; in a quick run at once
+BATCH_S: Final = 10.0  # tasks are added this often, and finish in the 10 seconds that begin ...
+LEAD_S: Final = 25.0  # ... this long after they are added; in a quick run at once
 RUNNING: Final = 300  # tasks that do not finish
 COUNTS: Final = ("Nodes", "JSEventListeners")
 
@@ -44,7 +44,7 @@ def run(quick: bool) -> Report:
         fill(folder, (f"e{int(time.time() * 1000) - 60_000}-{place}" for place in range(finished)))
         with daemon(settings):
             until(lambda: bool(receiver.ask("count") >= finished), seconds=400)
-            time.sleep(2)  # the outcomes of the last deliveries
+            time.sleep(2)  # wait until the outcomes of the last deliveries are stored
         spread_over(folder / "state.db", DAYS * 86_400 / finished)
         fill(folder, (f"g{10**12}-{place}" for place in range(RUNNING)))
         with daemon(settings) as measured, _finishing(folder, 0.0 if quick else LEAD_S), chromium() as browser:

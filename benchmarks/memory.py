@@ -18,7 +18,7 @@ from benchmarks.processes import Measured, server, until
 from benchmarks.tables import Report, Table, known, number, spread
 
 SIZES: Final = (1, 100_000, 1_000_000)
-POLLED_MOST: Final = 200_000  # beyond that polling each once takes minutes
+POLLED_MOST: Final = 200_000  # with more tasks, polling each once takes minutes
 
 
 def run(quick: bool) -> Report:
@@ -50,7 +50,7 @@ def run(quick: bool) -> Report:
 
 
 def _idle(*, apprise: bool) -> float:
-    """RSS of a daemon that has delivered one task's end."""
+    """RSS of a daemon that has delivered the end of one task."""
     with tempfile.TemporaryDirectory() as scratch, server("provider") as provider, server("receiver") as receiver:
         chat = {"chat": {"type": "apprise", "urls": [receiver.url.replace("http:", "json:")]}}
         more: dict[str, Any] = {"endpoints": chat} if apprise else {}
@@ -64,7 +64,7 @@ def _idle(*, apprise: bool) -> float:
 
 
 def _of(size: int) -> tuple[float, float, float]:
-    """CPU to the first poll; RSS when read, and when polled once."""
+    """CPU to the first poll; RSS when all watches are loaded, and when each has been polled once."""
     with tempfile.TemporaryDirectory() as scratch, server("provider") as provider:
         folder = Path(scratch)
         fill(folder, (f"r{place}" for place in range(size)))

@@ -43,7 +43,7 @@ VIEWS: Final = (
 IN_BROWSER: Final = ("/", "/tasks", f"/task?account={ACCOUNT}&id={{task}}", "/deliveries?state=accepted", "/health")
 LEFT_OPEN: Final = ("/", "/tasks", "/deliveries", "/health")
 ASSETS: Final = ("css", "js")
-EVERY_MS: Final = 200  # one task finishes
+EVERY_MS: Final = 200  # time between two finishes
 STREAMS: Final = 200
 DAYS: Final = 20
 STREAMS_S: Final = 10.0
@@ -69,7 +69,7 @@ def run(quick: bool) -> Report:
         fill(folder, [f"e{past_ms}-{place}" for place in range(finished)])
         with daemon(settings) as measured:
             until(lambda: bool(receiver.ask("count") >= finished), seconds=300)
-            time.sleep(2)  # the outcomes of the last deliveries
+            time.sleep(2)  # wait until the outcomes of the last deliveries are stored
         spread_over(folder / "state.db", DAYS * 86_400 / finished)
         with daemon(settings) as measured:
             fill(folder, [f"g{place * EVERY_MS}-{place}" for place in range(finishing)])
@@ -99,7 +99,7 @@ def until_it_answers(address: str) -> None:
 
 
 def spread_over(store: Path, seconds: float) -> None:
-    """As if each task had finished so long before the next."""
+    """Change the store as if each task had finished this long before the next."""
     with closing(sqlite3.connect(store)) as database:
         earlier = f"(SELECT max(watch_id) FROM watches) * {seconds} - watch_id * {seconds}"
         database.execute(f"UPDATE watches SET added_at = added_at - {earlier}, ended_at = ended_at - {earlier}")
@@ -114,7 +114,7 @@ class _Site:
         self._rounds = rounds
 
     def in_browser(self, quick: bool) -> list[Table]:
-        """The tables of Chromium, if it is installed."""
+        """The tables measured in Chromium, if it is installed."""
         if CHROMIUM is None:
             return []
         rounds, seconds = (1, 2.0) if quick else (5, 20.0)
@@ -126,7 +126,7 @@ class _Site:
             ]
 
     async def measure(self, measured: Measured, provider: Server) -> Sequence[Table]:
-        """Every table."""
+        """Measure every table."""
         async with aiohttp.ClientSession(self._url, auto_decompress=False) as session:
             rows = [await self._view(session, view) for view in self._views]
             before_mb, before_cpu = measured.rss_mb(), await _cpu_percent(measured)
@@ -175,7 +175,7 @@ class _Site:
 
     @asynccontextmanager
     async def _streams(self) -> AsyncIterator[dict[str, float]]:
-        """Follow the changes 200 times. Gives when the first of them showed each finish."""
+        """Follow the stream of changes 200 times. Returns when the first follower saw each finish."""
         seen_at: dict[str, float] = {}
         async with aiohttp.ClientSession(self._url, connector=aiohttp.TCPConnector(limit=0)) as streams:
             tasks = [
@@ -190,7 +190,7 @@ class _Site:
 
 
 async def _cpu_percent(measured: Measured) -> float:
-    """Of a core, over the next seconds."""
+    """How many per cent of a core the process takes in the next seconds."""
     before_s = measured.cpu_s()
     await asyncio.sleep(STREAMS_S)
     return (measured.cpu_s() - before_s) / STREAMS_S * 100

@@ -49,7 +49,7 @@ WORK_HEAD: Final = (
 
 
 class Stage:
-    """One side at work between a provider and a receiver."""
+    """One running side, with its provider and its receiver."""
 
     def __init__(self, name: str, folder: Path, provider: Server, receiver: Server) -> None:
         self.provider = provider
@@ -58,7 +58,7 @@ class Stage:
         self.running: Measured = self.side.start()
 
     def add_and_settle(self, task_ids: Sequence[str]) -> None:
-        """Watch them; return when each has been polled twice."""
+        """Add these tasks; return when each has been polled twice."""
         self.side.add(task_ids)
         until(lambda: len(polls := self._polls()) == len(task_ids) and min(polls) >= 2, seconds=240, every_s=0.5)
 
@@ -111,7 +111,7 @@ def run(quick: bool) -> Report:
 
 
 def _work(name: str, size: int) -> tuple[int, str, float, list[str]]:
-    """Size, side, median delay, and the table's row."""
+    """For each number of tasks and side: the median delay, and the row of the table."""
     with stage(name) as on:
         offsets = {f"g{int(place * ENDING_S * 1000 / size)}-{place}": place * ENDING_S / size for place in range(size)}
         on.add_and_settle(list(offsets))
@@ -137,7 +137,7 @@ def _work(name: str, size: int) -> tuple[int, str, float, list[str]]:
 
 
 def _said(name: str, what: str, told: str) -> str:
-    """All of it takes half an hour: a word meanwhile."""
+    """Print what was measured so far, because all of it takes half an hour."""
     print(f"{name}, {what}: notified {told}", file=sys.stderr, flush=True)
     return told
 

@@ -14,7 +14,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def lines(sides: Mapping[str, Points], *, x: str, y: str, is_y_log: bool = True) -> str:
-    """A line for each side. The x axis is logarithmic; the y axis too, or it begins at zero."""
+    """A line for each side. The x axis is logarithmic. The y axis is logarithmic or begins at zero."""
     known = {name: [point for point in side if math.isfinite(point[1])] for name, side in sides.items()}
     x_place, x_ticks = _axis((at for side in known.values() for at, _ in side), LEFT, WIDTH - RIGHT, is_log=True)
     y_place, y_ticks = _axis((at for side in known.values() for _, at in side), HEIGHT - BOTTOM, TOP, is_log=is_y_log)

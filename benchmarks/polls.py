@@ -10,7 +10,7 @@ from benchmarks.tables import Report
 
 
 def run(quick: bool) -> Report:
-    """What the simulator prints, its headings below ours."""
+    """What the simulator prints, with its headings one level lower."""
     text, _ = said([sys.executable, "-m", "benchmarks.cadence", *(["--quick"] if quick else [])])
     below = "\n".join(f"#{line}" if line.startswith("#") else line for line in text.strip().splitlines())
     return Report(title="Polls per task", how=f"{__doc__.strip()}\n\n{below}", tables=[])

@@ -1,4 +1,4 @@
-"""The measured processes, and those they talk to: started, called and stopped, each by its own process id."""
+"""Starts, measures and stops processes: the measured ones, and the servers that they use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Measured:
             try:
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             except OSError:
-                continue  # gone meanwhile: its parent has its time now
+                continue  # it has just ended: its parent counts its time now
             total += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children waited for
         return total * TICK_S
 
@@ -39,7 +39,7 @@ class Measured:
         return sum(_status_kb(pid, "VmRSS:") for pid in family(self.process.pid)) / 1024
 
     def forget_peak(self) -> None:
-        """Let `peak_mb` begin anew."""
+        """Reset `peak_mb`."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def peak_mb(self) -> float:
@@ -56,7 +56,7 @@ class Measured:
         self._gone()
 
     def kill(self) -> None:
-        """kill -9, children too: the parent first, so that it starts no other."""
+        """Send SIGKILL to the process and its descendants. The parent is first, so that it starts no more children."""
         for pid in family(self.process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -101,13 +101,13 @@ class Server(Measured):
         return f"http://127.0.0.1:{self.port}"
 
     def ask(self, what: str, *, timeout_s: float = 60.0) -> Any:
-        """One of the server's control words."""
+        """Send this control word to the server, and return the answer."""
         with urllib.request.urlopen(f"{self.url}/-/{what}", timeout=timeout_s) as answer:
             return json.load(answer)
 
 
 def start(module: str, *words: str) -> subprocess.Popen[bytes]:
-    """A module of ours as a process of its own."""
+    """Run one of our modules in a separate process."""
     return subprocess.Popen([sys.executable, "-m", module, *words], cwd=ROOT, stdout=subprocess.PIPE)
 
 
@@ -122,7 +122,7 @@ def server(name: str, *words: str) -> Iterator[Server]:
 
 
 def until(condition: Callable[[], bool], *, seconds: float, every_s: float = 0.1) -> bool:
-    """Wait for something; whether it has come in time."""
+    """Wait until the condition is true. Returns whether it became true in time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

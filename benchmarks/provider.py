@@ -1,7 +1,8 @@
 """The simulated provider, with Kling's answers: `python -m benchmarks.provider [--delay-ms N] [--port P]`.
 
-A task's id says when it finishes, so nothing needs to be set up: `e1762000060123-7` at that instant (ms), `g2500-7`
-that many ms after the gate was opened, any other id never. The answer does not depend on the client.
+The id of a task says when it finishes, so nothing needs to be set up. `e1762000060123-7` finishes at that instant (in
+ms), and `g2500-7` that many ms after the gate was opened. Any other task never finishes. The answer does not depend on
+the client.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ RUNNING_BYTES: Final = 470
 
 
 def running_body(task_id: str) -> bytes:
-    """A running task's answer, padded to the size of a documented one."""
+    """The answer for a running task, padded to the size of the documented one."""
     return answer_body(task_id, "processing", None)
 
 
 def answer_body(task_id: str, status: str, result: Any) -> bytes:
-    """An answer with this status, without the head."""
+    """The body of an answer with this status."""
     data: dict[str, Any] = {
         "task_id": task_id,
         "task_status": status,
@@ -44,7 +45,7 @@ def answer_body(task_id: str, status: str, result: Any) -> bytes:
 
 
 class Provider:
-    """Counts requests and connections; remembers of each task that ends when its end was first told."""
+    """Counts requests and connections. Remembers when an answer first showed the end of each task."""
 
     def __init__(self, *, delay_s: float) -> None:
         self.connections = 0
@@ -57,7 +58,7 @@ class Provider:
         self._told_at: dict[str, float] = {}
         self._after: dict[str, int] = {}
         self._asked_at: dict[str, float] = {}
-        self._gaps: list[float] = []  # seconds between two polls of the same task, since somebody last wanted to know
+        self._gaps: list[float] = []  # seconds between two polls of a task, since `gaps` was last read
 
     def answer(self, method: str, target: str, body: bytes, headers: bytes) -> tuple[bytes, float]:
         self._requests += 1
@@ -104,7 +105,7 @@ class Provider:
             case "open":
                 self._gate_at = time.time()
                 return time.monotonic()
-            case "first":  # answered when a first request has come: nobody need look for it in a loop
+            case "first":  # answered when the first request arrives, so that nobody must ask again and again
                 self._first = asyncio.get_running_loop().create_future()
                 return self._first
             case _:

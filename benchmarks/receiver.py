@@ -18,7 +18,7 @@ REFUSED: Final = whole("503 Service Unavailable", b"{}")
 
 
 class Receiver:
-    """Remembers what it was told: when, about which task, under which event id, and whether it accepted."""
+    """Remembers each notification: when it came, its task, its event id, and whether it was accepted."""
 
     def __init__(self, *, refuses_first: bool) -> None:
         self.connections = 0

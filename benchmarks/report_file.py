@@ -1,4 +1,5 @@
-"""Writes what a subject measured into `docs/benchmarks.md`, between its two marks, with date, machine and commit."""
+"""Writes what a subject measured into `docs/benchmarks.md`, between the two marks of the subject, with date, machine
+and commit."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def write(subject: str, report: Report) -> None:
 
 
 def stamp() -> str:
-    """When, on which machine, and at which commit."""
+    """The date, the machine and the commit of a measurement."""
     day = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     git = ["git", "-C", str(ROOT), "show", "-s", "--format=%h of %cs"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "no commit"

@@ -1,7 +1,7 @@
 """The provider of the archive benchmark: `python -m benchmarks.result_server --megabytes N`.
 
-Its tasks succeed when the gate is opened (`first` at once, `r...` never), each with a file of its own at
-`/files/TASK.mp4` of the same host.
+Its tasks succeed when the gate is opened, except that `first` succeeds at once and `r...` never. The result of each is
+a file of its own at `/files/TASK.mp4` of the same host.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 from benchmarks.provider import answer_body
 
 FILES: Final = "/files/"
-HEAD: Final = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"  # what tells an MP4
+HEAD: Final = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"  # the first bytes of an MP4 file
 CHUNK_BYTES: Final = 1 << 20
 
 

@@ -8,19 +8,19 @@ import signal
 from typing import Any, Final, Protocol
 
 CONTROL: Final = "/-/"
-"""Paths below it are the benchmark's own questions: neither they nor their connections are counted."""
+"""Requests to paths below it come from the benchmark itself. Neither they nor their connections are counted."""
 
 
 class Site(Protocol):
-    """What one server says."""
+    """The content of one server."""
 
     connections: int
 
     def answer(self, method: str, target: str, body: bytes, headers: bytes) -> tuple[bytes, float]:
-        """The whole answer, and how many seconds to hold it back."""
+        """The whole answer, and how many seconds to wait before it is sent."""
 
     def control(self, name: str) -> Any:
-        """What the benchmark wants to know, as JSON; or a future of it."""
+        """The answer to this control word: a value for JSON, or a future of one."""
 
 
 def whole(status: str, body: bytes) -> bytes:

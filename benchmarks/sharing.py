@@ -70,7 +70,7 @@ def run(quick: bool) -> Report:
 
 
 def _claims(database: Database, rounds: int) -> float:
-    """Shares claimed a second by one member, in a transaction for each 160."""
+    """How many shares one member claims per second, in transactions of 160 shares."""
     store = open_store(PostgresUrl(database.url), create=True, group_access=False)
     shares = [Share(f"account/{account}", slot) for account in range(10) for slot in range(SLOTS)]
     try:
@@ -88,7 +88,7 @@ def _claims(database: Database, rounds: int) -> float:
 
 
 class _Setting:
-    """Daemons on one database, provider and receiver."""
+    """Daemons on one database, with a provider and a receiver."""
 
     def __init__(self, folder: Path, database: Database, receiver: Server, *, interval: str, every_s: float) -> None:
         self._folder = folder
@@ -96,12 +96,12 @@ class _Setting:
         self._receiver = receiver
         self._place = PostgresUrl(database.url)
         self._interval = interval
-        self._every_s = every_s  # between two looks at who holds what
+        self._every_s = every_s  # time between two checks of which daemon holds what
         self._server = Measured(database.process)
         self._round = 0
 
     def measured(self, daemons: int, *, watches: int, seconds: float) -> Sequence[str]:
-        """Steady polls for so long, then the end of half of the watches at once."""
+        """Measure steady polls for this long, then the end of half of the watches at once."""
         self._round += 1
         ends = self._fill(watches)
         with server("provider") as provider, self._running(daemons, provider) as running:
@@ -131,7 +131,7 @@ class _Setting:
         ]
 
     def changes_of_hands(self, times: int) -> list[Sequence[str]]:
-        """Until the daemon that stays holds everything."""
+        """Measure how long it takes until the remaining daemon holds everything."""
         rows: list[Sequence[str]] = []
         for what, end in (("stopped (SIGTERM)", Measured.stop), ("killed (kill -9)", Measured.kill)):
             taken = []
@@ -179,7 +179,7 @@ class _Setting:
             connection.execute("TRUNCATE watches CASCADE")
 
     def _holders(self) -> int:
-        """How many daemons hold something, once nothing is free and no dead one holds anything."""
+        """How many daemons hold a share, or 0 while a share is free or held by a dead daemon."""
         with self._store() as store:
             members = [view.shares for view in store.members()]
             return sum(map(bool, members)) if sum(members) == 2 * SLOTS else 0

@@ -1,7 +1,7 @@
 """How long a command takes to start: quick commands in a store of 1,000 tasks, next to `python -c pass`.
 
-Each round runs every command once, in turn. Bytecode is compiled before, as installers do. The account has a default
-action, so `add` reads one provider description and matches one pattern. CPU is user and system time.
+Each round runs every command once, in turn. Bytecode is compiled before, as an installer does. The account has a
+default action, so `add` reads one provider description and matches one pattern. CPU is user and system time.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _daemons(tasks: int, rounds: int) -> list[list[str]]:
 
 
 def _ready_s(settings: Path) -> float:
-    """Seconds until a daemon is ready."""
+    """Seconds from the start of a daemon until it is ready."""
     log = settings.with_name(LOG)
     log.unlink(missing_ok=True)
     begun_at = time.perf_counter()
@@ -93,7 +93,7 @@ def _cells(times: Sequence[Took], bare: Sequence[Took], place: int) -> tuple[str
 
 
 def _genbridge() -> list[str]:
-    """The installed command; in an environment without it, the module."""
+    """The installed command, or the module in an environment without the command."""
     command = Path(sys.executable).with_name("genbridge")
     return [str(command)] if command.exists() else [sys.executable, "-m", "bridge"]
 
@@ -111,5 +111,6 @@ def _run(folder: str, *words: str, lines: Sequence[str]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without what would change which settings are found, or keep compiled bytecode from being used."""
+    """Our environment, without variables that change which settings are found or that prevent the use of compiled
+    bytecode."""
     return {name: text for name, text in os.environ.items() if not name.startswith(("GENBRIDGE_", "PYTHON"))}

@@ -40,7 +40,7 @@ class Report:
 
 
 def spread(values: Sequence[float], *, unit: str = "", digits: int = 3) -> str:
-    """`142 us (138-151)`: the median, the least and the most."""
+    """`142 us (138-151)`: the median, the minimum and the maximum."""
     if not values:
         return "-"
     middle, least, most = (number(value, digits) for value in (statistics.median(values), min(values), max(values)))
@@ -49,28 +49,28 @@ def spread(values: Sequence[float], *, unit: str = "", digits: int = 3) -> str:
 
 
 def median(values: Sequence[float]) -> float:
-    """Of some; nan of none."""
+    """The median of these values; nan when there are none."""
     return statistics.median(values) if values else float("nan")
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> str:
-    """Of two sides measured alternately, round by round."""
+    """The spread of the ratio of two sides, which were measured in turn in each round."""
     return spread([a / b for a, b in zip(over, under, strict=True)]) if over and under else "-"
 
 
 def known(value: float) -> list[float]:
-    """The value alone, or nothing when it is not one."""
+    """The value in a list, or an empty list when it is nan."""
     return [] if value != value else [value]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which this share of them lies; nan of none."""
+    """The value below which this share of the values lies; nan when there are none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Three significant digits, without an exponent."""
+    """The number with three significant digits, without an exponent."""
     if value != value:
         return "-"
     if abs(value) >= 10 ** (digits - 1):

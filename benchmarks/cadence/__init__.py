@@ -1,1 +1,1 @@
-"""Polls against delay, in simulated time."""
+"""How many polls a schedule needs for a given delay, in simulated time."""

@@ -1,6 +1,8 @@
-"""`python -m benchmarks.cadence [--quick]`: polls against delay, of genbridge's learned cadence and of others.
+"""`python -m benchmarks.cadence [--quick]`: how many polls the learned cadence and other schedules need for a given
+delay.
 
-Simulated time, fixed seeds: the same figures on every machine. The arithmetic is the daemon's own.
+Time is simulated and the seeds are fixed, so the figures are the same on every machine. The arithmetic is the daemon's
+own.
 """
 
 from __future__ import annotations

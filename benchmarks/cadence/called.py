@@ -1,4 +1,4 @@
-"""Tasks whose provider calls back: what is left of the polls, and the delay."""
+"""Tasks whose provider calls back: how many polls are still sent, and the delay."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from benchmarks.cadence.subjects import WORTH, Answer
 from benchmarks.cadence.tasks import GIVEN_UP_S, MIX, Task, draw
 from bridge.domain.callback_pace import CallbackReliance
 
-COMES_S: Final = 0.05  # from the change to the poll that the callback causes
-EVERY_S: Final = 30.0  # a new task
+COMES_S: Final = 0.05  # time from a change to the poll that its callback causes
+EVERY_S: Final = 30.0  # time between two new tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Called:
-    """Polls of a task, the first one included, and the delay of its end in the middle."""
+    """The mean number of polls per task, including the first one, and the median delay of its end."""
 
     polls: float
     p50_s: float
 
 
 def play_called(tasks: Sequence[Task], *, changes: int) -> Called:
-    """Poll by the learned cadence, thinned out as in the daemon. The provider calls back `changes` times for each task:
-    when it ends, and before that when it starts to run. 0: never."""
+    """Poll by the learned cadence, less often while callbacks arrive, as in the daemon. The provider calls back
+    `changes` times for each task: 0 is never, 1 is when it ends, 2 is also when it starts to run."""
     tasks = [replace(task) for task in tasks]
     schedule, reliance = Learned(WORTH), CallbackReliance()
     agenda = [(task.begins_at, place, False) for place, task in enumerate(tasks)]
@@ -64,7 +64,7 @@ def play_called(tasks: Sequence[Task], *, changes: int) -> Called:
 
 
 def by_callbacks(number: int = 2000) -> Answer:
-    """Without callbacks, with one for each task, and with two."""
+    """Compare no callbacks, one for each task, and two for each task."""
     tasks = draw(number, seed=1, kinds=MIX, every_s=EVERY_S)
     names = ("none", "at the end", "at the end and when it starts to run")
     found = [play_called(tasks, changes=changes) for changes in range(len(names))]

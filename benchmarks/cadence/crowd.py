@@ -1,4 +1,4 @@
-"""Many tasks that share a request: a list endpoint."""
+"""Many tasks that share a request, as with a list endpoint."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.durations.poll_rate import together_in_s
 from bridge.domain.durations.table import DurationKey
 
-MEAN_S: Final = 168.0  # of the mix
+MEAN_S: Final = 168.0  # mean duration of the tasks of the mix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What it came to."""
+    """The result of a simulation."""
 
-    requests: float  # for each task
+    requests: float  # per task
     mean_s: float
     p95_s: float
-    first_s: float  # from a task's beginning to its first poll, in the mean
+    first_s: float  # mean time from a task's beginning to its first poll
 
 
 def play_crowd(in_flight: int, *, worth: float, seed: int, number: int = 600) -> Shared:
     """Tasks of the mix begin at random instants, so that this many are in flight on average, and one request is about
     all of them.
 
-    As in the daemon: a new one's first poll waits for at most the least interval, so that it may join the others'; it
-    takes all others along; and the next request is when the sum of all hazards says. Counting begins once three times
-    as many have begun as are in flight, and ends when the last begins.
+    It works as in the daemon. The first poll of a new task waits for at most the shortest interval, so that it can join
+    the poll of the others. Every request is about all tasks in flight. The sum of all hazards determines the time of
+    the next request. Counting begins when three times as many tasks have begun as are in flight on average. It ends
+    when the last task begins.
     """
     tasks = draw(number + 3 * in_flight, seed=seed, every_s=MEAN_S / in_flight)
     counts_from, counts_to = tasks[3 * in_flight].begins_at, tasks[-1].begins_at

@@ -1,4 +1,4 @@
-"""A gateway that refreshes its own copy only now and then: what polling between two refreshes is worth."""
+"""A gateway that asks the provider only every few seconds: how much polls between two of its refreshes help."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.cadence.tasks import Task
 
 @dataclass
 class InStep:
-    """Another schedule, its polls moved to just behind the next refresh: the best possible with that knowledge."""
+    """Another schedule, with each poll moved to just after the next refresh. This is the best use of that knowledge."""
 
     schedule: Schedule
     period_s: float
@@ -29,7 +29,8 @@ class InStep:
 
 
 def refreshed(tasks: Sequence[Task], period_s: float, *, jitter_s: float = 0.2, seed: int = 1) -> list[Task]:
-    """The same tasks, their ends seen only once the gateway has looked: at every multiple of the period, or so."""
+    """The same tasks, but each end is visible only after the gateway's next refresh. It refreshes about once per
+    period."""
     chance = random.Random(seed)
     seen = []
     for task in tasks:

@@ -1,4 +1,4 @@
-"""Plays tasks against a schedule."""
+"""Simulates how a schedule polls tasks."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from benchmarks.cadence.tasks import GIVEN_UP_S, Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What it came to. `polls` counts those after the first one, which every schedule sends at once."""
+    """The result of a simulation. `polls` does not count the first poll of a task, because every schedule sends it at
+    once."""
 
     polls: float
     mean_s: float
     p95_s: float
-    each: tuple[tuple[int, float], ...]  # polls and delay of each task, in the order of their beginnings
+    each: tuple[tuple[int, float], ...]  # polls and delay of each task, in the order of `tasks`
 
     @property
     def product(self) -> float:
-        """Polls x mean delay: whatever worth is chosen, this hardly moves, so that schedules can be compared by it."""
+        """Polls x mean delay. It hardly depends on the chosen worth, so it is used to compare schedules."""
         return self.polls * self.mean_s
 
 
 def play(tasks: Sequence[Task], schedule: Schedule) -> Score:
-    """Poll each of them until it is found ended, or given up after an hour."""
+    """Poll each task until a poll shows that it has ended, or give up after an hour."""
     tasks = [replace(task) for task in tasks]
     agenda = [(task.begins_at, place) for place, task in enumerate(tasks)]
     heapq.heapify(agenda)
@@ -51,7 +52,7 @@ def play(tasks: Sequence[Task], schedule: Schedule) -> Score:
 
 
 def score(each: Sequence[tuple[int, float]]) -> Score:
-    """Over these tasks."""
+    """The score of these tasks, from the polls and delay of each."""
     delays = sorted(delay_s for _, delay_s in each if not math.isnan(delay_s))
     return Score(
         polls=sum(polls for polls, _ in each) / len(each),
@@ -62,7 +63,7 @@ def score(each: Sequence[tuple[int, float]]) -> Score:
 
 
 def polls_at(tasks: Sequence[Task], mean_s: float) -> float:
-    """How many polls a task the best fixed interval takes for this mean delay."""
+    """How many polls per task a fixed interval needs for this mean delay."""
     low, high = 0.1, 600.0
     for _ in range(14):
         middle = math.sqrt(low * high)

@@ -1,4 +1,4 @@
-"""The schedules that are compared: when each asks next about a task of a given age."""
+"""The schedules that are compared: when each of them polls a task of a given age again."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ BOUNDS = Bounds(min_s=2.0, max_s=300.0)
 
 
 class Schedule(Protocol):
-    """What a poller asks."""
+    """Says when a task is polled next."""
 
     def next_in_s(self, task: Task, age_s: float) -> float:
-        """Seconds until this task, found under way at this age, is polled again."""
+        """Seconds until this task is polled again. A poll has just found it running at this age."""
 
     def ended(self, task: Task, age_s: float) -> None:
-        """It was found ended."""
+        """A poll has found that this task has ended."""
 
 
 class Blind:
-    """What learns nothing."""
+    """A schedule that learns nothing."""
 
     def ended(self, task: Task, age_s: float) -> None:
-        """Nothing."""
+        """Ignore it."""
 
 
 @dataclass(frozen=True)
 class Fixed(Blind):
-    """Always the same wait."""
+    """Always wait the same time."""
 
     interval_s: float
 
@@ -48,7 +48,7 @@ class Fixed(Blind):
 
 @dataclass(frozen=True)
 class Backoff(Blind):
-    """1, 2, 4 ... seconds, up to a cap."""
+    """Wait 1, 2, 4 ... seconds, up to a cap."""
 
     cap_s: float
 
@@ -58,14 +58,14 @@ class Backoff(Blind):
 
 @dataclass(frozen=True)
 class ShareOfAge(Blind):
-    """A tenth of the age: what `polling.cadence: fixed` does."""
+    """Wait a tenth of the age, as `polling.cadence: fixed` does."""
 
     def next_in_s(self, task: Task, age_s: float) -> float:
         return BOUNDS.wait_s(age_s * 0.1)
 
 
 class Walk(Blind):
-    """Rates for each second of age, by kind."""
+    """Follows a poll rate for each second of age, by kind."""
 
     def __init__(self, rates: Mapping[str, list[float]]) -> None:
         self._walks = {kind: (each, [0.0, *accumulate(each)]) for kind, each in rates.items()}
@@ -83,7 +83,7 @@ class Walk(Blind):
 
 
 def knowing(kinds: list[Kind], *, exponent: float, worth: float) -> Walk:
-    """Who knows the true distributions: rate = worth x hazard^exponent."""
+    """A schedule that knows the true distributions: rate = worth x hazard^exponent."""
     rates = {}
     for kind in kinds:
         grid = [kind.alive(age) for age in range(int(GIVEN_UP_S) + 1)]
@@ -93,7 +93,7 @@ def knowing(kinds: list[Kind], *, exponent: float, worth: float) -> Walk:
 
 
 class Planned(Blind):
-    """Instants fixed in advance, by kind (the dynamic programme's)."""
+    """Polls at the instants that the dynamic programme has found, by kind."""
 
     def __init__(self, plans: Mapping[str, list[float]]) -> None:
         self._plans = plans
@@ -106,11 +106,12 @@ class Planned(Blind):
 
 @dataclass
 class Learned:
-    """The daemon's own arithmetic, from nothing; with `by_progress` it also uses what the provider says."""
+    """The daemon's own arithmetic, without previous knowledge. With `by_progress`, it also uses the provider's
+    progress."""
 
     worth: float
     by_progress: bool = False
-    is_one_kind: bool = False  # it cannot tell kinds apart
+    is_one_kind: bool = False  # all kinds of tasks share one distribution
     knowledge: LearnedDurations = field(default_factory=LearnedDurations)
     _rhythms: dict[DurationKey, tuple[Fit, PollRate]] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Each question that is put to the schedules, and its answer as rows of figures."""
+"""Each comparison of the schedules, and its result as rows of figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.cadence.schedules import Backoff, Fixed, Learned, Schedule, Shar
 from benchmarks.cadence.tasks import MIX, Kind, Task, draw
 
 KINDS = [kind for kind, _ in MIX]
-WORTH = 0.35  # about ten polls for a task of the mix
+WORTH = 0.35  # leads to about ten polls for a task of the mix
 Rows = list[tuple[str, ...]]
 
 
@@ -27,7 +27,7 @@ class Answer:
 
 
 def frontier(number: int) -> Answer:
-    """Polls against delay on the mix."""
+    """Polls and delay of each schedule for the mix."""
     tasks = draw(number, seed=1)
     schedules: list[tuple[str, Schedule]] = [
         *((f"every {interval_s} s", Fixed(interval_s)) for interval_s in (5, 10, 15)),
@@ -53,15 +53,16 @@ def figures(found: Score) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
-    """The learned cadence over its whole life on each kind, learning included, weighed as in the mix."""
+    """The learned cadence for all tasks of each kind, including those from which it learns, weighted as in the mix."""
 
     learned: Score
     fewer_than_fixed: float
-    fewer_than_backoff: float  # the smaller of two caps
+    fewer_than_backoff: float  # the smaller ratio of those for two caps
 
 
 def learning_included(number: int = 200, *, seeds: Sequence[int] = range(1, 5)) -> Whole:
-    """This many tasks for each kind, from nothing: against a fixed interval and a capped backoff of the same mean."""
+    """Simulate this many tasks of each kind, without previous knowledge. Compare with a fixed interval and a capped
+    backoff of the same mean delay."""
     lots = [(share, draw(number, seed=seed, kinds=[(kind, 1.0)])) for seed in seeds for kind, share in MIX]
 
     def mixed(scores: Sequence[Score]) -> Score:
@@ -82,14 +83,14 @@ def learning_included(number: int = 200, *, seeds: Sequence[int] = range(1, 5)) 
     for cap_s, worth in ((30.0, 0.16), (60.0, 0.08)):
         backoff = mixed([play(tasks, Backoff(cap_s)) for _, tasks in lots])
         ours = at(worth)
-        # Ours, moved along its own frontier (polls x mean stays) to the backoff's mean.
+        # The polls of ours at the backoff's mean delay, because polls x mean delay stays the same.
         ratios.append(backoff.polls / (ours.product / backoff.mean_s))
     return Whole(learned=learned, fewer_than_fixed=fixed_polls / learned.polls, fewer_than_backoff=min(ratios))
 
 
 def learning(seeds: int, *, drift: bool = False) -> Answer:
-    """Cost against who knows the distribution, by how many tasks of the kind have been seen; with `drift` all take
-    twice as long from the hundredth on."""
+    """The cost compared with a schedule that knows the distribution, by how many tasks of the kind have been seen. With
+    `drift`, tasks take twice as long after the hundredth."""
     spans = ((0, 5), (5, 10), (10, 20), (20, 50), (50, 100), (100, 110), (110, 120), (120, 150), (150, 200))
     names = KINDS if not drift else [*KINDS, *(replace(k, name=f"{k.name} x2", median_s=k.median_s * 2) for k in KINDS)]
     knows = knowing(names, exponent=1 / 3, worth=WORTH)
@@ -124,7 +125,7 @@ def learning(seeds: int, *, drift: bool = False) -> Answer:
 
 
 def crowds(seeds: int) -> Answer:
-    """A list endpoint."""
+    """Many tasks that share requests to a list endpoint."""
     rows: Rows = []
     for in_flight in (5, 30, 100):
         for worth in (0.35, 0.5, 0.7):
@@ -141,7 +142,7 @@ def crowds(seeds: int) -> Answer:
 
 
 def by_progress(number: int) -> Answer:
-    """What per cent are worth, and what they cost where they mean nothing."""
+    """How much the provider's progress helps, and what it costs when it is wrong."""
     rows: Rows = []
     for name, stuck_at in (
         ("progress that moves", (999.0,)),
@@ -160,7 +161,7 @@ def by_progress(number: int) -> Answer:
 
 
 def gateways(number: int) -> Answer:
-    """What knowing a gateway's refreshes would be worth."""
+    """How much it would help to know when a gateway refreshes."""
     rows: Rows = []
     for period_s in (10.0, 15.0):
         tasks: list[Task] = refreshed(draw(number, seed=4), period_s)
@@ -174,7 +175,7 @@ def gateways(number: int) -> Answer:
 
 
 def kinds_alone(number: int) -> Answer:
-    """Each kind by itself: the narrower the durations, the more learning them saves."""
+    """Each kind by itself. Learning saves more polls when durations vary less."""
     rows: Rows = []
     for kind in (
         *KINDS,

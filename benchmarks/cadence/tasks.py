@@ -1,4 +1,4 @@
-"""Simulated tasks: how long they take, when they begin, and what their provider says of them meanwhile."""
+"""Simulated tasks: how long they take, when they begin, and what progress their provider shows."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 GIVEN_UP_S: Final = 3600.0
-EARLY_S: Final = 20.0  # what fails early does so within this time
+EARLY_S: Final = 20.0  # a task that fails early fails within this time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """Log-normal durations. `early` of them fail early, `endless` of them never end."""
+    """A kind of tasks with log-normal durations. `early` is the share that fails early, `endless` the share that never
+    ends."""
 
     name: str
     median_s: float
@@ -31,7 +32,7 @@ class Kind:
         return self.median_s * math.exp(chance.gauss(0.0, self.spread))
 
     def alive(self, age_s: float) -> float:
-        """The share of tasks under way at an age."""
+        """The share of tasks that still run at this age."""
         if age_s <= 0:
             return 1.0
         early = min(max(1 - (age_s - 1.0) / (EARLY_S - 1.0), 0.0), 1.0)
@@ -47,13 +48,13 @@ MIX: Final = ((SHORT, 0.50), (MIDDLE, 0.35), (LONG, 0.15))
 
 @dataclass(slots=True)
 class Task:
-    """One of them, and what a poller remembers of it."""
+    """A task, and what a schedule remembers about it."""
 
     kind: str
     begins_at: float
     duration_s: float
-    stuck_at: float = math.inf  # per cent beyond which its progress does not go
-    polled_s: float = 0.0  # its age when it was last found under way
+    stuck_at: float = math.inf  # highest progress that is shown, in per cent
+    polled_s: float = 0.0  # its age when a poll last found it running
     polls: int = 0
     trail: object = None
 
@@ -62,16 +63,16 @@ class Task:
         return EARLY_S < self.duration_s < math.inf
 
     def progress(self, age_s: float, *, queued: float = 0.2, noise: float = 0.15) -> float:
-        """What its provider says: nothing for a while, then unevenly towards 100, in steps of five."""
+        """The progress that its provider shows: 0 for a while, then unevenly towards 100 in steps of five."""
         if math.isinf(self.duration_s):
             return min(50.0, self.stuck_at)
         share = max(0.0, age_s / self.duration_s - queued) / (1 - queued)
-        bent = share ** (1 + noise * math.sin(self.duration_s))  # each task at a pace of its own
+        bent = share ** (1 + noise * math.sin(self.duration_s))  # each task has its own pace
         return min(5.0 * int(20 * bent), self.stuck_at, 99.0)
 
 
 def draw(number: int, *, seed: int, kinds: Sequence[tuple[Kind, float]] = MIX, every_s: float = 30.0) -> list[Task]:
-    """This many tasks that begin at random instants, `every_s` apart in the mean."""
+    """This many tasks that begin at random instants. The mean time between two is `every_s`."""
     chance = random.Random(seed)
     tasks, at = [], 0.0
     for _ in range(number):

@@ -1,4 +1,4 @@
-"""Programs that watch the same tasks for the same receiver, each set up as its own documentation says."""
+"""The compared programs. They watch the same tasks for the same receiver, each set up as its documentation says."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from benchmarks.processes import ROOT, Measured
 from benchmarks.provider import PATH
 
 CACHE: Final = Path(os.environ.get("GENBRIDGE_BENCHMARKS_CACHE", ROOT / ".benchmarks"))
-INTERVAL_S: Final = 3  # the least that changedetection.io allows
+INTERVAL_S: Final = 3  # the shortest interval that changedetection.io allows
 
 
 class Side(Protocol):
-    """One program between one provider and one receiver, in a folder of its own."""
+    """One program with its provider and its receiver, in a folder of its own."""
 
     name: str
 
     def start(self) -> Measured:
-        """Run it; again after a kill, on what it has kept."""
+        """Start the program. After a kill, start it again with the data that it has kept."""
 
     def add(self, task_ids: Sequence[str]) -> None:
-        """Have it watch these too. It is running."""
+        """Add these tasks while the program is running."""
 
 
 def task_url(provider: str, task_id: str) -> str:
@@ -34,8 +34,8 @@ def task_url(provider: str, task_id: str) -> str:
 
 
 def installed(package: str, command: str) -> Path:
-    """The command of a package from the index, in a virtual environment of its own that is kept between runs. Raises
-    CalledProcessError when it cannot be installed."""
+    """Install a package in a virtual environment of its own, unless that exists already, and return its command. Raises
+    CalledProcessError when the package cannot be installed."""
     folder = CACHE / package
     path = folder / "bin" / command
     if not path.exists():
@@ -45,7 +45,7 @@ def installed(package: str, command: str) -> Path:
 
 
 def version(package: str) -> str:
-    """Of an installed one, for the table."""
+    """The version of an installed package, for the table."""
     listed = subprocess.run(
         [CACHE / package / "bin" / "pip", "show", package], capture_output=True, text=True, check=True
     ).stdout

@@ -1,8 +1,9 @@
-"""changedetection.io: its server on loopback, watches added through its REST API, each every 3 s (the least it allows).
+"""changedetection.io: its server on loopback. Watches are added through its REST API, with an interval of 3 s (the
+shortest that it allows).
 
-The key goes along as a header; notification by a `post://` address (Apprise) with the present content as its body, in
-plain text. Ten fetch workers (it has five by default). Its guard against loopback addresses is switched off by the
-variable it offers for that.
+The key is sent as a header. It notifies a `post://` address (Apprise) with the current content as the body, in plain
+text. It has ten fetch workers (five by default). Its protection against loopback addresses is switched off with its own
+environment variable.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class ChangeDetection:
             )
         if not until(self._is_up, seconds=60):
             raise RuntimeError("changedetection.io does not answer")
-        for example in self._ask("GET", "watch"):  # a new store comes with two watches of its maker's own pages
+        for example in self._ask("GET", "watch"):  # a new store has two watches of pages of changedetection.io
             if self._provider not in json.dumps(self._ask("GET", "watch")[example]):
                 self._ask("DELETE", f"watch/{example}")
         return running

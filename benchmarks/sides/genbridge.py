@@ -1,8 +1,8 @@
 """genbridge: the daemon with a webhook endpoint, tasks added by `genbridge add -`.
 
-`interval` None leaves the cadence to it; otherwise every task is polled at this interval, as the others do. The
-account's rate is raised from 10 to 1,000 requests a second, since the others have no such limit. Retries come after 5,
-30 and 60 s (by default 5 s, 5 and 30 min), so that the run is short.
+With `interval` None, genbridge chooses the cadence. Otherwise every task is polled at this interval, as the other
+programs do. The account's rate is raised from 10 to 1,000 requests a second, since the others have no such limit.
+Retries come after 5, 30 and 60 s (by default 5 s, 5 and 30 min), so that the run is short.
 """
 
 from __future__ import annotations

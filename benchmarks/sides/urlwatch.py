@@ -1,8 +1,9 @@
-"""urlwatch: a program that looks once and ends, run again 3 s after it was begun (at once when it took longer).
+"""urlwatch: a program that checks everything once and exits. It is started every 3 s, or at once when a run took
+longer.
 
-One job for each task with the key as a header, its default display settings, and its Mattermost reporter, which is its
-way to POST to a URL; the report's lines are set to be unabridged, so that the result's URL is in it. It keeps its own
-default of ten workers. What it costs is every run and what runs them.
+It has one job for each task, with the key as a header. Its display settings are the defaults, and so are its ten
+workers. It notifies with its Mattermost reporter, which sends a POST to a URL. Lines of the report are not shortened,
+so that they contain the URL of the result. Its cost is that of all runs and of the loop that starts them.
 """
 
 from __future__ import annotations
