@@ -30,7 +30,7 @@ from bridge.logs import get_logger
 from bridge.metrics import Metrics
 from bridge.ports import Clock, Held, Offload, Watches
 
-SLICE: Final = 5000  # watches put without a break for polls
+SLICE: Final = 500  # watches read and put without a break for polls; the memory of more rows would stay in use
 OVERDUE_EVERY_S: Final = 30.0  # while a provider fails, how often to look for watches that have timed out
 MORE_EVERY_S: Final = 0.5  # how often to check whether an account can take more watches of a bulk addition
 
