@@ -29,8 +29,8 @@ hypothesis.settings.register_profile("genbridge", deadline=None)
 hypothesis.settings.load_profile("genbridge")
 
 
-CORE_MINUTES: Final = 21  # of a whole run beside the other steps of .ci/run, on 2 cores
-MEASURED: Final = "COVERAGE_PROCESS_START"  # in the environment of processes that measure their coverage
+CORE_MINUTES: Final = 21  # time of a whole run together with the other steps of .ci/run, on 2 cores
+MEASURED: Final = "COVERAGE_PROCESS_START"  # this variable is set for processes that measure their coverage
 TESTS: Final = Path(__file__).parent
 IS_REPEATED: Final = pytest.StashKey[bool]()  # whether a test is not the first case of its function
 

@@ -1,4 +1,4 @@
-"""`genbridge run` as tests start it."""
+"""Starts `genbridge run` for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ STOP_S: Final = 10.0  # what `genbridge run` promises
 
 
 class DaemonProcess:
-    """`genbridge run` as a real process: a copy of one that has imported it already, unless `from_scratch`."""
+    """`genbridge run` as a real process. It is a copy of a process that has imported genbridge already, unless
+    `from_scratch` is set."""
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class DaemonProcess:
 
     @property
     def pid(self) -> int:
-        """Of the daemon itself, also under a wrapper such as strace."""
+        """The process id of the daemon itself, even if it runs under a wrapper such as strace."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return int(children[0]) if self.wrapped and children else self.process.pid
 

@@ -25,7 +25,7 @@ def small_disk(place: Path, *, size: str) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Use every free byte. Returns the file that does."""
+    """Fill the disk with one file, and return that file."""
     filler = disk / "filler"
     with filler.open("ab", buffering=0) as file:
         for size in (4096, 1):

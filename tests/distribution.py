@@ -8,7 +8,7 @@ from typing import Final
 
 from xdist.scheduler import LoadScopeScheduling
 
-ROOT: Final = Path(__file__).parent / "conftest.py"  # its fixtures of modules cost nothing
+ROOT: Final = Path(__file__).parent / "conftest.py"  # its module fixtures cost nothing
 
 
 class Distribution(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
@@ -24,7 +24,8 @@ class Distribution(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist ha
 
 @cache
 def run_together(path: Path) -> bool:
-    """Whether the tests of this file run in one process, one after the other: they are marked `together`, or they share
-    a fixture of the module, their own or their folder's, which each process would set up again."""
+    """Whether the tests of this file run in one process, one after the other. They do if they are marked `together`.
+    They also do if they share a module fixture of the file or its folder, because each process would set it up
+    again."""
     texts = [file.read_text() for file in (path, path.parent / "conftest.py") if file.exists() and file != ROOT]
     return any("pytest.mark.together" in text or 'scope="module"' in text for text in texts)

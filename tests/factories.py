@@ -9,7 +9,7 @@ from bridge.domain.event import Event, Topic
 from bridge.domain.task import Kind, Reading
 from bridge.domain.watch import Memory, Watch, WatchState, Wish
 
-NOW = 1_762_000_000.0  # 2025-11-01: an instant of the size real ones have, so that rounding is real too
+NOW = 1_762_000_000.0  # 2025-11-01: as large as real instants, so that floats are rounded in the same way
 END_TOPICS = frozenset(
     {Topic.TASK_SUCCEEDED, Topic.TASK_FAILED, Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.TASK_TIMED_OUT}
 )
@@ -56,7 +56,7 @@ def make_reading(kind: Kind = Kind.RUNNING, **fields: Any) -> Reading:
 
 
 def make_event(**fields: Any) -> Event:
-    """A succeeded task's event, with little `data`; `event_building.task_event` makes complete ones."""
+    """An event about a success, with little `data`. `event_building.task_event` makes complete events."""
     defaults: dict[str, Any] = {
         "event_id": "evt_one",
         "topic": Topic.TASK_SUCCEEDED,

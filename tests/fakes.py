@@ -21,14 +21,14 @@ from bridge.ports import Added, BatchKey
 
 T = TypeVar("T")
 START = 1_762_000_000.0
-MOST_TURNS = 40  # of the event loop after each instant: more than any chain of wake-ups in the engine needs
+MOST_TURNS = 40  # turns of the event loop after each instant: more than any chain of wake-ups in the engine needs
 
 
 class FakeClock:
     """`ports.Clock` that a test moves by hand: `await clock.advance(60)`."""
 
     def __init__(self, start: float = START) -> None:
-        self.wall_offset = 0.0  # what somebody setting the clock adds
+        self.wall_offset = 0.0  # how far somebody has moved the wall clock
         self.luck = 0.5
         self._steady = start
         self._order = itertools.count()
@@ -51,12 +51,13 @@ class FakeClock:
             if timeout_s is not None:
                 heapq.heappush(self._sleepers, (self._steady + timeout_s, next(self._order), scope.cancel))
             await wake.wait()
-        # CPython 3.11 does not trace the callers of a coroutine that a cancelled scope has woken: coverage would lie.
+        # CPython 3.11 does not trace the callers of a coroutine that a cancelled scope has woken, so coverage would be
+        # wrong.
         await anyio.lowlevel.checkpoint()
         return wake.is_set()
 
     async def advance(self, seconds: float) -> None:
-        """Let `seconds` pass. Everything that falls due meanwhile runs, in order."""
+        """Let `seconds` pass. Everything that becomes due in this time runs, in order."""
         until = self._steady + seconds
         await self._settle()
         while self._sleepers and self._sleepers[0][0] <= until:
@@ -68,11 +69,11 @@ class FakeClock:
         await self._settle()
 
     def stand_still(self, seconds: float) -> None:
-        """Let time pass while none of the tasks runs, as for a process that was stopped."""
+        """Let time pass without running any task, as in a stopped process."""
         self._steady += seconds
 
     def rewind(self, seconds: float) -> None:
-        """Set the clock back, as a restart after a correction of the clock sees it. Nothing may be waiting."""
+        """Set the clock back, as if it was corrected before a restart. Nothing may be waiting."""
         self._steady -= seconds
         self._sleepers.clear()
 
@@ -80,12 +81,12 @@ class FakeClock:
         """Let all other tasks run until each of them waits."""
         try:
             loop: Any = asyncio.get_running_loop()
-        except RuntimeError:  # trio, which can say so itself
+        except RuntimeError:  # trio has a function for this
             await anyio.wait_all_tasks_blocked()
             return
-        for _ in range(MOST_TURNS):  # a task group that is cancelled around a shielded wait stays ready for ever
+        for _ in range(MOST_TURNS):  # not forever: a cancelled task group around a shielded wait is always ready
             await anyio.lowlevel.checkpoint()
-            if not loop._ready:  # asyncio has no public name for it
+            if not loop._ready:  # asyncio has no public way to see this
                 return
 
 
@@ -104,9 +105,9 @@ class ScriptedProvider:
         self.scripts: dict[str, list[Reading]] = {}
         self.default = Reading(kind=Kind.RUNNING)
         self.asked: list[tuple[float, str]] = []
-        self.ends: dict[str, float] = {}  # or by time: running until then, succeeded from then on
+        self.ends: dict[str, float] = {}  # without a script: runs until this time, then has succeeded
         self.has_routes = False  # each action is polled at its own address
-        self.most_together = 0  # in one batch; 0: no batches
+        self.most_together = 0  # most tasks in one batch; 0 means no batches
         self.batch_failure: Reading | None = None
         self.batches: list[tuple[float, list[str]]] = []
         self.in_flight = 0
@@ -151,14 +152,14 @@ class ScriptedProvider:
 
 
 class RecordingSink:
-    """`ports.Sink` that records deliveries and answers from a script, then with Accepted."""
+    """`ports.Sink` that records deliveries. It answers from a script, and then with Accepted."""
 
     def __init__(self, name: str, clock: FakeClock, *, targets: Sequence[str] = ("",)) -> None:
         self.name = name
         self.script: list[Outcome] = []
-        self.refuses: set[str] = set()  # tasks from which nothing is ever taken
+        self.refuses: set[str] = set()  # tasks whose deliveries are always refused
         self.handed: list[tuple[float, Delivery]] = []
-        self.hang_s: dict[str, float] = defaultdict(float)  # by target
+        self.hang_s: dict[str, float] = defaultdict(float)  # how long deliveries to a target hang
         self._clock = clock
         self._targets = targets
 
@@ -192,7 +193,7 @@ class RecordingIntake:
         self.wishes: dict[WatchKey, Wish] = {}
         self.named: dict[str, set[WatchKey]] = defaultdict(set)  # by source
         self.cursors: dict[str, str] = {}
-        self.commits: list[int] = []  # wishes in each call that was committed
+        self.commits: list[int] = []  # number of wishes in each committed call
         self.syncs = 0
         self.waiting = 0
         self.refuse_with: Exception | None = None

@@ -1,8 +1,8 @@
-"""Starts many daemons at the cost of one import: a process that has imported the daemon copies itself for each.
+"""Starts many daemons at the cost of one import. A process that has imported the daemon copies itself for each of them.
 
-Importing takes most of the CPU time of a daemon that lives as briefly as a test. Everything else is as with
-`python -m bridge`: each daemon is a process of its own, a child of the process that runs the tests, with its own
-arguments, environment and streams. What Python reads before the first import (`PYTHON*`, the locale) is an exception.
+Importing takes most of the CPU time of a daemon that runs only for one test. Everything else is as with `python -m
+bridge`: each daemon is a process of its own, a child of the process that runs the tests, with its own arguments,
+environment and streams. What Python reads before the first import (`PYTHON*`, the locale) is an exception.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ IMPORTED: Final = (
     "re2",
 )
 MEASURED: Final = "COVERAGE_PROCESS_START"  # in the environment of processes that measure their coverage
-MOST_BYTES: Final = 1 << 17  # of a request
+MOST_BYTES: Final = 1 << 17  # largest size of a request
 ADOPT_ORPHANS: Final = 36  # PR_SET_CHILD_SUBREAPER, see prctl(2)
 
 Streams = tuple[int, int, int]
@@ -84,7 +84,8 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """The process that is copied. It is started for the first daemon and ends with the process that runs the tests."""
+    """Starts daemons as copies of one process. That process is started for the first daemon and ends with the test
+    process."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._prctl = ctypes.CDLL(None).prctl
@@ -105,7 +106,7 @@ class ForkServer:
                 socket.send_fds(self._requests, [json.dumps(request).encode()], streams)
                 return ForkedProcess(int(self._requests.recv(MOST_BYTES)))
             finally:
-                self._prctl(ADOPT_ORPHANS, 0, 0, 0, 0)  # what other programs leave behind is not for this process
+                self._prctl(ADOPT_ORPHANS, 0, 0, 0, 0)  # this process does not adopt the orphans of other programs
 
     def _close(self) -> None:
         self._requests.close()
@@ -145,7 +146,8 @@ def completed(
 
 
 def serve(requests: socket.socket) -> None:
-    """Fork for each request, until there will be none. Returns in each of the forked processes too, as `genbridge`."""
+    """Fork for each request until there are no more requests. Also returns in each forked process, which then is
+    `genbridge`."""
     for name in IMPORTED:
         import_module(name)
     while True:
@@ -168,7 +170,7 @@ def serve(requests: socket.socket) -> None:
 
 
 def become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
-    """Be the process that `python -m bridge` would start, and run it to its end."""
+    """Turn this process into one that `python -m bridge` would start, and run it to its end."""
     for place, one in enumerate(streams):
         os.dup2(one, place)
         os.close(one)

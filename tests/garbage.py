@@ -1,4 +1,4 @@
-"""Counts objects that a call leaves to the garbage collector, which costs more than freeing them at once."""
+"""Counts the objects that a call leaves to the garbage collector. This costs more than freeing them at once."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def archive_in(
     space: Callable[[], str | None] | None = None,
     ask_again: AskAgain = cannot_ask,
 ) -> ArchiveSink:
-    """The sink of an archive in this folder. Hosts are allowed as the account's own host is."""
+    """The sink of an archive in this folder. It treats every host like the account's own host."""
 
     async def link_to(path: str) -> str | None:
         return f"https://bridge.example.com/results/{path}"
@@ -87,7 +87,7 @@ def spool_in(
     space: Callable[[], str | None] | None = None,
     within_s: float = KEEP_WITHIN_S,
 ) -> AnswerSpool:
-    """Where the files inside answers wait, beside that archive."""
+    """The spool of that archive, for files inside answers."""
     space = space or bound(space_problem, root)
     return AnswerSpool(lambda: root / ".partial", kinds=kinds, most_bytes=most_bytes, space=space, within_s=within_s)
 

@@ -27,7 +27,7 @@ ITEM = {"embedded": True, "media_type": "image/png", "bytes": len(PNG)}
 
 
 def answer(*contents: bytes, kind: str = "images") -> Reading:
-    """A success whose results lie in the answer."""
+    """A success whose answer contains the result files."""
     inside = tuple(AnswerFile(kind, place, base64.b64encode(each).decode()) for place, each in enumerate(contents))
     items = [{**ITEM, "bytes": len(each)} for each in contents]
     return Reading(kind=Kind.SUCCEEDED, snapshot=Snapshot(result={kind: items}, files=inside))
@@ -83,7 +83,7 @@ async def test_the_type_is_that_of_the_bytes_and_not_that_which_is_stated(tmp_pa
 async def test_a_copy_that_was_made_before_a_crash_is_found_again(tmp_path: Path) -> None:
     event = await spooled(tmp_path, answer(PNG))
     await copied(archive_in(tmp_path), event)
-    await spooled(tmp_path, answer(PNG))  # as after a crash right before the end was stored
+    await spooled(tmp_path, answer(PNG))  # as after a crash just before the finish was stored
 
     assert isinstance(await copied(archive_in(tmp_path), event), Accepted)
     assert left(tmp_path) == []
@@ -101,7 +101,7 @@ def asked(reading: Reading, *, spool: Path | None = None) -> tuple[AskAgain, lis
 
 
 async def lost(root: Path) -> Event:
-    """The event of a file that was kept, and is gone."""
+    """The event of a file that was kept and then deleted."""
     event = await spooled(root, answer(PNG))
     for path in (root / ".partial").iterdir():
         path.unlink()
@@ -116,7 +116,7 @@ async def damaged(root: Path) -> Event:
 
 
 async def unkept(root: Path) -> Event:
-    """The event of a file that could not be kept: the end of its task is told all the same."""
+    """The event of a file that could not be kept. People are still notified that its task has finished."""
     event = event_of(await spool_in(root, space=no_space).keep("kling", "t-1", answer(PNG)))
     assert "sha256" not in event.data["task_result"]["images"][0]
     assert left(root) == []
@@ -240,7 +240,7 @@ async def test_a_finish_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> N
     spool = spool_in(tmp_path, within_s=0.5)
     pipe = tmp_path / ".partial" / f"{spool_name('kling', 't-1', 'images', 0)}.tmp"
     pipe.parent.mkdir()
-    os.mkfifo(pipe)  # opening it to write waits for a reader
+    os.mkfifo(pipe)  # opening it for writing blocks until there is a reader
 
     with capture_logs() as logged, anyio.fail_after(20):
         readings = [await spool.keep("kling", task_id, answer(PNG)) for task_id in ("t-1", "t-2")]

@@ -116,7 +116,7 @@ async def test_a_body_beyond_max_size_is_left(tmp_path: Path, has_length: bool) 
     async def script(exchange: Exchange) -> None:
         length = "Content-Length: 999999999999\r\n" if has_length else ""
         await exchange.raw(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode() + MP4)
-        while True:  # without an end
+        while True:  # never ends
             await exchange.raw(bytes(100_000))
 
     async with loopback(script) as server:
@@ -124,7 +124,7 @@ async def test_a_body_beyond_max_size_is_left(tmp_path: Path, has_length: bool) 
 
     assert isinstance(outcome, Undeliverable)
     assert "max_size" in outcome.reason
-    assert files(tmp_path).keys() == {f"{FOLDER}/cat.json"}  # nothing waits for another attempt
+    assert files(tmp_path).keys() == {f"{FOLDER}/cat.json"}  # no unfinished file is left for another attempt
 
 
 async def test_a_body_without_a_length_is_complete_if_two_downloads_are_equal(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ async def test_a_part_that_another_process_writes_is_unchanged(tmp_path: Path) -
 
 
 class SlowPlace(Folder):
-    """A folder at which two daemons find the same names free, as on a network share."""
+    """A folder in which two daemons find the same names unused at the same time, as on a network share."""
 
     def read(self, path: str) -> bytes | None:
         found = super().read(path)
@@ -213,7 +213,7 @@ async def test_two_daemons_at_one_folder_write_no_file_under_two_names(tmp_path:
     async with loopback(answers(200, MP4)) as server:
         event = finished(f"{server.url}/a.mp4")
         async with anyio.create_task_group() as group:
-            for number in range(3):  # each with unfinished files of its own, as for a bucket
+            for number in range(3):  # each has its own folder for unfinished files, as with a bucket
                 sink = archive_in(tmp_path / str(number), place=SlowPlace(tmp_path / "shared"))
                 group.start_soon(copied, sink, event)
 

@@ -18,7 +18,7 @@ DAY_S = 86_400.0
 
 
 def filled(root: Path, tasks: Mapping[str, float]) -> Folder:
-    """An archive with these tasks, each of 1000 bytes in three files, this many days old."""
+    """An archive with these tasks. Each has three files with 1000 bytes in all, and is this many days old."""
     for name, days in tasks.items():
         for file, size in ((f"{name}-1.mp4", 500), (f"{name}-2.png", 300), (f"{name}.json", 200)):
             path = root / "2025/11/01/kling" / file

@@ -13,7 +13,7 @@ from tests.archive.buckets import BUCKET, environment, s3_server
 
 UPLOADS = 8
 FILE_MB = 16
-MOST_MB = 25  # two parts of 5 MiB, and room for what the allocator keeps
+MOST_MB = 25  # two parts of 5 MiB, and the memory that the allocator keeps
 SCRIPT = """\
 import os, sys
 from concurrent.futures import ThreadPoolExecutor

@@ -13,7 +13,8 @@ LINE: Final = re.compile(r"(ok|warning|error) +([^ ]+): (.+)")
 
 
 def report(said: Said) -> dict[str, tuple[str, str]]:
-    """Level and observation for each thing that `check` has a line about; of several the last."""
+    """The level and the text of each line of `check`, by its subject. If a subject has several lines, the last one
+    counts."""
     found = {}
     for line in said.out.splitlines():
         match = LINE.fullmatch(line)

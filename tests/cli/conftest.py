@@ -32,7 +32,7 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 @pytest.fixture
 def store(shell: Shell) -> Iterator[SqliteStore]:
-    """One task that ended well and was told, one that failed and whose delivery is dead, one that runs."""
+    """Three tasks: one succeeded and its delivery was accepted, one failed and its delivery is dead, and one runs."""
     store = shell.store()
     wishes = [
         make_wish(task_id="done", label="A film", meta={"order": 7, "nested": {"a": [1]}}, action="videos/text2video"),
@@ -61,7 +61,7 @@ def store(shell: Shell) -> Iterator[SqliteStore]:
 
 @pytest.fixture
 def world(shell: Shell) -> Iterator[World]:
-    """A simulated provider and receiver, which the settings of the shell name."""
+    """A simulated provider and receiver. The settings of the shell point to them."""
     with running_world(World()) as running:
         running.settings(shell.folder)
         yield running

@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What a command left behind: its exit code, stdout, stderr."""
+    """The exit code, stdout and stderr of a command."""
 
     code: int
     out: str
@@ -68,25 +68,25 @@ class Shell:
         try:
             code = outcome(list(words))
         finally:
-            structlog.reset_defaults()  # the log of `run` and `once` goes to this call's stderr alone
+            structlog.reset_defaults()  # the log of `run` and `once` goes only to the stderr of this call
             logging.getLogger().handlers.clear()
         out, err = self._capsys.readouterr()
         return Said(code=code, out=out, err=err)
 
     @property
     def err_so_far(self) -> str:
-        """What the command that runs now has said on stderr by now: for another thread."""
+        """What the running command has written to stderr so far. Other threads use this."""
         captured = sys.stderr.buffer
         assert isinstance(captured, io.BytesIO)
         return captured.getvalue().decode()
 
     def settings(self, changes: Mapping[str, Any] | None = None, *, name: str = "genbridge.yaml") -> Path:
-        """Write settings, the usual ones with these changes (JSON is YAML)."""
+        """Write the usual settings with these changes. (JSON is YAML.)"""
         path = self.folder / name
         path.write_text(json.dumps({**SETTINGS, **(changes or {})}))
         path.chmod(0o600)
         return path
 
     def store(self) -> SqliteStore:
-        """The store of the usual settings; close it."""
+        """The store of the usual settings. The caller closes it."""
         return open_store(self.folder / "state.db", create=True, group_access=False)

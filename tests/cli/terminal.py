@@ -22,13 +22,13 @@ ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x1b]*\x1b\\")
 
 
 class Screenful(str):
-    """Everything a command wrote to its terminal, in order; stdout and stderr together."""
+    """Everything that a command wrote to its terminal, in order, stdout and stderr together."""
 
     __slots__ = ()
 
     @property
     def lines(self) -> list[str]:
-        """As a person reads it: without colors and links."""
+        """The lines as a person reads them, without the codes for colors and links."""
         return [line.strip("\r") for line in ESCAPES.sub("", self).split("\n") if line.strip("\r")]
 
 
@@ -43,9 +43,9 @@ def in_terminal(
     answers: Sequence[tuple[str, str]] = (),
     exits: int = 0,
 ) -> Screenful:
-    """Run a command on a terminal of this size, to its end. `on_output` gets the text so far, whenever there is more,
-    and the process. `answers` are typed one after the other, each when its question is on the screen. `stdout` goes to
-    this file instead."""
+    """Run a command to its end on a terminal of this size. Whenever there is more output, `on_output` gets the text so
+    far and the process. `answers` are typed one after the other, each when its question is on the screen. `stdout`, if
+    given, is a file that gets the output instead of the terminal."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     plain = {name: text for name, text in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES"}}
@@ -88,7 +88,7 @@ def interrupt_at(text: str) -> Callable[[str, subprocess.Popen[bytes]], None]:
         if text in seen and not pressed:
             pressed = True
             process.send_signal(signal.SIGINT)
-            again = threading.Timer(30, process.send_signal, [signal.SIGINT])  # readline misses one while it starts
+            again = threading.Timer(30, process.send_signal, [signal.SIGINT])  # readline loses it while it starts
             again.daemon = True
             again.start()
 

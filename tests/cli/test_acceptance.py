@@ -31,7 +31,7 @@ def world(shell: Shell) -> Iterator[World]:
 
 @contextmanager
 def receiver(*bodies: bytes) -> Iterator[Loopback]:
-    """Answers 200 with one body after the other; the last one repeats."""
+    """A receiver that answers 200, with one body after the other. It repeats the last one."""
     waiting = list(bodies)
 
     async def script(exchange: Exchange) -> None:

@@ -23,7 +23,7 @@ from tests.cli.shell import Said, Shell
 
 
 def checked(shell: Shell, **settings: Any) -> tuple[Said, dict[str, tuple[str, str]]]:
-    """What `check` says with these settings, which must leave the folder as it was."""
+    """What `check` says with these settings. It must not change the folder."""
     shell.settings({"accounts": {"kling": KLING}, "endpoints": {"hook": HOOK}, **settings})
     before = sorted(shell.folder.rglob("*"))
     said = shell("check")
@@ -111,7 +111,7 @@ def test_check_warns_of_a_watchlist_entry_that_is_not_watched(shell: Shell) -> N
 
 @contextmanager
 def as_nobody(folder: Path) -> Iterator[None]:
-    """Without rights of one's own, in a folder that one may look into."""
+    """Run the block as the user nobody, who may read this folder."""
     for place in (folder, *folder.parents):
         if place.is_relative_to(tempfile.gettempdir()):
             place.chmod(place.stat().st_mode | 0o055)
@@ -135,7 +135,7 @@ def test_check_reports_missing_rights(shell: Shell) -> None:
     shell.store().close()
     settings = shell.settings({"accounts": {"kling": KLING}, "endpoints": {"hook": HOOK}, "sources": SOURCES})
     settings.chmod(0o644)
-    shell("check")  # so that what it needs is imported
+    shell("check")  # so that everything that it needs is already imported
     with as_nobody(shell.folder):
         said = shell("check")
     errors = [line for line in said.out.splitlines() if line.startswith("error")]

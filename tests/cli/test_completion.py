@@ -13,7 +13,7 @@ from tests.cli.shell import Shell
 
 
 def completed(folder: Path, line: str) -> list[str]:
-    """The words that bash is offered at the end of this line."""
+    """The words that bash gets for the end of this line."""
     words = line.split(" ")
     asked = {"_GENBRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     script = "from bridge.cli import main; main()"

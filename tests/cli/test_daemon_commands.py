@@ -26,7 +26,7 @@ from tests.world import World, drop, until
 
 
 def served(shell: Shell, act: Callable[[], object]) -> Said:
-    """What `run` said, while `act` happened around it. SIGTERM ends it afterwards, also when `act` fails."""
+    """What `run` says while `act` runs in another thread. After that, SIGTERM stops `run`, even if `act` fails."""
     failures: list[BaseException] = []
     over = threading.Event()
 
@@ -121,7 +121,7 @@ def test_a_second_signal_quits_without_waiting_for_work_in_flight(shell: Shell, 
         until(lambda: bool(world.polls), seconds=10, what="the poll")
         os.kill(os.getpid(), signal.SIGINT)
         until(lambda: "daemon.stopping" in shell.err_so_far, seconds=10, what="the first signal is obeyed")
-        time.sleep(0.5)  # in one moment with the first it would be no second one
+        time.sleep(0.5)  # two signals at nearly the same time count as one
 
     waiting = Stopwatch()
     said = served(shell, act)
@@ -140,7 +140,7 @@ def test_two_simultaneous_signals_count_as_one_stop(shell: Shell, world: World) 
     shell("add", "slow")
     with DaemonProcess(shell.folder / "genbridge.yaml") as daemon:
         until(lambda: bool(world.polls), seconds=10, what="the poll")
-        for _ in range(2):  # as `timeout` does, and a wrapper that hands on what the terminal sent to both
+        for _ in range(2):  # as from `timeout`, or from a terminal and a wrapper that forwards its signal
             os.kill(daemon.pid, signal.SIGTERM)
             time.sleep(0.01)
         heard(daemon, "daemon.stopping")
@@ -177,7 +177,7 @@ def test_a_task_whose_id_is_run_makes_no_daemon_of_another_command(number: int, 
     with ended(subprocess.Popen(waiting, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)) as process:
         time.sleep(1.0)
         process.send_signal(number)
-        assert process.wait(10) != 0  # 0 would say that the task succeeded
+        assert process.wait(10) != 0  # 0 would mean that the task succeeded
 
 
 def blocks(pid: int, number: int) -> bool:

@@ -26,13 +26,13 @@ KLING = {"provider": "kling", "base_url": "https://one.example.com", "api_key": 
 
 @pytest.fixture
 def state(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's state folder."""
+    """The state folder of the user."""
     monkeypatch.setenv("XDG_STATE_HOME", str(shell.folder / "state"))
     return shell.folder / "state"
 
 
 def project(folder: Path, **accounts: dict[str, Any]) -> Path:
-    """A settings file that names no store."""
+    """A settings file without `store`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "genbridge.yaml"
     path.write_text(json.dumps({"accounts": accounts or {"kling": KLING}}))
@@ -41,7 +41,7 @@ def project(folder: Path, **accounts: dict[str, Any]) -> Path:
 
 
 def place(shell: Shell, settings: Path) -> str:
-    """Which store `check` names."""
+    """The store that `check` names."""
     said = shell("check", "-c", str(settings))
     [line] = [line for line in said.out.splitlines() if line.startswith("ok      store: ")]
     return line.split()[2]
@@ -49,14 +49,14 @@ def place(shell: Shell, settings: Path) -> str:
 
 @contextmanager
 def common_store(state: Path) -> Iterator[SqliteStore]:
-    """The store that settings files without `store` shared before."""
+    """The store that all settings files without `store` shared in earlier versions."""
     store = open_store(state / "genbridge/state.db", create=True, group_access=False)
     yield store
     store.close()
 
 
 def as_of_version_1(path: Path) -> None:
-    """Take from a store what version 1 did not write."""
+    """Remove from a store what version 1 did not write."""
     connection = sqlite3.connect(path)
     connection.execute("UPDATE store SET settings = NULL, base_urls = '{}'")
     connection.commit()

@@ -80,14 +80,14 @@ def test_ctrl_c_while_it_loads_what_it_needs_is_no_traceback_either(word: str, c
         )
     ) as process:
         assert process.stderr is not None
-        assert any(line.endswith(" click\n") for line in process.stderr)  # the first of many that come from elsewhere
+        assert any(line.endswith(" click\n") for line in process.stderr)  # the first of many imports of other packages
         process.send_signal(signal.SIGINT)
         assert "Traceback" not in process.stderr.read()
         assert process.wait(15) == code
 
 
 class InterruptedWhileNamed:
-    """Creating a class with such a member is interrupted by Ctrl-C."""
+    """A class member that acts like Ctrl-C while its class is created."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         raise KeyboardInterrupt
@@ -124,12 +124,14 @@ main(["list"])
 
 
 def heed_ctrl_c() -> None:
-    """What a shell runs in the background ignores it, the tests and all that they start included."""
+    """Let Ctrl-C interrupt the started process. A shell makes programs in the background ignore it, and so the tests
+    and the processes that they start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def is_at_rest(pid: int) -> bool:
-    """Whether it slept at twenty instants in a row: it is no longer loading, nor waiting for a core to do so."""
+    """Whether the process was asleep at twenty instants in a row. Then it has loaded everything and does not wait for a
+    core."""
     for _ in range(20):
         time.sleep(0.01)
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -22,7 +22,7 @@ from tests.sinks.robot_answers import OK
 
 @pytest.fixture
 def robots() -> Iterator[Loopback]:
-    """Every robot, by the first part of the path; and a form for Apprise."""
+    """A server that plays every robot, by the first part of the path, and a receiver for Apprise."""
 
     async def play(exchange: Exchange) -> None:
         await exchange.answer(200, OK.get(exchange.asked.target.split("/")[1].partition("?")[0], b"{}"))
@@ -43,7 +43,7 @@ def endpoints_at(robots: Loopback, mail_port: int, language: str) -> dict[str, d
 
 
 def shown(form: str, asked: Sequence[Asked]) -> tuple[str, int]:
-    """The text of the messages that a robot got, and how many files came with them."""
+    """The text of the messages that a robot got, and the number of files with them."""
     texts, count = [], 0
     for each in asked:
         fields, files = form_of(each)

@@ -29,7 +29,7 @@ sys.exit(outcome(sys.argv[1:]))
 
 
 def ids(shell: Shell) -> list[str]:
-    """What is watched, in the order in which it was added."""
+    """The ids of the watched tasks, in the order in which they were added."""
     return [one["id"] for one in reversed(shell("list", "--json").json)]
 
 
@@ -205,7 +205,7 @@ def test_withdrawing_and_polling_are_all_or_nothing_and_say_what_could_not_be_do
 
 @pytest.fixture
 def commons(shell: Shell) -> Shell:
-    """The same in a folder that other users can reach, with a queue."""
+    """The same shell in a folder that other users can read, with a queue."""
     if os.geteuid() != 0:
         pytest.skip("cannot become another user (run as root)")
     folder = Path("/tmp") / f"genbridge-test-{os.getpid()}"
@@ -249,7 +249,8 @@ def test_another_user_may_look_and_learns_how_to_add(commons: Shell) -> None:
 
 @pytest.mark.long
 def test_settings_that_only_root_may_read_are_faulty_settings_also_when_named(commons: Shell) -> None:
-    """Not wrong usage: who reads the code of a service that does not start looks at its settings."""
+    """The exit code is not that of wrong usage, so that the operator of a service that does not start looks at its
+    settings."""
     try:
         (commons.folder / "genbridge.yaml").chmod(0o600)
         said = _as_nobody("--config", str(commons.folder / "genbridge.yaml"), "status")

@@ -33,7 +33,7 @@ KEY = WatchKey("kling", "a")
 
 
 def end(shell: Shell, *phases: tuple[str, Phase]) -> None:
-    """Another process's work: these tasks end."""
+    """Let these tasks finish, as another process would."""
     store = shell.store()
     for task_id, phase in phases:
         store.commit([make_end(WatchKey("kling", task_id), phase=phase)], nobody)
@@ -41,7 +41,7 @@ def end(shell: Shell, *phases: tuple[str, Phase]) -> None:
 
 
 def meanwhile(shell: Shell, act: Callable[[], None]) -> threading.Thread:
-    """Do something as soon as the command waits."""
+    """Call `act` in another thread as soon as the command waits."""
 
     def acting() -> None:
         until(lambda: ": submitted" in shell.err_so_far, seconds=20, what="it waits")

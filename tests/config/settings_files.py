@@ -44,7 +44,8 @@ def resolved(folder: Path, text: str, env: Mapping[str, str] | None = None) -> L
 
 
 def problems(folder: Path, text: str | bytes, *, env: Mapping[str, str] | None = None) -> list[str]:
-    """The mistakes of a file, without the folder before each; with `env`, those of resolving it."""
+    """The mistakes in a settings file, without the folder's name. With `env`, also those that are found when it is
+    resolved."""
     read = partial(loaded, folder, text) if env is None else partial(load.resolve, loaded(folder, text), env)
     with pytest.raises(ConfigError) as caught:
         read()

@@ -21,11 +21,11 @@ ROOT: Final = Path(__file__).parents[2]
 EXAMPLE: Final = ROOT / "config.example.yaml"
 DOCS: Final = (ROOT / "docs/configuration.md").read_text()
 ROWS: Final = re.findall(r"^\| `([a-zA-Z_.\[\]]+)` \| (.+?) \|", DOCS, re.MULTILINE)
-FREE: Final = {"accounts.*.headers", "endpoints.*.headers"}  # their keys are the operator's
+FREE: Final = {"accounts.*.headers", "endpoints.*.headers"}  # the operator chooses the keys inside
 
 
 def model_keys(model: type[SettingsModel], at: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every key of the models with its field; `*` stands for names and list positions."""
+    """Every key of the models, with its field. `*` stands for a name or a position in a list."""
     for key, field in fields(model).items():
         yield f"{at}{key}", field
         types, inside = types_inside([model], key), f"{at}{key}."
@@ -40,7 +40,7 @@ KEYS: Final = dict(model_keys(Settings))
 
 
 def spots(value: Any, at: tuple[str, ...] = ()) -> set[str]:
-    """Every key of a document, names and list places as `*`."""
+    """Every key of a document. `*` stands for a name or a position in a list."""
     found: set[str] = set()
     items = (
         value.items() if isinstance(value, dict) else [("*", item) for item in value] if isinstance(value, list) else []
@@ -98,7 +98,7 @@ def test_the_examples_first_lines_point_editors_to_the_schema() -> None:
 def test_the_documentation_names_every_key_and_no_other() -> None:
     named = [key.replace("NAME", "*").replace("[]", ".*") for key, _ in ROWS]
     assert set(named) == set(KEYS)
-    # Webhooks and chats both have a title and a body; every other key stands in one row.
+    # Webhooks and chats both have a title and a body. Every other key is in one row only.
     assert sorted(named) == sorted([*KEYS, "endpoints.*.title", "endpoints.*.body"])
 
 
@@ -114,7 +114,7 @@ def test_the_documentation_names_every_default(tmp_path: Path) -> None:
 
 
 def assert_default(folder: Path, key: str, default: str) -> None:
-    """Settings with this key written out equal the same without it."""
+    """Settings with this key and value equal the same settings without the key."""
     path = key.split(".")
     if path[0] == "accounts":
         text = LEAST.replace("endpoints:", f"    {flow(path[2:], default)}\nendpoints:")

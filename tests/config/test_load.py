@@ -92,7 +92,7 @@ def test_settings_are_looked_for_in_the_order_of_the_contract(tmp_path: Path, mo
 
 
 def test_a_folder_that_we_may_not_enter_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`sudo -u genbridge genbridge status` in root's home looks on, at last into the service's folder."""
+    """So `sudo -u genbridge genbridge status` in root's home finds the settings of the service."""
     if os.geteuid() != 0:
         pytest.skip("acting as another user needs root (run the tests as root)")
     with tempfile.TemporaryDirectory() as name:

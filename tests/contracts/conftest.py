@@ -14,7 +14,7 @@ from tests.postgres import own_schema, wipe
 
 @pytest.fixture(scope="session")
 def kept_postgres(postgres_server: str) -> Iterator[PostgresUrl]:
-    """A store in PostgreSQL that is there already."""
+    """A PostgreSQL store that exists already."""
     with own_schema(postgres_server) as place:
         open_store(place, create=True, group_access=False).close()
         yield place

@@ -24,7 +24,7 @@ def clock(request: pytest.FixtureRequest) -> Clock:
 
 @pytest.fixture
 def passing(clock: Clock) -> Passing:
-    """Lets time pass: by itself, or by hand."""
+    """Waits until this much time has passed, or moves the fake clock."""
 
     async def passed(seconds: float) -> None:
         if isinstance(clock, FakeClock):

@@ -20,7 +20,7 @@ from bridge.store.event_log import EventLog
 from tests.postgres import own_schema
 from tests.store.making import Teller, add, due, make_attempt, make_block, make_end, make_progress, nobody
 
-SILENT = Teller(("robot", ""))  # an endpoint that gets other bytes than the documented ones
+SILENT = Teller(("robot", ""))  # an endpoint that does not get the documented bytes
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -166,7 +166,7 @@ class TestRetention:
         assert not log.read_events(a.number).is_gone
         self.prune(store, now=1e9)
         assert log.read_events(a.number).is_gone
-        assert subjects(log, b.number) == ["c"]  # the newest stays
+        assert subjects(log, b.number) == ["c"]  # the newest one is never deleted
         ended(store, "d", at=1e9)
         self.prune(store, now=3e9)
         assert log.read_events(b.number).is_gone

@@ -234,7 +234,7 @@ class TestTasks:
 class TestDeliveries:
     @pytest.fixture
     def store(self, store: Store) -> Store:
-        """Dead, waiting, waiting at a disabled endpoint, accepted: each of one task."""
+        """A store with four deliveries of four tasks: dead, waiting, waiting at a disabled endpoint, and accepted."""
         add(store, "dead-1", "dead-2", "wait-1", "wait-2", "done-1", "done-2")
         store.add([make_wish(task_id="held-1", label="Lion")], source="cli", now=NOW)
         for place, name in enumerate(("dead-1", "dead-2", "wait-1", "wait-2", "done-1", "done-2")):

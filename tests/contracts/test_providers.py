@@ -30,7 +30,8 @@ SUCCEEDED = Reading(kind=Kind.SUCCEEDED, snapshot=Snapshot(status="succeed", url
 
 @dataclass
 class Rig:
-    """A provider and what stands behind it. Before it is asked, `says` sets what each task's answers are."""
+    """A provider and the server or script that it asks. `says` sets the answer about a task before the provider
+    asks."""
 
     provider: Provider
     says: Callable[[str, str], None]
@@ -39,7 +40,7 @@ class Rig:
 
 
 def _answer(word: str, task_id: str) -> tuple[int, bytes]:
-    """The HTTP answer whose meaning is the kind of this name."""
+    """The HTTP answer that is read as this kind."""
     codes = {"not_found": (404, 1203), "auth_error": (401, 1002), "rate_limited": (429, 1302), "transient": (500, 5000)}
     if word in codes:
         status, code = codes[word]

@@ -34,7 +34,7 @@ def all_dead(store: Store, endpoint: str, target: str) -> None:
 
 @pytest.fixture
 def chats(store: Store) -> Store:
-    """Two finishes for one webhook and two URLs of a chat: all that went to the chat is dead."""
+    """Two finishes for a webhook and for a chat with two URLs. All deliveries to the chat are dead."""
     add(store, "a", "b")
     store.commit([make_end(key("a")), make_end(key("b"), phase=Phase.FAILED, at=NOW + 70)], CHATS)
     for target in ("1:aa", "2:bb"):

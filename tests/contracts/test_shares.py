@@ -65,7 +65,7 @@ def test_released_shares_can_be_claimed_at_once(crew: Crew) -> None:
     b = second.join(name="b", scopes=SCOPES, lease_s=60)
     first.claim(ALL)
     gone = frozenset(share for share in ALL if share.slot < 5)
-    second.release(gone)  # not theirs to release
+    second.release(gone)  # it does not hold these
     assert second.claim(gone) == frozenset()
     first.release(gone)
     assert second.claim(ALL) == gone

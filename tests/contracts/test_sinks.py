@@ -52,7 +52,7 @@ async def posting_at(port: int, *, form: str = "documented") -> AsyncIterator[Si
 
 @pytest.fixture(params=["webhook", "chat", "stand-in", *ROBOTS])
 async def make(request: pytest.FixtureRequest) -> AsyncIterator[Maker]:
-    """Makes a sink whose receiver listens at a port of loopback."""
+    """Makes a sink whose receiver is on this port of loopback."""
     async with AsyncExitStack() as stack:
 
         async def made(port: int) -> Sink:

@@ -315,7 +315,7 @@ class TestNotes:
         memories = [Memory(phase=Phase.RUNNING, polls=poll) for poll in range(1, 5)]
         notes = [make_note(memory=memory, at=NOW + memory.polls, detail=f"{memory.polls}") for memory in memories]
         notes[2] = notes[2]._replace(kind=Kind.TRANSIENT, detail="502 \ud800")
-        for part in (notes[:first], notes[first:]):  # however they are divided among transactions
+        for part in (notes[:first], notes[first:]):  # in two transactions, divided in every way
             store.note(part)
         assert facts(store) == [("added", "cli"), ("running", "1")]
         assert state_of(store).memory == memories[-1]

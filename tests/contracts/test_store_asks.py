@@ -55,7 +55,8 @@ class TestAsks:
         assert state_of(store, B).next_poll_at == NOW + 9
 
     def ended(self, store: Store) -> Teller:
-        """Two ends told at two endpoints: a's at automation is dead, b's is accepted, chat's wait."""
+        """Two finishes, each for two endpoints. At automation, that of a is dead and that of b is accepted. At chat,
+        both wait."""
         add(store, "task-1", "b")
         tell = Teller(QUEUE, ("chat", ""))
         store.commit([make_end(at=NOW + 10), make_end(B, at=NOW + 20)], tell)

@@ -1,4 +1,4 @@
-"""What every store must do, on every engine: `CallbackPolls`, and the facts that callbacks leave."""
+"""What every store must do, on every engine: `CallbackPolls`, and the facts that callbacks add to a task's story."""
 
 from __future__ import annotations
 

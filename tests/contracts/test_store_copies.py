@@ -1,4 +1,4 @@
-"""What every store must do for copies: an event that an outcome brings, and the order of what is due."""
+"""What every store must do for copies: an outcome can add an event, and deliveries are due in the right order."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ HELD_UNTIL = NOW + 120
 
 
 def holding(event: Event) -> Sequence[Parcel]:
-    """As `notify_after_copies`: the receiver waits, unless the event is a release; the archive does not."""
+    """The parcels as with `notify_after_copies`: the receiver's is held, unless the event is a release. The archive's
+    is not held."""
     body = f"{event.event_id} {len(event.data['archive'])} {event.is_release} {event.kept}".encode()
     is_held = event.topic is Topic.TASK_SUCCEEDED and not event.is_release
     hook = Parcel(endpoint="hook", target="", body=body, due_at=HELD_UNTIL if is_held else 0.0)
@@ -80,7 +81,7 @@ def holding(event: Event) -> Sequence[Parcel]:
 
 
 def held_end(store: Store) -> Delivery:
-    """A task; its end is held for the receiver. With the delivery of its copies."""
+    """Add a task whose finish is held for the receiver. Returns the delivery of its copies."""
     add(store, KEY.task_id)
     store.commit([make_end(snapshot=VIDEO._replace(kept={"model": "m"}))], holding)
     [copies] = due(store, now=NOW)

@@ -31,7 +31,7 @@ from tests.store.making import (
 
 class TestOutbox:
     def ended(self, store: Store, *task_ids: str, tell: Teller | None = None) -> None:
-        """Watches that ended one second after the other."""
+        """Add watches that ended one second after the other."""
         for place, one in enumerate(add(store, *task_ids)):
             store.commit([make_end(one.key, at=NOW + place)], tell or Teller())
 
@@ -137,7 +137,7 @@ class TestOutbox:
         assert store.held_queues({}) == {}
 
     def held(self, store: Store, reason: str = "HTTP 429") -> None:
-        """A delivery whose receiver asked for a wait, and one that waits behind it."""
+        """Add a delivery whose receiver asked genbridge to wait, and one that waits behind it."""
         self.ended(store, "a", "b")
         [delivery, _] = due(store)
         made = make_deferred(delivery, next_attempt_at=NOW + 300, queue_until=NOW + 300)
@@ -291,7 +291,7 @@ class TestDisabledEndpoints:
     def test_changed_settings_enable_it(self, store: Store) -> None:
         self.ready(store)
         self.refuse(store, Teller(("chat", "")))
-        assert store.disabled({"chat": "other"}) == {"automation": "410 Gone"}  # gone from the settings: not changed
+        assert store.disabled({"chat": "other"}) == {"automation": "410 Gone"}  # removed is not changed
         assert store.disabled({**self.PRINTS, "automation": "new"}) == {}
         assert store.disabled(self.PRINTS) == {}
 

@@ -35,11 +35,11 @@ class TestRetention:
         accepted, dead, _ = due(store)
         store.commit([make_attempt(accepted, at=50), make_attempt(dead, at=50, state=DeliveryState.DEAD)], nobody)
         assert self.prune(store, now=109) == 0
-        assert self.prune(store, now=151) == 2  # the canceled and the accepted one
+        assert self.prune(store, now=151) == 2  # the canceled and the accepted delivery
         assert [one.task_id for one in store.list_deliveries()] == ["c", "b"]
         assert self.prune(store, now=311) == 1
         assert [view.task_id for view in store.list_watches()] == ["d", "c", "b"]
-        assert self.prune(store, now=951) == 2  # the dead letter, and then its watch
+        assert self.prune(store, now=951) == 2  # the dead delivery, and then its watch
         assert self.prune(store, now=1e9) == 0
         assert [view.phase for view in store.list_watches()] == ["submitted", "succeeded"]
         assert [one.task_id for one in store.list_deliveries()] == ["c"]

@@ -27,7 +27,7 @@ class CountingOffload(ThreadOffload):
 
 
 class Reader:
-    """Reads a stream as long as it is let."""
+    """Reads a stream while `may_read` is set."""
 
     def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
         self.frames = frames
@@ -38,7 +38,7 @@ class Reader:
 
     @property
     def events(self) -> list[bytes]:
-        """Without comments."""
+        """What was read, without comments."""
         return [data for data in self.got if not data.startswith(b":")]
 
     async def run(self) -> None:
@@ -62,7 +62,7 @@ Follow = Callable[[AsyncGenerator[bytes, None]], Awaitable[Reader]]
 
 @asynccontextmanager
 async def running(hub: LiveHub) -> AsyncIterator[Follow]:
-    """Runs the hub. Gives what starts a reader and returns once its stream has begun."""
+    """Runs the hub. Yields a function that starts a reader and returns when the stream has begun."""
     async with anyio.create_task_group() as group:
         group.start_soon(hub.run)
 

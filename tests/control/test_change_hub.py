@@ -46,7 +46,7 @@ def frames(stream: Reader) -> list[dict[str, Any]]:
 
 
 async def seen(stream: Reader, part: str, **wanted: object) -> dict[str, Any]:
-    """The row with these values, once a frame has it."""
+    """Wait for a frame that contains a row with these values, and return the row."""
     with anyio.fail_after(60):
         while True:
             rows: list[dict[str, Any]] = [row for one in frames(stream) for row in one[part]]

@@ -30,7 +30,7 @@ def hub(follower: FollowStore, offload: CountingOffload) -> LiveHub:
 
 
 def commit(store: Store, hub: LiveHub | None, *ids: str) -> None:
-    """These tasks finish, and the hub hears of it, as it does from the write batcher."""
+    """Finish these tasks and tell the hub, as the write batcher does."""
     add(store, *ids, now=0)
     changes: list[Change] = [make_end(WatchKey("kling", task_id), at=10) for task_id in ids]
     store.commit(changes, nobody)
@@ -80,7 +80,7 @@ async def test_readers_that_resume_at_the_same_event_share_one_read(
         readers = [await follow(hub.events.follow(0)) for _ in range(50)]
         for reader in readers:
             assert task_ids(await reader.until(600)) == list(map(str, range(600)))
-        assert offload.calls < len(readers)  # alone, each would read more than once
+        assert offload.calls < len(readers)  # without the hub, each follower would read more than once
         assert all(one is other for one, other in zip(readers[0].events, readers[1].events, strict=True))
 
 

@@ -37,7 +37,7 @@ def hub(follower: FollowStore, offload: CountingOffload) -> LiveHub:
 
 
 async def waited(hub: LiveHub, during: Callable[[], None], *, keys: Collection[WatchKey] = (KEY,)) -> None:
-    """Return when all of these waits are over. `during` is called once they have begun."""
+    """Return when all of these waits are over. `during` is called when they have begun."""
     with anyio.fail_after(60):
         async with anyio.create_task_group() as running:
             running.start_soon(hub.run)

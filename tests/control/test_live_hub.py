@@ -48,7 +48,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @asynccontextmanager
 async def running(folder: Path, faulty: str, *, part: str) -> AsyncIterator[LiveHub]:
-    """A hub that meets a bug at its first call of this method; at the end, the bug was met and logged for this part."""
+    """A hub in which the first call of this method raises. At the end, checks that this happened and was logged for
+    this part."""
     offload = FaultyOffload(faulty)
     follower = open_follower(folder / "state.db")
     hub = LiveHub(store=follower, offload=offload, clock=SystemClock(), settings=no_settings)

@@ -26,7 +26,7 @@ endpoints:
 
 
 def learn(store: Store, account: str, seconds: float) -> None:
-    """Many tasks of this account took so long."""
+    """Store that many tasks of this account took this long."""
     table = Table()
     for _ in range(200):
         table.seen(0.0, seconds)

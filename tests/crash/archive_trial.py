@@ -1,7 +1,7 @@
 """Copies under every fault at once: `python -m tests.crash.archive_trial --gib 10 --results 40 --folder /tmp/trial`.
 
-Everything is on 127.0.0.1. The daemon is killed every few seconds; its disk fills up in between. Exit code 1 if a copy
-is lost, half or double. As root, the archive is on a disk of its own, which can be full.
+Everything is on 127.0.0.1. The daemon is killed every few seconds; its disk fills up in between. The exit code is 1 if
+a copy is lost, incomplete or made twice. If run as root, the archive is on a disk of its own, which can be full.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Plan:
     total_bytes: int
     results: int
     least_kills: int
-    kill_after_s: tuple[float, float]  # of its readiness
+    kill_after_s: tuple[float, float]  # seconds after it was ready
     full_every_s: float = 0.0  # 0: the disk is never full
     patience_s: float = 7200.0
-    stall_s: float = 35.0  # longer than genbridge waits
+    stall_s: float = 35.0  # longer than the time-out of genbridge
     seed: int = 1
 
 
@@ -198,7 +198,7 @@ class Trial:
         }
 
     def _under_quota(self, settings: Path) -> dict[str, object]:
-        """Start once more with half the room: whole tasks go, the oldest first."""
+        """Start once more with half the room. The copies of whole tasks must be deleted, the oldest first."""
         quota = self.plan.total_bytes // 2
         before = {path: path.stat().st_mtime for path in self._copies()}
         told = json.loads(settings.read_text())
@@ -222,7 +222,7 @@ class Trial:
 
 
 def _films(plan: Plan) -> Iterator[Film]:
-    """The results: all alike in size, but those that cannot be resumed, which are small."""
+    """The results. All have the same size, except that those that cannot be resumed are small."""
     luck = random.Random(plan.seed)
     manners = [HONEST[number % len(HONEST)] for number in range(plan.results)]
     small = max(1, plan.total_bytes // plan.results // 16)
@@ -237,8 +237,8 @@ def _films(plan: Plan) -> Iterator[Film]:
 
 @contextmanager
 def disk(plan: Plan) -> Iterator[bool]:
-    """A disk of its own for the archive, with little more room than it needs. False, and a plain folder, where this
-    user may not mount one."""
+    """A disk of its own for the archive, with little more room than it needs. Yields False, and uses a plain folder, if
+    this user may not mount a disk."""
     place = plan.folder / "disk"
     place.mkdir(parents=True, exist_ok=True)
     image = plan.folder / "disk.img"

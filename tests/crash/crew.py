@@ -16,7 +16,7 @@ from typing import Any
 from tests.daemon_process import DaemonProcess
 from tests.world import Request, World, until
 
-PROVIDERS = {"kling": "kling", "suno": "suno"}  # account: its provider; Suno's answers are about many tasks
+PROVIDERS = {"kling": "kling", "suno": "suno"}  # account: provider. An answer of Suno is about many tasks
 RUNNING, SUCCEEDED = "task_running", "task_succeeded"
 TRIO = ("a", "b", "c")
 TAKEOVER_S = 5.0
@@ -37,13 +37,13 @@ def notified(world: World) -> set[str]:
 
 
 def sent(world: World, daemon: str, *, since: float) -> list[float]:
-    """When this daemon sent anything to anybody."""
+    """When this daemon sent any request or webhook after `since`."""
     requests = [one.at for one in list(world.requests) if one.daemon == daemon]
     return [at for at in requests + [one.at for one in list(world.received) if one.daemon == daemon] if at > since]
 
 
 def lasting(number: int) -> float:
-    """Longer than any test."""
+    """A duration that is longer than any test."""
     return 3600.0
 
 
@@ -141,14 +141,14 @@ class Crew:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the world saw in all."""
+    """The result of a test, as the provider and the receiver saw it."""
 
     lost: int
     double_ids: int
     differing: int
-    repeated: int  # deliveries more than once
-    late_polls: int  # after an answer that the task has finished
-    disordered: int  # notified that it runs after it was notified that it has finished
+    repeated: int  # deliveries that arrived again
+    late_polls: int  # polls after an answer that showed the finish
+    disordered: int  # tasks whose start was notified after their finish
 
 
 def verdict(world: World) -> Verdict:
@@ -173,7 +173,8 @@ def verdict(world: World) -> Verdict:
 
 
 def most_over(requests: Iterable[Request], account: str, *, rate: float) -> float:
-    """The most requests of an account beyond its rate, in any window at all: what its burst must cover."""
+    """How many more requests than its rate allows an account sent, in the worst window. The burst must be at least
+    this."""
     most, least = 0.0, math.inf
     for count, at in enumerate(sorted(one.at for one in requests if one.account == account)):
         least = min(least, count - rate * at)

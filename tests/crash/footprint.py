@@ -1,4 +1,4 @@
-"""What a daemon's process takes over time, and what it logs as an error."""
+"""The memory, CPU time and files of a daemon's process over time, and the errors that it logs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-WARM_S = 60.0  # a process has not yet grown to its size before
+WARM_S = 60.0  # before this age, a process still grows to its normal size
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one daemon's process takes."""
+    """The memory, CPU time and open files of one daemon's process at one instant."""
 
     at: float
     pid: int
@@ -27,7 +27,7 @@ class Sample:
 
 
 def sample(pid: int, started_at: float, place: Path) -> Sample:
-    """What this process takes now. `place`: the folder of its store. OSError if it is gone."""
+    """Measure this process now. `place` is the folder of its store. OSError if the process has ended."""
     folder = Path(f"/proc/{pid}")
     stat = (folder / "stat").read_text().rpartition(")")[2].split()
     rss = next(line for line in (folder / "status").read_text().splitlines() if line.startswith("VmRSS"))
@@ -43,7 +43,7 @@ def sample(pid: int, started_at: float, place: Path) -> Sample:
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, object]:
-    """RSS and open files of the process that lived longest, at the begin, the middle and the end of its life."""
+    """RSS and open files of the process that lived longest, at the beginning, the middle and the end of its life."""
     if not samples:
         return {}
     pid = max(samples, key=lambda one: one.age_s).pid

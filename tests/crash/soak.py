@@ -30,9 +30,9 @@ from tests.stopwatch import Stopwatch
 from tests.world import KEY, drop, running_world
 
 WAYS = {"queue": 6, "post": 3, "add": 1}  # how tasks are handed over, with weights
-TICK_S = 2.0  # between two batches of tasks
+TICK_S = 2.0  # time between two batches of tasks
 READY_S = 30.0  # the longest that a start may take on a busy machine
-SETTLE_S = 600.0  # the longest until everything is delivered, once nothing is added
+SETTLE_S = 600.0  # the longest time until everything is delivered, after the last task was added
 SAMPLE_S = 5.0
 
 
@@ -44,7 +44,7 @@ class Plan:
     kills: int = 0
     seconds: float = 0.0
     rate: float = 3.0  # tasks handed over per second
-    lasts_s: tuple[float, float] = (10.0, 90.0)  # from which to which a task lasts
+    lasts_s: tuple[float, float] = (10.0, 90.0)  # shortest and longest duration of a task
     store: str = "state.db"
     daemons: int = 1
     outages: Sequence[str] = OUTAGES
@@ -53,7 +53,7 @@ class Plan:
 
 @dataclass
 class Member:
-    """One of the daemons: its folder, its port, its process now, and what it has left behind."""
+    """One of the daemons: its settings, its port, its current process, and what its earlier processes did."""
 
     settings: Path
     port: int
@@ -146,7 +146,7 @@ class Soak:
         member.life = Stopwatch(member.process.pid)
 
     def _kill(self, member: Member) -> None:
-        """kill -9, and start it again."""
+        """Kill the daemon with SIGKILL and start it again."""
         if member.is_alive:
             member.process.kill()
             member.kills += 1
@@ -167,7 +167,7 @@ class Soak:
                 case _:
                     self._await_act(member)
                     self.world.arrived.clear()
-                    self.world.arrived.wait(2.0)  # handled by the receiver, and not yet stored as accepted
+                    self.world.arrived.wait(2.0)  # the receiver has accepted it, but this is not stored yet
             self._kill(member)
             if number % 50 == 49:
                 self._report_progress()
@@ -182,7 +182,8 @@ class Soak:
         self.recovery_s.append(member.life.seconds)
 
     def _kill_seldom(self) -> None:
-        """In the first half, kill every ten minutes or so. The second half shows what a daemon takes that lives on."""
+        """Kill a daemon about every ten minutes in the first half. The second half shows the memory of daemons that run
+        for long."""
         half_at, end_at = self.begun_at + self.plan.seconds / 2, self.begun_at + self.plan.seconds
         while time.monotonic() < end_at:
             pause_s = min(600.0, self.plan.seconds / 12) * self.luck.uniform(0.7, 1.3)
@@ -193,7 +194,7 @@ class Soak:
                 self._await_act(member)
 
     def _watch_over(self, seconds: float) -> None:
-        """Pass this time. A daemon that ends by itself is noted and started again."""
+        """Wait for this long. A daemon that ends by itself is recorded and started again."""
         until_at = time.monotonic() + seconds
         reported_at = time.monotonic()
         while (left_s := until_at - time.monotonic()) > 0:
@@ -214,7 +215,7 @@ class Soak:
     # --- threads of their own
 
     def _feed(self) -> None:
-        """Hand tasks over steadily, until the run ends. What nobody confirmed is handed over again."""
+        """Hand over tasks steadily until the run ends. Batches that were not confirmed are handed over again."""
         low, high = self.plan.lasts_s
         number = 0
         while not self.ended.wait(TICK_S * self.luck.uniform(0.5, 1.5)):
@@ -231,13 +232,13 @@ class Soak:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Hand over each batch that is not yet confirmed: a second time does no harm."""
+        """Hand over each batch that is not confirmed yet. To add a task twice does no harm."""
         for way, ids in list(self.unconfirmed):
             member = self.luck.choice(self.members)
             match way:
                 case "queue":
                     drop(member.settings.parent / "queue", f"{ids[0]}.txt", "".join(f"{one}\n" for one in ids))
-                    is_confirmed = True  # a file in the folder is on disk
+                    is_confirmed = True  # a file in the folder is already on disk
                 case "post":
                     is_confirmed = post(member.port, ids)
                 case _:
@@ -247,7 +248,7 @@ class Soak:
                 self.unconfirmed.remove((way, ids))
 
     def _disturb(self) -> None:
-        """An outage now and then: the provider fails or refuses the key, or receivers are down."""
+        """Cause an outage now and then: the provider fails or refuses the key, or receivers are down."""
         shortest_s = min(120.0, (self.plan.seconds or self.plan.kills * 2) / 10)
         luck = random.Random(self.plan.seed + 2)
         while not self.ended.wait(luck.uniform(1, 3) * shortest_s):
@@ -303,7 +304,7 @@ def free_port() -> int:
 
 
 def post(port: int, ids: Sequence[str]) -> bool:
-    """Whether the daemon confirmed the tasks. A daemon that is not there has not."""
+    """Whether the daemon confirmed the tasks. If it does not run, it did not."""
     url, body = f"http://127.0.0.1:{port}/api/v1/tasks", json.dumps(list(ids)).encode()
     asked = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     with suppress(OSError, ValueError, EOFError):

@@ -1,4 +1,4 @@
-"""The world of a long run: a provider and receivers with every fault, and what they have seen."""
+"""The provider and the receivers of a long run, with every fault, and what they have recorded."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from statistics import quantiles
 from tests.world import REFUSED, RESET, Answer, World, kling
 
 ENDPOINTS = ("steady", "flaky")
-TIMEOUT_S = 5.0  # what the settings allow for a poll and for a webhook
+TIMEOUT_S = 5.0  # the time-out of polls and of webhooks in the settings
 TOO_LATE_S = TIMEOUT_S + 2.0
 
-FAULTS = {  # of the provider, in thousandths of all requests
+FAULTS = {  # faults of the provider, in thousandths of all requests
     "limited": 10,
     "error": 15,
     "page": 10,
@@ -38,7 +38,7 @@ def said(body: object, status: int = 200, **headers: str) -> Answer:
     return status, json.dumps(body).encode(), headers
 
 
-FIXED: dict[str, Answer] = {  # faults whose answer says nothing of the task
+FIXED: dict[str, Answer] = {  # faults whose answer does not tell the status of the task
     "limited": said({"code": 1302, "message": "too fast"}, 429, **{"Retry-After": "2"}),
     "error": said({"code": 5000, "message": "internal"}, 500),
     "page": (502, b"<html><h1>Bad Gateway</h1></html>", {"Content-Type": "text/html"}),
@@ -46,16 +46,16 @@ FIXED: dict[str, Answer] = {  # faults whose answer says nothing of the task
     "cut": (RESET, b"", {}),
     "refused": REFUSED,
 }
-HOOK_FAULTS = {  # of an endpoint, in thousandths of all webhooks
+HOOK_FAULTS = {  # faults of an endpoint, in thousandths of all webhooks
     "steady": {"busy": 10, "cut": 10, "late": 10, "too_late": 3},
     "flaky": {"busy": 50, "error": 50, "cut": 30, "late": 10, "too_late": 5},
 }
-OUTAGES = ("cut", "error", "limited", "refused", "flaky", "both")  # the last two: of the receivers
+OUTAGES = ("cut", "error", "limited", "refused", "flaky", "both")  # the last two are of the receivers
 
 
 @dataclass
 class SoakWorld(World):
-    """Gives each fault now and then, and has an outage of something when `outage` is set.
+    """Causes each fault now and then. While `outage` is set, one part has an outage.
 
     Keeps counts and digests in place of requests and webhooks: a run may have a hundred thousand of them.
     """
@@ -63,7 +63,7 @@ class SoakWorld(World):
     luck: random.Random = field(default_factory=random.Random)
     outage: str = ""
     faults: Counter[str] = field(default_factory=Counter)
-    acts: Counter[str] = field(default_factory=Counter)  # by daemon: polls and webhooks
+    acts: Counter[str] = field(default_factory=Counter)  # number of polls and webhooks, by daemon
     polled: Counter[str] = field(default_factory=Counter)  # by task
     polls_after_end: int = 0  # after an undisturbed answer has shown the end
     shown_at: dict[str, float] = field(default_factory=dict)  # when an undisturbed answer first showed the end
@@ -73,7 +73,7 @@ class SoakWorld(World):
     answered_too_late: int = 0  # webhooks that were accepted after the daemon had stopped waiting: it sends them again
     digests: dict[tuple[str, str], set[bytes]] = field(default_factory=lambda: defaultdict(set))
     event_ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # by task
-    false: list[str] = field(default_factory=list)  # what is wrong with a webhook, in words
+    false: list[str] = field(default_factory=list)  # descriptions of wrong webhooks
     other_topics: Counter[str] = field(default_factory=Counter)
     arrived: threading.Event = field(default_factory=threading.Event)  # set by each webhook
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -97,12 +97,12 @@ class SoakWorld(World):
         return self.luck.choices(["", *weights], [1000 - sum(weights.values()), *weights.values()])[0]
 
     def _with(self, fault: str, task_id: str, answer: Answer) -> Answer:
-        """The answer as this fault changes it."""
+        """The answer after this fault has changed it."""
         status, body, _ = answer
         match fault:
             case "late" | "too_late":
                 time.sleep(2.0 if fault == "late" else TOO_LATE_S)
-            case "stalled":  # the rest of the body never comes
+            case "stalled":  # the rest of the body is never sent
                 return status, body, {"Content-Length": str(len(body) + 100)}
             case "garbage":
                 return 200, body[: len(body) // 2] + b"\xff\x00", {}
@@ -165,7 +165,7 @@ class SoakWorld(World):
         return all(self.accepted[endpoint, one] for endpoint in ENDPOINTS for one in list(self.ends_at))
 
     def figures(self) -> dict[str, object]:
-        """What this world has seen so far, by name."""
+        """The figures of the run so far, by name."""
         with self._lock:
             now = time.monotonic()
             ended = {one for one, at in self.ends_at.items() if at <= now}

@@ -43,10 +43,10 @@ class Killer:
                         time.sleep(self.random.uniform(0.0, 0.8))
                     case 1:
                         self.struck.clear()
-                        self.struck.wait(3)  # a webhook has just arrived: handled, and not yet written down
+                        self.struck.wait(3)  # a webhook has just arrived, and its outcome is not stored yet
                     case _:
                         drop(queue, f"late-{number}.txt", "\n".join(self.late(number)))
-                        time.sleep(self.random.uniform(0.45, 0.75))  # about when the file is taken
+                        time.sleep(self.random.uniform(0.45, 0.75))  # about the time when the daemon reads the file
                 daemon.kill()
 
     def late(self, number: int) -> list[str]:
@@ -100,7 +100,7 @@ def accepted(world: World) -> set[str]:
 
 
 def check_promises(world: World) -> None:
-    """0 lost, 0 double ids, 0 invented ends, the same bytes on every attempt."""
+    """No result was lost, had two event ids or was invented, and each attempt had the same bytes."""
     by_task = world.by_task()
     assert set(by_task) == set(world.ends_at)
     for task_id, webhooks in by_task.items():
@@ -114,7 +114,7 @@ def check_promises(world: World) -> None:
 
 
 def ended_early(world: World, task_id: str, webhooks: list[ReceivedWebhook]) -> bool:
-    """Ends may have been brought forward at the close of the test; no result may be sent before a poll has seen it."""
+    """Whether each webhook was sent after a poll of the task. The test lets tasks end earlier when it closes."""
     first_poll = min(at for at, polled in world.polls if polled == task_id)
     return min(one.at for one in webhooks) > first_poll
 

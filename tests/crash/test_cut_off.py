@@ -1,4 +1,4 @@
-"""Several daemons on one PostgreSQL: nothing lost and nothing sent twice, even when one is cut off from the store."""
+"""Several daemons on one PostgreSQL lose nothing and send nothing twice, even when one is cut off from the store."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def cut_off(crew: Crew, hide: Callable[[], None], bring_back: Callable[[], None]
     back_at = time.monotonic()
     check_silent(world, "a", begun + TRUSTED_S + 0.3, back_at)
     over = {one for one, ends_at in world.ends_at.items() if ends_at < back_at - 4}
-    assert over <= notified(world)  # the others have taken over
+    assert over <= notified(world)  # the other daemons have taken over its work
     bring_back()
     until(lambda: crew.log("a").count("member.joined") > joined, seconds=15, what="it joins again")
 
@@ -101,7 +101,7 @@ def test_connections_cut_in_the_middle_of_commits_change_nothing(world: World, c
         wire.on_request = lambda data: b"COMMIT" not in data or luck.random() > 0.05
         crew.start("a", store=wire.url(crew.store))
         crew.start("b")
-        for _ in range(50):  # so that much else is written while it is not known what became of a commit
+        for _ in range(50):  # so that much is written while the result of a commit is unknown
             crew.drop("a", new_tasks(world, "kling", 4, ends_in=lambda number: luck.uniform(1, 8)))
             time.sleep(0.2)
         tally = settle(crew)
@@ -143,7 +143,7 @@ def test_a_standby_that_takes_over_has_everything_and_is_found(world: World, tmp
             crew.start(*TRIO)
             crew.drop("a", new_tasks(world, "kling", 300, ends_in=lambda number: luck.uniform(3, 20)))
             all_share(crew, *TRIO)
-            until(lambda: len(notified(world)) > 20, seconds=20, what="some webhooks")  # more of them at any moment
+            until(lambda: len(notified(world)) > 20, seconds=20, what="some webhooks")  # more will come at any moment
             primary.stop(at_once=True)
             gone_at = time.monotonic()
             time.sleep(luck.uniform(0.5, 1.5))
@@ -154,7 +154,7 @@ def test_a_standby_that_takes_over_has_everything_and_is_found(world: World, tmp
             lost = [name for name in TRIO if "lease.lost" in crew.log(name)]
     print(f"{tally}, leases lost by {lost}")
     assert (tally.lost, tally.double_ids, tally.differing, tally.disordered) == (0, 0, 0, 0)
-    assert lost or not tally.repeated  # who keeps its lease knows what it has sent
+    assert lost or not tally.repeated  # a daemon that keeps its lease knows what it has sent
 
 
 def test_repeated_losses_of_the_lease_leave_no_objects_behind(world: World, crew: Crew) -> None:
@@ -164,7 +164,7 @@ def test_repeated_losses_of_the_lease_leave_no_objects_behind(world: World, crew
     pid = crew.daemons["a"].pid
 
     def open_files() -> int:
-        """Without the connections to provider and receiver, which come and go."""
+        """The number of open files, without the changing connections to provider and receiver."""
         rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
         ports = {f"{world.provider_port:04X}", f"{world.receiver_port:04X}"}
         outside = {f"socket:[{row[9]}]" for row in rows if row[2].rpartition(":")[2] in ports}
@@ -183,7 +183,7 @@ def test_repeated_losses_of_the_lease_leave_no_objects_behind(world: World, crew
             admin.execute("DELETE FROM members")
         until(lambda: crew.log("a").count("shares.gained") > times, seconds=10, what="it joins again")  # noqa: B023
     all_share(crew, "a")
-    # Connections to the database, and threads that wait for something to do, come and go, too.
+    # The numbers of connections to the database and of idle threads change, too.
     until(lambda: open_files() <= before[0] + 4, seconds=5, what="as many open files as before")
     until(lambda: threads() <= before[1] + 3, seconds=5, what="as many threads as before")
     assert crew.stop() == [0]
@@ -224,7 +224,7 @@ def test_clocks_that_differ_by_days_cause_no_error(world: World, crew: Crew) -> 
         crew.drop(name, new_tasks(world, "kling", 30, ends_in=lambda number: 3 + number / 10))
     all_share(crew, *TRIO)
     time.sleep(1)
-    crew.daemons.pop("c").kill()  # what it has planned by its clock is taken over by those behind it
+    crew.daemons.pop("c").kill()  # daemons with earlier clocks take over what it has scheduled by its own clock
     tally = settle(crew, within_s=20)
     assert (tally.lost, tally.double_ids, tally.differing, tally.disordered) == (0, 0, 0, 0)
     assert {one.topic for one in world.received} == {"task_running", "task_succeeded"}

@@ -32,7 +32,7 @@ BUNCHED_S = 0.3  # on a busy machine, requests that are this far apart may arriv
 def test_daemons_that_are_killed_every_few_seconds_lose_nothing_and_double_nothing(world: World, crew: Crew) -> None:
     luck = random.Random(3)
     crew.start(*TRIO)
-    until(lambda: all(map(crew.is_ready, TRIO)), seconds=20, what="all are ready")  # and see tasks before they end
+    until(lambda: all(map(crew.is_ready, TRIO)), seconds=20, what="all are ready")  # before any task ends
     for account, count in (("kling", 240), ("suno", 120)):
         crew.drop("a", new_tasks(world, account, count, ends_in=lambda number: luck.uniform(4, 24)))
     kills = 0
@@ -46,8 +46,8 @@ def test_daemons_that_are_killed_every_few_seconds_lose_nothing_and_double_nothi
     tally = settle(crew)
     print(f"\n{kills} kills: {tally}")
     assert (tally.lost, tally.double_ids, tally.differing, tally.disordered) == (0, 0, 0, 0)
-    assert sum(one.topic == RUNNING for one in world.received) >= 100  # the end cancels what is late
-    assert tally.repeated <= 8 * kills  # what was in flight: the endpoint's concurrency
+    assert sum(one.topic == RUNNING for one in world.received) >= 100  # a finish cancels late ones
+    assert tally.repeated <= 8 * kills  # requests in flight: the concurrency of the endpoint
     assert tally.late_polls <= 66 * kills  # likewise: 16 single requests, or one about 50
 
 
@@ -99,7 +99,7 @@ def test_limits_hold_over_all_daemons_while_they_come_and_go(world: World, crew:
         assert over <= burst + rate * BUNCHED_S
         assert in_flight <= most
     batches = [one for one in world.requests if one.account == "suno" and len(one.ids) > 1]
-    assert sum(len(one.ids) for one in batches) / len(batches) > 25  # batches still find their mates
+    assert sum(len(one.ids) for one in batches) / len(batches) > 25  # tasks are still polled in batches
 
 
 def test_a_retry_after_sent_to_one_daemon_stops_them_all(world: World, crew: Crew) -> None:
@@ -122,7 +122,7 @@ def test_a_retry_after_sent_to_one_daemon_stops_them_all(world: World, crew: Cre
     time.sleep(pause_s + 2)
     early = [one for one in world.requests if one.account == "kling" and named_at < one.at < named_at + pause_s - 0.05]
     print(f"\nafter the 429: {[(one.daemon, round(one.at - named_at, 3)) for one in early]}")
-    assert all(one.at - named_at < 1.5 for one in early)  # a tenth of it where nobody else has the cores
+    assert all(one.at - named_at < 1.5 for one in early)  # on an idle machine, a tenth of this
     assert any(one.at > named_at + pause_s for one in world.requests if one.account == "kling")
     assert any(named_at + 1 < one.at < named_at + pause_s for one in world.requests if one.account == "suno")
 
@@ -134,7 +134,7 @@ def test_a_refused_key_is_reported_once_and_tried_no_more_often_than_by_one(worl
     world.fault = lambda task_id: REFUSED
     refused_at = time.monotonic()
     time.sleep(7)
-    after = [one for one in world.requests if one.at > refused_at + 1.5]  # the others hear of it within a second
+    after = [one for one in world.requests if one.at > refused_at + 1.5]  # all know it within a second
     assert not after  # one daemon would try again after a minute
     until(
         lambda: any(one.topic == "account_blocked" for one in world.received),

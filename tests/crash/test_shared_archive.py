@@ -1,4 +1,4 @@
-"""Several daemons that copy into one folder or bucket: each file once, even when one is killed."""
+"""Several daemons that copy into one folder or bucket copy each file once, even when one is killed."""
 
 from __future__ import annotations
 

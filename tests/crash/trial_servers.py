@@ -1,4 +1,5 @@
-"""The servers of the archive's trial: wrong, expiring and endless results, behind a proxy that cuts and stalls."""
+"""The servers of the archive trial. They have wrong, expiring and endless results, behind a proxy that cuts and
+stalls."""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ HEAD: Final = b"\x00\x00\x00\x18ftypmp42"
 PAGE: Final = b"<!doctype html><html><body>Please sign in</body></html>"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HONEST: Final = ("plain", "page first", "short first", "unresumable", "changes", "busy")
-NEVER: Final = ("endless", "expired", "always a page")  # none of these may ever become a copy
+NEVER: Final = ("endless", "expired", "always a page")  # results of these kinds must never be copied
 
 
 @dataclass(frozen=True)
 class Film:
-    """One result: what its server is like, and its bytes, which are made as they are sent."""
+    """One result: how its server behaves, and its bytes, which are generated while they are sent."""
 
     name: str
     manner: str
@@ -31,7 +32,7 @@ class Film:
     seed: int
 
     def block(self, number: int) -> bytes:
-        """The bytes of one block, which no other place of any film has."""
+        """The bytes of one block. No other block of any film has the same bytes."""
         mark = hashlib.sha256(f"{self.seed} {number}".encode()).digest()
         body = _noise(self.seed % 8)
         first = HEAD if number == 0 else b""
@@ -114,11 +115,11 @@ class Origin:
 
 @dataclass
 class CuttingProxy:
-    """Passes connections on, cuts some of them in the middle, and falls silent in others."""
+    """Forwards connections, but cuts some in the middle and pauses in others."""
 
     port: int
     luck: random.Random
-    most_bytes: int  # after at most this many a connection is cut or falls silent, if it does
+    most_bytes: int  # the cut or the pause comes after at most this many bytes
     stall_s: float
     events: Counter[str] = field(default_factory=Counter)
 
@@ -145,8 +146,8 @@ class CuttingProxy:
 
 @dataclass
 class FlakyProxy:
-    """Passes connections on to a server of uploads. Cuts some of them in the middle of what is sent there, and answers
-    others itself: 503, or 500 and a cut."""
+    """Forwards connections to a server for uploads. It cuts some in the middle of an upload, and answers 503 to others
+    itself."""
 
     port: int
     luck: random.Random
@@ -184,7 +185,7 @@ class FlakyProxy:
 
 
 async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
-    """Copy until the end, or until this many bytes have come."""
+    """Copy until the end, or until this many bytes were read."""
     while data := await reader.read(64 << 10):
         left = None if left is None else left - len(data)
         if left is not None and left <= 0:
@@ -197,11 +198,11 @@ async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, le
 
 @contextmanager
 def in_thread(*handlers: Handler) -> Iterator[list[int]]:
-    """The ports of servers on loopback with these handlers, in a thread of their own."""
+    """The ports of servers on loopback with these handlers. The servers run in a thread of their own."""
     ports: list[int] = []
     is_ready, stop, loops = threading.Event(), asyncio.Event(), list[asyncio.AbstractEventLoop]()
 
-    held: set[asyncio.Task[None] | None] = set()  # the loop itself holds its tasks only weakly
+    held: set[asyncio.Task[None] | None] = set()  # because the event loop has only weak references to its tasks
 
     def holding(handler: Handler) -> Handler:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -221,7 +222,7 @@ def in_thread(*handlers: Handler) -> Iterator[list[int]]:
         await stop.wait()
         for server in servers:
             server.close()
-        while others := asyncio.all_tasks() - {asyncio.current_task()}:  # a connection may have come meanwhile
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:  # a connection may have arrived since then
             for each in others:
                 each.cancel()
             await asyncio.wait(others, timeout=1.0)

@@ -18,7 +18,7 @@ def make_limiter(*, rate: float = 10.0, burst: int = 20, concurrency: int = 16) 
 
 
 def ask(limiter: RateLimiter, reading: Reading, *, at: float = 0.0, task: str = "task-1") -> AccountEffect:
-    """One request, answered at once."""
+    """Send one request that is answered at once."""
     assert limiter.wait_s(NOW + at) == 0
     limiter.take(NOW + at)
     return limiter.answered(reading, task_id=task, now=NOW + at, chance=0.0)

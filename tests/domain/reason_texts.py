@@ -1,4 +1,4 @@
-"""The texts in the code that become reasons, and which of them have a Chinese text."""
+"""Finds the texts in the code that become reasons, and those without a Chinese text."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ FILES: Final = (
     *("archive/archive_sink.py", "archive/content_sniffing.py", "archive/copy_record.py", "archive/download.py"),
     *("sources/task_reader.py", "task_lookup.py"),
 )
-ELSEWHERE: Final = (  # further texts of reasons, in files whose other texts are none
+ELSEWHERE: Final = (  # files in which only some texts can become reasons
     *("net/client.py", "domain/task.py", "expressions/query.py", "archive/bucket.py", "sinks/apprise_plugin.py"),
     *("sinks/template_payloads.py", "engine/discovery.py"),
 )
-OTHERS: Final = frozenset(  # no reasons: words to look for, keys, and parts of requests
+OTHERS: Final = frozenset(  # these are not reasons, but words to look for, keys, and parts of requests
     {
         *("Not Found", "not found", "404 not found", "http 404: not found", "404: not found", "Socket Exception"),
         "account action event_id label meta provider task_id topic",
@@ -48,7 +48,7 @@ CALLS: Final = frozenset({"compile", "debug", "info", "warning", "error", "Value
 
 
 def texts(node: ast.AST) -> Iterator[str]:
-    """The sentences in some code, with `{}` for each value. Docstrings, patterns and log events are none."""
+    """The texts in some code, with `{}` for each value. Docstrings, patterns and log events do not count."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return
     if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in CALLS:
@@ -71,7 +71,7 @@ def texts_of(*files: str) -> set[str]:
 
 
 def untyped(english: str) -> str:
-    """As the code writes it."""
+    """The text as it is in the code, with `{}` in place of typed fields."""
     return re.sub(r"\{[nao]\}", "{}", english)
 
 
@@ -79,6 +79,6 @@ KNOWN: Final = {untyped(english) for english in chinese_texts()}
 
 
 def without_chinese(*files: str) -> set[str]:
-    """The sentences of these files that lack one."""
+    """The sentences in these files that have no Chinese text."""
     sentences = {one for one in texts_of(*files) if " " in one.strip() and any(map(str.isalpha, one.replace("{}", "")))}
     return sentences - KNOWN - OTHERS

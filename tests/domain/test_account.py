@@ -21,8 +21,8 @@ DOWN = make_reading(Kind.TRANSIENT, detail="500", server_trouble=True)
 
 
 def play(tasks: int, answer: Callable[[str, float], Reading], *, until_s: float) -> list[tuple[float, str, Kind]]:
-    """Poll `tasks` watches of one account as the engine does: (when, which, what) of each poll.
-    Every answer takes a tenth of a second, and nothing ends."""
+    """Poll `tasks` watches of one account as the engine does. Returns the time, the watch and the result of each poll.
+    Every answer takes a tenth of a second, and no task ends."""
     limiter, now, polls = RateLimiter(RateLimits(), now=NOW), 0.0, list[tuple[float, str, Kind]]()
     memories = {f"task-{count}": Memory() for count in range(tasks)}
     due = [(0.0, name) for name in memories]

@@ -45,7 +45,7 @@ def test_no_second_has_more_than_five_hints(steps: list[tuple[float, float]]) ->
 
 
 def reliance(*gaps_s: float) -> tuple[CallbackReliance, float]:
-    """After a callback and others that came so long after each other; and the time of the last."""
+    """The reliance after a first callback and one more after each of these gaps, and the time of the last callback."""
     made, now = CallbackReliance(), 1000.0
     made.heard(now)
     for gap_s in gaps_s:

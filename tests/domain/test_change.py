@@ -82,5 +82,5 @@ def test_the_weight_of_a_deeply_nested_answer_needs_no_recursion() -> None:
     for _ in range(100_000):
         kept = {"": kept}
     assert weight(succeeded(Snapshot(kept=kept))) == 0
-    while kept:  # so that freeing it does not recurse either
+    while kept:  # so that freeing it needs no recursion
         [kept] = kept.values()  # type: ignore[assignment]  # each value is such a dict

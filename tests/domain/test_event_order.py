@@ -14,7 +14,7 @@ PAGE = 4  # numbers that the reader sees at a time
 
 @dataclass
 class Log:
-    """A log and its writers as PostgreSQL would have them, and one reader."""
+    """An event log with its writers, as in PostgreSQL, and one reader."""
 
     last: int = 0
     open: dict[str, list[int]] = field(default_factory=dict)
@@ -37,13 +37,13 @@ class Log:
             self.committed.update(numbers)
 
     def look(self) -> None:
-        """The first half of a reading: which writers are open, then a snapshot."""
+        """The first half of a reading: get the open writers, then a snapshot."""
         if self.order.is_waiting:
             self.order.settle(self.open)
         self.snapshot = set(self.committed)
 
     def go_on(self) -> None:
-        """The second half, perhaps after others have committed."""
+        """The second half of a reading. Other writers may have committed between the halves."""
         snapshot, self.snapshot = self.snapshot or set(), None
         numbers = sorted(number for number in snapshot if number > self.position)[:PAGE]
         upto = self.order.passable(self.position, numbers)

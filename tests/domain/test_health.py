@@ -32,7 +32,7 @@ def attempt(outcome: str, *, at: float = 0) -> AttemptMade:
 def followed(
     known: Sequence[Health], *outcomes: AttemptMade, reason: str = "HTTP 502"
 ) -> tuple[list[Health], list[Event]]:
-    """What has changed, and which events there were."""
+    """Follow these outcomes. Returns what has changed, and the events."""
     events: list[Event] = []
     health = EndpointHealth(known)
     for one in outcomes:
@@ -46,7 +46,7 @@ def failing(*at: float, health: Health = FRESH) -> Health:
 
 
 def reported(health: Health, *, at: float) -> list[Event]:
-    """The events of a check at this time."""
+    """Check the endpoint at this time, and return the events."""
     events: list[Event] = []
     EndpointHealth([health]).check("hook", at=NOW + at, publish=events.append)
     return events

@@ -144,7 +144,7 @@ def test_a_shorter_hint_does_not_shorten_the_pause() -> None:
     assert wait(limiter) == 60.0
 
 
-# Any order of things
+# Any order of calls
 
 
 KINDS = st.sampled_from(Kind)

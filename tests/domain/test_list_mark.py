@@ -9,7 +9,7 @@ MARK = ListMark(newest_ms=NOW_MS, seen=frozenset({"last"}))
 
 
 def task(task_id: str, *, s: float | None) -> ListedTask:
-    """Created this many seconds after the mark."""
+    """A task that was created this many seconds after the mark."""
     return ListedTask(task_id, None if s is None else NOW_MS + round(s * 1000))
 
 

@@ -45,10 +45,10 @@ PRIVATE_HOSTS = [
     *("169.254.169.254", "169.254.0.1", "100.64.0.1", "100.127.255.255"),
     *("192.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1"),
     *("224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255"),
-    # what resolvers and browsers take for the same
+    # other spellings of such addresses, as resolvers and browsers read them
     *("127.1", "127.0.1", "10.1", "192.168.257", "0", "0.0"),
     *("2130706433", "3232235777", "167772161", "2851995648", "4294967295"),
-    *("0x08080808", "134744072", "8.8.2056", "8.8.8.010"),  # public, but nobody honest spells it so
+    *("0x08080808", "134744072", "8.8.2056", "8.8.8.010"),  # public, but only attackers spell it so
     *("0x7f000001", "0x7F.0.0.1", "0x7f.1", "0xc0a80101", "0xa9.0xfe.0xa9.0xfe", "0x", "0x0"),
     *("017700000001", "0177.0.0.1", "0177.1", "00000177.0.0.1", "0300.0250.1.1", "010.0.0.1"),
     *("127.0.0.1.", "127.0.0.1..", "LOCALHOST", "localhost."),
@@ -133,7 +133,7 @@ HOSTILE = [
     ("https://[2606:4700::1111]evil.test/", "not a URL"),
     ("https://[2606:4700::1111]:80x/", "not a URL"),
     ("https://a.test:８０/", "not a URL"),  # noqa: RUF001
-    ("https://a.test\u2100.evil.test/", "not a URL"),  # its compatibility form holds a slash
+    ("https://a.test\u2100.evil.test/", "not a URL"),  # its compatibility form contains a slash
     ("https://a..\u00e9.test/", "not a URL"),
     ("https://a,b.test/", "not a URL"),
     ("https://<script>/", "not a URL"),

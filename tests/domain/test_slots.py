@@ -35,7 +35,7 @@ KLING = account_scope("kling")
 
 
 def settled(members: dict[str, dict[str, int]], holders: dict[Share, str]) -> dict[Share, str]:
-    """What everybody holds once the division is carried out."""
+    """Which member holds each share after this division."""
     return {share: member for member, shares in division(members, holders).items() for share in shares}
 
 

@@ -32,7 +32,7 @@ class _Results(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     starts: list[int] = []  # noqa: RUF012 - of the test that serves
-    pause_s = 0.03  # after each of forty pieces
+    pause_s = 0.03  # pause after each of about forty pieces
 
     def log_message(self, *_: object) -> None:
         pass
@@ -60,7 +60,7 @@ class _Results(BaseHTTPRequestHandler):
 
 @contextmanager
 def results(pause_s: float = 0.03) -> Iterator[tuple[str, list[int]]]:
-    """The address of the server, and where each request began."""
+    """The address of the server, and the first byte of each request."""
     handler = type("Results", (_Results,), {"starts": [], "pause_s": pause_s})
     with serving(handler, "0.0.0.0") as url:
         yield url, handler.starts  # type: ignore[attr-defined]
@@ -118,7 +118,7 @@ def test_kill_9_at_any_byte_loses_nothing_and_leaves_no_half_file(tmp_path: Path
         with DaemonProcess(settings):
             until(lambda: is_told(world), seconds=60, what="task_archived")
 
-    assert sorted(starts)[-1] > 0  # a later one went on where an earlier one was killed
+    assert sorted(starts)[-1] > 0  # a later download continued where an earlier one was killed
     [copy] = copies(tmp_path)
     assert copy.read_bytes() == FILE
     assert copy.name == "cat-1.mp4"
@@ -167,7 +167,7 @@ def test_kill_9_loses_no_file_that_was_inside_an_answer(tmp_path: Path, world: W
         assert [copy["sha256"] for copy in one.data["archive"]] == [sha256(image) for image in images]
         assert [item["sha256"] for item in one.data["task_result"]["images"]] == [sha256(image) for image in images]
     stored = sum(path.stat().st_size for path in tmp_path.glob("state.db*"))
-    assert stored < len(ids) * 250_000  # half of the bytes of the images: they are not in it
+    assert stored < len(ids) * 250_000  # half of the size of the images, because the answer does not contain them
 
 
 def test_a_copy_continues_after_a_restart_of_the_daemon(tmp_path: Path, world: World) -> None:
@@ -221,7 +221,7 @@ def test_notifications_wait_for_copies_as_long_as_patience_lasts(
 
 @contextmanager
 def telegram() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """The address of a Bot API, and what was sent there: methods and bodies."""
+    """The address of a Bot API, and the methods and bodies that it got."""
     sent: list[tuple[str, bytes]] = []
 
     class Api(BaseHTTPRequestHandler):
@@ -261,7 +261,7 @@ def test_a_robot_attaches_the_copy_and_the_result_is_downloaded_once(tmp_path: P
 
 def test_a_private_host_that_is_allowed_is_fetched_from(tmp_path: Path, world: World) -> None:
     with results(0.0) as (url, starts):
-        elsewhere = url.replace("127.0.0.1", "127.0.0.2")  # not the account's own host
+        elsewhere = url.replace("127.0.0.1", "127.0.0.2")  # this is not the account's own host
         world.fault = succeeds_with(elsewhere)
         settings = world.settings(tmp_path, archive={"to": "archive/"}, routes=ROUTES)
         genbridge(tmp_path, "add", "refused", "--config", str(settings))

@@ -26,7 +26,7 @@ MOST_GROWTH_MB: Final = 120  # all files together have 180 MB
 
 
 class Chats:
-    """Serves the results, and keeps what two chats got, in order: a text or a file of a task."""
+    """Serves the results. Records what two chats got, in order: a text or a file of a task."""
 
     def __init__(self) -> None:
         self.taken: dict[str, list[str]] = defaultdict(list)

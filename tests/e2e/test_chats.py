@@ -25,11 +25,11 @@ IDS = [f"task-{number:02}" for number in range(30)]
 
 
 class Chats:
-    """Services by the first part of the path; keeps which task's message each of them took, in that order."""
+    """Chat services, by the first part of the path. Records for each one the tasks whose messages it took, in order."""
 
     def __init__(self) -> None:
         self.taken: dict[str, list[str]] = defaultdict(list)
-        self.early: list[str] = []  # came before the wait was over that their chat had asked for
+        self.early: list[str] = []  # chats that got a message before the end of the wait that they had asked for
         self._asked: dict[str, int] = defaultdict(int)
         self._closed_until: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -52,7 +52,7 @@ class Chats:
         self.port = self.server.server_address[1]
 
     def answer(self, chat: str, text: str) -> tuple[int, dict[str, Any]]:
-        """What this chat says to the next message."""
+        """The answer of this chat to the next message."""
         found = re.search(r"task-\d\d", text)
         assert found is not None
         with self._lock:

@@ -30,7 +30,7 @@ def world() -> Iterator[World]:
 
 
 def genbridge(folder: Path, *words: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    """A command on this folder's settings, as a process of its own."""
+    """Run a command with the settings of this folder, in a process of its own."""
     return completed(*words, folder=folder, stdin=stdin, env=env)
 
 
@@ -222,7 +222,7 @@ def test_a_stop_signal_works_while_new_settings_wait_for_the_store(tmp_path: Pat
         with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             world.settings(tmp_path, sources={"lines": "ids.txt"})
-            time.sleep(1.8)  # noticed within one second; then the new source waits for two
+            time.sleep(1.8)  # the change is noticed within one second; then the new source waits for two
             os.kill(daemon.pid, signal.SIGTERM)
             assert daemon.exits_within(STOP_S) == 0
     assert "Traceback" not in daemon.log.read_text()
@@ -238,7 +238,7 @@ def test_new_settings_are_taken_as_soon_as_the_store_can_be_written(tmp_path: Pa
         until(lambda: "endpoint.disabled" in daemon.log.read_text(), seconds=10, what="the answer 410")
         world.receive = lambda event_id, times: 200
         with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")  # an endpoint that is enabled by its new settings is a write
+            other.execute("BEGIN IMMEDIATE")  # new settings that enable an endpoint are written to the store
             hook = {"type": "webhook", "url": f"http://127.0.0.1:{world.receiver_port}/new"}
             world.settings(tmp_path, endpoints={"hook": hook}, sources={"queue": "other/"})
             until(lambda: "store.failed" in daemon.log.read_text(), seconds=15, what="the failure")

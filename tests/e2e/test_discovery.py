@@ -37,8 +37,8 @@ class Vendor:
     """The simulated provider, in a thread of its own. Requests are recorded, and lists can fail."""
 
     port: int = 0
-    refusal: tuple[int, dict[str, str]] | None = None  # status and headers of every list from now on
-    lists: list[tuple[float, str]] = field(default_factory=list)  # when, and which query
+    refusal: tuple[int, dict[str, str]] | None = None  # while set: status and headers of every list
+    lists: list[tuple[float, str]] = field(default_factory=list)  # time and query of each request
     polls: list[float] = field(default_factory=list)
 
     @property
@@ -46,7 +46,7 @@ class Vendor:
         return f"http://127.0.0.1:{self.port}"
 
     def create(self, number: int = 1, **body: Any) -> set[str]:
-        """The ids of new predictions, made by the create call."""
+        """Create predictions with the API, and return their ids."""
         headers = {"authorization": f"Bearer {KEY}"}
         with httpx.Client(base_url=self.url, headers=headers, trust_env=False) as client:
             return {client.post(LIST, json={**QUICK, **body}).json()["id"] for _ in range(number)}
@@ -99,7 +99,7 @@ def settings(world: World, folder: Path, vendor: Vendor, **account: Any) -> Path
 
 def started(daemon: DaemonProcess) -> None:
     until(lambda: "discover.started" in daemon.log.read_text(), seconds=15, what="the first list")
-    time.sleep(0.5)  # what it says is in the store
+    time.sleep(0.5)  # everything that it has logged is in the store
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def test_one_of_two_daemons_on_postgresql_polls_the_list_and_the_other_takes_ove
         daemons.append(DaemonProcess(world.settings(tmp_path / name, accounts={"replicate": base}, **own)))
         until(lambda: "daemon.ready" in daemons[-1].log.read_text(), seconds=20, what="the start")
     try:
-        time.sleep(5)  # they have divided the shares
+        time.sleep(5)  # now they have divided the shares
         begun_at, found = time.monotonic(), vendor.create(3)
         until(lambda: world.by_task().keys() == found, seconds=30, what="the webhooks")
         looks = [at for at, _ in vendor.lists if at > begun_at]

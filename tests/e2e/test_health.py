@@ -1,4 +1,4 @@
-"""`genbridge status --health` for a real daemon that works, is frozen, or has exited."""
+"""`genbridge status --health` for a real daemon that works, is frozen or has exited."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.long
 
 
 def health(folder: Path) -> tuple[int, str]:
-    """Exit code and output."""
+    """The exit code and the output of `status --health`."""
     done = completed("status", "--health", folder=folder)
     return done.returncode, done.stdout.strip()
 
@@ -36,11 +36,11 @@ def ready(settings: Path) -> Iterator[DaemonProcess]:
 
 @pytest.fixture
 def world() -> World:
-    return World(provider_port=9, receiver_port=9)  # nobody is there, and nothing is sent
+    return World(provider_port=9, receiver_port=9)  # nobody listens there, and nothing is sent
 
 
 def pass_time(store: Path, seconds: float) -> None:
-    """Have the last sign of life of a daemon, which must be frozen, be older by so much."""
+    """Make the last sign of life of a frozen daemon older by this much."""
     lock = store.with_name("state.db.lock")
     record = json.loads(lock.read_bytes())
     lock.write_text(json.dumps({**record, "alive_us": f"{int(record['alive_us']) - int(seconds * 1e6):020}"}))

@@ -22,14 +22,14 @@ def flood_of(count: int) -> str:
 
 
 def watched(folder: Path) -> int:
-    """How many tasks the store holds. (None is stored twice: the index on their ids refuses it.)"""
+    """How many tasks the store holds. (The index on their ids prevents duplicates.)"""
     with sqlite3.connect(f"file:{folder}/state.db?mode=ro", uri=True) as store:
         count: int = store.execute("SELECT count(*) FROM watches").fetchone()[0]
         return count
 
 
 def endless_world() -> World:
-    """A world in which every task runs for ever."""
+    """A world in which no task ever finishes."""
     return World(fault=lambda task_id: (200, json.dumps(kling(task_id, "processing")).encode(), {}))
 
 

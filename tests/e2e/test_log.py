@@ -29,7 +29,7 @@ def world() -> Iterator[World]:
 
 
 def works(daemon: DaemonProcess, world: World, folder: Path, *ids: str) -> None:
-    """It takes a task, polls it, and its webhook arrives."""
+    """Check that the daemon takes each task, polls it, and sends its webhook."""
     until(lambda: (folder / "queue").is_dir(), seconds=10, what="the queue folder")
     for task_id in ids:
         world.ends_at[task_id] = 0.0
@@ -94,11 +94,11 @@ def test_a_closed_stderr_does_not_stop_the_daemon(tmp_path: Path, world: World, 
 
 
 def fill_until_lines_are_lost(disk: Path, daemon: DaemonProcess, settings: Path) -> Path:
-    """Keep the disk full until the daemon's lines no longer reach the log. Returns the file that fills it.
+    """Keep the disk full until the daemon's lines no longer reach the log. Returns the file that fills the disk.
 
-    One filling is not enough: the log's last page may have room for twenty lines, the daemon frees pages when it
-    deletes files, and it stops polling while it cannot store anything. So it is made to log: each SIGHUP finds the
-    settings broken.
+    To fill it once is not enough: the last page of the log may have room for twenty lines, and the daemon frees pages
+    when it deletes files. It also stops polling while it cannot store anything. So each SIGHUP makes it log that the
+    settings are invalid.
     """
     filler = fill(disk)
     os.truncate(settings, 1)

@@ -1,4 +1,4 @@
-"""Pauses of a running daemon: nothing is polled or sent meanwhile, and nothing ages."""
+"""Pauses in a running daemon: nothing is polled or sent, and the time does not count as age."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.world import KEY, World, drop, running_world, until
 
 pytestmark = pytest.mark.long
 
-WIRE_S = 0.3  # what was sent before the refusal had arrived may still come in
+WIRE_S = 0.3  # requests that were sent before the refusal arrived may still come in
 
 
 @pytest.fixture
@@ -28,7 +28,8 @@ def world() -> Iterator[World]:
 
 
 class Refusing:
-    """Answers slowly, so that many requests are in flight; the `at`th answer and all for `seconds` after it refuse."""
+    """Answers slowly, so that many requests are in flight. The `at`th answer is a refusal, and so are all answers in
+    the next `seconds`."""
 
     def __init__(self, *, status: int, at: int, seconds: float) -> None:
         self.refused_at: float | None = None
@@ -121,7 +122,7 @@ def test_a_suspended_process_continues_without_a_burst(tmp_path: Path, world: Wo
         os.kill(daemon.pid, signal.SIGCONT)
         time.sleep(4)
         assert daemon.stop() == 0
-        assert "lease.lost" not in daemon.log.read_text()  # nobody else can have taken a SQLite store over
+        assert "lease.lost" not in daemon.log.read_text()  # nobody else can take over a SQLite store
     instants = [at for at, _ in world.polls]
     most = max(sum(1 for at in instants if begun <= at < begun + 1) for begun in instants)
     print(f"\npolls in the busiest second: {most}")

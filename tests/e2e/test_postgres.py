@@ -206,7 +206,7 @@ def test_a_daemon_stops_with_a_reason_when_a_newer_version_upgrades_its_store(
         assert daemon.process.wait(30) == 1
         ended_at = time.monotonic()
         store = PostgresStore(newer)
-        assert store.members() == []  # nobody need wait for its lease
+        assert store.members() == []  # the others need not wait until its lease ends
         store.close()
     assert (
         daemon.log.read_text()

@@ -1,4 +1,4 @@
-"""Proxies of the environment, for everything that a real daemon and its commands send."""
+"""Proxies from the environment are used for everything that a real daemon and its commands send."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long
 
 
 class _Proxy(http.server.BaseHTTPRequestHandler):
-    """Answers for every host that it is asked for."""
+    """A proxy that answers every request itself, whatever the host is."""
 
     protocol_version = "HTTP/1.1"
     asked: list[str]
@@ -41,7 +41,7 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager

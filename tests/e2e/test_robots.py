@@ -35,7 +35,8 @@ def world() -> Iterator[World]:
 
 @contextmanager
 def wecom(said: Callable[[int], bytes | None]) -> Iterator[Loopback]:
-    """Answers the request of each number, from 1; None: never."""
+    """A robot that answers the first, second, ... request with `said(1)`, `said(2)`, ... If that is None, it never
+    answers."""
 
     async def script(exchange: Exchange) -> None:
         body = said(len(server.asked))

@@ -1,4 +1,4 @@
-"""A write batcher on a store that records what it was given."""
+"""A write batcher on a store that records what it got."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engine tests run on both event loops: two schedulers find more bugs than one."""
+"""Engine tests run on both event loops, because two schedulers find more bugs than one."""
 
 from __future__ import annotations
 

@@ -27,15 +27,15 @@ class ListedProvider(ScriptedProvider):
         super().__init__(clock)
         self.listed: list[ListedTask] = []
         self.page_size = 10
-        self.refusals: list[Reading] = []  # the next answers, instead of pages
-        self.requests: list[tuple[float, str | None, int]] = []  # when, for which action, which page
+        self.refusals: list[Reading] = []  # the next answers are these instead of pages
+        self.requests: list[tuple[float, str | None, int]] = []  # time, action and page number
         self.actions: Sequence[str | None] = (None,)
         self.is_cut = False
         self.is_oldest_first = False
         self.broken_page = 0  # the number of a page that always fails
-        self.repeats = False  # every page is the first, and has another after it
+        self.repeats = False  # every page is the first page, and a next page always exists
         self.failing: set[str | None] = set()  # actions whose list does not exist
-        self.skew_ms = 0  # its clock against ours
+        self.skew_ms = 0  # how far its clock is ahead of ours
         self.clock = clock
 
     def create(self, *task_ids: str, ago_s: float = 0.0) -> None:

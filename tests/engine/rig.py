@@ -68,7 +68,7 @@ class TornCommits:
 
 
 class Rig:
-    """The parts of the engine, and short methods for what tests do with them."""
+    """The parts of the engine, with short methods for tests."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Rig:
         self.intake = StoreIntake(watches=self.store, offload=offload, clock=self.clock, changed=self.fetch)
 
     def restarted(self) -> Rig:
-        """A new engine on the store, clock, provider and sink of this one, which must have been cancelled."""
+        """A new engine with the store, clock, provider and sink of this one, which must be cancelled before."""
         return Rig(limits=self.limits, rules=self.rules, pacing=self.pacing, earlier=self)
 
     def parcels_for(self, event: Event) -> Sequence[Parcel]:
@@ -194,7 +194,7 @@ class Rig:
 
     @asynccontextmanager
     async def beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-        """Run something else at the same time, to its end."""
+        """Run this at the same time as the engine, to its end."""
         async with anyio.create_task_group() as group:
             group.start_soon(work)
             yield

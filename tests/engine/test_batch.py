@@ -99,7 +99,7 @@ async def test_a_refused_key_blocks_the_account_in_single_and_batch_polls() -> N
         await rig.clock.advance(300)
         assert rig.topics() == ["account_blocked"]
         assert len(rig.provider.batches) == 1
-        assert len(rig.provider.asked) < 10 + 8  # each once, those then in flight, and the probes
+        assert len(rig.provider.asked) < 10 + 8  # each task once, the requests in flight, and the probes
 
 
 async def test_a_gateway_that_refuses_only_batches_does_not_block_the_account() -> None:
@@ -141,7 +141,7 @@ async def test_limits_count_requests_and_an_outage_causes_few() -> None:
 
 @pytest.mark.usefixtures("unmeasured")
 async def test_thirty_tasks_in_flight_cost_few_requests_each() -> None:
-    """One task every six seconds, each lasting three minutes, so thirty are running."""
+    """A task is added every six seconds and lasts three minutes, so thirty are running."""
     rig = batching()
     async with rig.running():
         for number in range(200):

@@ -19,11 +19,11 @@ from tests.engine.rig import SUCCEEDED, Rig
 FAST = RateLimits(rate=100.0, burst=10, concurrency=16)
 SELDOM = Pacing(min_interval_s=600.0, max_interval_s=600.0)
 BULK = [f"bulk-{number:04}" for number in range(1000)]
-FEW = 300  # in memory
+FEW = 300  # most watches in memory
 
 
 class FailingOnce:
-    """The store's watches. Only the third reading of a slice fails."""
+    """A store in which only the third reading of a slice of watches fails."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -42,7 +42,7 @@ class FailingOnce:
 
 @asynccontextmanager
 async def loading(rig: Rig) -> AsyncIterator[None]:
-    """The engine, which loads more of a bulk addition as needed."""
+    """Run the engine, and load more of a bulk addition as needed."""
     async with rig.running(), anyio.create_task_group() as group:
         rig.poller._slice_size = 250
         group.start_soon(rig.poller.load_more)

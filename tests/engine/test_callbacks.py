@@ -104,7 +104,7 @@ async def test_a_callback_while_the_answer_is_being_stored_leads_to_another_poll
     rig = Rig()
     rig.script("a", RUNNING, SUCCEEDED)
     async with rig.running():
-        rig.torn.failures = 2  # of the transition to running
+        rig.torn.failures = 2  # notifications of the transition to running
         await rig.watch("a")
         await rig.clock.advance(0)
         assert call(rig, "a") is CallbackOutcome.POLLED

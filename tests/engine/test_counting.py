@@ -22,7 +22,7 @@ def attempts(rig: Rig) -> dict[str, int]:
 
 
 def ended_at(at: float) -> Reading:
-    """A success that the provider says was at this time."""
+    """A success with this finish time, as the provider reports it."""
     snapshot = Snapshot(status="succeed", updated_ms=round(at * 1000))
     return Reading(kind=Kind.SUCCEEDED, snapshot=snapshot)
 

@@ -40,7 +40,7 @@ async def test_tasks_created_after_the_switch_on_are_watched_and_earlier_ones_ar
 async def test_the_list_is_requested_once_per_interval_however_often_the_settings_are_applied() -> None:
     rig = ListRig()
     async with rig.running():
-        for _ in range(10):  # as reloads do
+        for _ in range(10):  # as a reload does
             async with rig.source():
                 await rig.clock.advance(30)
         assert [round(later - earlier) for earlier, later in pairwise(rig.lists.looks)] == [60] * 5

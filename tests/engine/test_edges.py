@@ -46,7 +46,7 @@ async def test_a_task_without_a_valid_route_does_not_stop_others(together: int) 
     rig = Rig(pacing=EVEN)
     rig.provider = Faulty(rig.clock)
     rig.provider.most_together = together
-    rig.script("held", Reading(kind=Kind.TRANSIENT, retry_after_s=5.0, server_trouble=True))  # routes are looked at
+    rig.script("held", Reading(kind=Kind.TRANSIENT, retry_after_s=5.0, server_trouble=True))  # so routes are checked
     with capture_logs() as logged:
         async with rig.running():
             await rig.watch("held")
@@ -57,7 +57,7 @@ async def test_a_task_without_a_valid_route_does_not_stop_others(together: int) 
             await rig.clock.advance(10)
             assert {rig.phase(task_id) for task_id in ("unplaced", "a", "b")} == {"succeeded"}
     bugs = [line["task_ids"] for line in logged if line["event"] == "poll.bug"]
-    assert bugs in ([["poison"]], []) if together else bugs == [["poison"]]  # others may take it along
+    assert bugs in ([["poison"]], []) if together else bugs == [["poison"]]  # it may be polled together with others
 
 
 async def test_a_queue_that_cannot_be_read_does_not_stop_others() -> None:
@@ -125,7 +125,7 @@ async def test_a_bug_with_one_kind_of_news_does_not_hide_the_others() -> None:
             reactions = [("work", lambda n: n.work, broken), ("outbox", lambda n: n.outbox, sound)]
             group.start_soon(lambda: follow_news(news, reactions, clock=clock, every_s=1.0))
             await clock.advance(10)
-            assert heard == ["broken", "sound"]  # nor does it spin
+            assert heard == ["broken", "sound"]  # it is not repeated in a busy loop
             now = News(work=1, outbox=1)
             await clock.advance(2)
             assert heard == ["broken", "sound"] * 2

@@ -19,7 +19,7 @@ from tests.fakes import DirectOffload, ScriptedProvider
 
 
 class Poisoned(Rig):
-    """A rig in which some events cannot be rendered."""
+    """A rig in which rendering some events fails."""
 
     poison = "poison"
 

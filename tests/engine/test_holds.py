@@ -47,7 +47,7 @@ async def test_a_503_with_retry_after_does_not_hold_back_another_account() -> No
     assert (paused["account"], paused["seconds"], paused["reason"]) == ("second", 3600.0, "HTTP 503")
     state = rig.store.accounts()["second"]
     [hold] = state.holds
-    assert (hold.route, hold.reason) == ("", "HTTP 503")  # of an account with one address it is the whole account
+    assert (hold.route, hold.reason) == ("", "HTTP 503")  # with only one address, the route is the whole account
     assert state.paused_until is None
 
 

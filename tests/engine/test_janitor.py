@@ -65,7 +65,7 @@ async def test_shorter_retention_applies_at_once() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(janitor.run)
             await clock.advance(100)
-            janitor.keep(keeping(MONTH_S))  # as before: nothing to do
+            janitor.keep(keeping(MONTH_S))  # there is nothing to delete, as before
             await clock.advance(100)
             janitor.keep(keeping(300))
             await clock.advance(100)

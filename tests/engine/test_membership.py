@@ -169,7 +169,7 @@ async def test_shares_in_flight_are_handed_over_only_when_they_are_quiet(crew: C
 
 async def test_the_shares_of_a_killed_member_are_taken_over_in_time(crew: Crew) -> None:
     first, second = await crew.join("a"), await crew.join("b")
-    first.scope.cancel()  # no word of farewell
+    first.scope.cancel()  # it leaves without releasing anything
     first.hands.held = frozenset()
     await crew.clock.advance(TAKEOVER_S / 2)
     assert second.count == SLOTS // 2
@@ -220,7 +220,7 @@ async def test_changed_settings_change_the_scopes(crew: Crew) -> None:
 async def test_a_scope_removed_and_added_back_between_rounds_is_loaded_again(crew: Crew) -> None:
     only = await crew.join("a")
     only.membership.serve({})
-    only.hands.held = frozenset()  # its watches rest
+    only.hands.held = frozenset()  # its watches are not polled
     only.membership.serve({KLING: SLOTS})
     await crew.clock.advance(1)
     assert only.count == SLOTS
@@ -265,7 +265,7 @@ async def test_a_claim_that_the_store_lost_is_dropped_and_claimed_again(crew: Cr
     first, second = await crew.join("a"), await crew.join("b")
     await crew.clock.advance(1)
     forgotten = min(first.membership.held)
-    del crew.roster.holders[forgotten]  # as by a failover to a server that lagged behind
+    del crew.roster.holders[forgotten]  # as in a failover to a server that was behind
     crew.roster.holders[forgotten] = second.shares.member
     await crew.clock.advance(10)
     assert not first.membership.held & second.membership.held
@@ -281,13 +281,13 @@ async def test_shares_that_may_be_released_are_not_claimed_until_that_is_certain
         release(shares)
         if len(released) == 1:
             crew.members[1].scope.cancel()
-            crew.roster.drop(crew.members[1].shares.member)  # now it is all the first one's again
+            crew.roster.drop(crew.members[1].shares.member)  # now the first one holds everything again
             raise StoreError("the connection was lost; whether it was done is not known")
 
     first.shares.release = release_unheard  # type: ignore[method-assign]
     await crew.join("b")
     await crew.clock.advance(10)
-    assert released == [frozenset()] * 2  # nothing that is worked on
+    assert released == [frozenset()] * 2  # nothing that is in flight
     assert len(first.hands.wanted) == SLOTS
 
 

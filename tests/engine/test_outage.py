@@ -29,7 +29,7 @@ class Broken:
 
 
 class OneStore(Rig):
-    """A rig whose parts share one outage, on a disk that may fail."""
+    """A rig whose parts share one outage of the store."""
 
     def __init__(self, **more) -> None:  # type: ignore[no-untyped-def]  # as `Rig`
         super().__init__(**more)

@@ -122,7 +122,7 @@ def test_pop_early_takes_the_next_watch_whenever_it_is_due() -> None:
     put(queue, "a", NOW + 100)
     early = [queue.pop_early(NOW), queue.pop_early(NOW), queue.pop_early(NOW)]
     assert [entry.task_id if entry else None for entry in early] == ["a", "b", None]
-    put(queue, "c", NOW + 50)  # though the second of a later one has been opened
+    put(queue, "c", NOW + 50)  # although the bucket of a later second was opened before
     assert popped(queue, NOW + 50) == ["c"]
 
 

@@ -1,4 +1,4 @@
-"""An engine that holds a portion of the work: its slots, its portion of the limits, and a lease."""
+"""An engine that holds a portion of the work: some slots, a portion of the limits, and a lease."""
 
 from __future__ import annotations
 

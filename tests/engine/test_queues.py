@@ -1,4 +1,4 @@
-"""When a whole queue waits, and in which order it continues."""
+"""When all deliveries of a queue wait, and in which order they continue."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from tests.fakes import DirectOffload, FakeClock
 
 
 class Records:
-    """Keeps what was recorded. `fails` makes the next call raise."""
+    """Remembers what was recorded. `fails` makes the next call raise."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str, str], SourceFacts] = {}

@@ -12,7 +12,7 @@ from tests.fakes import FakeClock
 
 
 class Faulty:
-    """Raises each of these when it is run, then works."""
+    """Work that raises one of these each time when it is run, and then works."""
 
     def __init__(self, clock: FakeClock, *errors: Exception, after_s: float = 0.0) -> None:
         self.clock = clock

@@ -61,7 +61,7 @@ async def test_a_wrong_action_fails_its_task_once_the_account_has_answered_other
         await rig.clock.advance(600)
     assert rig.phase("bad") == "failed"
     assert sorted(rig.topics()) == ["task_failed", "unknown_status"]
-    assert len(rig.provider.polls_of("good")) > 5  # nothing held it up
+    assert len(rig.provider.polls_of("good")) > 5  # it was not delayed
 
 
 async def test_an_action_that_was_answered_once_never_fails_for_its_address() -> None:

@@ -130,7 +130,7 @@ async def test_a_callback_that_raises_neither_repeats_the_commit_nor_delays_its_
             await rig.clock.advance(1)
             assert sorted(delivery.subject for _, delivery in rig.sink.handed) == ["a", "b"]
             await rig.clock.advance(60)
-    assert sum(sizes) == 3 + 2 + 2  # pauses, ends, outcomes: each once
+    assert sum(sizes) == 3 + 2 + 2  # each pause, end and outcome once
     assert [delivery.subject for _, delivery in rig.sink.handed].count("a") == 1
     (bug,) = [line for line in logged if line["event"] == "commit.bug"]
     assert (bug["what"], bug["keys"], bug["count"]) == ("AccountPaused", ["paused0", "paused1", "paused2"], 3)
@@ -159,7 +159,7 @@ async def test_a_bug_in_counting_neither_repeats_the_commit_nor_delays_its_deliv
             await rig.clock.advance(1)
             assert [delivery.subject for _, delivery in rig.sink.handed] == ["a"]
     assert {line["event"] for line in logged if line["event"].endswith(".bug")} == {"observer.bug"}
-    assert commits == 2  # the end, and its outcome
+    assert commits == 2  # the end and its outcome
 
 
 async def test_each_callback_of_a_commit_is_called_although_one_before_it_raises() -> None:

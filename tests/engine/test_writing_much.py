@@ -79,7 +79,7 @@ async def test_notes_are_stored_in_batches_and_changes_do_not_wait_for_all_of_th
         await clock.advance(31)
         assert book.order == ["notes", "changes"] * len(book.written)
         assert max(map(len, book.written)) <= MAX_NOTES_AT_ONCE
-        assert book.polls == list(range(3 * MAX_NOTES_AT_ONCE))  # in their order, however they are parted
+        assert book.polls == list(range(3 * MAX_NOTES_AT_ONCE))  # in their order, in whichever parts they were written
         await writes.flush_notes()
 
 
@@ -149,9 +149,9 @@ async def test_large_results_are_stored_a_few_at_a_time_in_their_order() -> None
             writes.submit(end)
         await clock.advance(1)
         assert [change for changes in book.committed for change in changes] == ends
-        assert max(map(len, book.committed[:-1])) == 7  # and a few bytes more each than an eighth
+        assert max(map(len, book.committed[:-1])) == 7  # each is a few bytes larger than an eighth of the limit
         assert len(book.committed[-1]) > 500
-        assert [ends[102 - 1]] in book.committed  # what is longer than all that are taken at once, alone
+        assert [ends[102 - 1]] in book.committed  # a change that is larger than the limit is written alone
 
 
 async def test_polls_pause_while_many_bytes_wait_and_no_longer() -> None:
@@ -165,7 +165,7 @@ async def test_polls_pause_while_many_bytes_wait_and_no_longer() -> None:
         assert is_blocked()
         await clock.advance(1)
         assert not is_blocked()
-        book.is_full = True  # what is put back waits as it did
+        book.is_full = True  # changes that are put back count as waiting again
         for _ in range(15):
             writes.submit(picture(MAX_PENDING_BYTES // 16))
         assert not is_blocked()

@@ -133,7 +133,7 @@ def test_a_function_that_does_not_accept_the_value_has_its_own_error(expression:
 def test_an_expression_over_its_budget_fails_within_50_ms(expression: str) -> None:
     query = Query(expression, where="providers.mine.forms.plain.message")
     took_s = []
-    for _ in range(3):  # the least: a busy machine slows the process's own time, too
+    for _ in range(3):  # the minimum, because a busy machine also increases the process time
         began = time.thread_time()
         with pytest.raises(ExpressionLimit) as caught:
             query.search(ITEMS)

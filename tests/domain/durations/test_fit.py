@@ -32,7 +32,7 @@ def learned(median_s: float, *, spread: float = 0.3, number: int = 100, seed: in
 
 @st.composite
 def any_table(draw: st.DrawFn) -> Table:
-    """Whatever can be read from a store, also what no tasks have ever made."""
+    """Any table that can be read from a store, even one that no tasks can produce."""
 
     def bins() -> list[float]:
         filled = draw(st.dictionaries(st.integers(0, BINS - 1), SUMS, max_size=4))

@@ -68,7 +68,7 @@ def test_observations_that_are_being_stored_still_count() -> None:
     knowledge.take_fresh()
     taught(knowledge, VIDEO, 60.0, number=4)
     assert knowledge.fit(VIDEO).count == 8
-    knowledge.stored({VIDEO: None})  # what cannot be read says nothing
+    knowledge.stored({VIDEO: None})  # an unreadable table changes nothing
     assert knowledge.fit(VIDEO).count == 8
 
 
@@ -128,7 +128,7 @@ def test_running_tasks_do_not_change_the_usual_duration(duration_s: float) -> No
     taken = knowledge.take_fresh()
     knowledge.stored(taken)
     assert [knowledge.usual(VIDEO).quantile_s(0.0, part) for part in (0.1, 0.5, 0.9)] == pytest.approx(usual_s)
-    assert knowledge.fit(VIDEO).quantile_s(0.0, 0.5) > 1.2 * usual_s[1]  # when to poll them is another question
+    assert knowledge.fit(VIDEO).quantile_s(0.0, 0.5) > 1.2 * usual_s[1]  # the fit for polls does include running tasks
 
 
 def test_the_usual_duration_follows_finished_tasks() -> None:
