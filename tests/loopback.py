@@ -62,7 +62,7 @@ class Exchange:
         await self.stream.aclose()
 
     async def reset(self) -> None:
-        """Break the connection with a RST."""
+        """Break the connection with a TCP reset."""
         raw = self.stream.extra(anyio.abc.SocketAttribute.raw_socket)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await anyio.aclose_forcefully(self.stream)
@@ -74,7 +74,7 @@ class Exchange:
 
 
 Script = Callable[[Exchange], Awaitable[None]]
-"""What the server does with one request. It may leave the connection open for the next."""
+"""What the server does with one request. It may leave the connection open for the next request."""
 
 
 def answers(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Script:

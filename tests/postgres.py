@@ -1,7 +1,7 @@
 """A real PostgreSQL server for tests: the one in $GENBRIDGE_TEST_POSTGRES, or one on loopback that they start.
 
-Its URL has the form of `Server.url`, password included: tests look for that word where it must not be. The role makes
-schemas and roles.
+Its URL has the form of `Server.url`, including the password, because tests search for that word where it must not be.
+The role may create schemas and roles.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bridge.store.statements import TABLES
 
 ADDRESS: Final = "GENBRIDGE_TEST_POSTGRES"
 BINARIES: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-# A process that is killed loses nothing by this; only a power cut would.
+# With these settings, only a power cut can lose data. A killed process loses nothing.
 QUICK: Final = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "max_connections": "200"}
 
 
@@ -57,7 +57,7 @@ class Server:
         return self._process
 
     def make(self) -> None:
-        """Make the data folder."""
+        """Create the data folder."""
         self.folder.mkdir(parents=True)
         password = self.folder / "password"
         password.write_text("sesame-open\n")
@@ -102,8 +102,8 @@ class Server:
                 time.sleep(0.05)
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Stop it and abort what runs. With `at_once` it crashes."""
-        if self._process is None or self._process.poll() is not None:  # it may have ended by itself
+        """Stop the server and abort running statements. With `at_once`, it crashes."""
+        if self._process is None or self._process.poll() is not None:  # it may have ended already
             self._process = None
             return
         number = 9 if at_once else 2  # SIGINT: a fast shutdown
@@ -111,7 +111,7 @@ class Server:
         os.kill(self._process.pid, number)
         self._process.wait(timeout=30)
         self._process = None
-        until = time.monotonic() + 30  # a server does not start beside what is left of one
+        until = time.monotonic() + 30  # a server does not start while processes of an earlier one are left
         while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < until:
             time.sleep(0.01)
 
@@ -120,7 +120,7 @@ class Server:
         program = [str(BINARIES[-1] / command[0]), *command[1:]]
         if os.geteuid() != 0:
             return program
-        # It ends with the test run, however that ends.
+        # The server ends with the test run, even if that crashes.
         return [
             *("setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--pdeathsig", "INT"),
             *program,

@@ -10,7 +10,7 @@ from typing import AnyStr
 
 @contextmanager
 def ended(process: subprocess.Popen[AnyStr]) -> Iterator[subprocess.Popen[AnyStr]]:
-    """Kill the process at the end of the block if it still runs. (`Popen` alone would wait for ever.)"""
+    """Kill the process at the end of the block if it still runs. (`Popen` alone would wait forever.)"""
     with process:
         try:
             yield process

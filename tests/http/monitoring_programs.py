@@ -1,4 +1,4 @@
-"""Prometheus, Alertmanager and promtool, as Debian packages them. Tests without them are skipped."""
+"""Prometheus, Alertmanager and promtool from Debian. Tests that need a missing one are skipped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def program(name: str) -> str:
 
 
 def promtool(*words: str | Path, text: bytes = b"") -> str:
-    """What promtool prints about this. It must find no fault."""
+    """Run promtool, which must find no fault, and return its output."""
     command = [program("promtool"), *map(str, words)]
     done = subprocess.run(command, input=text, capture_output=True, check=False, timeout=60)
     assert done.returncode == 0, (done.stdout + done.stderr).decode()

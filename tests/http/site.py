@@ -22,7 +22,7 @@ READ_TOKEN: Final = "only-reading-0123456789"
 
 @dataclass(frozen=True)
 class Site:
-    """One daemon and its world. `client` has the token; `reader` only the one for reading; `stranger` none."""
+    """One daemon and its world. `client` has the token, `reader` has the read token, and `stranger` has no token."""
 
     world: World
     daemon: DaemonProcess
@@ -33,7 +33,7 @@ class Site:
     stranger: httpx.Client
 
     def add(self, *ids: str, seconds: float = 3600.0) -> None:
-        """Watch tasks that finish at the provider after so long."""
+        """Watch tasks that finish at the provider after this many seconds."""
         self.world.ends_at.update(dict.fromkeys(ids, time.monotonic() + seconds))
         answer = self.client.post("/api/v1/tasks", json=list(ids))
         assert answer.status_code == 201, answer.text
@@ -55,8 +55,8 @@ def running_site(
     chats: Sequence[str] = (),
     **settings: Any,
 ) -> Iterator[Site]:
-    """A site that answers, until the end of the block. `webhooks`: its endpoints, in place of `hook`. With
-    `chats` there is one chat endpoint, which sends to each of these paths of the receiver."""
+    """A site that answers until the end of the block. `webhooks` are its endpoints, in place of `hook`. With `chats`,
+    its only endpoint is a chat that sends to each of these paths of the receiver."""
     port = free_port()
     block = {"listen": f"127.0.0.1:{port}", "token": TOKEN, "read_token": READ_TOKEN, **(http or {})}
     url = f"http://127.0.0.1:{port}"

@@ -189,7 +189,7 @@ def test_a_wrong_task_in_a_list_on_one_line_is_named_by_its_number(site: Site) -
 
 
 def test_every_refusal_of_a_request_names_what_is_wrong(site: Site) -> None:
-    """Also those that the parts below the API find."""
+    """This includes mistakes that parts below the API find."""
     bodies: list[tuple[str, object]] = [
         ("/api/v1/tasks", []),
         ("/api/v1/tasks", {"id": "a b"}),

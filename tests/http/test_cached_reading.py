@@ -15,7 +15,7 @@ NOTHING = StoreGauges(watches={}, waiting={}, dead={}, oldest_waiting_at={}, blo
 
 
 class SlowStore:
-    """A store whose gauges take a while, or cannot be read."""
+    """A store whose gauges are slow or cannot be read."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.takes_s, self.fails, self.reads = clock, 0.0, False, 0
@@ -29,7 +29,7 @@ class SlowStore:
 
 
 class Scrapes:
-    """Scrapes of a store, one after the other."""
+    """Scrapes a store, one scrape after the other."""
 
     def __init__(self, gauges: CachedReading[StoreGauges], store: SlowStore) -> None:
         self.store = store
@@ -52,7 +52,7 @@ async def scraped() -> AsyncIterator[tuple[Scrapes, anyio.abc.TaskGroup, FakeClo
 
 
 async def reads_in(seconds: int, *, takes_s: float) -> int:
-    """How often a scrape each tenth of a second makes the store read."""
+    """How often scrapes every tenth of a second read the store."""
     async with scraped() as (scrapes, group, clock):
         scrapes.store.takes_s = takes_s
         for _ in range(seconds * 10):
@@ -102,14 +102,14 @@ async def test_a_caller_that_cannot_wait_gets_the_last_values() -> None:
         assert await _soon(reading, clock) is None
         assert reading.last is NOTHING
         assert reading.last_at == pytest.approx(read_at, abs=0.1)
-        reading.put(NOTHING)  # somebody else has read it
+        reading.put(NOTHING)  # another scrape has read it
         assert await _soon(reading, clock) is NOTHING
         assert reading.last_at == clock.steady() - 0.05
         group.cancel_scope.cancel()
 
 
 async def _soon(reading: CachedReading[StoreGauges], clock: FakeClock) -> StoreGauges | None:
-    """What `get` returns within 50 ms."""
+    """The value that `get` returns within 50 ms."""
     found: list[StoreGauges | None] = []
 
     async def get() -> None:

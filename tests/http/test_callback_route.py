@@ -35,7 +35,7 @@ def account(**more: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site whose tasks are polled when they are added, and then hardly ever."""
+    """A site that polls tasks when they are added, and after that very rarely."""
     folder = tmp_path_factory.mktemp("site")
     with running_site(folder, http={"public_url": "https://bridge.example.com/gen"}, polling=RARELY) as running:
         yield running
@@ -62,7 +62,7 @@ def polls_of(site: Site, task_id: str) -> int:
 
 
 def watched(site: Site, *ids: str) -> None:
-    """These tasks are watched, and were found running."""
+    """Watch these tasks, and wait until polls have found them running."""
     site.add(*ids)
     until(lambda: all(polls_of(site, task_id) for task_id in ids), seconds=10, what="the first polls")
 
@@ -149,7 +149,7 @@ def signed(body: bytes, *, at: float, secret: str = SECRET) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def signed_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The same with a secret for callbacks, and with an account at MiniMax."""
+    """The same kind of site, with a secret for callbacks and an account at MiniMax."""
     accounts = {"kling": account(callback_secret=SECRET), "minimax": account(provider="minimax", action=None)}
     folder, http = tmp_path_factory.mktemp("signed"), {"public_url": "https://bridge.example.com/gen"}
     with running_site(folder, http=http, polling=RARELY, accounts=accounts) as running:

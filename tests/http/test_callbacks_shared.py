@@ -1,4 +1,4 @@
-"""Callbacks that reach another daemon than the one that holds the task."""
+"""Callbacks that reach a daemon which does not hold the task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RARELY = {"min_interval": "60s", "max_interval": "60s", "cadence": "fixed"}
 
 
 def all_share(store: ReadStore) -> bool:
-    """Whether both daemons hold a part."""
+    """Whether both daemons hold a portion of the work."""
     members = store.members()
     return len(members) == 2 and all(one.shares for one in members)
 

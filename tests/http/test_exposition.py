@@ -31,7 +31,7 @@ def shown(*, accounts: tuple[str, ...] = ("kling",), endpoints: tuple[str, ...] 
 
 
 def samples(metrics: Metrics, gauges: StoreGauges | None = NOTHING, *, wanted: str = TEXT) -> dict[Sample, float]:
-    """Every sample as a scrape reads it, by name and labels."""
+    """Every sample of a scrape, by name and labels."""
     text = exposition(metrics, gauges, now=NOW, wanted=wanted).decode()
     read: Callable[[str], Iterable[Metric]] = read_openmetrics if wanted == OPENMETRICS else read_text
     return {

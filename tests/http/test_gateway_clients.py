@@ -1,4 +1,4 @@
-"""Official clients and a plain script, pointed at the gateway by their base URL, with the simulated provider behind."""
+"""Official clients and a plain script use the gateway as their base URL. Behind it is the simulated provider."""
 
 from __future__ import annotations
 

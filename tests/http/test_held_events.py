@@ -1,4 +1,4 @@
-"""What `notify_after_copies` holds and does not hold, at a real daemon."""
+"""Which events `notify_after_copies` holds in a real daemon."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(5000)
 
 @contextmanager
 def gated_server() -> Iterator[tuple[str, threading.Event]]:
-    """A server of one film, which it sends once the event is set."""
+    """A server of one film that it sends only after the event is set."""
     gate = threading.Event()
 
     class Film(BaseHTTPRequestHandler):
@@ -90,7 +90,7 @@ def test_the_stream_has_the_finish_at_once_and_webhooks_get_it_with_the_copies(t
         following(again.url, "events", last_id="0") as stream,
     ):
         found = stream.until(lambda found: len(found) >= 3)
-        assert found[0].data == first.data  # also for those who read it later
+        assert found[0].data == first.data  # also for followers who read it later
 
 
 def test_after_patience_webhooks_get_the_finish_without_copies_and_these_follow(tmp_path: Path) -> None:

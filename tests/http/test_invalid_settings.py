@@ -69,7 +69,7 @@ def test_an_invalid_settings_file_shows_everywhere_until_it_is_valid_again(site:
         assert "Settings read" in health
         assert MISTAKE.search(health)
 
-        path.write_text(json.dumps(broken))  # another mistake: it is still invalid since the first
+        path.write_text(json.dumps(broken))  # another mistake: the time is still that of the first one
         until(lambda: ":1:" in settings_of(site)["mistake"], seconds=20, what="the place in the new file")
         assert settings_of(site)["invalid_since"] == found["invalid_since"]
 

@@ -1,4 +1,4 @@
-"""500 streams at one daemon: every one gets every event, in order, and memory stays flat."""
+"""500 streams at one daemon: each gets every event in order, and memory does not grow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROUND: Final = 40  # events
 
 
 class _Counting(asyncio.Protocol):
-    """One stream: the ids of its events."""
+    """Reads one stream and records the ids of its events."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request

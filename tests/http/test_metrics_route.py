@@ -30,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def value(client: httpx.Client, name: str, **labels: str) -> float | None:
-    """A sample as a scrape reads it now; None if it is not there."""
+    """The value of a sample in a scrape now. None if there is no such sample."""
     text = client.get("/metrics").text
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

@@ -42,7 +42,7 @@ def exposed() -> dict[str, tuple[str, frozenset[str]]]:
 
 
 def queried(expression: str) -> set[str]:
-    """The metrics of a query, by the names that `exposed` has."""
+    """The metrics in a query, with the names of `exposed`."""
     return {re.sub(r"_seconds_(bucket|sum|count)$", "_seconds", name) for name in METRIC.findall(expression)}
 
 

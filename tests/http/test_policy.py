@@ -1,4 +1,4 @@
-"""The strict policy on every route that the application has, by every method, and on every refusal."""
+"""Every route has the strict policy, with every method and in every refusal."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class WithoutStore(Broken):
 
 
 def path_of(route: BaseRoute) -> str:
-    """An address that the route answers."""
+    """A path that this route answers."""
     if isinstance(route, Mount):
         return f"{route.path}/kling/v1/videos"
     assert isinstance(route, Route)
@@ -90,7 +90,7 @@ PROGRAMS: Final = [path for path in PATHS if path.startswith(("/api/", "/gateway
 
 
 def is_strict(headers: Mapping[str, str]) -> bool:
-    """Whether a browser that gets this answer runs nothing, embeds nothing and keeps nothing."""
+    """Whether these headers are the strict policy: the browser runs, embeds and stores nothing from elsewhere."""
     policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
     return policy == DIRECTIVES and {name: headers.get(name) for name in FOR_ANSWERS} == FOR_ANSWERS
 
@@ -141,7 +141,7 @@ def test_every_route_refuses_other_hosts_and_origins_with_the_strict_policy(
 
 @pytest.mark.parametrize("path", PROGRAMS)
 def test_programs_get_every_refusal_as_a_problem_document(site: Site, path: str) -> None:
-    """Also a browser that asks for HTML: there is no page at such an address."""
+    """Also if a browser asks for HTML, because there is no page at such an address."""
     wanted = [("GET", {"Host": "evil.example"}, 421), ("GET", {"Origin": "https://evil.example"}, 403)]
     if not path.startswith("/gateway/"):
         wanted.append(("DELETE", {}, 405))

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a real daemon, and a real Alertmanager reports what is wrong."""
+"""A real Prometheus scrapes a real daemon, and a real Alertmanager reports the problems."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.world import REFUSED, until
 
 
 def impatient_rules() -> dict[str, Any]:
-    """The shipped rules, without their waits."""
+    """The shipped alert rules, without their waiting times."""
     rules: dict[str, Any] = yaml.safe_load(ALERTS.read_text())
     for group in rules["groups"]:
         group["interval"] = "1s"
@@ -32,7 +32,7 @@ def impatient_rules() -> dict[str, Any]:
 
 @contextmanager
 def started(folder: Path, name: str, *options: str) -> Iterator[str]:
-    """A program that answers on a free port of loopback, until the end of the block. Gives its URL."""
+    """Run a program on a free port of loopback until the end of the block. Yields its URL when it answers."""
     port = free_port()
     with (folder / f"{name}.log").open("wb") as log:
         command = [program(name), *options, f"--web.listen-address=127.0.0.1:{port}"]
@@ -51,7 +51,7 @@ def is_up(url: str) -> bool:
 
 @contextmanager
 def alertmanager(folder: Path, webhook: str) -> Iterator[str]:
-    """Sends every alert to this webhook."""
+    """Run an Alertmanager that sends every alert to this webhook."""
     receiver = {"name": "people", "webhook_configs": [{"url": webhook}]}
     waits = {"group_wait": "100ms", "group_interval": "1s", "repeat_interval": "1h"}
     path = folder / "alertmanager.yaml"
@@ -63,7 +63,7 @@ def alertmanager(folder: Path, webhook: str) -> Iterator[str]:
 
 @contextmanager
 def prometheus(folder: Path, site: Site, alerts_to: str) -> Iterator[str]:
-    """Scrapes the site every second with the read token, as docs/monitoring.md says."""
+    """Run a Prometheus that scrapes the site every second with the read token, as docs/monitoring.md says."""
     (folder / "rules.yaml").write_text(json.dumps(impatient_rules()))
     (folder / "token").write_text(READ_TOKEN)
     job = {

@@ -1,4 +1,4 @@
-"""The overview of routes: live tasks are counted each time, finished ones from time to time."""
+"""The overview of routes: live tasks are counted each time, finished ones only now and then."""
 
 from __future__ import annotations
 

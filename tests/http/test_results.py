@@ -1,4 +1,4 @@
-"""Signed links to copies at a real daemon: from the finish of a task to the bytes of its file."""
+"""Signed links to copies in a real daemon, from the finish of a task to the bytes of its file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROUTES = [{"topics": ["task_archived"], "endpoints": ["hook"]}]
 
 
 def archived(site: Site, url: str, task_id: str, **result: list[str]) -> list[dict[str, Any]]:
-    """The `archive` of a task that ends with these results."""
+    """Finish a task with these results, and return its `archive`."""
 
     def answer(_: str) -> Answer:
         body = kling(task_id, "succeed", urls=[])
@@ -118,7 +118,7 @@ def test_a_file_that_the_client_has_is_not_sent_again(site: Site, files: str) ->
     link, film = local(copy["url"]), FILES["/film.mp4"]
     whole = site.stranger.head(link).headers
     if "etag" not in whole:
-        return  # a file from a bucket has no version here
+        return  # files in this bucket have no version
     tag, day = whole["etag"], whole["last-modified"]
 
     for known in ({"If-None-Match": tag}, {"If-None-Match": f'"x", W/{tag}'}, {"If-Modified-Since": day}):

@@ -1,4 +1,4 @@
-"""Random requests from the OpenAPI document: no bug, and no undocumented answer."""
+"""Random requests from the OpenAPI document cause no bug and get no undocumented answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHECKS: Final = ",".join(
         "unsupported_method",
         "ignored_auth",
     )
-)  # not positive_data_acceptance: which ids and times are valid is more than a schema can say
+)  # not positive_data_acceptance: a schema cannot say which ids and times are valid
 
 NO_LONG_WAITS: Final = '''
 import schemathesis

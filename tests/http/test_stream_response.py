@@ -1,4 +1,4 @@
-"""What a stream does with a client that leaves, or that does not read."""
+"""What a stream does when a client leaves or does not read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Client:
 
 
 class Frames:
-    """A stream that says whether somebody still follows it."""
+    """A stream that records whether it is over."""
 
     def __init__(self, count: int | None) -> None:
         self.count = count

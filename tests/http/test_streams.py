@@ -32,7 +32,7 @@ class Received:
 
 @dataclass
 class Follower:
-    """Reads one stream in a thread of its own, as a client by the book."""
+    """Reads one stream in a thread of its own, as the standard demands of a client."""
 
     response: httpx.Response
     received: list[Received] = field(default_factory=list)
@@ -285,7 +285,7 @@ def test_two_daemons_on_postgresql_serve_the_same_stream(tmp_path: Path, postgre
         path = site.world.settings(tmp_path / "two", http=http, **own("two"))
         with DaemonProcess(path) as second, httpx.Client(base_url=other, trust_env=False) as stranger:
             until(lambda: is_ready(stranger), seconds=20, what="the second daemon")
-            time.sleep(3)  # they have divided the shares
+            time.sleep(3)  # now they have divided the shares
             with following(site.url, "events") as here, following(other, "events") as there:
                 for number in range(60):
                     site.add(f"both-{number}", seconds=0)

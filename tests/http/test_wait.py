@@ -19,7 +19,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def asked(site: Site, task_id: str, *, wait: float = 300) -> tuple[float, httpx.Response]:
-    """How long the answer took, and the answer."""
+    """Send a request. Returns how long the answer took, and the answer."""
     begun_at = time.monotonic()
     answer = httpx.get(
         f"{site.url}/api/v1/task",

@@ -1,4 +1,4 @@
-"""A provider behind the gateway whose answers are raw bytes from a script."""
+"""A provider for the gateway. Its answers are raw bytes from a script."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Arrived:
         return [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
 
     def header(self, name: str) -> str | None:
-        """The only value of this header; None without it."""
+        """The only value of this header, or None without the header."""
         values = [value for key, value in self.headers if key == name]
         assert len(values) <= 1, values
         return values[0] if values else None
@@ -42,7 +42,8 @@ Answer = bytes | Iterable[bytes]
 
 @dataclass
 class Upstream:
-    """Its requests, and `answer`, which gives the raw answer to one. Every connection is closed after one."""
+    """The requests that arrived, and `answer`, which returns the raw answer to a request. Each connection carries one
+    request."""
 
     port: int = 0
     arrived: list[Arrived] = field(default_factory=list)

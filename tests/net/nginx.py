@@ -47,7 +47,7 @@ http {{
 def nginx(folder: Path, authority: trustme.CA, *, keepalive_requests: int = 1000) -> Iterator[dict[str, int]]:
     """Serves `folder`/files until the block ends; the ports of `http`, `https` and (where there is IPv6) `http6`.
 
-    The listening sockets are made here and inherited, so that no port can be taken in between.
+    The listening sockets are created here and inherited, so that no other program can take a port first.
     """
     if PROGRAM is None:
         pytest.skip("no nginx here (install nginx-light)")
@@ -75,7 +75,7 @@ def nginx(folder: Path, authority: trustme.CA, *, keepalive_requests: int = 1000
         try:
             yield ports
         finally:
-            process.terminate()  # killed, it would leave its worker behind
+            process.terminate()  # if it was killed, its worker would continue
             process.wait(10)
 
 
@@ -83,5 +83,5 @@ def _listening(host: str) -> socket.socket:
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     made.bind((host, 0))
     made.listen(128)
-    made.setblocking(False)  # nginx leaves what it inherits as it is
+    made.setblocking(False)  # nginx does not change inherited sockets
     return made

@@ -1,4 +1,4 @@
-"""A client, alone and together with a server to talk to; a module that uses the fixture `transport` runs over both."""
+"""A client, alone or with a server. Tests that use the fixture `transport` run with both transports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ kind: str | None = None
 
 
 def client(**options: Any) -> HttpClient:
-    """A client over the transport under test."""
+    """A client that uses the transport under test."""
     assert kind is not None, "the module lacks usefixtures('transport')"
     return HttpClient(kind=kind, **options)
 

@@ -1,4 +1,4 @@
-"""Which addresses a URL from outside may lead to: judged at the connection, at every hop."""
+"""To which addresses a URL from outside may lead. Each connection is checked, also after redirects."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ async def test_allowed_addresses_are_connected_to() -> None:
 
 
 def rebinding(*addresses: str) -> tuple[Resolve, list[str]]:
-    """A resolver that answers with another address each time, as a server with a lifetime of 0 can."""
+    """A resolver that gives another address each time, as a DNS server with a TTL of 0 can do."""
     given: list[str] = []
 
     def resolve(_host: str, port: int) -> list[AddrInfoType]:
@@ -147,7 +147,7 @@ def rebinding(*addresses: str) -> tuple[Resolve, list[str]]:
 
 
 async def test_a_host_name_that_changes_its_address_is_checked_by_the_address_connected_to() -> None:
-    # 127.0.0.2 plays the public address: it is allowed, and 127.0.0.1 is not.
+    # 127.0.0.2 acts as the public address: it is allowed, and 127.0.0.1 is not.
     public = [ipaddress.ip_network("127.0.0.2/32")]
     async with loopback(answers(200, b"secret")) as secret:
         resolve, given = rebinding("127.0.0.2", "127.0.0.1")

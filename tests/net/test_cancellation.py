@@ -1,4 +1,4 @@
-"""An exchange that is cancelled, in whichever phase, leaves no socket behind on either side."""
+"""An exchange that is cancelled in any phase leaves no socket open on either side."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Handle = Callable[[anyio.abc.SocketStream], Awaitable[None]]
 
 
 def _sockets() -> int:
-    """Of this process, which is both sides."""
+    """The sockets of this process, which has the client and the server."""
     count = 0
     for entry in Path("/proc/self/fd").iterdir():
         try:
@@ -110,7 +110,7 @@ async def test_a_cancelled_exchange_leaves_no_socket(handle: Handle, url: str, p
             for _ in range(3):
                 async with anyio.create_task_group() as group:
                     for number in range(4):
-                        group.start_soon(ask, 0.01 * number)  # also in between the phases
+                        group.start_soon(ask, 0.01 * number)  # also between the phases
             await until(lambda: _sockets() <= before)
             assert _sockets() == before
 

@@ -28,7 +28,7 @@ MIB = 1 << 20
 async def _outcome(
     script: Script, *, method: str = "GET", cap_bytes: int = MIB, timeout_s: float = 5
 ) -> Answer | Unanswered:
-    """What one exchange with this server comes to."""
+    """The outcome of one exchange with this server."""
     async with pair(script, timeout_s=timeout_s) as (client, server):
         with anyio.fail_after(timeout_s + 5):
             return await client.fetch(Request(method=method, url=server.url), cap_bytes=cap_bytes)

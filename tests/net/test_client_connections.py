@@ -70,7 +70,7 @@ async def test_closing_the_client_closes_its_connections() -> None:
 
 
 def _closes_kept_alive_connections() -> Script:
-    """Answers the first request of a connection and resets it at the second."""
+    """A script that answers the first request of a connection and resets the connection at the second."""
     served: set[int] = set()
 
     async def script(exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""Which certificates are trusted, and that nothing is sent to any other server."""
+"""Which certificates are trusted, and that nothing is sent to servers with other certificates."""
 
 from __future__ import annotations
 

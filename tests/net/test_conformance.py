@@ -1,4 +1,4 @@
-"""Both transports against servers that others wrote: nginx and uvicorn."""
+"""Both transports against independent servers: nginx and uvicorn."""
 
 from __future__ import annotations
 
@@ -181,7 +181,8 @@ async def test_an_ipv6_address_can_be_requested(ports: dict[str, int]) -> None:
 
 
 async def _application(scope: Any, receive: Any, send: Any) -> None:
-    """For uvicorn: /stream in chunks, /drip without end, /empty, and what came for all else."""
+    """An application for uvicorn. /stream is sent in chunks, /drip never ends, and /empty is empty. All other paths
+    return the request's body."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -242,7 +243,7 @@ async def test_a_slow_body_ends_at_the_deadline_and_the_next_request_is_answered
 
 
 async def test_no_get_is_lost_to_a_server_that_closes_idle_connections_at_once() -> None:
-    """uvicorn closes a connection that was idle for no time at all: each next request races with that."""
+    """uvicorn closes a connection as soon as it is idle, so each next request races with this."""
     async with _uvicorn(timeout_keep_alive=0) as port, client_of() as http:
         for number in range(100):
             assert (await _get(http, f"http://127.0.0.1:{port}/empty")).status == 204

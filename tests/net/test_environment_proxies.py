@@ -1,4 +1,4 @@
-"""Proxies of the environment: which requests go through them, and how."""
+"""Proxies from the environment: which requests use them, and how."""
 
 from __future__ import annotations
 

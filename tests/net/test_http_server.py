@@ -202,7 +202,7 @@ def test_an_invalid_address_is_refused_with_an_example(text: str) -> None:
 
 
 async def answer_to(client: httpx.AsyncClient, *parts: bytes) -> bytes:
-    """What the server sends, until it closes, to a client that sends these parts."""
+    """Everything that the server sends to a client that sends these parts, until it closes the connection."""
     stream = await anyio.connect_tcp("127.0.0.1", client.base_url.port or 0)
     answer = b""
     async with stream:

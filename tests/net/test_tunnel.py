@@ -1,4 +1,4 @@
-"""TLS through a proxy: the proxy gets only the host and its own key, the host everything else."""
+"""TLS through a proxy: the proxy gets only the name of the host and its own key. The host gets everything else."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_a_proxy_that_does_not_speak_http_is_reported(authority: trustme.C
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_dead_proxy_is_named_in_place_of_the_target_and_without_its_password(url: str, scheme: str) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and does not listen
+        taken.bind(("127.0.0.1", 0))  # this port does not listen
         at = f"127.0.0.1:{taken.getsockname()[1]}"
         async with client_of(proxy=f"{scheme}://me:s3cret-word@{at}") as client:
             found = await client.fetch(Request(method="GET", url=url), cap_bytes=99)

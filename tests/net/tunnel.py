@@ -1,4 +1,4 @@
-"""A proxy that opens a tunnel to one port of loopback, whatever host it is asked for."""
+"""A proxy that opens a tunnel to one port of loopback, whatever host the request names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPENED = b"HTTP/1.1 200 Connection established\r\nVia: 1.1 x\r\n\r\n"
 
 
 class Proxy:
-    """Tunnels everything to one port, whatever host it is asked for."""
+    """Opens each tunnel to one port, whatever host the request names."""
 
     def __init__(self, behind: int, said: bytes) -> None:
         self.heads: list[bytes] = []
@@ -48,7 +48,7 @@ async def _pump(there: anyio.abc.ByteStream, here: anyio.abc.ByteStream) -> None
 
 
 def context_for(authority: trustme.CA, *hosts: str) -> ssl.SSLContext:
-    """TLS for a server of these hosts."""
+    """The TLS settings of a server for these hosts."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*hosts).configure_cert(context)
     return context

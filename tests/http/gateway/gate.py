@@ -1,4 +1,4 @@
-"""A site whose gateway leads to a scripted provider."""
+"""A site with a gateway to a scripted provider."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Gate:
 
     @property
     def arrived(self) -> Arrived:
-        """The last request through the gateway; polls of the daemon are left out."""
+        """The last request through the gateway. Polls of the daemon do not count."""
         return [one for one in self.provider.arrived if not is_poll(one)][-1]
 
     @property
@@ -41,7 +41,7 @@ class Gate:
         return sum(not is_poll(one) for one in self.provider.arrived)
 
     def raw(self, head: bytes, body: bytes = b"", *, seconds: float = 10.0) -> bytes:
-        """What comes back for these bytes, until the connection closes."""
+        """Send these bytes, and return everything that comes back until the connection closes."""
         port = int(self.site.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=seconds) as caller:
             caller.sendall(head + body)

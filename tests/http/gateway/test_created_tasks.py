@@ -148,7 +148,7 @@ def test_a_task_that_the_caller_saw_is_watched_after_a_kill(tmp_path: Path) -> N
 
 
 def _created_now(site: Site) -> str | None:
-    """The id that the caller saw; None once the daemon is dead."""
+    """The id that the caller got, or None when the daemon is dead."""
     try:
         answer = site.client.post(PATH, json={})
     except httpx.TransportError:

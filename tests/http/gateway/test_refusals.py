@@ -1,4 +1,4 @@
-"""What the gateway refuses: wrong tokens, misleading requests, too much of anything."""
+"""What the gateway refuses: wrong tokens, misleading requests, and requests that are too large or too many."""
 
 from __future__ import annotations
 

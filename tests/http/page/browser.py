@@ -1,4 +1,4 @@
-"""A real Chromium, which notes everything that a page must not do."""
+"""A real Chromium that records everything that a page must not do."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
 
-# The headless shell has the same engine without the browser around it: a new tab takes a fifth of the CPU time.
+# The headless shell has the same engine without a desktop browser, so a new tab takes a fifth of the CPU time.
 CHROMIUM: Final = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-# Without these, Chromium asks hosts of its maker for updates at each start.
+# Without these options, Chromium asks Google for updates at each start.
 QUIET: Final = (
     "--disable-gpu",
     "--disable-quic",
@@ -30,7 +30,8 @@ STEP_MS: Final = 50
 
 @dataclass
 class Tab:
-    """One page in the browser. `faults` has script errors and refused content, `elsewhere` requests to others."""
+    """One page in the browser. `faults` has script errors and blocked content. `elsewhere` has requests to other
+    hosts."""
 
     page: Page
     origin: str
@@ -44,11 +45,12 @@ class Tab:
         return answer.status
 
     def text(self, selector: str) -> str:
-        """The text of the first such element."""
+        """The text of the first element that the selector matches."""
         return self.page.locator(selector).first.inner_text()
 
     def wait_for(self, script: str, *, patience_ms: int = PATIENCE_MS) -> None:
-        """Wait until the expression is true in the page. Playwright's own way needs a looser policy than the page's."""
+        """Wait until the expression is true in the page. Playwright's own function needs a weaker content policy than
+        the page has."""
         for _ in range(patience_ms // STEP_MS):
             with suppress(Error):  # the page is being loaded again
                 if self.page.evaluate(script):
@@ -57,7 +59,7 @@ class Tab:
         raise AssertionError(f"not within {patience_ms} ms: {script}")
 
     def note_console(self, message: ConsoleMessage) -> None:
-        is_expected = "Failed to load resource" in message.text  # of a daemon that is stopped on purpose
+        is_expected = "Failed to load resource" in message.text  # because a test stops the daemon
         if message.type == "error" and not is_expected:
             self.faults.append(message.text)
 
@@ -82,7 +84,7 @@ def running_browser() -> Iterator[Browser]:
 
 @contextmanager
 def tab(browser: Browser, origin: str, *, width: str = "desk", height: int = 900, **context: Any) -> Iterator[Tab]:
-    """A new tab with its own cookies. At the end, it must have found no fault and asked no other host."""
+    """A new tab with its own cookies. At the end, checks that it found no fault and sent nothing to other hosts."""
     made = browser.new_context(viewport={"width": WIDTHS[width], "height": height}, **context)
     try:
         page = made.new_page()

@@ -24,13 +24,13 @@ def forms(page: str, action: str) -> list[dict[str, str]]:
 
 
 def question(page: str) -> str | None:
-    """The link that asks before it sends again all that a filter shows; None: there is none."""
+    """The link to the question whether to redeliver everything that the filter shows. None if there is no link."""
     found = re.search(r'href="(/redeliver[?][^"]+)"', page)
     return None if found is None else html.unescape(found[1])
 
 
 class Browser:
-    """Somebody who has signed in at a site."""
+    """A browser that has signed in at a site."""
 
     def __init__(self, site: Site, token: str = TOKEN) -> None:
         headers = {"Accept": "text/html"}
@@ -43,7 +43,7 @@ class Browser:
         self._client.close()
 
     def get(self, path: str, **parameters: str) -> httpx.Response:
-        """A page."""
+        """Get a page."""
         return self._client.get(path, params=parameters or None)
 
     def send(self, action: str, fields: Mapping[str, Any], **headers: str) -> httpx.Response:
@@ -52,28 +52,28 @@ class Browser:
         return self._client.post(f"/actions/{action}", data=dict(fields), headers=sent)
 
     def field(self) -> str:
-        """The signed field of a fresh page."""
+        """The signed form field of a new page."""
         found = re.search(r'name="form" value="([^"]+)"', self.get("/add").text)
         assert found is not None
         return found[1]
 
     def does(self, action: str, **fields: Any) -> httpx.Response:
-        """Send a form of a fresh page."""
+        """Send a form from a new page."""
         return self.send(action, {"form": self.field(), "back": "/", **fields})
 
     def said(self, answer: httpx.Response) -> str:
-        """What the page says after a form was carried out."""
+        """What the page says after this answer to a form."""
         assert answer.status_code == 303, answer.text
         return notice(self.get(answer.headers["location"]).text)
 
 
 def notice(page: str) -> str:
-    """What the page says that a form has done; empty: nothing."""
+    """What the page says that a form has done. Empty if it says nothing."""
     found = re.search(r'<p class="banner[^"]*" role="status">.*?<span dir="auto">(.*?)</span></p>', page, re.DOTALL)
     return html.unescape(found[1]) if found else ""
 
 
 def heading(page: str) -> str:
-    """The only `h1`."""
+    """The text of the only `h1`."""
     [found] = re.findall(r"<h1[^>]*>(.*?)</h1>", page, re.DOTALL)
     return html.unescape(re.sub(r"<[^>]+>", "", found)).strip()

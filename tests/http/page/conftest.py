@@ -22,7 +22,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def open_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Everybody on this machine may read and act."""
+    """A site without a token: everybody on this machine may read and act."""
     folder = tmp_path_factory.mktemp("open_site")
     with running_site(folder, http={"token": None, "read_token": None}) as running:
         yield running

@@ -24,14 +24,14 @@ ACTION = "videos/text2video"
 
 
 class Filler:
-    """Tasks of account `kling` that are told to endpoint `hook`. Ages are in seconds before now."""
+    """Adds tasks of account `kling`, with deliveries to endpoint `hook`. Ages are in seconds before now."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.now = time.time()
 
     def running(self, task_id: str, *, age: float, label: str | None = None, progress: float | None = None) -> None:
-        """A task that was seen to run, unless `progress` is None: then it was only added."""
+        """Add a task that a poll found running. If `progress` is None, it was only added."""
         wish = make_wish(task_id=task_id, label=label, action=ACTION)
         self.store.add([wish], source="cli", now=self.now - age)
         if progress is not None:
@@ -52,7 +52,8 @@ class Filler:
         expires_in: float | None = None,
         states: Mapping[str, DeliveryState] | None = None,
     ) -> None:
-        """A task that took 30 s. `states`: of its deliveries, by endpoint; the one to `hook` was accepted."""
+        """Add a task that took 30 s. `states` has the state of each delivery, by endpoint. By default, the one to
+        `hook` was accepted."""
         urls = tuple(str(one["url"]) for items in (result or {}).values() for one in items if "url" in one)
         snapshot = Snapshot(
             result=result or {},
@@ -77,7 +78,7 @@ class Filler:
                 self._settle(name, state, at)
 
     def takes(self, low: float, high: float) -> None:
-        """Tasks are known to take from `low` to `high` seconds."""
+        """Store that tasks take from `low` to `high` seconds."""
         table = Table()
         for number in range(40):
             duration_s = low + (high - low) * number / 39
@@ -101,7 +102,7 @@ class Filler:
 
 @contextmanager
 def filled(folder: Path) -> Iterator[Filler]:
-    """The store of a site that does not run yet."""
+    """A filler for the store of a site that does not run yet."""
     with closing(open_store(folder / "state.db", create=True, group_access=False)) as store:
         yield Filler(store)
 

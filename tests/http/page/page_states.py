@@ -1,4 +1,4 @@
-"""The stores of sites that stay in one state: all well, many problems, hostile text."""
+"""Fills stores for sites that stay in one state: no problem, many problems, many finishes, or hostile texts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHOWN: Final = {"videos": [{"url": f"{CDN}/v.mp4", "duration": "5.1"}]}
 
 
 def well(store: Filler) -> None:
-    """Tasks that run and have finished; every delivery was accepted or is on its way."""
+    """Running and finished tasks without problems. No delivery has failed."""
     store.takes(20, 60)
     store.running("soon", age=25, label="Street musician, wide shot")
     store.running("progress", age=30, label="Four seasons garden", progress=64.0)
@@ -40,7 +40,7 @@ def well(store: Filler) -> None:
 
 
 def needs(store: Filler) -> None:
-    """One of everything that needs a person, and paused accounts and endpoints."""
+    """One of each problem that needs a person, and paused accounts and endpoints."""
     well(store)
     for number in range(3):
         store.finished(
@@ -74,7 +74,8 @@ def needs(store: Filler) -> None:
 
 
 def busy(store: Filler) -> None:
-    """So much finishes that new cards do not come by themselves. It lasts as long as the test: the clock is ahead."""
+    """So many tasks finish that new cards do not come by themselves. Their times are in the future, so this lasts for
+    the whole test."""
     for number in range(30):
         store.finished(f"one-of-many{number}", SHOWN, label=f"Foggy forest {number}", age=-3600)
         store.running(f"runs{number}", age=number, label=f"Clay robot {number}")
@@ -94,7 +95,7 @@ def hostile(store: Filler) -> None:
 
 
 def reject_a_file(folder: Path) -> None:
-    """What a mistake in a queue file leaves behind."""
+    """Add a rejected queue file, as after a mistake in it."""
     (folder / "queue/rejected").mkdir(parents=True)
     (folder / "queue/rejected/broken.yaml").write_text("{")
     (folder / "queue/rejected/broken.yaml.reason").write_text("line 1: not YAML")
@@ -127,7 +128,7 @@ def _disable(store: Filler, endpoint: str) -> None:
 
 
 def _refuse(store: Filler, endpoint: str, answer: str) -> None:
-    """The receiver gives this answer to what waits."""
+    """Store that the endpoint has refused each due delivery with this answer."""
     for delivery in store.store.due(endpoint, "", now=store.now + 1e6, limit=100)[0]:
         made: dict[str, Any] = {"state": DeliveryState.DEAD, "outcome": "refused", "detail": answer}
         store.store.commit([make_attempt(delivery, **made, at=store.now - 20)], Teller())

@@ -1,4 +1,4 @@
-"""A relay between a browser and a site, whose connections can go silent without an end."""
+"""A relay between a browser and a site. Its connections can go silent without being closed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Relay:
-    """Passes bytes on. After `freeze`, connections stay open, but pass nothing on; new ones work."""
+    """Forwards bytes. After `freeze`, the connections stay open but forward nothing. New connections work."""
 
     url: str
     frozen: set[socket.socket] = field(default_factory=set)

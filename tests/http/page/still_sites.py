@@ -1,6 +1,6 @@
-"""Sites that each stay in one state: the real server and a real store, without a daemon that changes it.
+"""Sites that stay in one state. Each has the real server and a real store, but no daemon that changes the store.
 
-One process serves them all, so that a state costs a few milliseconds instead of a daemon.
+One process serves all sites, so that a state costs a few milliseconds and no daemon.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WORKS: Final = DaemonNow(
 
 @dataclass
 class StillApp:
-    """Stands in for the app of a daemon: it does no work."""
+    """Takes the place of the app of a daemon, and does no work."""
 
     state: DaemonNow
     sent: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class StillApp:
         return self.state
 
     async def refresh(self) -> None:
-        """Nothing follows what was written."""
+        """Do nothing, because nobody follows the store."""
 
     def sink(self, endpoint: str) -> Sequence[Outcome]:
         self.sent.append(endpoint)
@@ -99,7 +99,7 @@ class StillSites:
 
 @contextmanager
 def still_sites() -> Iterator[StillSites]:
-    """One thread that serves sites."""
+    """Starts the thread that serves the sites."""
     with start_blocking_portal("asyncio") as portal, ExitStack() as stack:
         yield StillSites(portal, stack)
 

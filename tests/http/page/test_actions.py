@@ -58,7 +58,7 @@ def dead_letters(site: Site, *ids: str) -> list[dict[str, str]]:
 
 
 def named(delivery: dict[str, str], state: str = "dead") -> str:
-    """As a form of the page names it."""
+    """The fields with which a form of the page names it."""
     return f"{state},{delivery['event_id']},hook,"
 
 

@@ -16,7 +16,7 @@ from tests.http.page.browsing import Browser, forms
 from tests.http.site import Site, running_site
 from tests.world import until
 
-CLOSED = "http://127.0.0.1:9"  # nothing answers there: these tests only add
+CLOSED = "http://127.0.0.1:9"  # no provider answers there: these tests only add tasks
 
 
 def account(provider: str, path: str = "", **more: str) -> dict[str, str]:
@@ -43,13 +43,13 @@ def browser(site: Site) -> Iterator[Browser]:
 
 
 def watched(site: Site, task_id: str) -> str | None:
-    """The account that watches it."""
+    """The account of the watched task."""
     found = site.client.get("/api/v1/tasks", params={"q": task_id}).json()["tasks"]
     return next((one["account"] for one in found if one["id"] == task_id), None)
 
 
 def typed(answer: httpx.Response) -> str:
-    """What the field holds."""
+    """The text in the field."""
     [found] = re.findall(r"<textarea[^>]*>\n?(.*?)</textarea>", answer.text, re.DOTALL)
     return html.unescape(found)
 

@@ -1,4 +1,4 @@
-"""The bar of a running task, by values and as it is drawn."""
+"""The bar of a running task: its values, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ADDED = 1_764_433_876.0
 
 
 def bar(age_s: float, *, progress: float | None = None, held_s: float | None = None, known: bool = True) -> Bar:
-    """Such tasks take 100 to 200 s, half of them at most 140 s."""
+    """The bar of a task. Such tasks take 100 to 200 s, and half of them at most 140 s."""
     held_at = None if held_s is None else ADDED + held_s
     return Bar(ADDED, ADDED + age_s, usual(100, 140, 200) if known else None, progress, held_at)
 

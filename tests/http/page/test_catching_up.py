@@ -40,7 +40,7 @@ def open_live(page: Tab, path: str = "/") -> None:
 
 
 def stays(page: Tab) -> bool:
-    """Whether the page was not loaded again."""
+    """Whether the page has not been loaded again."""
     return page.page.evaluate("window.stays === true") is True
 
 
@@ -51,7 +51,7 @@ def slow_answer(page: Tab, path: str) -> Iterator[list[Route]]:
     page.page.route(
         page.origin + path,
         lambda route: held.append(route),
-        times=1,  # Playwright inspects what it calls
+        times=1,  # because Playwright inspects the functions that it calls
     )
     yield held
     held[0].continue_()
@@ -81,7 +81,7 @@ def test_a_connection_that_is_silently_dead_is_opened_again(browser: Browser, op
     with relay(open_site.url) as between, tab(browser, between.url) as page:
         open_live(page)
         page.page.evaluate(NOTE_BANNER)  # it is shown only until the new stream has opened
-        between.freeze()  # as after a sleep, or when a router forgets the connection: no packet, no end
+        between.freeze()  # as after a sleep, or when a router forgets the connection: no packet arrives
         page.wait_for("window.wasShown")
         page.wait_for(f"{IS_LIVE} && {BANNER}.hidden")
         assert stays(page)
@@ -89,7 +89,7 @@ def test_a_connection_that_is_silently_dead_is_opened_again(browser: Browser, op
 
 @contextmanager
 def looking_at_cards(browser: Browser, site: Site) -> Iterator[Tab]:
-    """Now, with the pointer on the card of a finished task."""
+    """The first view, with the pointer on the card of a finished task."""
     site.add("looked-at", seconds=0)
     until(lambda: "looked-at" in site.world.by_task(), seconds=20, what="the first webhook")
     with tab(browser, site.url) as page:
@@ -117,7 +117,7 @@ def test_no_card_comes_when_the_reader_has_returned_before_a_slow_answer(browser
         with slow_answer(page, "/") as held:
             page.page.mouse.move(0, 0)
             until_held(page, held)
-            page.page.wait_for_timeout(5_500)  # away for long enough, whatever asked
+            page.page.wait_for_timeout(5_500)  # long enough to count as away
             page.page.hover("[data-list=finished] .card >> nth=0")
         page.page.wait_for_timeout(1_500)
         assert page.page.evaluate(card("slow")) is False

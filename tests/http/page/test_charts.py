@@ -1,4 +1,4 @@
-"""The geometry of the charts."""
+"""The shapes and positions in the charts."""
 
 from __future__ import annotations
 

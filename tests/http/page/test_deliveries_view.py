@@ -20,7 +20,8 @@ ENDPOINTS = ("good", "dead", "gone", "slow")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Two tasks have finished. One endpoint accepted them, one failed, one is disabled, one says nothing."""
+    """A site with two finished tasks. Of its endpoints, one accepted them, one failed, one is disabled, and one does
+    not answer."""
     folder = tmp_path_factory.mktemp("deliveries")
     with running_site(folder, delivery={"retries": ["0.1s"] * 8}, webhooks=ENDPOINTS) as running:
         fill(running)
@@ -156,7 +157,7 @@ def test_a_row_has_the_buttons_for_its_state(site: Site, browser: Browser) -> No
     bulk = question(page)
     assert bulk is not None
     assert bulk == "/redeliver?state=dead&q=second&back=%2Fdeliveries%3Fq%3Dsecond"
-    for asked in (browser.get(bulk), browser.get(bulk)):  # Back and Refresh ask again
+    for asked in (browser.get(bulk), browser.get(bulk)):  # going back or reloading asks again
         assert heading(asked.text) == "Redeliver 1 to dead?"
     assert browser.get("/redeliver?q=nothing-has-this-name").status_code == 409
     with closing(Browser(site, READ_TOKEN)) as reader:
@@ -171,7 +172,7 @@ def test_an_unknown_state_is_refused_with_the_known_ones(browser: Browser) -> No
 
 
 def test_all_that_a_search_shows_is_sent_and_nothing_else(site: Site, browser: Browser) -> None:
-    """The last test: it empties the list."""
+    """This test is the last one, because it empties the list."""
     page = browser.get("/deliveries?q=second").text
     site.world.hooks.pop("/dead")
     before = len(site.world.received)

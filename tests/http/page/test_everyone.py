@@ -1,4 +1,5 @@
-"""The page for everybody: axe-core finds nothing, nothing scrolls sideways, and nothing attacks, whatever it shows."""
+"""The page is accessible and safe in every state: axe-core finds nothing, nothing scrolls sideways, and hostile texts
+do nothing."""
 
 from __future__ import annotations
 
@@ -23,11 +24,12 @@ pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
 LOOKS: Final = (("light", "en"), ("dark", "zh"))
 IS_LIVE: Final = "document.querySelector('[data-live] .dot:not(.off)') !== null"
-# A theme and a language change colors and names; a width changes all but colors, which take most of the time.
+# A theme and a language change colors and names. A width changes everything except colors. Checks of colors take most
+# of the time.
 EVERY_RULE: Final = ""
 LOOK_RULES: Final = "runOnly: ['color-contrast', 'html-has-lang', 'button-name', 'link-name', 'label']"
 LAYOUT_RULES: Final = "rules: {'color-contrast': {enabled: false}}"
-# What should be on one line and is not.
+# Elements that should be on one line but are not.
 BROKEN: Final = """
     [...document.querySelectorAll(".brand, nav a, .live, button, .button, .chip, .tabs a")].filter(one => {
         const texts = [...one.childNodes].filter(node => node.nodeType === Node.TEXT_NODE && node.data.trim());
@@ -48,7 +50,7 @@ OPEN_ALL: Final = "document.querySelectorAll('details').forEach(one => { one.ope
 
 
 class Place(NamedTuple):
-    """A view in a state. `script` brings it there after it was opened; then it has what `has` selects."""
+    """A view in a state. After it is opened, `script` brings it into that state. Then an element matches `has`."""
 
     site: str
     path: str
@@ -136,13 +138,13 @@ def _served(made: StillSites, folders: pytest.TempPathFactory) -> Iterator[tuple
 
 
 def _failing() -> DaemonNow:
-    """A daemon that cannot write to its store."""
+    """The address of a daemon that cannot write to its store."""
     return replace(WORKS, is_working=False, store_failed_at=1_762_000_000.0)
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, sites: dict[str, str]) -> Iterator[Tab]:
-    """One page that goes from site to site. The one that it leaves may still ask its own."""
+    """One tab that visits all sites. A page that it leaves may still send requests to its own site."""
     with tab(browser, "") as opened:
         answer_for_the_cdn(opened)
         yield opened
@@ -156,7 +158,7 @@ def answer_for_the_cdn(page: Tab) -> None:
 
 
 def forget(page: Tab, *origins: str) -> None:
-    """Requests to these are right."""
+    """Forget the requests to these hosts, because they are allowed."""
     page.elsewhere = [url for url in page.elsewhere if not url.startswith(tuple(f"{one}/" for one in origins))]
 
 
@@ -174,7 +176,7 @@ def found_by_axe(page: Tab, options: str = EVERY_RULE) -> list[Any]:
     page.page.evaluate(AXE_SCRIPT)
     run = f"axe.run({{resultTypes: ['violations'], selectors: false, {options}}})"
     passes, violations = page.page.evaluate(f"{run}.then(found => [found.passes.length, found.violations])")
-    assert passes > (0 if options == LOOK_RULES else 10)  # it has looked
+    assert passes > (0 if options == LOOK_RULES else 10)  # axe-core has run
     return [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in violations]
 
 

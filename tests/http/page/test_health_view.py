@@ -79,7 +79,7 @@ def test_problems_come_first_with_their_buttons(site: Site, browser: Browser) ->
 
     until(is_told, seconds=20, what="dead deliveries")
     page = browser.get("/health").text
-    assert heading(browser.get("/").text) == "Two things need you"  # what is tried again needs nobody
+    assert heading(browser.get("/").text) == "Two things need you"  # a retry needs no person
     assert "Failing, and tried again: bad." in page
     assert [name for name, _ in states(page, "endpoint")] == ["gone", "bad", "good"]
     assert [state for _, state in states(page, "endpoint")] == ["Disabled", "Failing", "Well"]
@@ -130,7 +130,7 @@ def test_the_gone_endpoint_is_enabled_again(site: Site, browser: Browser) -> Non
 
 
 def test_a_pause_is_shown_and_is_not_a_problem(site: Site, browser: Browser) -> None:
-    """A person has asked for it."""
+    """It is no problem because a person has asked for it."""
     assert completed("pause", "accounts.kling", "-c", site.folder / "genbridge.yaml").returncode == 0
     page = browser.get("/health").text
     assert states(page, "account") == [("kling", "Paused")]

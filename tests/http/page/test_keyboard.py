@@ -83,7 +83,7 @@ def test_every_control_is_reachable_by_tab_and_shows_its_focus(page: Tab, path: 
     page.page.keyboard.press("Shift+Tab")
     wanted = page.page.evaluate(NUMBER)
     reached = set[int]()
-    for _ in range(wanted + 40):  # a player has several stops
+    for _ in range(wanted + 40):  # the Tab key stops several times in a player
         page.page.keyboard.press("Tab")
         found = focused(page)
         if found["place"] is None:
@@ -186,7 +186,7 @@ def _check_focus_in_a_row(page: Tab, site: Site) -> None:
 
 
 def _check_focus_on_a_need(page: Tab, site: Site) -> None:
-    """Something worse comes and is shown above it."""
+    """Check that a need keeps the focus when a worse need appears above it."""
     page.page.focus("[data-part=needs] form button")
     assert page.page.evaluate("document.activeElement.form.endpoint.value") == "crm"
     site.world.hooks = {"/hook": (503, b"", {}), "/crm": (410, b"", {})}

@@ -41,7 +41,7 @@ def test_a_person_signs_in_and_the_page_is_live(browser: Browser, tmp_path: Path
 
 
 def test_a_page_says_when_it_is_not_live_and_catches_up_by_itself(browser: Browser, tmp_path: Path) -> None:
-    """With a clock that is three hours fast."""
+    """The clock of the browser is three hours ahead."""
     http = {"token": None, "read_token": None}
     with running_site(tmp_path, http=http) as site, tab(browser, site.url, timezone_id="UTC") as page:
         site.add("row")
@@ -55,7 +55,7 @@ def test_a_page_says_when_it_is_not_live_and_catches_up_by_itself(browser: Brows
         said = page.text("[data-not-live] span")
         assert said.startswith("Not live: this is as of ")
         assert abs(datetime.now(UTC) - today_at(said)) < timedelta(minutes=30)
-        site.world.ends_at["row"] = 0.0  # nobody hears of it now
+        site.world.ends_at["row"] = 0.0  # nobody is notified of this now
         page.page.evaluate("window.stays = true")
         with DaemonProcess(tmp_path / "genbridge.yaml"):
             page.wait_for(IS_LIVE)
@@ -66,7 +66,7 @@ def test_a_page_says_when_it_is_not_live_and_catches_up_by_itself(browser: Brows
 
 
 def set_clock(page: Tab, *, ahead_s: float) -> None:
-    """Give the browser a wrong clock, which goes on."""
+    """Give the browser a clock that is wrong but runs."""
     page.page.add_init_script(
         f"""
         const Right = Date, aheadMs = {ahead_s * 1000};
@@ -79,7 +79,7 @@ def set_clock(page: Tab, *, ahead_s: float) -> None:
 
 
 def today_at(text: str) -> datetime:
-    """The time of day in a text, of today."""
+    """The time of day in a text, with today's date."""
     found = re.search(r"(\d+):(\d+):(\d+)", text)
     assert found is not None
     hour, minute, second = map(int, found.groups())
@@ -157,7 +157,7 @@ def test_no_new_card_appears_while_the_pointer_is_on_the_cards(browser: Browser,
         page.page.wait_for_timeout(6_000)  # longer than until somebody counts as away
         open_site.add("not-yet", seconds=0)
         page.wait_for("!document.querySelector('[data-new]').hidden")
-        page.page.wait_for_timeout(2_500)  # two looks at whether somebody is away
+        page.page.wait_for_timeout(2_500)  # time between two checks whether somebody is away
         assert page.page.locator("[data-list=finished] [data-task='kling not-yet']").count() == 0
         page.page.mouse.move(0, 0)
         page.wait_for("document.querySelector('[data-list=finished] [data-task=\"kling not-yet\"]') !== null")
@@ -191,7 +191,7 @@ def test_a_wrong_browser_clock_does_not_change_shown_times(browser: Browser, ope
         set_clock(page, ahead_s=hours * 3600)
         page.open("/")
         page.wait_for(IS_LIVE)
-        page.page.wait_for_timeout(1500)  # the script has drawn every time again
+        page.page.wait_for_timeout(1500)  # the script has rewritten every time on the page
         shown = page.page.locator("main time:visible").all_inner_texts()
         assert len(shown) >= 3
         assert [one for one in shown if re.search(r"\d h|\d d", one)] == []

@@ -1,4 +1,4 @@
-"""Reduced motion and forced colors: nothing moves, and every state can still be told from the others."""
+"""With reduced motion, nothing moves. With forced colors, every state still looks different from the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first view in a real Chromium: what cannot be loaded, and that nothing from elsewhere is asked for."""
+"""The first view in a real Chromium: results that cannot be loaded, and no requests to other hosts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
 @pytest.fixture(scope="module")
 def nobody() -> str:
-    """An allowed origin where nobody answers."""
+    """An allowed origin at which no server answers."""
     return f"http://127.0.0.1:{free_port()}"
 
 

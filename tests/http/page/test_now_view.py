@@ -38,7 +38,7 @@ def images(number: int, origin: str = CDN) -> dict[str, list[dict[str, str]]]:
 
 
 def fill(store: Filler) -> None:
-    """One card of each look, the last one here is the newest."""
+    """Add one card of each look. The last one is the newest."""
     song = {"id": "c1", "title": "Rain", "image_url": f"{CDN}/rain.jpg", "duration": 154.2}
     rain = {
         "videos": [{**song, "url": f"{CDN}/rain.mp4"}],
@@ -101,7 +101,7 @@ def row(page: str, task_id: str) -> str:
 
 
 def shown(part: str) -> str:
-    """What a person reads. What is hidden until something cannot be loaded is left out."""
+    """The text that a person reads, without what is hidden until a result cannot be loaded."""
     part = re.sub(r'<div class="lost">.*?</div>', "", part, flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", part)).split())
 

@@ -97,7 +97,7 @@ def test_a_hidden_page_sends_no_request_and_catches_up_when_shown(browser: Brows
         asked: list[str] = []
         page.page.on("request", lambda request: asked.append(request.url))
         page.page.evaluate("window.isHidden = true")
-        page.page.evaluate("document.querySelector('[data-retry]').click()")  # a new stream: something may be missing
+        page.page.evaluate("document.querySelector('[data-retry]').click()")  # a new stream
         page.page.wait_for_timeout(2_500)  # an update may follow another after two seconds
         page.page.evaluate("window.timers = 0")
         page.page.wait_for_timeout(2_000)
@@ -160,7 +160,7 @@ def test_a_signed_address_is_copied_whole_and_unchanged(browser: Browser, open_s
             page.page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
         open_live(page, f"/task?account=kling&id={task_id}")
         page.wait_for("document.querySelector('figure [data-copy]') !== null")
-        page.page.evaluate(NOTE_FIRST_TEXT)  # it says so for a moment only
+        page.page.evaluate(NOTE_FIRST_TEXT)  # this text is shown only for a moment
         page.page.click("figure [data-copy]")
         page.wait_for("window.firstText === 'Copied'")
         page.page.focus("header input[type=search]")

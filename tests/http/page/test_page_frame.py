@@ -1,4 +1,4 @@
-"""What every view has in common: signing in, headers, languages, assets, and pages about problems."""
+"""What all views have in common: signing in, headers, languages, assets, and pages about problems."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a demo that has just begun, and then goes on."""
+    """The address of a demo that has just begun and continues."""
     command = [sys.executable, "-m", "bridge", "demo", "--keep"]
     folder = tmp_path_factory.mktemp("demo")
     with ended(subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)) as running:
@@ -56,7 +56,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_the_page_of_the_demo_looks_as_in_the_readme(browser: Browser, demo: str, tmp_path: Path) -> None:
-    """Compares size and structure. To renew the picture: `cp` the new one, which the failed test names."""
+    """Compare size and structure. To renew the picture, copy the new one, which the failed test names."""
     with tab(browser, demo) as page:
         page.page.set_viewport_size({"width": README_SIZE[0], "height": README_SIZE[1]})
         page.open("/")
@@ -75,7 +75,7 @@ def test_the_page_of_the_demo_looks_as_in_the_readme(browser: Browser, demo: str
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_each_view_matches_its_stored_snapshot(browser: Browser, demo: str, tmp_path: Path, look: str) -> None:
-    """Compares width, height and headings. To renew: copy the new files, which the failed test names."""
+    """Compare width, height and headings. To renew the snapshots, copy the new files, which the failed test names."""
     outlines: dict[str, list[list[str]]] = {}
     with tab(browser, demo, **LOOKS[look]) as page:
         page.open("/tasks")

@@ -1,4 +1,4 @@
-"""A receiver goes down and comes back, seen on open pages, and what it missed is sent again by hand."""
+"""A receiver goes down and comes back while pages are open. People redeliver what it missed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def dead(site: Site) -> list[str]:
-    """The events that were given up."""
+    """The ids of events whose deliveries are dead."""
     found = site.client.get("/api/v1/deliveries", params={"state": "dead"}).json()["deliveries"]
     return [one["event_id"] for one in found]
 
 
 def finish(site: Site, *ids: str, answer: int) -> None:
-    """Finish these tasks while the receiver answers so, and wait until each delivery is given up."""
+    """Finish these tasks while the receiver gives this answer, and wait until each delivery is dead."""
     before = len(dead(site))
     site.world.receive = lambda event_id, times: answer
     site.add(*ids, seconds=0)

@@ -27,7 +27,7 @@ RESULTS = {"inside": [], "film": ["/film.mp4", "/missing.mp4"], "expired": ["/ol
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Without previews: nothing is loaded from another host."""
+    """A site without previews, which loads nothing from other hosts."""
     with file_server({"/film.mp4": MP4, "/old.mp4": MP4, "/draw.svg": SVG}) as files:
 
         def told_by(task_id: str) -> Answer | None:
@@ -148,7 +148,7 @@ def hanging(folder: Path) -> Iterator[None]:
             aside, pipe = record.with_suffix(".aside"), record.with_suffix(".pipe")
             record.rename(pipe)
             aside.rename(record)
-            with suppress(OSError):  # nobody waits
+            with suppress(OSError):  # no reader waits at the pipe
                 os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
             pipe.unlink()
 

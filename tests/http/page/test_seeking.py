@@ -23,7 +23,7 @@ SECONDS = 40
 
 
 def film(folder: Path) -> bytes:
-    """A video whose index is at its end, so that no browser plays it without range requests. About 20 MB."""
+    """A video of about 20 MB with its index at the end, so that browsers need range requests to play it."""
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         pytest.skip("install ffmpeg")

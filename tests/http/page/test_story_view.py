@@ -82,7 +82,7 @@ def story(site: Site, task_id: str, account: str | None = "kling", token: str | 
 
 
 def text_of(page: str) -> str:
-    """What a person reads."""
+    """The text that a person reads."""
     main = page[page.index("<main") : page.index("</main>")]
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", main)))
 

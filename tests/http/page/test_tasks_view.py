@@ -1,4 +1,4 @@
-"""The list of tasks: filters, tabs, pages, what is said when it is empty, and hostile texts."""
+"""The list of tasks: filters, tabs, pages, the text when it is empty, and hostile texts."""
 
 from __future__ import annotations
 

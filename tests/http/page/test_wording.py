@@ -1,4 +1,4 @@
-"""Times, durations and numbers as the page writes them, and the Chinese of each text."""
+"""How the page writes times, durations and numbers, and that each text has a Chinese translation."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def used_texts() -> set[str]:
     """Every English text that a template or a view names."""
     found: set[str] = set()
     for file in [*TEMPLATES.glob("*.html"), *TEMPLATES.parent.glob("*.py")]:
-        source = re.sub(r"\[\"\w+\"\]", "", file.read_text("utf-8"))  # keys are no texts
+        source = re.sub(r"\[\"\w+\"\]", "", file.read_text("utf-8"))  # keys are not texts
         for call in re.findall(r"\b(?:t|text|counted|N_)\(((?:[^()]|\([^()]*\))*)\)", source):
             found |= {double or single for double, single in re.findall(r'"([^"]+)"|\'([^\']+)\'', call)}
     return {text for text in found if re.search(r"[A-Za-z]", text) and text == text.strip()}

@@ -28,7 +28,7 @@ def just_finished(answer: dict[str, Any]) -> Answer:
 
 
 def add(site: Site, *tasks: dict[str, Any], seconds: float = 0.0, fails: bool = False) -> None:
-    """Watch tasks that finish after so long."""
+    """Watch tasks that finish after this many seconds."""
     for task in tasks:
         site.world.ends_at[task["id"]] = time.monotonic() + seconds
         if fails:
@@ -38,7 +38,8 @@ def add(site: Site, *tasks: dict[str, Any], seconds: float = 0.0, fails: bool = 
 
 
 def write_tasks(site: Site, *ids: str, label: str, account: str = "kling") -> None:
-    """As `genbridge add`, but with ids that it takes for mistakes: older stores and providers' lists have them."""
+    """Add tasks like `genbridge add`, but also with ids that it refuses. Older stores and providers' lists have such
+    ids."""
     site.world.ends_at.update(dict.fromkeys(ids, time.monotonic()))
     with closing(open_command_store(site.folder / "state.db", create=False, group_access=False)) as store:
         wishes = [make_wish(account=account, task_id=one, label=label, action="videos/text2video") for one in ids]
@@ -52,13 +53,13 @@ def live(site: Site) -> list[Any]:
 
 
 def is_delivered(site: Site) -> bool:
-    """Whether no delivery waits any more."""
+    """Whether no delivery waits anymore."""
     found = site.client.get("/api/v1/deliveries?state=waiting").json()
     return not found["deliveries"] and bool(site.world.received)
 
 
 def read(site: Site, path: str, token: str | None = None) -> str:
-    """A page, for somebody who has signed in."""
+    """The text of a page for a signed-in reader."""
     headers = signed_in(site, token) if token else signed_in(site)
     answer = site.stranger.get(path, headers=headers)
     assert answer.status_code == 200, answer.text
