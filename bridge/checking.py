@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
 
 from bridge.account_catalogue import catalogue
 from bridge.clock import SystemClock
 from bridge.config.field_types import ROBOTS
-from bridge.config.load import Loaded
+from bridge.config.load import Loaded, secrets, sound_part
 from bridge.config.model import Account, Apprise, Webhook
 from bridge.config.secret import SecretText
 from bridge.domain.proxies import NO_PROXY, ProxyRules
@@ -16,9 +19,31 @@ from bridge.errors import ConfigError
 from bridge.expressions.query import Query
 from bridge.net.client import address_problem, proxy_problem
 from bridge.plan_builder import PlanBuilder
+from bridge.redaction import hide
 from bridge.sinks.hook_address import HookAddress
 
 Key = tuple[str | int, ...]
+
+_LOCATION: Final = re.compile(r":(\d+):(\d+): ")
+
+
+def with_further_mistakes(error: ConfigError, path: Path, env: Mapping[str, str]) -> ConfigError:
+    """The mistakes of settings that are not valid, together with those that `check` finds in the parts that are."""
+    rest = sound_part(path, env)
+    if rest is None:
+        return error
+    try:
+        hide(secrets(rest, env))
+        check(rest)
+    except ConfigError as further:
+        return ConfigError(sorted({*error.problems, *further.problems}, key=_location))
+    return error
+
+
+def _location(line: str) -> tuple[int, ...]:
+    """Where a mistake is, according to its line `file:line:column: ...`."""
+    found = _LOCATION.search(line)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def check(loaded: Loaded) -> None:

@@ -8,7 +8,6 @@ from typing import Final
 import anyio
 import click
 
-from bridge.checking import check
 from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
 from bridge.config.load import Loaded
@@ -48,8 +47,7 @@ def schema_command() -> None:
 
 def report(session: CommandSession, *, online: bool) -> int:
     """Print a line about each thing; returns the exit code. ConfigError if the settings are invalid."""
-    loaded = session.resolved()
-    check(loaded)
+    loaded = session.working()
     found: list[Finding] = []
     for finding in check_offline(loaded, session.placed):
         _say(finding, found)

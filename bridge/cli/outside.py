@@ -9,7 +9,6 @@ from dataclasses import replace
 import anyio
 import click
 
-from bridge.checking import check
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.config.field_types import ROBOTS
@@ -71,8 +70,7 @@ def sample_sent(
 ) -> bool:
     """Send a sample and print the answers; returns whether all targets accepted it."""
     known_endpoint(session.file, endpoint)
-    loaded = session.resolved()
-    check(loaded)
+    loaded = session.working()
     if attach:
         loaded = _attaching(loaded, endpoint)
     files = {url: sample_picture(number) for number, url in enumerate(sample_images(results))} if attach else {}

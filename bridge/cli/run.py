@@ -15,7 +15,6 @@ import anyio
 import click
 
 from bridge import __version__, logs
-from bridge.checking import check
 from bridge.cli.options import duration
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
@@ -130,8 +129,7 @@ def _reread(path: Path, served: Place, said: LogOptions) -> Loaded:
 
 def _settled(session: CommandSession, said: LogOptions) -> Loaded:
     """The settings with resolved secrets. Also sets up the log as the options and settings say."""
-    loaded = session.resolved()
-    check(loaded)
+    loaded = session.working()
     chosen = load.log_settings(loaded, os.environ, {key: value for key, value in said.items() if value is not None})
     logs.set_up(level=chosen.level, syntax=chosen.format)
     for warning in loaded.warnings:

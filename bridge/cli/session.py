@@ -14,7 +14,7 @@ import click
 from bridge.cli import config_option
 from bridge.config.settings_file import SettingsFile, find, read_settings
 from bridge.domain.quoting import printable
-from bridge.errors import StoreDamaged, StoreError
+from bridge.errors import ConfigError, StoreDamaged, StoreError
 from bridge.redaction import hide
 from bridge.store import DaemonLock, Place, ReadStore, files, open_command_store, open_reader, open_store
 from bridge.store_location import StoreLocation, is_service, note_owner, place_store, prepare
@@ -58,6 +58,17 @@ class CommandSession:
 
         loaded = resolve(self.checked(resolvable=True), os.environ)
         hide(secrets(loaded, os.environ))
+        return loaded
+
+    def working(self) -> Loaded:
+        """The resolved settings, checked by everything that uses them. ConfigError lists the mistakes of all checks."""
+        from bridge.checking import check, with_further_mistakes
+
+        try:
+            loaded = self.resolved()
+        except ConfigError as error:
+            raise with_further_mistakes(error, find(self.config, os.environ), os.environ) from None
+        check(loaded)
         return loaded
 
     @property

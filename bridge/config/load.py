@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NoReturn, TypedDict
 from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
@@ -30,6 +30,8 @@ LATER_KEYS: Final = {  # keys of a later version; `*` matches any name
     *(("batch",), ("accounts", "*", "batch"), ("polling", "batch")),
 }
 NO_BASE_URL: Final = "is missing; write the base URL of the API, e.g. https://api.example.com"
+_ANY_ACCOUNT: Final = {"none": {"provider": "comfyui"}}  # a valid one, because at least one is needed
+_PART: Final = re.compile(r"[\w-]+")  # of a key, as in `endpoints.chat.urls[0]`
 _HOST: Final = re.compile(r"localhost|([a-z0-9-]+\.)+[a-z]{2,}|[0-9]+(\.[0-9]+){3}|[0-9]{1,5}")
 _SHELL: Final = re.compile(r"\$[A-Z][A-Z0-9_]*")
 _TOKEN: Final = re.compile(r"\d|.{20}")  # looks like a token, unlike words in a path such as "webhooks"
@@ -89,6 +91,34 @@ def resolve(loaded: Loaded, env: Mapping[str, str]) -> Loaded:
     settings = _parse(loaded.node, name=loaded.name, context=context)
     warnings = tuple(dict.fromkeys((*loaded.warnings, *context.warnings)))
     return replace(loaded, settings=settings, warnings=warnings, found=tuple(context.found), env=env)
+
+
+def sound_part(path: Path, env: Mapping[str, str]) -> Loaded | None:
+    """The resolved settings without the accounts, endpoints and other parts that have mistakes, so that the rest can be
+    checked further. None if the file cannot be read, or if the rest is not valid. A read of a part of the file that was
+    left out raises ConfigError."""
+    try:
+        file = read_settings(path, [], check=_left_out)
+    except ConfigError:
+        return None
+    context = ReferenceContext(env=env, base_dir=file.path.parent)
+    tree = _tree(file.node)
+    for problem in _validated(tree, file.node, context)[1]:
+        section, name, *_ = *_PART.findall(problem.key)[:2], "", ""
+        if section in {"accounts", "endpoints"} and name in _mapping(tree.get(section)):
+            tree[section] = {key: value for key, value in tree[section].items() if key != name}
+            tree.pop("routes", None)  # they may name what was left out
+        elif not name or section not in {"accounts", "endpoints"}:
+            tree.pop(section, None)
+    tree["accounts"] = tree.get("accounts") or _ANY_ACCOUNT
+    settings, problems = _validated(tree, file.node, context)
+    if settings is None or problems:
+        return None
+    return Loaded(**vars(file), settings=settings, found=tuple(context.found), proxies=ProxyRules.of(env))
+
+
+def _left_out() -> NoReturn:
+    raise ConfigError([])
 
 
 def log_settings(loaded: Loaded, env: Mapping[str, str], options: Mapping[str, str] | None = None) -> Log:
@@ -172,20 +202,31 @@ def _parse(
     ConfigError has a line `name:line:column: key: what is wrong` for each mistake, sorted by location, including those
     in `found`.
     """
-    written = as_text(node)
-    tree = {**written}
-    if isinstance(node.values.get("providers"), Pairs):
-        tree["providers"] = as_free(node.values["providers"])  # numbers in descriptions stay numbers
-    problems = {*found, *_unknown_names(tree, node), *_account_problems(tree, node)}
-    try:
-        settings = Settings.model_validate(tree, context=context, by_alias=True, by_name=False)
-    except ValidationError as error:
-        problems |= {_problem(mistake, node) for mistake in mistakes(error, Settings, written)}
-    if problems:
-        problems.update(_missing_base_urls(tree, node))
-        # Raised here, so that it is not chained to pydantic's error, which contains the input.
+    tree = _tree(node)
+    settings, wrong = _validated(tree, node, context)
+    if settings is None or wrong or found:
+        problems = {*found, *wrong, *_missing_base_urls(tree, node)}
         raise ConfigError([problem.line(name) for problem in sorted(problems)])
     return settings
+
+
+def _tree(node: Pairs) -> dict[str, Any]:
+    tree: dict[str, Any] = {**as_text(node)}
+    if isinstance(node.values.get("providers"), Pairs):
+        tree["providers"] = as_free(node.values["providers"])  # numbers in descriptions stay numbers
+    return tree
+
+
+def _validated(
+    tree: Mapping[str, Any], node: Pairs, context: ReferenceContext | None
+) -> tuple[Settings | None, set[Problem]]:
+    """The settings in this part of `node`, if they are valid, and what is wrong. pydantic's error is dropped, because
+    it contains the input."""
+    problems = {*_unknown_names(tree, node), *_account_problems(tree, node)}
+    try:
+        return Settings.model_validate(tree, context=context, by_alias=True, by_name=False), problems
+    except ValidationError as error:
+        return None, problems | {_problem(mistake, node) for mistake in mistakes(error, Settings, as_text(node))}
 
 
 def _problem(mistake: Mistake, node: Pairs) -> Problem:

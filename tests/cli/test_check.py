@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,39 @@ def test_check_reports_a_disk_that_is_nearly_full(
     found = report(shell("check"))["disk"]
     assert found[0] == level
     assert f"free at {shell.folder}" in found[1]
+
+
+MANY_MISTAKES = """
+accounts:
+  main: {provider: kling, base_url: "https://one.example.com", api_key: "${NOT_SET_ANYWHERE}"}
+  other: {provider: kling, base_url: "https://two.example.com", api_key: k, action: "NO ACTION"}
+endpoints:
+  ftp: {type: webhook, url: "ftp://x"}
+  automation: {type: webhook, url: "http://127.0.0.1:9/", accept: "a ==="}
+  chat: {type: apprise, urls: ["nosuchservice://x"]}
+routes: [{topics: [task_succeded], endpoints: [ftp]}]
+"""
+PLACES = [
+    *("2:73: accounts.main.api_key", "3:85: accounts.other.action", "5:29: endpoints.ftp.url"),
+    *("6:67: endpoints.automation.accept", "7:32: endpoints.chat.urls[0]", "8:20: routes[0].topics[0]"),
+]
+
+
+@pytest.mark.parametrize("command", ["check", "run", "once"])
+def test_all_mistakes_are_listed_together_and_in_order(command: str, shell: Shell) -> None:
+    (shell.folder / "genbridge.yaml").write_text(MANY_MISTAKES.lstrip())
+    said = shell(command)
+    assert said.code == 78
+    assert re.findall(r"^genbridge\.yaml:(\d+:\d+: [\w.\[\]]+): ", said.err, re.M) == PLACES
+
+
+def test_without_a_valid_account_the_endpoints_are_checked_all_the_same(shell: Shell) -> None:
+    account = {"provider": "klng", "api_key": "k"}
+    hook = {"type": "webhook", "url": "http://127.0.0.1:9/", "accept": "a ==="}
+    (shell.folder / "genbridge.yaml").write_text(json.dumps({"accounts": {"a": account}, "endpoints": {"h": hook}}))
+    said = shell("check")
+    assert "accounts.a.provider: unknown provider" in said.err
+    assert "endpoints.h.accept: " in said.err
 
 
 def test_check_finds_templates_and_chat_urls_that_cannot_work_at_their_place(shell: Shell, world: World) -> None:
