@@ -35,7 +35,7 @@ def main() -> None:
     print(text(subjects.learning(seeds, drift=True)))
     print(text(subjects.crowds(max(2, seeds // 4))))
     print(text(subjects.by_progress(number // 2)))
-    print(text(subjects.gateways(number // 2)))
+    print(text(subjects.aggregators(number // 2)))
     print(text(by_callbacks(number // 2)))
 
 

@@ -160,8 +160,8 @@ def by_progress(number: int) -> Answer:
     return Answer(title="Durations alone, and with progress", head=head, rows=rows)
 
 
-def gateways(number: int) -> Answer:
-    """How much it would help to know when a gateway refreshes."""
+def aggregators(number: int) -> Answer:
+    """How much it would help to know when an aggregator refreshes."""
     rows: Rows = []
     for period_s in (10.0, 15.0):
         tasks: list[Task] = refreshed(draw(number, seed=4), period_s)
@@ -170,8 +170,8 @@ def gateways(number: int) -> Answer:
             ("learned, in step with the refreshes", InStep(Learned(WORTH), period_s)),
         ):
             rows.append((f"every {period_s:g} s: {name}", *figures(play(tasks, schedule))))
-    head = ("gateway that refreshes", "polls", "mean s behind the refresh", "p95 s", "product")
-    return Answer(title="A gateway with its own copy", head=head, rows=rows)
+    head = ("aggregator that refreshes", "polls", "mean s behind the refresh", "p95 s", "product")
+    return Answer(title="An aggregator with its own copy", head=head, rows=rows)
 
 
 def kinds_alone(number: int) -> Answer:

@@ -38,7 +38,7 @@ from bridge.wiring import file_sources
 
 CONNECT_S: Final = 10.0
 PROBE_ID: Final = "genbridge-check"  # an unused id: polling it is harmless and free
-# Any answer about the task is good enough: some gateways answer the same for every id.
+# Any answer about the task is good enough: some aggregators answer the same for every id.
 ANSWERING: Final = frozenset(Kind) - ABOUT_ACCOUNT - {Kind.RATE_LIMITED, Kind.TRANSIENT, Kind.AMBIGUOUS, Kind.NO_ROUTE}
 
 

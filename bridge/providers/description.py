@@ -30,6 +30,7 @@ from pydantic import (
 from bridge.config.provider_trees import merged
 from bridge.config.validators import base_url as checked_base_url
 from bridge.domain.task import ENDING, UNDER_WAY, Json, Kind
+from bridge.providers.aggregators import WORDS, fold
 from bridge.providers.callback_signatures import CallbackRule
 from bridge.providers.calls import (
     AS_MAPPING,
@@ -46,7 +47,6 @@ from bridge.providers.calls import (
     check_placeholders,
     written_as,
 )
-from bridge.providers.gateways import WORDS, fold
 from bridge.providers.json_values import ProgressForm
 from bridge.providers.selector import Select, SelectFirst, Selector
 from bridge.providers.task_rules import OF_TASK, TaskRules, listed, needs_action
@@ -134,8 +134,8 @@ class Results(DescriptionModel):
 
     `videos` to `files` select addresses of one kind, or objects that contain them. `texts` selects results that are
     texts. `lists` selects an object whose keys name the kinds, or a list of items. `url` selects addresses of any kind,
-    and `walk` any value that contains addresses. `usual` are the keys under which gateways put results. `content` are
-    paths on the account's own server. `embedded` is base64 inside the answer.
+    and `walk` any value that contains addresses. `usual` are the keys under which aggregators put results. `content`
+    are paths on the account's own server. `embedded` is base64 inside the answer.
     """
 
     lists: Select | None = None
@@ -180,14 +180,14 @@ class Form(DescriptionModel):
     select an object with `status`, or a list in which one item has the task's id. If it selects the whole answer, that
     must contain an id, too."""
 
-    last_resort: bool = False  # used only if no other form fits, not even inside the wrapper of a gateway
+    last_resort: bool = False  # used only if no other form fits, not even inside the wrapper of an aggregator
     task: SelectFirst  # selects the task from the answer; everything below selects from the task
     when: Select | None = None
     id: SelectFirst = ()
     id_aliases: SelectFirst = ()
     status: Select
     words: Mapping[Kind, tuple[Code, ...]]
-    usual_words: bool = False  # a word that is not in `words` has the meaning that it has at most gateways
+    usual_words: bool = False  # a word that is not in `words` has the meaning that it has at most aggregators
     message: SelectFirst = ()
     error_code: SelectFirst = Field(default=ERROR_CODES, validate_default=True)
     withheld: SelectFirst = ()  # the reason why results of a success are missing

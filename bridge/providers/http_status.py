@@ -16,7 +16,7 @@ from bridge.providers.json_values import one_line
 
 
 class Shape(Enum):
-    """The type of a body. Proxies and gateways answer with web pages or text; JSON always comes from the provider."""
+    """The type of a body. Proxies and aggregators answer with web pages or text; JSON comes from the provider."""
 
     JSON = "JSON"
     EMPTY = "the answer is empty"
@@ -29,7 +29,7 @@ _ABOUT_ID: Final = frozenset({404, 410})
 _ABOUT_REQUEST: Final = frozenset({400, 406, 415, 422})
 _BY_STATUS: Final = {401: Kind.AUTH_ERROR, 409: Kind.PENDING, 425: Kind.PENDING, 429: Kind.RATE_LIMITED}
 
-# How servers and gateways say that an address does not exist. These texts do not mention a task.
+# How servers and aggregators say that an address does not exist. These texts do not mention a task.
 _BARE: Final = frozenset({"not found", "404 not found", "http 404: not found", "404: not found"})
 _FASTAPI: Final = {"detail": "Not Found"}  # FastAPI's router; a handler that raises a plain 404 sends the same text
 _SPRING: Final = frozenset({"status", "error", "path"})  # Spring's error page; a handler can send the same

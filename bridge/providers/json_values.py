@@ -42,7 +42,7 @@ _UNKNOWN: Final = "application/octet-stream"
 
 
 def as_id(value: Json) -> str | None:
-    """An id: text, or a number, as some gateways send it."""
+    """An id: text, or a number, as some aggregators send it."""
     if isinstance(value, str):
         return value or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None

@@ -26,7 +26,7 @@ ACCEPTED: Final = frozenset({HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
 REFUSED: Final = 422  # a final refusal of the result: no other request will change it
 FUTURE_S: Final = 300.0  # clocks differ by less; a time further ahead is wrong
 BAD_REQUEST: Final = 400  # some vendors refuse a task because of its content with this status
-NOT_IMPLEMENTED: Final = 501  # gateways answer this to requests that they do not forward
+NOT_IMPLEMENTED: Final = 501  # aggregators answer this to requests that they do not forward
 MAX_KEPT_BYTES: Final = 16 << 10  # maximum size of JSON, because an input may contain pictures
 REPORTED: Final = ENDING | {Kind.NOT_FOUND, Kind.NEEDS_INPUT}  # reported with the message of the provider
 
@@ -241,7 +241,7 @@ def _read_found(description: Description, found: FoundTask, raw: AnswerBytes, as
 
 def _read_whole(description: Description, found: FoundTask, raw: AnswerBytes, asked: PollContext) -> Reading:
     """The reading of the task, with the results from all places. A success without a result is searched further: in the
-    vendor's answer inside it, and where gateways put results."""
+    vendor's answer inside it, and where aggregators put results."""
     reading = _read_task(description, found, raw, asked)
     if not reading.lacks_result:
         return reading
@@ -292,8 +292,9 @@ def _read_second(
 def _read_refused_second(refused: Reading, second: Answer | Unanswered, first: Reading) -> Reading:
     """The reading of a success whose second request was refused.
 
-    A gateway that does not forward the request answers 404 or 501, which says nothing about the task. A refusal of the
-    result itself fails the task. Another refusal with a message fails it if it is repeated. Everything else is retried.
+    An aggregator that does not forward the request answers 404 or 501, which says nothing about the task. A refusal of
+    the result itself fails the task. Another refusal with a message fails it if it is repeated. Everything else is
+    retried.
     """
     status = second.status if isinstance(second, Answer) else 0
     said = refused.snapshot or Snapshot()

@@ -16,8 +16,8 @@ from bridge.domain.result_facts import RESULT_KINDS, kind_of_file
 from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
 from bridge.expressions.pattern import Pattern
+from bridge.providers.aggregators import result_candidates, without_address
 from bridge.providers.description import Form, OwnFiles, Results
-from bridge.providers.gateways import result_candidates, without_address
 from bridge.providers.json_values import as_code, as_message, inline_file, one_line, without_files
 from bridge.providers.selector import selected
 from bridge.providers.task_requests import content_url
@@ -120,7 +120,7 @@ def _found(places: Sequence[Results], form: Form, task: Mapping[str, Json], aske
 
 
 def _whole(found: _Collector, others: Iterator[_Collector]) -> _Collector:
-    """The list that a single result is a part of: gateways put the first result in `output` and all in `outputs`."""
+    """The list that a single result is a part of: aggregators put the first result in `output` and all in `outputs`."""
     if len(found.items) > 1 or found.files:
         return found
     return next((each for each in others if found.items.keys() < each.items.keys()), found)

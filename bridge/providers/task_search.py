@@ -1,6 +1,6 @@
 """Finds the polled task in an answer, and the form of the answer.
 
-Gateways wrap the answer of a vendor: `{"code": "success", "data": THE VENDOR'S ANSWER}`, or in new-api's task, whose
+Aggregators wrap the answer of a vendor: `{"code": "success", "data": THE VENDOR'S ANSWER}`, or in new-api's task, whose
 `data` is the vendor's answer. A form that fits the answer itself takes precedence over one that fits the inner answer.
 """
 
@@ -43,8 +43,8 @@ def find(description: Description, answer: Json, task_id: str) -> FoundTask | st
     """The first form that fits, or why the answer contains nothing about this task.
 
     A form that knows the status takes precedence. If another form has already fitted, it does so only if the object has
-    the task's id. The inner answer of a gateway counts if it has the task's id and nothing outside does. Forms of last
-    resort come last.
+    the task's id. The inner answer of an aggregator counts if it has the task's id and nothing outside does. Forms of
+    last resort come last.
     """
     found = _find(description, answer, task_id)
     if isinstance(found, FoundTask) and found.kind is not None:
@@ -70,8 +70,8 @@ def _find(description: Description, answer: Json, task_id: str) -> FoundTask | s
 
 
 def elsewhere(description: Description, found: FoundTask) -> Iterator[FoundTask]:
-    """Where else results of this task may be: in the vendor's answer inside the task of a gateway, in each form that
-    fits (the ids inside are the vendor's); and in the same task, in each form of last resort."""
+    """Where else results of this task may be: in the vendor's answer inside the task of an aggregator, in each form
+    that fits (the ids inside are the vendor's); and in the same task, in each form of last resort."""
     inner = inside_of(description, found.task)
     for form, selector in description.places:
         tasks = [item for item in listed(selector(inner)) if isinstance(item, dict) and form.word_of(item) is not None]
@@ -121,7 +121,7 @@ def looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> 
         return ""
     own = own_id(form, candidate)
     if own is None and selector.text == "@" and form.id and form.when is None:
-        # A status without the expected id proves little: gateways have `status` in their own errors. A form with a
+        # A status without the expected id proves little: aggregators have `status` in their own errors. A form with a
         # condition is recognized by the condition.
         return ""
     if own != task_id and (other := _other_id(form, candidate, own, task_id)) is not None:
@@ -130,7 +130,7 @@ def looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> 
 
 
 def inside_of(description: Description, answer: Json) -> Json:
-    """The inner answer in the wrapper of a gateway; None if that is a refusal."""
+    """The inner answer in the wrapper of an aggregator; None if that is a refusal."""
     inner = answer.get("data") if isinstance(answer, dict) else None
     codes = description.codes
     return inner if codes is None or codes.is_good(codes.at(inner)) else None

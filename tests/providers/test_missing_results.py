@@ -137,13 +137,13 @@ def test_a_partly_filtered_success_has_results_and_a_reason(provider: str, body:
         ("kling", kling(task_status_msg="the request did not complete") | {"id": OP}, "the request did not complete"),
     ],
 )
-def test_a_gateways_success_with_only_an_error_is_a_failure(provider: str, body: Json, reason: str) -> None:
+def test_an_aggregators_success_with_only_an_error_is_a_failure(provider: str, body: Json, reason: str) -> None:
     reading = reading_of(body, provider=provider, task_id=TASK_ID if provider == "kling" else OP, action=None)
 
     assert (reading.kind, reading.detail) == (Kind.FAILED, reason)
 
 
-def test_a_gateways_list_with_a_lost_item_says_why() -> None:
+def test_an_aggregators_list_with_a_lost_item_says_why() -> None:
     body = {"task_id": OP, "status": "succeeded", "images": [{"url": A}, {"error": "nsfw"}]}
     reading = reading_of(body, provider="newapi", task_id=OP)
 

@@ -253,7 +253,7 @@ def test_a_task_can_be_polled_by_the_callers_own_id() -> None:
     assert reading_of({"code": 0, "data": [body["data"]]}, task_id="order-1001").kind is Kind.FAILED
 
 
-def test_an_id_that_a_gateway_turned_into_a_number_still_matches() -> None:
+def test_an_id_that_an_aggregator_turned_into_a_number_still_matches() -> None:
     body = kling("failed")
     body["data"]["task_id"] = int(TASK_ID)
 

@@ -167,5 +167,5 @@ def test_an_empty_url_next_to_a_valid_one_is_ignored_silently() -> None:
     assert (reading.snapshot.urls, reading.snapshot.refused, reading.detail) == ((A,), (), "")
 
 
-def test_a_private_gateway_may_return_its_own_address() -> None:
+def test_a_private_aggregator_may_return_its_own_address() -> None:
     assert _seen(newapi(result_url="http://192.168.1.5:3000/v1/x"), own_host="192.168.1.5").urls

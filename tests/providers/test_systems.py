@@ -39,8 +39,8 @@ def _veo(response: Json) -> Json:
 @pytest.mark.parametrize(
     ("provider", "body"),
     [
-        ("jimeng", {"code": 0, "message": "a gateway's own", "data": None}),
-        ("jimeng", {"code": 500, "message": "a gateway's own", "data": None}),
+        ("jimeng", {"code": 0, "message": "an aggregator's own", "data": None}),
+        ("jimeng", {"code": 500, "message": "an aggregator's own", "data": None}),
         ("avatar", {"id": "1", "web_work_status": 3, "work_video_path": "pending"}),
     ],
 )

@@ -1,4 +1,4 @@
-"""A vendor's answer inside a gateway's wrapper is read like the bare answer."""
+"""A vendor's answer inside an aggregator's wrapper is read like the bare answer."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from bridge.domain.task import Json, Kind, Reading
 from tests.providers.reading_of import reading_of
 from tests.providers.recorded import FIXTURES, NO_STATUS, action_of, id_of, provider_of, said
 
-OWN_ID: Final = "task_Zq81"  # a gateway's; the vendor's stands inside
+OWN_ID: Final = "task_Zq81"  # an aggregator's; the vendor's stands inside
 OUTER: Final = {"pending": "SUBMITTED", "running": "IN_PROGRESS", "succeeded": "SUCCESS", "failed": "FAILURE"}
 OTHERS: Final = {*NO_STATUS, "kling/list.json", "midjourney/list.json", "minimax/file_retrieve.json"}
-GATEWAYS: Final = {"suno", "newapi", "midjourney", "unified_v2", "avatar"}  # forms of gateways themselves
+AGGREGATORS: Final = {"suno", "newapi", "midjourney", "unified_v2", "avatar"}  # forms of aggregators themselves
 ABOUT_TASKS: Final = [
     each for each in FIXTURES if each["outcome"] in OUTER and each["http_status"] == 200 and each["file"] not in OTHERS
 ]
-DIRECT: Final = {"fal", "kie", "kie_suno", "runpod", "azure_openai", "heygen", "comfyui"}  # no gateway has them
-OF_VENDORS: Final = [each for each in ABOUT_TASKS if provider_of(each) not in GATEWAYS | DIRECT]
+DIRECT: Final = {"fal", "kie", "kie_suno", "runpod", "azure_openai", "heygen", "comfyui"}  # no aggregator has them
+OF_VENDORS: Final = [each for each in ABOUT_TASKS if provider_of(each) not in AGGREGATORS | DIRECT]
 
 
 def _asked(fixture: dict[str, Any], **others: Any) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def test_an_answer_inside_new_apis_task_is_read_the_same(fixture: dict[str, Any]
     if inside.kind is Kind.SUCCEEDED:
         assert bare.snapshot is not None
         assert inside.snapshot is not None
-        own = {url.replace(id_of(fixture), OWN_ID) for url in bare.snapshot.urls}  # at the gateway, by its own id
+        own = {url.replace(id_of(fixture), OWN_ID) for url in bare.snapshot.urls}  # at the aggregator, by its own id
         assert set(inside.snapshot.urls) <= own | set(bare.snapshot.urls)
         assert inside.snapshot.refused == bare.snapshot.refused
     assert inside.kind is bare.kind
@@ -81,7 +81,7 @@ def test_an_answer_inside_new_apis_task_is_read_the_same(fixture: dict[str, Any]
     [("NOT_START", Kind.PENDING), ("IN_PROGRESS", Kind.RUNNING), ("FAILURE", Kind.FAILED), ("UNKNOWN", Kind.AMBIGUOUS)],
 )
 @pytest.mark.parametrize("inner", [None, {}, "", [], {"error": {"message": "busy"}}])
-def test_the_gateways_status_counts_while_the_vendor_has_not_answered(
+def test_the_aggregators_status_counts_while_the_vendor_has_not_answered(
     provider: str, status: str, kind: Kind, inner: Json
 ) -> None:
     task = {"task_id": OWN_ID, "status": status, "fail_reason": "refused", "data": inner}
@@ -109,7 +109,7 @@ SUCCEEDED: Final = {"id": "another", "status": "SUCCEEDED", "output": ["https://
         {"id": OWN_ID, "status": "WEIRD", "data": {**SUCCEEDED, "id": OWN_ID}},
     ],
 )
-def test_an_inner_final_status_does_not_finish_a_task_that_runs_at_the_gateway(data: Json) -> None:
+def test_an_inner_final_status_does_not_finish_a_task_that_runs_at_the_aggregator(data: Json) -> None:
     reading = reading_of({"code": "success", "data": data}, provider="runway", task_id=OWN_ID, action=None)
 
     assert reading.kind in {Kind.RUNNING, Kind.AMBIGUOUS}

@@ -1,4 +1,4 @@
-"""Results, tasks and reasons are found wherever gateways put them."""
+"""Results, tasks and reasons are found wherever aggregators put them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.providers.reading_of import reading_of
 
 A = "https://cdn.example.com/a.mp4"
 IMAGE = "https://cdn.example.com/i.png"
-GATEWAYS = ("openai_video", "newapi", "kling", "unified_v2", "video_query", "ark", "minimax", "vidu", "runway")
+AGGREGATORS = ("openai_video", "newapi", "kling", "unified_v2", "video_query", "ark", "minimax", "vidu", "runway")
 PLACEHOLDERS: list[Json] = [
     {"video_url": A},
     {"videoUrl": A},
@@ -46,8 +46,8 @@ PLACEHOLDERS: list[Json] = [
 
 @pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("place", PLACEHOLDERS, ids=str)
-@pytest.mark.parametrize("provider", GATEWAYS)
-def test_a_gateways_result_is_found_wherever_it_puts_it(provider: str, place: dict[str, Json]) -> None:
+@pytest.mark.parametrize("provider", AGGREGATORS)
+def test_an_aggregators_result_is_found_wherever_it_puts_it(provider: str, place: dict[str, Json]) -> None:
     for ids in ({"task_id": "T"}, {"id": "T"}, {"id": "T", "task_id": "T"}):
         for word in ("succeeded", "SUCCESS", "done", "Completed"):
             task = {**ids, "status": word, "object": "video", **place}
@@ -76,7 +76,7 @@ def test_a_picture_that_a_video_was_made_from_is_no_result(provider: str) -> Non
         {"request_id": "r", "output": {"task_id": "T", "task_status": "SUCCEEDED", "video_url": A}},
     ],
 )
-def test_a_task_is_found_inside_the_wrapper_of_a_gateway(body: Json) -> None:
+def test_a_task_is_found_inside_the_wrapper_of_an_aggregator(body: Json) -> None:
     for provider in ("newapi", "openai_video", "video_query"):
         reading = reading_of(body, provider=provider, task_id="T", action=None)
 
@@ -97,8 +97,10 @@ def test_a_task_is_found_inside_the_wrapper_of_a_gateway(body: Json) -> None:
         ({}, "FAILED"),
     ],
 )
-@pytest.mark.parametrize("provider", GATEWAYS)
-def test_a_gateways_reason_for_a_failure_is_found_wherever_it_puts_it(provider: str, body: Json, reason: str) -> None:
+@pytest.mark.parametrize("provider", AGGREGATORS)
+def test_an_aggregators_reason_for_a_failure_is_found_wherever_it_puts_it(
+    provider: str, body: Json, reason: str
+) -> None:
     task = {"task_id": "T", "status": "FAILED", **body}
 
     assert reading_of({"code": 0, "data": task}, provider=provider, task_id="T", action=None).detail == reason

@@ -1,6 +1,6 @@
-"""Status words and keys of results and reasons that gateways use for all vendors.
+"""Status words and keys of results and reasons that aggregators use for all vendors.
 
-The words and keys are in `gateways.yaml`.
+The words and keys are in `aggregators.yaml`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ DEPTH: Final = 2  # maximum depth of nested objects
 
 
 class ResultCandidate(NamedTuple):
-    """What a gateway may have sent as a result: its kind ("": unknown), and addresses, or items with a `url`."""
+    """What an aggregator may have sent as a result: its kind ("": unknown), and addresses, or items with a `url`."""
 
     kind: str
     values: tuple[Json, ...]
