@@ -23,6 +23,7 @@ from bridge import errors
 from bridge.cli import COMMANDS, command_called, genbridge, outcome
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS
 from bridge.domain.event import Event, Parcel, Topic
+from bridge.domain.id_rule import FILE_SUFFIXES
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import FOLLOWS
 from bridge.store import open_store
@@ -131,6 +132,15 @@ def test_every_promise_names_the_tests_that_show_it() -> None:
 
 def test_every_topic_has_its_heading_and_none_is_left_over() -> None:
     assert list(sections(PAYLOADS)) == list(Topic)
+
+
+def test_every_suffix_of_a_task_file_is_in_the_docs_and_none_is_left_over() -> None:
+    settings, questions = ((ROOT / "docs" / name).read_text() for name in ("configuration.md", "faq.md"))
+    [suffixes] = re.findall(r"suffix is not one of `([^`]+)`", questions)
+    assert suffixes.split() == list(FILE_SUFFIXES)
+    section = settings.split("The queue folder takes these files:", 1)[1].split("- No suffix:", 1)[0]
+    starts = [line.split(": ", 1)[0] for line in section.splitlines() if line.startswith("- ")]
+    assert sorted(re.findall(r"`([.]\w+)`", " ".join(starts))) == sorted(FILE_SUFFIXES)
 
 
 def test_every_log_event_has_its_row_with_its_levels_and_none_is_left_over() -> None:

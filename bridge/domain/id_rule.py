@@ -9,6 +9,7 @@ import re
 import unicodedata
 from typing import Final
 
+FILE_SUFFIXES: Final = (".yaml", ".yml", ".json", ".jsonl", ".txt", ".csv")  # of files with tasks
 _QUOTES: Final = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u2039\u203a\u00ab\u00bb"
 _COMMAS: Final = ",\uff0c"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_:/=+~-]+")  # most ids; they need no other check
@@ -20,7 +21,7 @@ _COLUMN: Final = "(?:task_?)?ids?"
 _PLACEHOLDER: Final = (
     r"(?-i:(?:ACCOUNT/)?(?:(?:TASK|EVENT)[-_]?)?IDS?)|your[-_]?(?:task[-_]?)?ids?(?:[-_]here)?|(?:task[-_]?)?id[-_]here"
 )
-_FILE: Final = r"\S+\.(?:ya?ml|jsonl?|txt|csv)"
+_FILE: Final = rf"\S+(?:{'|'.join(map(re.escape, FILE_SUFFIXES))})"
 _SUSPECT: Final = re.compile(
     rf"{_COLUMN}(?:[:=]|\Z)|{_PLACEHOLDER}\Z|[a-z][a-z0-9+-]*://|[-=+_]{{3,}}\Z|(?:n|undef)[a-z]+\Z", re.IGNORECASE
 )

@@ -11,12 +11,13 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from bridge.domain.id_rule import FILE_SUFFIXES
 from bridge.sources.csv_syntax import read_csv
 from bridge.sources.entry import BOM, Entry, SyntaxProblem, checked_utf8, lines_of, not_utf8, without_bom
 from bridge.sources.json_syntax import read_json, read_one
 from bridge.sources.yaml_syntax import read_yaml
 
-SUFFIXES: Final = frozenset({"", ".yaml", ".yml", ".json", ".jsonl", ".txt", ".csv"})
+SUFFIXES: Final = frozenset({"", *FILE_SUFFIXES})
 MIXED: Final = "*"  # used instead of a suffix: ids and JSON objects, one per line
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 SMALL_BYTES: Final = 64 * 1024  # takes less than 0.2 s to read, with any content
