@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.domain.event import Topic
 from bridge.http.page.rendering import one_direction
 from bridge.http.page.wording import Wording, translations
 
@@ -97,6 +98,11 @@ def test_every_text_has_its_chinese_with_the_same_values() -> None:
     assert used_texts() - chinese.keys() == set()
     for english, text in chinese.items():
         assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", text)), english
+
+
+def test_every_topic_has_its_words_on_the_page() -> None:
+    source = (TEMPLATES / "deliveries.html").read_text("utf-8")
+    assert [topic for topic in Topic if f'"{topic}": t("' not in source] == []
 
 
 @pytest.mark.parametrize(
