@@ -352,7 +352,7 @@ function step(by) {
 }
 
 const askFirst = (one) => (one.href || confirm(`${one.textContent}?`)) && one.click(); // a link leads to a question
-const VIEWS = { n: "/", t: "/tasks", d: "/deliveries", h: "/health" }; // after `g`
+const viewOf = (key) => find("nav [data-key]").find((one) => one.dataset.key === key); // after `g`
 let goUntil = 0;
 const KEYS = {
   "/": () => document.querySelector("input[type=search]")?.focus(),
@@ -370,7 +370,8 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !areKeysOn()) return;
   const isTyping = event.target.closest("input, textarea, select, dialog, video, audio");
   if (isTyping) return event.key === "Escape" && event.target.blur();
-  const use = goUntil > Date.now() && VIEWS[event.key] ? () => { location.href = VIEWS[event.key]; } : KEYS[event.key];
+  const view = goUntil > Date.now() && viewOf(event.key);
+  const use = view ? () => view.click() : KEYS[event.key];
   if (event.key !== "g") goUntil = 0;
   if (use) event.preventDefault(), use();
 });
