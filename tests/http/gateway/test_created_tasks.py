@@ -53,7 +53,9 @@ def test_an_answer_that_cannot_be_watched_is_passed_on_with_the_reason(gate: Gat
     gate.provider.answer = lambda arrived: reply(created("t-lost"))
     answer = gate.request("POST", "/gateway/kling/v1/odd", json={})
     assert answer.json()["data"]["task_id"] == "t-lost"
-    assert answer.headers["genbridge-watch"].startswith("failed; task t-lost: no action")
+    assert answer.headers["genbridge-watch"].startswith(
+        "failed; task t-lost: neither the task nor its account has an action"
+    )
     assert "gateway.unwatched" in gate.log()
     large = json.dumps({"id": "video_1", "object": "video", "filler": "x" * (2 << 20)}).encode()
     gate.provider.answer = lambda arrived: reply(large)
