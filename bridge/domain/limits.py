@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from bridge.domain.host import TROUBLED_TASKS, Host, is_trouble, names_time, probe_delay_s
+from bridge.domain.host_limits import TROUBLED_TASKS, HostLimits, has_retry_after, is_trouble, probe_delay_s
 from bridge.domain.slots import Portion
 from bridge.domain.task import ABOUT_ACCOUNT, UNDER_WAY, Kind, Reading
 
@@ -52,7 +52,7 @@ class RateLimiter:
     """Decides when the next request may be sent. Mutable, for one thread; reads no clock.
 
     The strongest rule wins: a block (only single probes are sent), a pause (Retry-After: nothing is sent), the breaker
-    (only single probes are sent), the token bucket. `Host` has the rules that all accounts of a host share.
+    (only single probes are sent), the token bucket. `HostLimits` has the rules that all accounts of a host share.
 
     One faulty task must not stop the others. So the breaker counts tasks, not answers. If the provider rejects a task
     again after it answered others, the task itself is the cause, and the account is not blocked. The same holds for a
@@ -62,10 +62,10 @@ class RateLimiter:
     addresses contain no action, the route is "", and the whole account is paused.
     """
 
-    def __init__(self, limits: RateLimits, *, now: float, account: str = "", host: Host | None = None) -> None:
+    def __init__(self, limits: RateLimits, *, now: float, account: str = "", host: HostLimits | None = None) -> None:
         self.limits = limits
         self.daemons = 1  # daemons that share the account: each probes this many times less often
-        self.host = host or Host()
+        self.host = host or HostLimits()
         self.in_flight = 0
         self.guests = 0  # requests of other programs on the account that are in flight
         self.in_line = 0  # requests of genbridge that wait: polls leave a place in flight and a token for them
@@ -113,7 +113,7 @@ class RateLimiter:
         """Empty the bucket, because another daemon may just have used up the burst."""
         self._tokens = 0.0
 
-    def move(self, host: Host) -> None:
+    def move(self, host: HostLimits) -> None:
         """Change the host. Requests in flight count at the new host."""
         self.host.leave(self._account, self.in_flight)
         host.take_over(self._account, self.in_flight)
@@ -165,7 +165,7 @@ class RateLimiter:
             self._pause(until_at, now)
         elif until_at > now:
             self._routes[route] = max(until_at, self._routes.get(route, until_at))
-        self.host.name(self._account, until_at, now=now)
+        self.host.record_retry_after(self._account, until_at, now=now)
 
     def room(self, now: float) -> int:
         """How many requests may be sent at once."""
@@ -290,7 +290,7 @@ class RateLimiter:
 
     def _trouble(self, reading: Reading, task_id: str, route: str, now: float) -> AccountEffect:
         self._troubled.add(task_id)
-        if not names_time(reading) or task_id in self._pausing_alone:
+        if not has_retry_after(reading) or task_id in self._pausing_alone:
             return AccountEffect.NOTHING
         self._pausing.setdefault(route, set()).add(task_id)
         self.hold(route, now + (reading.retry_after_s or 0.0), now=now)

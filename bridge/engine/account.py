@@ -14,7 +14,7 @@ from bridge.domain.account_state import AccountState
 from bridge.domain.callback import CallbackHeard, CallbackOutcome
 from bridge.domain.change import TaskChange
 from bridge.domain.durations.learned_durations import LearnedDurations
-from bridge.domain.host import Host
+from bridge.domain.host_limits import HostLimits
 from bridge.domain.slots import Portion, slot_of
 from bridge.domain.task import UNDER_WAY, Kind, Reading
 from bridge.domain.watch import WatchState
@@ -56,10 +56,10 @@ class AccountPoller:
         *,
         plan: AccountPlan,
         past: AccountState,
-        host: Host,
+        host: HostLimits,
         knowledge: LearnedDurations,
         answered_actions: Callable[[], Awaitable[frozenset[str | None]]],
-        host_recovered: Callable[[Host], None],
+        host_recovered: Callable[[HostLimits], None],
         max_unpolled: int,
         lease: Lease,
         writes: WriteBatcher,
@@ -93,7 +93,7 @@ class AccountPoller:
         self._in_flight: set[PollEntry] = set()  # watches that are being polled, until their answers are stored
         self._landed: anyio.Event | None = None  # for those who wait until a watch leaves `_in_flight`
 
-    def apply(self, plan: AccountPlan, host: Host) -> None:
+    def apply(self, plan: AccountPlan, host: HostLimits) -> None:
         """Poll according to this plan from now on."""
         self.health.apply(plan.limits, host, is_new_key=plan.provider is not self.plan.provider)
         if plan.pacing != self.plan.pacing:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from bridge.domain.account_state import FAILING, HOST, AccountState
 from bridge.domain.change import AccountChange, AccountPaused
 from bridge.domain.daemon_state import AccountNow
-from bridge.domain.host import OUTAGE_PROBE_MOST_S, Host, is_trouble, names_time
+from bridge.domain.host_limits import OUTAGE_PROBE_MOST_S, HostLimits, has_retry_after, is_trouble
 from bridge.domain.limits import PROBE_FIRST_S, AccountEffect, RateLimiter, RateLimits
 from bridge.domain.slots import WHOLE, Portion
 from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
@@ -53,7 +53,7 @@ class AccountHealth:
         *,
         limits: RateLimits,
         past: AccountState,
-        host: Host,
+        host: HostLimits,
         clock: Clock,
         metrics: AccountMetrics,
     ) -> None:
@@ -69,7 +69,7 @@ class AccountHealth:
             self.limiter.block(now=now)
         self._pause_as(past, now)
 
-    def apply(self, limits: RateLimits, host: Host, *, is_new_key: bool) -> None:
+    def apply(self, limits: RateLimits, host: HostLimits, *, is_new_key: bool) -> None:
         """Use the limits and the host of new settings. If the key may be new, a blocked account is probed at once."""
         if is_new_key and self.limiter.blocked:
             self.limiter.block(now=self._clock.steady())
@@ -200,7 +200,7 @@ class AccountHealth:
         verdict = limiter.answered(reading, task_id=task_id, route=route, now=now, chance=chance, asked_at=asked_at)
         changes: list[AccountChange | AccountPaused] = []
         if verdict is AccountEffect.PAUSED:
-            changes.append(self._paused(reading, route if names_time(reading) else None, now))
+            changes.append(self._paused(reading, route if has_retry_after(reading) else None, now))
         elif verdict is not AccountEffect.NOTHING:
             changes.append(self._changed(reading, now, blocked=verdict is AccountEffect.BLOCKED, tasks=tasks))
         if host.paused_until != were_paused:

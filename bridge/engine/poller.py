@@ -16,7 +16,7 @@ from bridge import collector
 from bridge.domain.account_state import AccountState
 from bridge.domain.daemon_state import AccountNow
 from bridge.domain.durations.learned_durations import LearnedDurations
-from bridge.domain.host import Host
+from bridge.domain.host_limits import HostLimits
 from bridge.domain.slots import NOTHING, Share, account_scope, portion_held, slots_held
 from bridge.domain.task import Reading
 from bridge.domain.watch import WatchState
@@ -68,7 +68,7 @@ class Poller:
         self._clock = clock
         self.accounts: dict[str, AccountPoller] = {}
         self._removed: dict[str, AccountPoller] = {}  # if an account comes back, its limits still apply
-        self._hosts: dict[str, Host] = {}
+        self._hosts: dict[str, HostLimits] = {}
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
         self._revision = 0  # the store's revision up to which watches have been read
@@ -108,7 +108,7 @@ class Poller:
             self._removed[name] = self.accounts.pop(name)
             self._removed[name].clear()
         sharing = Counter(plan.host for plan in plans.values())
-        self._hosts = {address: self._hosts.get(address, Host()) for address in sharing}
+        self._hosts = {address: self._hosts.get(address, HostLimits()) for address in sharing}
         for address, host in self._hosts.items():
             host.accounts = sharing[address]
             host.names = [name for name, plan in plans.items() if plan.host == address]
@@ -247,7 +247,7 @@ class Poller:
         """Send no more requests; `run` returns when all requests in flight are answered."""
         self._stopped.set()
 
-    def _host_recovered(self, host: Host) -> None:
+    def _host_recovered(self, host: HostLimits) -> None:
         for account in self.accounts.values():
             if self._hosts[account.plan.host] is host:
                 account.wake()

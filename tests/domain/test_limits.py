@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.domain.host import TROUBLED_TASKS
+from bridge.domain.host_limits import TROUBLED_TASKS
 from bridge.domain.limits import AccountEffect, RateLimiter, RateLimits
 from bridge.domain.slots import Portion
 from bridge.domain.task import Kind, Reading

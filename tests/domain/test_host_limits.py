@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bridge.domain.host import IN_FLIGHT, PROBE_EVERY_S, RECENT_S, TROUBLED_TASKS, Host
+from bridge.domain.host_limits import IN_FLIGHT, PROBE_EVERY_S, RECENT_S, TROUBLED_TASKS, HostLimits
 from bridge.domain.limits import AccountEffect, RateLimiter, RateLimits
 from bridge.domain.task import Kind, Reading
 from tests.factories import NOW, make_reading
@@ -17,7 +17,7 @@ REFUSED = make_reading(Kind.AUTH_ERROR, detail="401")
 
 
 def two_accounts() -> tuple[RateLimiter, RateLimiter]:
-    host = Host()
+    host = HostLimits()
     host.accounts, host.names = 2, ("one", "two")
     limits = RateLimits(rate=100.0, burst=100, concurrency=16)
     return RateLimiter(limits, now=NOW, account="one", host=host), RateLimiter(
@@ -186,7 +186,7 @@ def test_a_retry_time_for_one_task_holds_only_it_while_others_are_answered() -> 
 
 
 def test_requests_in_flight_at_a_host_are_shared_equally() -> None:
-    host = Host()
+    host = HostLimits()
     assert host.share(1000) == 1000
     host.accounts = 8
     assert host.share(16) == 16
@@ -197,7 +197,7 @@ def test_requests_in_flight_at_a_host_are_shared_equally() -> None:
 
 def test_an_account_that_moves_takes_what_is_in_flight_with_it() -> None:
     one, _ = two_accounts()
-    old, new = one.host, Host()
+    old, new = one.host, HostLimits()
     one.take(NOW)
     one.move(new)
     assert (old.in_flight, new.in_flight) == (0, 1)

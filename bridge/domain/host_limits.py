@@ -23,16 +23,16 @@ PROBE_EVERY_S: Final = 30.0  # between probes of a paused host by accounts witho
 IN_FLIGHT: Final = 128  # requests at one host, divided equally among its accounts: 8 accounts of 16
 
 
-class Host:
+class HostLimits:
     """The state of one host. Mutable, for one thread; reads no clock.
 
     Breaker: it opens when `TROUBLED_TASKS` tasks of at least two accounts fail with server errors. If only one account
     fails, its own breaker opens, and the others continue. While the host's breaker is open, single requests probe the
     host. Accounts that have not probed yet come first, so that a working account can prove that the host works.
 
-    Pause: the host is paused when every account polled within `RECENT_S` got a Retry-After (`name`), and there was no
-    good answer since. Accounts without a Retry-After of their own then send one request every `PROBE_EVERY_S`. An
-    account with a Retry-After waits by its own limiter in any case.
+    Pause: the host is paused when every account polled within `RECENT_S` got a Retry-After (`record_retry_after`), and
+    there was no good answer since. Accounts without a Retry-After of their own then send one request every
+    `PROBE_EVERY_S`. An account with a Retry-After waits by its own limiter in any case.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,9 @@ class Host:
         self.held: Collection[str] = ()  # accounts that have been notified that they wait
         self.troubled = False  # the breaker is open: only single probes may pass
         self._asked_at: dict[str, float] = {}  # when each account sent its last request
-        self._named: dict[str, float] = {}  # per account: until when it was asked to wait, since the last good answer
+        self._waits_until: dict[
+            str, float
+        ] = {}  # per account: until when it was asked to wait, since the last good answer
         self._prober: str | None = None  # the account whose request probes the paused host
         self._next_probe_at = -math.inf
         self._troubled: dict[str, set[str]] = {}  # per account: tasks with server errors since the last good answer
@@ -60,7 +62,7 @@ class Host:
     def opens_at(self, account: str, now: float) -> float:
         """When this account may send its next request; infinity means after the answer to a probe."""
         opens_at = -math.inf
-        if now < self.paused_until and not self._is_named(account, now):
+        if now < self.paused_until and not self._has_to_wait(account, now):
             opens_at = math.inf if self._prober else self._next_probe_at
         if self.troubled:
             opens_at = max(opens_at, math.inf if self.in_flight else self._probe_at + self._turn_s(account))
@@ -72,10 +74,10 @@ class Host:
 
     def held_back(self, now: float) -> list[str]:
         """The accounts that wait only because the other accounts were asked to wait."""
-        return [name for name in self.names if not self._is_named(name, now)] if self.is_paused(now) else []
+        return [name for name in self.names if not self._has_to_wait(name, now)] if self.is_paused(now) else []
 
-    def _is_named(self, account: str, now: float) -> bool:
-        return self._named.get(account, -math.inf) > now
+    def _has_to_wait(self, account: str, now: float) -> bool:
+        return self._waits_until.get(account, -math.inf) > now
 
     def _turn_s(self, account: str) -> float:
         if account not in self._tried:
@@ -85,7 +87,7 @@ class Host:
 
     def take(self, account: str, now: float) -> None:
         """Count a request that is sent now."""
-        if now < self.paused_until and not self._is_named(account, now):
+        if now < self.paused_until and not self._has_to_wait(account, now):
             self._prober, self._next_probe_at = account, now + PROBE_EVERY_S
         self._asked_at[account] = now
         if self.troubled:
@@ -107,25 +109,26 @@ class Host:
         if self._prober == account:
             self._prober = None
 
-    def name(self, account: str, until_at: float, *, now: float) -> None:
+    def record_retry_after(self, account: str, until_at: float, *, now: float) -> None:
         """Record that a 5xx asked this account to wait until `until_at`."""
-        self._named[account] = max(self._named.get(account, -math.inf), until_at)
+        self._waits_until[account] = max(self._waits_until.get(account, -math.inf), until_at)
         asked = [name for name, at in self._asked_at.items() if now - at <= RECENT_S]
-        if self.accounts > 1 and all(self._is_named(each, now) for each in asked):
-            self.paused_until = max(self._named.values())
+        if self.accounts > 1 and all(self._has_to_wait(each, now) for each in asked):
+            self.paused_until = max(self._waits_until.values())
 
     def answered(self, reading: Reading, *, account: str, task_id: str, now: float, chance: float) -> None:
-        """Process the answer to a poll of this task. If it has a Retry-After, the caller calls `name` next."""
+        """Process the answer to a poll of this task. If it has a Retry-After, the caller calls
+        `record_retry_after` next."""
         self.leave(account)
         was_paused = self.is_paused(now)
-        if not names_time(reading) and not self._is_named(account, now):
+        if not has_retry_after(reading) and not self._has_to_wait(account, now):
             self.paused_until = -math.inf
         was_probe, self._probe_out = self._probe_out, False
         before = self.troubled
         if is_trouble(reading):
             self._troubled.setdefault(account, set()).add(task_id)
             self.troubled = len(self._troubled) > 1 and sum(map(len, self._troubled.values())) >= TROUBLED_TASKS
-        elif (self._troubled or self._named) and is_sound(reading):
+        elif (self._troubled or self._waits_until) and is_sound(reading):
             self._found_well(now, was_held=self.troubled or was_paused)
         if self.troubled and not before:
             self._tried = dict.fromkeys(self._troubled)
@@ -136,14 +139,14 @@ class Host:
     @property
     def is_disturbed(self) -> bool:
         """Whether there are failures, pauses or probes. Otherwise a good answer changes nothing here. A host is paused
-        only while `_named` contains an account."""
-        return bool(self._troubled or self._named or self._prober or self.troubled or self._probe_out)
+        only while `_waits_until` contains an account."""
+        return bool(self._troubled or self._waits_until or self._prober or self.troubled or self._probe_out)
 
     def _found_well(self, now: float, *, was_held: bool) -> None:
         if was_held:
             self.well_at = now
         self._troubled.clear()
-        self._named.clear()
+        self._waits_until.clear()
         self.troubled, self.paused_until = False, -math.inf
 
 
@@ -152,7 +155,7 @@ def is_trouble(reading: Reading) -> bool:
     return reading.kind is Kind.TRANSIENT and reading.server_trouble
 
 
-def names_time(reading: Reading) -> bool:
+def has_retry_after(reading: Reading) -> bool:
     """Whether it is a 5xx with a Retry-After."""
     return is_trouble(reading) and bool(reading.retry_after_s)
 
