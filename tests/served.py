@@ -20,7 +20,7 @@ async def served(app: Starlette, *, key: str | None = None) -> AsyncGenerator[ht
     async with anyio.create_task_group() as group:
         port = await group.start(partial(serve_on, app, listen("127.0.0.1", 0)))
         url = f"http://127.0.0.1:{port}"
-        # verify: without TLS, reading the authorities' certificates would be most of the work
+        # verify: reading the certificates of all authorities would be most of the work, and there is no TLS
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, verify=False) as client:
             yield client
         group.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""The shares of a store without a store: several members in one process, on a fake clock."""
+"""The shares of a store in memory: several members in one process, on a fake clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Seat:
 
 
 class SharedRoster:
-    """What the members of one store have in common. `wakes` are called at each change, as NOTIFY would do."""
+    """The data that the members of one store share. `wakes` are called at each change, as NOTIFY would do."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock

@@ -1,4 +1,4 @@
-"""Times that tests may limit although other programs use the cores: of a process, and CPU time of a call."""
+"""Times that tests can limit even on a busy machine: the time of a process, and the CPU time of a call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 class Stopwatch:
     """The time since it was made, without the time in which the process waited for a core.
 
-    Only the wait of the main thread is left out. Where the kernel does not count it, this is the time on the wall.
+    Only the waits of the main thread are subtracted. If the kernel does not count them, this is the plain elapsed time.
     """
 
     def __init__(self, pid: int | None = None) -> None:
@@ -39,7 +39,7 @@ class Stopwatch:
 async def until(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
     """Wait until the condition holds. AssertionError if it does not in time.
 
-    A condition that takes long is checked less often.
+    A slow condition is checked less often.
     """
     waiting = Stopwatch()
     while True:
@@ -57,8 +57,8 @@ TIMES = 5
 def within_cpu_s(bound_s: float, call: Callable[[], Result]) -> Result:
     """What `call` returns. AssertionError if each of five runs takes `bound_s` or more of this thread's CPU time.
 
-    One run proves little: garbage collection in a large test process may take longer than the call, and a busy
-    neighbor on the same core makes it slower. Code that is too slow is too slow every time.
+    One slow run proves little. Garbage collection in a large test process may take longer than the call, and another
+    program on the same core makes it slower. Slow code is slow in every run.
     """
     spent: list[float] = []
     for _ in range(TIMES):

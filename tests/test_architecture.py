@@ -14,7 +14,7 @@ import pytest
 PACKAGE: Final = Path(__file__).parents[1] / "bridge"
 FILES: Final = sorted(PACKAGE.rglob("*.py"))
 
-FLOORS: Final = (  # from the ground up; imports point downwards only, and rooms of one floor are strangers
+FLOORS: Final = (  # from the lowest floor up: a room may import only from lower floors, not from its own floor
     {"__init__"},  # the version
     {"errors"},
     {"domain", "log_stream", "lean_imports"},
@@ -54,7 +54,7 @@ NO_NAMES: Final = {"utils", "helpers", "common", "base", "manager", "misc"}
 
 
 def room(dotted: str) -> str:
-    """bridge.store.rows -> store; bridge itself is the room that holds the version."""
+    """The room of a module: `store` for bridge.store.rows. bridge itself is the room of the version."""
     parts = dotted.split(".")
     return parts[1] if len(parts) > 1 else "__init__"
 
@@ -102,7 +102,7 @@ def apart_from_twins(files: Iterable[Path]) -> list[Path]:
 
 
 def test_only_the_account_changes_its_schedule_and_its_rate_limiter() -> None:
-    """Everything else returns values or asks the account for a turn."""
+    """All other code returns values, or asks the account for a turn."""
     owners = {PACKAGE / "engine" / name for name in ("account.py", "account_health.py", "watch_schedule.py")}
     for file in set(FILES) - owners:
         classes = {name.rpartition(".")[2] for name in imported(file)}

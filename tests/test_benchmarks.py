@@ -11,13 +11,13 @@ from benchmarks.__main__ import SUBJECTS
 from benchmarks.tables import Report, number, percentile, spread
 
 NOT_HERE = {
-    "peers",  # installs other people's programs from the package index: never by a test
+    "peers",  # it installs programs from the package index, which no test may do
     "polls",  # the simulator has tests of its own
 }
 
 
 @pytest.mark.long
-@pytest.mark.timeout(400)  # Chromium draws each view as a slow phone would
+@pytest.mark.timeout(400)  # Chromium draws each view as slowly as a slow phone
 @pytest.mark.parametrize("subject", sorted(set(SUBJECTS) - NOT_HERE))
 def test_a_benchmark_subject_runs_and_fills_its_tables(subject: str) -> None:
     report: Report = importlib.import_module(f"benchmarks.{subject}").run(True)

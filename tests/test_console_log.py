@@ -31,7 +31,7 @@ def line(event: str, level: str = "info", *, width: int = 80, marks: bool = True
 
 
 def told(event: str, level: str = "info", **fields: Any) -> str:
-    """The line without its time."""
+    """The log line without its time."""
     return ESCAPES.sub("", line(event, level, width=300, **fields)).partition("  ")[2]
 
 

@@ -1,4 +1,4 @@
-"""`constraints.txt` pins everything that an install can bring: every extra, and what builds the wheel."""
+"""`constraints.txt` pins everything that an install can need, including every extra and the build requirements."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _project() -> dict[str, Any]:
 
 
 def _asked_for() -> list[Requirement]:
-    """What the project itself names, with every extra, and what builds it."""
+    """The requirements of the project, including every extra and the build requirements."""
     project = _project()
     extras = project["project"]["optional-dependencies"].values()
     texts = [*project["project"]["dependencies"], *(text for extra in extras for text in extra)]
@@ -37,7 +37,7 @@ def _asked_for() -> list[Requirement]:
 
 
 def _needs(asked: Requirement) -> Iterator[Requirement]:
-    """What an installed distribution needs here, with the extras that are asked for."""
+    """The requirements of an installed distribution on this machine, with the requested extras."""
     for text in importlib.metadata.requires(asked.name) or ():
         needed = Requirement(text)
         marker = needed.marker

@@ -1,6 +1,6 @@
 """The docs match the program: every command, key, topic, metric and log event is documented, and no others.
 
-The keys of the settings are held against their page by tests/config, the examples of payloads by tests/sinks.
+tests/config checks the keys of the settings against their page. tests/sinks checks the examples of payloads.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def prose(page: str) -> str:
 
 
 def sections(page: str) -> dict[str, str]:
-    """What stands below each heading of the third level that is a name in backquotes."""
+    """The text below each heading of the third level that is a name in backquotes."""
     found = re.split(r"^### `([^`]+)`$", page, flags=re.MULTILINE)
     texts = [re.split(r"^##+ ", text, flags=re.MULTILINE)[0] for text in found[2::2]]
     return dict(zip(found[1::2], texts, strict=True))
@@ -164,7 +164,7 @@ def logged() -> dict[str, set[str]]:
 
 
 def words_of(name: ast.expr, tree: ast.Module) -> Iterator[str]:
-    """The texts that this first argument of a call may be: itself, or what is assigned to the variable it is."""
+    """The texts that this first argument of a call can be: itself, or what is assigned to the variable."""
     values = [name]
     if isinstance(name, ast.Name):
         assigned = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
@@ -248,7 +248,7 @@ def test_every_command_that_prints_json_shows_it() -> None:
 
 
 def shape(value: Any) -> Any:
-    """The keys of a JSON value in their order; of a list those of its first item."""
+    """The keys of a JSON value in their order. For a list, those of its first item."""
     match value:
         case dict():
             return [(key, None if key in FREE else shape(item)) for key, item in value.items()]

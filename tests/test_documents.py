@@ -1,4 +1,4 @@
-"""The pages for people: Chinese keeps in step with English, and every quick start is valid."""
+"""The pages for people: Chinese pages match the English ones, and every quick start is valid."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def outline(page: str) -> list[int]:
 
 
 def targets(page: str) -> set[str]:
-    """Where its links lead; a picture in Chinese is the same as the English one."""
+    """The targets of its links. A Chinese picture counts as the English one."""
     found = re.findall(r"\]\(([^)\s]+)\)", page)
     return {link.replace("-zh.webp", ".webp") for link in found if "README" not in link}
 

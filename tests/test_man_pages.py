@@ -25,7 +25,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plain(page: Path) -> str:
-    """The page without what formats it."""
+    """The text of the page without formatting."""
     found = re.sub(r"\\f[BR]|\\&", "", page.read_text())
     return found.replace("\\-", "-").replace("\\(dq", '"').replace("\\e", "\\")
 

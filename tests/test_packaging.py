@@ -1,6 +1,7 @@
 """The contents of an installed genbridge, from the checkout and from the built wheel.
 
-`GENBRIDGE_CHECKOUT` names the checkout when the wheel is tried from outside of it; nothing may then come from there.
+`GENBRIDGE_CHECKOUT` names the checkout when the wheel is tested outside of it. Then nothing may be imported from the
+checkout.
 """
 
 from __future__ import annotations

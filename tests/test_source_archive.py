@@ -1,4 +1,4 @@
-"""The source archive has the right files, and the wheel built from it equals that of the checkout."""
+"""The source archive has the right files, and its wheel equals the wheel of the checkout."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(what: str, source: Path, to: Path) -> None:
-    """Build with what is installed here: no network."""
+    """Build with the installed packages, without a network."""
     command: Sequence[str | Path] = [sys.executable, "-m", "build", "--no-isolation", what, "--outdir", to, source]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -31,7 +31,7 @@ endpoints:
 
 
 class FaultySink:
-    """A sink of ours with a bug in the making of parcels."""
+    """A sink with a bug: it can make only plain parcels."""
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink

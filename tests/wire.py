@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Tap = Callable[[bytes], bool]
-"""Is called with what a client sends. Returns False to break the connection before it arrives."""
+"""Is called with what a client sends. Returns False to break the connection before the data arrives."""
 
 
 class Wire:
@@ -19,8 +19,8 @@ class Wire:
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self.is_black_hole = False  # takes everything, gives nothing
-        self.is_deaf = False  # what the server answers is lost
+        self.is_black_hole = False  # accepts everything and answers nothing
+        self.is_deaf = False  # answers of the server are lost
         self.on_request: Tap = lambda data: True
         self._ends: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()

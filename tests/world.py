@@ -1,7 +1,7 @@
 """The world around real daemons: a provider and a receiver on loopback.
 
-Independent of `bridge`, so that a mistake there cannot hide behind itself: one event loop in a thread, and as little
-HTTP as it takes.
+It does not use `bridge`, so that a mistake there cannot hide itself. It is one event loop in a thread, with the least
+HTTP that is needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 KEY = "provider-key-0123456789"
 HOOK_KEY = "hook-key-0123456789"
-RESET = 0  # a status: break the connection without an answer
+RESET = 0  # this status means: break the connection without an answer
 
 Answer = tuple[int, bytes, Mapping[str, str]]
 REFUSED: Answer = (401, json.dumps({"code": 1002, "message": "Authorization is invalid"}).encode(), {})
@@ -65,7 +65,7 @@ class Request(NamedTuple):
 
 
 def kling(task_id: str, status: str, *, urls: list[str] | None = None, message: str = "") -> dict[str, Any]:
-    """The documented answer of a query."""
+    """The documented answer to a query."""
     data: dict[str, Any] = {
         "task_id": task_id,
         "task_status": status,
@@ -79,7 +79,7 @@ def kling(task_id: str, status: str, *, urls: list[str] | None = None, message: 
 
 
 def suno(task_id: str, is_finished: bool) -> dict[str, Any]:
-    """One task in the documented answer of a query. That answer may be about many."""
+    """One task in the documented answer to a query, which may be about many tasks."""
     clip = {"id": f"{task_id}-0", "status": "complete" if is_finished else "streaming", "title": "Song"}
     urls = {"audio_url": f"https://cdn.example.test/{task_id}.mp3"}
     finish_time = 1_762_000_060 if is_finished else 0
@@ -119,7 +119,7 @@ class World:
 
     @contextmanager
     def no_task_finishes(self) -> Iterator[None]:
-        """Meanwhile. What is left of each task's time begins again afterwards."""
+        """In this block, no task finishes. After it, the remaining time of each task begins again."""
         self.held_since = since = time.monotonic()
         try:
             yield
@@ -129,7 +129,7 @@ class World:
             self.held_since = None
 
     def answer(self, account: str, daemon: str, ids: Sequence[str], *, is_batch: bool) -> Answer:
-        """What the provider says of these tasks now."""
+        """The provider's current answer about these tasks."""
         now = time.monotonic()
         known_until = now if self.held_since is None else self.held_since
         finished = [one for one in ids if known_until >= self.ends_at.get(one, now + 1)]
@@ -200,7 +200,7 @@ class World:
             "endpoints": {
                 "hook": {"type": "webhook", "url": f"http://127.0.0.1:{self.receiver_port}/hook", "api_key": HOOK_KEY}
             },
-            "polling": {"min_interval": "0.5s", "max_interval": "2s"},  # its tasks take less time than they say
+            "polling": {"min_interval": "0.5s", "max_interval": "2s"},  # tasks in tests are shorter than real ones
             "delivery": {"retries": ["0.3s", "0.5s", "1s", "1s", "2s", "2s", "5s", "5s", "5s"]},
             **more,
         }
@@ -210,7 +210,7 @@ class World:
         return path
 
     def hang_up(self) -> None:
-        """Break every connection there is."""
+        """Break every open connection."""
         for connection in list(self.connections):
             connection.abort()
 

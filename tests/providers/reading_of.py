@@ -18,7 +18,7 @@ OP = "models/veo-3/operations/x"
 
 
 def answered(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    """A whole answer."""
+    """The whole answer of a provider."""
     return Answer(
         status=status,
         headers=headers or {},
@@ -40,7 +40,7 @@ def reading_of(
     own_host: str = "api.example.com",
     second: Json = None,
 ) -> Reading:
-    """What a description makes of a body: bytes as they are, anything else as JSON."""
+    """How a description reads this body. Bytes are used unchanged, and anything else as JSON."""
     asked = PollContext(task_id=task_id, action=action, own_host=own_host, base_url=f"https://{own_host}")
     then = None if second is None else answered(_raw(second))
     return read(descriptions()[provider], answered(_raw(body), status=status, headers=headers), asked, second=then)

@@ -1,4 +1,4 @@
-"""The recorded answers, and what their manifest says of each."""
+"""The recorded answers, and what their manifest says about each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 DATA: Final = Path(__file__).parent.parent / "data"
 FIXTURES: Final[list[dict[str, Any]]] = json.loads((DATA / "manifest.json").read_text())["fixtures"]
-NO_STATUS: Final = {  # create answers that hold an id and no status: nothing to read, only to take the id from
+NO_STATUS: Final = {  # answers to create requests with an id but no status
     *("suno/submit_ok.json", "midjourney/submit_code_1.json", "midjourney/submit_code_22_queued.json"),
     *("midjourney/submit_code_21_exists.json", "flux/submit.json", "minimax/submit.json", "ark/submit.json"),
     *("unified_v2/submit.json", "kie/create.json", "kie_suno/create.json", "siliconflow/submit.json"),
@@ -18,7 +18,7 @@ NO_STATUS: Final = {  # create answers that hold an id and no status: nothing to
 
 
 def said(fixture: dict[str, Any]) -> Any:
-    """The answer."""
+    """The recorded answer."""
     return json.loads((DATA / fixture["file"]).read_bytes())
 
 
@@ -28,7 +28,7 @@ def provider_of(fixture: dict[str, Any]) -> str:
 
 
 def id_of(fixture: dict[str, Any]) -> str:
-    """The id that was asked for: from the body, or else from the request."""
+    """The id of the task, from the body or else from the request."""
     body = said(fixture)
     inner = body.get("data") or body.get("task") or body if isinstance(body, dict) else body
     first = inner[0] if isinstance(inner, list) else inner
@@ -40,6 +40,6 @@ def id_of(fixture: dict[str, Any]) -> str:
 
 
 def action_of(fixture: dict[str, Any]) -> str | None:
-    """What the task was to do, where the request says so."""
+    """The action of the task, if the request shows it."""
     found = re.search(r"/(images|videos|audio)/([a-z0-9-]+)", fixture["request"])
     return f"{found[1]}/{found[2]}" if found else None

@@ -23,7 +23,7 @@ VIDEO = "https://cdn.example.com/v.mp4"
 async def account(
     description: Description, answer: Callable[[str], tuple[int, Json]]
 ) -> AsyncIterator[tuple[HttpProvider, Loopback]]:
-    """An account whose server answers each path as `answer` says."""
+    """An account whose server answers each path with `answer`."""
 
     async def script(exchange: Exchange) -> None:
         status, body = answer(exchange.asked.target)

@@ -1,4 +1,4 @@
-"""The times in an answer: their zone, and those ahead of our clock."""
+"""The times in an answer: their time zone, and times in the future."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def assert_sound(reading: Reading) -> None:
 
 
 def _places(value: Json, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of everything within a value."""
+    """The path of every value inside a value."""
     yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, each in inner:
@@ -119,7 +119,7 @@ def test_a_damaged_recorded_answer_still_gives_a_reading(
 
 
 def _is_refused_for_content(provider: str, status: int, reading: Reading) -> bool:
-    """Jimeng refuses a task for what is in it with HTTP 400 and a code of its own for that."""
+    """Whether Jimeng refused the content of a task. It does so with HTTP 400 and a code for this."""
     documented = r"code (50411|50412|50413|50511|50512)\b"
     return provider == "jimeng" and status == 400 and re.match(documented, reading.detail) is not None
 

@@ -146,7 +146,7 @@ def test_flux_signs_the_body_in_hex() -> None:
 
 
 def vidu_headers(key: str, *, nonce: str = "n-1", at: float = NOW) -> dict[str, str]:
-    """Signed as https://platform.vidu.com/docs/callback-signature says."""
+    """Headers with a signature as https://platform.vidu.com/docs/callback-signature demands."""
     date = format_datetime(datetime.fromtimestamp(at, UTC), usegmt=True)
     text = f"POST\n{PATH}\n\nvidu\n{date}\nDate:{date}\nx-request-nonce:{nonce}\n"
     return {
@@ -179,7 +179,7 @@ def test_the_key_of_an_aggregator_checks_no_signature_of_vidu() -> None:
 
 
 class Published:
-    """A key set that is fetched, and how often it was."""
+    """A published key set. Records each time when it is fetched."""
 
     def __init__(self, *keys: Ed25519PrivateKey) -> None:
         self.keys = keys
@@ -213,7 +213,7 @@ async def test_fal_signs_with_a_key_of_its_key_set() -> None:
     def proof(key: Ed25519PrivateKey, now: float = NOW) -> CallbackProof:
         return fal.read(posted(body, fal_headers(key, body)), now=now).proof
 
-    assert proof(old) is CallbackProof.UNSIGNED  # nothing to check it with yet
+    assert proof(old) is CallbackProof.UNSIGNED  # there is no key yet to check it
     assert key_set.wait_s(NOW) == 0
     assert await key_set.refresh(NOW)
     assert published.fetched == ["https://rest.fal.ai/.well-known/jwks.json"]

@@ -1,4 +1,4 @@
-"""Results that are no URL: a file inside the answer, and an address in a cloud."""
+"""Results that are not a URL: a file inside the answer, and an address in a cloud."""
 
 from __future__ import annotations
 

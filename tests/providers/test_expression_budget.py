@@ -1,4 +1,4 @@
-"""A slow expression in a description of the settings: its answer is unreadable, and nothing else is affected."""
+"""A slow expression in a description from the settings makes only its own answer unreadable."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tests.providers.reading_of import answered, reading_of
 from tests.providers.recorded import DATA, FIXTURES, NO_STATUS, action_of, id_of, provider_of, said
 
 PLURALS: Final = {"video": "videos", "image": "images", "audio": "audios"}
-OTHERS: Final = {"outgoing", "vector", "challenge"}  # no answers about tasks
+OTHERS: Final = {"outgoing", "vector", "challenge"}  # these answers are not about tasks
 HOST: Final = "api.example.test"
 SECOND: Final = {
     "minimax/success_needs_file.json": "minimax/file_retrieve.json",
@@ -26,7 +26,7 @@ SECOND: Final = {
 def _read(fixture: dict[str, Any]) -> Reading:
     body = (DATA / fixture["file"]).read_bytes()
     second = SECOND.get(fixture["file"])
-    if fixture["file"] in SECOND.values():  # the second half of a pair: read behind the first
+    if fixture["file"] in SECOND.values():  # the second answer of a pair, which is read after the first
         first, second = next(pair for pair in SECOND.items() if pair[1] == fixture["file"])
         body = (DATA / first).read_bytes()
         fixture = {**fixture, "file": first}
@@ -114,7 +114,7 @@ def test_of_each_recorded_list_every_task_is_read_by_its_id(file: str) -> None:
 def test_the_manifest_lists_exactly_the_recorded_answers() -> None:
     recorded = {str(path.relative_to(DATA)) for path in DATA.glob("*/*.json")}
 
-    sent = {file for file in recorded if file.startswith("notify/")}  # what receivers are told, the sinks' business
+    sent = {file for file in recorded if file.startswith("notify/")}  # the sinks decide what receivers get
     assert recorded - sent == {each["file"] for each in FIXTURES} - sent
     assert LISTS.keys() == {each["file"] for each in FIXTURES if each["outcome"] == "batch"}
 

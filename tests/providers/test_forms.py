@@ -29,7 +29,7 @@ def reading(forms: dict[str, Any], body: Json) -> Reading:
     ("value", "found"),
     [
         ({"r": '{"urls": ["u"]}'}, ["u"]),
-        ({"r": {"urls": ["u"]}}, ["u"]),  # some aggregators have read it already
+        ({"r": {"urls": ["u"]}}, ["u"]),  # some aggregators have parsed it already
         ({"r": "no JSON"}, None),
         ({"r": '{"urls": '}, None),
         ({"r": "[" * 5000}, None),

@@ -1,4 +1,4 @@
-"""docs/writing-a-provider.md does what it says."""
+"""The examples in docs/writing-a-provider.md work as the page says."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_every_key_of_the_language_is_in_the_guide(model: type[routes.Descriptio
 
 
 def _as_text(tree: Any) -> Any:
-    """As settings give trees: every scalar as the text that was written."""
+    """The tree as settings give it: every scalar is the text that was written."""
     if isinstance(tree, dict):
         return {key: _as_text(value) for key, value in tree.items()}
     if isinstance(tree, list):

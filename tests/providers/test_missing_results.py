@@ -1,4 +1,4 @@
-"""A success whose results were withheld or lost, in whole or in part."""
+"""A success without all or some of its results, because they were withheld or lost."""
 
 from __future__ import annotations
 

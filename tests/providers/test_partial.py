@@ -1,4 +1,4 @@
-"""Partial answers and redirects: transient, whatever the body says."""
+"""Partial answers and redirects are transient failures, whatever the body says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What requests and answers at the gateway mean to the descriptions."""
+"""How descriptions read the requests and answers of the gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lists of tasks that providers have, over HTTP: from the simulated vendors, and from answers of all kinds."""
+"""The task lists of providers over HTTP, from the simulated vendors and from answers of all kinds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.served import served
 
 KEY = "sk-canary-0123456789"
 WITH_LIST = sorted(name for name, each in descriptions().items() if each.ask.discover is not None)
-SIMULATED = sorted({*WITH_LIST} - {"comfyui"})  # its list holds each prompt under its id
+SIMULATED = sorted({*WITH_LIST} - {"comfyui"})  # its list has the id of each prompt as a key
 ACTIONS = {"kling": "videos/text2video", "azure_openai": "video/generations/jobs"}
 TASKS = 250
 
@@ -50,7 +50,8 @@ async def all_pages(lists: HttpProvider, page: PageRequest | None) -> list[list[
 
 
 async def answered(description: Description, *bodies: Json, page: PageRequest | None = None) -> list[Any]:
-    """What follows from each answer to the first page (or `page`), then to the pages after it, and the requests."""
+    """Request the first page (or `page`) and the pages after it, with these answers. Returns the result for each
+    answer, and the requests."""
     left = [body if isinstance(body, bytes) else orjson.dumps(body) for body in bodies]
 
     async def script(exchange: Exchange) -> None:

@@ -10,14 +10,14 @@ from bridge.domain.task import Json, Kind, Reading
 from tests.providers.reading_of import reading_of
 from tests.providers.recorded import FIXTURES, NO_STATUS, action_of, id_of, provider_of, said
 
-OWN_ID: Final = "task_Zq81"  # an aggregator's; the vendor's stands inside
+OWN_ID: Final = "task_Zq81"  # an id of an aggregator; the vendor's id is inside
 OUTER: Final = {"pending": "SUBMITTED", "running": "IN_PROGRESS", "succeeded": "SUCCESS", "failed": "FAILURE"}
 OTHERS: Final = {*NO_STATUS, "kling/list.json", "midjourney/list.json", "minimax/file_retrieve.json"}
-AGGREGATORS: Final = {"suno", "newapi", "midjourney", "unified_v2", "avatar"}  # forms of aggregators themselves
+AGGREGATORS: Final = {"suno", "newapi", "midjourney", "unified_v2", "avatar"}  # forms of aggregators
 ABOUT_TASKS: Final = [
     each for each in FIXTURES if each["outcome"] in OUTER and each["http_status"] == 200 and each["file"] not in OTHERS
 ]
-DIRECT: Final = {"fal", "kie", "kie_suno", "runpod", "azure_openai", "heygen", "comfyui"}  # no aggregator has them
+DIRECT: Final = {"fal", "kie", "kie_suno", "runpod", "azure_openai", "heygen", "comfyui"}  # without aggregators
 OF_VENDORS: Final = [each for each in ABOUT_TASKS if provider_of(each) not in AGGREGATORS | DIRECT]
 
 
@@ -67,7 +67,7 @@ def test_an_answer_inside_new_apis_task_is_read_the_same(fixture: dict[str, Any]
     if inside.kind is Kind.SUCCEEDED:
         assert bare.snapshot is not None
         assert inside.snapshot is not None
-        own = {url.replace(id_of(fixture), OWN_ID) for url in bare.snapshot.urls}  # at the aggregator, by its own id
+        own = {url.replace(id_of(fixture), OWN_ID) for url in bare.snapshot.urls}  # with the aggregator's id
         assert set(inside.snapshot.urls) <= own | set(bare.snapshot.urls)
         assert inside.snapshot.refused == bare.snapshot.refused
     assert inside.kind is bare.kind

@@ -1,7 +1,7 @@
-"""A real systemd in a container of namespaces: an overlay of this machine's root with `stage` laid over it.
+"""A real systemd in a container of namespaces. Its root is an overlay: `stage` on top of this machine's root.
 
-Everything lives in a mount namespace, a PID namespace and a tmpfs. They vanish with one process; only the cgroups
-are removed by hand. There is no network but the loopback device.
+Everything is in a mount namespace, a PID namespace and a tmpfs. They vanish when one process ends. Only the cgroups
+must be removed. There is no network but the loopback device.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def skip_unless_possible() -> None:
 
 
 def until(what: str, happened: Callable[[], bool], *, timeout_s: float) -> float:
-    """Seconds until it happened; fails the test when it does not."""
+    """Wait until it has happened, and return the seconds. Fails the test if it does not happen in time."""
     begun = time.monotonic()
     while not happened():
         if time.monotonic() > begun + timeout_s:
@@ -78,7 +78,7 @@ class Booted:
         self._leader = leader
 
     def run(self, command: str, *, timeout_s: float = 20) -> subprocess.CompletedProcess[str]:
-        """A shell command inside, begun in `/`."""
+        """Run a shell command inside the system, in `/`."""
         enter = ["nsenter", "--target", str(self._leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
         return subprocess.run(
             [*enter, "--root", "sh", "-euc", f"cd /\n{command}"],
@@ -91,17 +91,17 @@ class Booted:
         )
 
     def must(self, command: str, *, timeout_s: float = 20) -> str:
-        """Its output; fails the test when it does not exit 0."""
+        """Run a shell command and return its output. Fails the test if the command does not exit 0."""
         done = self.run(command, timeout_s=timeout_s)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}\n{self.journal()}"
         return done.stdout
 
     def unit(self, name: str) -> str:
-        """A property of the service, as `systemctl show` has it."""
+        """A property of the service, as `systemctl show` shows it."""
         return self.must(f"systemctl show --value --property={name} genbridge").strip()
 
     def journal(self) -> str:
-        """What was said of and by the service."""
+        """The journal of the service."""
         return self.run("journalctl --no-pager --quiet --unit=genbridge").stdout
 
 
@@ -138,7 +138,7 @@ def boot(stage: Path, place: Path) -> Iterator[Booted]:
 
 
 def _leader(process: subprocess.Popen[bytes], said: Path) -> int:
-    """The container's PID 1, by its number out here: unshare > nspawn > systemd."""
+    """The process id of the container's PID 1 outside of the container. The parents are unshare > nspawn > systemd."""
     found: list[int] = []
 
     def appeared() -> bool:
@@ -176,7 +176,7 @@ def _groups_of_ours() -> Iterator[Path]:
 
 
 def _remove(groups: list[Path]) -> None:
-    """Remove them; a group is busy until the last process in it has been buried."""
+    """Remove these groups. A group is busy until its last process has been reaped."""
     deadline = time.monotonic() + 10
     while left := [folder for group in groups for folder in [*group.rglob("*/"), group] if folder.is_dir()]:
         for folder in sorted(left, key=lambda path: len(path.parts), reverse=True):

@@ -12,7 +12,7 @@ PATIENCE_S: Final = 30.0
 
 
 class Manager:
-    """Listens at `address` (a path, or "\\0name" in the abstract namespace) from `with` on."""
+    """Listens at `address` inside `with`. The address is a path, or "\\0name" in the abstract namespace."""
 
     def __init__(self, address: Path | str) -> None:
         self._address = str(address)
@@ -27,11 +27,11 @@ class Manager:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a service is started with."""
+        """The environment with which a service is started."""
         return {"NOTIFY_SOCKET": self._address}
 
     def heard(self) -> list[str]:
-        """Every notice since the last call; waits for none."""
+        """Every notice since the last call. Does not wait."""
         self._socket.setblocking(False)
         notices: list[str] = []
         while True:
@@ -41,8 +41,8 @@ class Manager:
                 return notices
 
     def await_notice(self, start: str) -> str:
-        """The next notice that begins with `start`; those before it are dropped. TimeoutError when none comes, which is
-        known late: starting a process may take ten seconds where others have the cores."""
+        """The next notice that begins with `start`. Earlier notices are dropped. TimeoutError if none comes in
+        `PATIENCE_S`, because starting a process may take ten seconds on a busy machine."""
         deadline = time.monotonic() + PATIENCE_S
         while (left := deadline - time.monotonic()) > 0:
             self._socket.settimeout(left)

@@ -1,4 +1,4 @@
-"""The unit in a booted systemd: installed as README says, started, reloaded, frozen, stopped."""
+"""The unit in a booted systemd: it is installed as the README says, started, reloaded, frozen and stopped."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
 
 
 def stage_package(stage: Path) -> None:
-    """A virtual environment at /opt/genbridge, put together from what is installed here: there is no network inside."""
+    """A virtual environment at /opt/genbridge. It is made of the packages that are installed here, because there is no
+    network inside."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     interpreter = Path("/usr/bin") / version
     if not interpreter.exists():
@@ -93,7 +94,7 @@ def stage_checkout(source: Path) -> None:
 
 
 def install_line() -> str:
-    """README's command for the service; the program is there already, as there is no network."""
+    """The README's command for the service. The program is already installed, because there is no network."""
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     (line,) = {line for block in blocks for line in block.splitlines() if "sudo systemd/install " in f"{line} "} - {
         line for block in blocks for line in block.splitlines() if "--uninstall" in line
@@ -182,7 +183,7 @@ def freeze(booted: Booted) -> None:
     booted.must(f"cat > {folder}/faster.conf <<END\n{FASTER}END")
     booted.must("systemctl daemon-reload && systemctl restart genbridge", timeout_s=40)
     pid = booted.unit("MainPID")
-    alive_s = 7  # longer than the watchdog's patience: the pings arrive
+    alive_s = 7  # longer than the watchdog waits, so the pings arrive
     assert until("it outlives its watchdog", lambda: uptime(booted) > alive_s, timeout_s=20) > 0
     assert booted.unit("MainPID") == pid
     booted.must(f"kill -STOP {pid}")

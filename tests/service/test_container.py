@@ -1,6 +1,7 @@
-"""The steps of Containerfile, executed on this machine's root: no container tool is needed, and nothing is left behind.
+"""The steps of Containerfile, run on this machine's root. They need no container tool and leave nothing behind.
 
-The base image is an overlay of `/`; the program is put together from what is installed here, as there is no network.
+The base image is an overlay of `/`; the program is made of the packages that are installed here, because there is no
+network.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ echo stopped
 
 
 def instruction(name: str) -> str:
-    """The last one of this name, which is the final image's."""
+    """The last instruction of this name, which is that of the final image."""
     return str(re.findall(rf"^{name} (.+)$", CONTAINERFILE, re.MULTILINE)[-1])
 
 

@@ -1,4 +1,4 @@
-"""What the real daemon tells a service manager that the test imitates."""
+"""What the real daemon sends to a service manager that the test imitates."""
 
 from __future__ import annotations
 

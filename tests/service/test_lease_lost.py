@@ -1,4 +1,4 @@
-"""A daemon that loses its lease on a shared store, and begins again, in the middle of a reload."""
+"""A daemon that loses its lease on a shared store during a reload, and begins again."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from bridge.store.postgres.database import Database
 
 
 class Held(PostgresStore):
-    """A store on which one call is held up, once, for as long as the test wants."""
+    """A store in which one call waits once, for as long as the test wants."""
 
-    holds = ""  # which
+    holds = ""  # name of that call
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -104,7 +104,7 @@ async def until(event: threading.Event) -> None:
 
 
 async def served(place: PostgresUrl) -> list[str]:
-    """The accounts in which the members take part, by now."""
+    """The accounts that the members serve now."""
     async with await psycopg.AsyncConnection.connect(place.reveal()) as link:
         rows = await (await link.execute("SELECT scopes FROM members")).fetchall()
     scopes = [scope for [text] in rows for scope in json.loads(text)]
@@ -130,9 +130,9 @@ async def test_settings_that_are_read_while_a_lease_is_lost_hold_afterwards(
             await until(store.is_held)
             async with await psycopg.AsyncConnection.connect(postgres.reveal(), autocommit=True) as link:
                 await link.execute("DELETE FROM members")
-            # On a busy machine the membership may wait for the held call; then it notices the loss afterwards.
+            # On a busy machine, the membership may wait for the held call. Then it notices the loss later.
             await anyio.to_thread.run_sync(store.has_lost.wait, 6)
-            await anyio.sleep(0.3)  # what can end has ended
+            await anyio.sleep(0.3)  # everything that can end has ended
             store.go_on.set()
             while await served(postgres) != ["one", "two"]:
                 await anyio.sleep(0.05)

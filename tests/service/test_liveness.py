@@ -22,7 +22,7 @@ class Store:
 
 
 async def alive_after(store: Store, *seconds: float) -> list[bool]:
-    """Whether the daemon is judged alive after each of these spans, in which the store does what it does."""
+    """Whether the daemon counts as alive after each of these spans of time."""
     clock = FakeClock()
     liveness = Liveness(clock=clock, answers=store.answers, syncing=lambda: store.syncs, max_silence_s=None)
     found = []

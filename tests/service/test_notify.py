@@ -29,7 +29,8 @@ WATCHDOG = {"WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
 
 
 class TracedClock(FakeClock):
-    """CPython 3.11 traces no caller of a coroutine that an exception woke; one turn more, and coverage sees it."""
+    """CPython 3.11 does not trace the callers of a coroutine that an exception has woken. After one more turn of the
+    loop, it does."""
 
     async def wait(self, wake: anyio.Event, timeout_s: float | None) -> bool:
         woken = await super().wait(wake, timeout_s)
@@ -58,7 +59,7 @@ async def disk_full() -> None:
 def liveness_of(
     service: ServiceManager, *, clock: Clock, answers: Callable[[], Awaitable[None]], syncing: bool = False
 ) -> Liveness:
-    """As the daemon judges it, with this manager's patience."""
+    """The liveness as in the daemon, with the watchdog time of this manager."""
     return Liveness(clock=clock, answers=answers, syncing=lambda: syncing, max_silence_s=service.watchdog_s)
 
 
@@ -66,7 +67,7 @@ def liveness_of(
 async def watched(
     manager: Manager, *, answers: Callable[[], Awaitable[None]], syncing: bool = False, watchdog_pid: int | None = None
 ) -> AsyncIterator[Callable[[float], Awaitable[int]]]:
-    """A function that lets this many seconds pass and says how many pings came."""
+    """Yields a function that lets this many seconds pass and returns how many pings came."""
     pid = {} if watchdog_pid is None else {"WATCHDOG_PID": str(watchdog_pid)}
     service, clock = ServiceManager({**manager.environ, **WATCHDOG, **pid}), TracedClock()
     liveness = liveness_of(service, clock=clock, answers=answers, syncing=syncing)
@@ -207,6 +208,6 @@ async def test_a_blocked_event_loop_stops_the_watchdog_pings(manager: Manager) -
         group.start_soon(liveness.run, service.alive)
         await anyio.sleep(0.2)
         assert manager.heard()
-        time.sleep(0.5)  # the whole loop, stuck
+        time.sleep(0.5)  # the whole event loop is stuck
         assert manager.heard() == []
         group.cancel_scope.cancel()

@@ -57,7 +57,7 @@ async def test_objects_of_removed_accounts_are_freed(
         metrics=Metrics(),
     )
     app = App(parts)
-    with anyio.fail_after(100):  # it only keeps a fault from hanging
+    with anyio.fail_after(100):  # only so that a fault does not hang the test
         async with anyio.create_task_group() as group:
             await group.start(app.run)
             gc.collect()
@@ -118,7 +118,7 @@ async def test_connections_of_replaced_settings_are_closed_when_their_exchange_h
             assert server.open_connections == 2
             new = settings(tmp_path, *remaining, url=server.url, transport=transport, timeout="9s")
             builder.accounts(new)
-            assert server.open_connections == 2  # they may be refused yet
+            assert server.open_connections == 2  # they may still be refused
             await builder.retire(new)
             while server.open_connections > 1:
                 await anyio.sleep(0.01)

@@ -33,7 +33,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A root directory with systemd's own units, the unit, and what the unit starts."""
+    """A root directory with the units of systemd, our unit, and the program that our unit starts."""
     own = Path("/usr/lib/systemd/system")
     if not own.is_dir():
         pytest.skip("the unit was not verified: no units of systemd's own (install systemd)")

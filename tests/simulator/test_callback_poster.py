@@ -30,7 +30,7 @@ SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
 
 
 class Receiver:
-    """Keeps what is posted to it."""
+    """Records what is posted to it."""
 
     def __init__(self) -> None:
         self.callbacks: list[CallbackRequest] = []
@@ -42,7 +42,7 @@ class Receiver:
 
 
 class RecordingClient(HttpClient):
-    """Keeps the addresses that it is asked to post to."""
+    """Records the addresses of its requests."""
 
     def __init__(self) -> None:
         super().__init__(timeout_s=5, concurrency=2, proxy=NO_PROXY)
@@ -55,7 +55,8 @@ class RecordingClient(HttpClient):
 
 @asynccontextmanager
 async def posting() -> AsyncIterator[tuple[httpx.AsyncClient, str, Receiver, RecordingClient]]:
-    """A client of the simulated provider, the address of a receiver, what that received, and who posts to it."""
+    """Yields a client of the simulated provider, the address of a receiver, the receiver, and the client that posts to
+    it."""
     clock, receiver = SystemClock(), Receiver()
     provider = SimulatedProvider(clock)
     client = RecordingClient()

@@ -116,7 +116,7 @@ def webhook_of(task: DemoTask, *, arrived_at: float) -> ReceivedWebhook:
 
 async def summary(*, notified: Iterable[DemoTask], delay_s: float, at_s: float = 60) -> DemoSummary:
     """The summary of a demo that notified these tasks after `delay_s` and polled every task twice. The first webhook
-    was turned away once."""
+    was refused once."""
     clock = FakeClock()
     provider = SimulatedProvider(clock)
     PLAN.play(provider, started_at=START)

@@ -1,4 +1,4 @@
-"""Recorded answers: placeholders, and whether the files of every vendor are complete."""
+"""Recorded answers: their placeholders, and that the files of every vendor are complete."""
 
 from __future__ import annotations
 

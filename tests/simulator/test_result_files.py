@@ -1,4 +1,4 @@
-"""The files that results of simulated tasks lead to."""
+"""The files behind the result URLs of simulated tasks."""
 
 from __future__ import annotations
 

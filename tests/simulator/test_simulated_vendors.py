@@ -1,4 +1,4 @@
-"""Every built-in provider, read over HTTP from the simulated vendor by its built-in description."""
+"""The built-in description of every provider reads the simulated vendor over HTTP."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def test_unknown_ids_wrong_keys_and_too_many_requests_are_recognized(name:
         limited = await ask(provider, name, "demo-1")
     async with provider_of(name, key="sk-another") as stranger:
         refused = await ask(stranger, name, "demo-1")
-    if name in KEYLESS:  # it answers about an unknown prompt as about a running one
+    if name in KEYLESS:  # its answers about unknown and running prompts are the same
         assert (unknown.kind, limited.kind, refused.kind) == (Kind.RUNNING, Kind.RATE_LIMITED, Kind.RUNNING)
     else:
         assert unknown.kind in {Kind.NOT_FOUND, Kind.BAD_REQUEST}
@@ -359,7 +359,7 @@ async def test_texts_are_the_same_everywhere() -> None:
 
 
 async def test_a_task_created_at_one_vendor_can_be_polled_at_another() -> None:
-    """As at an aggregator that speaks several APIs."""
+    """An aggregator with several APIs works like this."""
     async with served(SimulatedProvider(FakeClock()).app) as client:
         own = (
             await client.post("/kling/text-to-video/kling-3.0", json={"options": {"external_task_id": "o-1"}})

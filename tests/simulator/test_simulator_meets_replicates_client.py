@@ -1,4 +1,4 @@
-"""The official client of Replicate, pointed at the simulated provider."""
+"""The official client of Replicate uses the simulated provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated provider and receiver together with the real readers, sinks, settings and sources."""
+"""The simulated provider and receiver work with the real readers, sinks, settings and sources."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ BODY = json.dumps({"topic": "task_succeeded", "data": {"task_id": "t-1", "urls":
 
 
 def headers(body: bytes, *, webhook_id: str = "evt_1", at: float = START, secret: bytes = RAW_SECRET) -> dict[str, str]:
-    """The headers that Standard Webhooks 1.0.0 demands of a sender, written from its text."""
+    """The headers that Standard Webhooks 1.0.0 demands of a sender. This function follows the text of that standard."""
     signed = hmac.new(secret, f"{webhook_id}.{int(at)}.".encode() + body, hashlib.sha256).digest()
     return {
         "authorization": f"Bearer {API_KEY}",
@@ -32,7 +32,7 @@ def headers(body: bytes, *, webhook_id: str = "evt_1", at: float = START, secret
 
 
 class Recorder:
-    """A receiver and the webhooks that it passed on."""
+    """A receiver, and the webhooks that it has reported."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()

@@ -1,6 +1,6 @@
 """Draws how chat services show messages, for `docs/chat.md`.
 
-Each function takes what one event sent to a service, as it was recorded, and returns its HTML.
+Each function takes the recorded requests for one event, and returns HTML that shows the messages.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ img, .player { display: block; width: 240px; border-radius: 6px; margin: 4px 0 }
 
 
 class Sent(NamedTuple):
-    """What one event sent to a service: JSON bodies, or whole requests, or emails."""
+    """What a service got for one event: JSON bodies, whole requests, or emails."""
 
     bodies: Sequence[Mapping[str, Any]] = ()
     requests: Sequence[Asked] = ()
@@ -84,7 +84,7 @@ class Sent(NamedTuple):
 
 
 def page(service: str, sent: Iterable[Sent]) -> str:
-    """The whole page of one service, a message below the other."""
+    """The whole page of one service, with one message below the other."""
     shown = "".join(
         f'<div class="one"><div class="face">g</div><div class="said">{_SHOWN[service](each)}</div></div>'
         for each in sent
@@ -97,7 +97,7 @@ def _who() -> str:
 
 
 def _lines(text: str) -> str:
-    """Text with its links, as chats find them by themselves."""
+    """HTML of a text in which each URL is a link, as chats show it."""
     parts = _URL.split(text)
     urls = [f"<a>{html.escape(url)}</a>" for url in _URL.findall(text)]
     mixed = "".join(html.escape(part, quote=False) + link for part, link in zip(parts, [*urls, ""], strict=True))
@@ -113,7 +113,7 @@ def _picture(content: bytes, media_type: str = "image/png") -> str:
 
 
 def _at(url: str) -> str:
-    """The picture at this URL of a sample: a, b, c, d or a cover."""
+    """HTML of the sample picture at this URL: a, b, c, d or a cover."""
     name = url.rpartition("/")[2].partition(".")[0]
     return _picture(sample_picture("abcd".find(name) if name in {"a", "b", "c", "d"} else 1))
 

@@ -1,4 +1,4 @@
-"""Servers that take chat messages: a mailbox, and an MQTT broker with a subscriber."""
+"""Servers that receive chat messages: a mail server, and an MQTT broker with a subscriber."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def mosquitto(folder: Path, *, port: int | None = None) -> AsyncIterator[i
 
 
 class Subscriber:
-    """Keeps what the broker passes on."""
+    """Records what the broker forwards."""
 
     def __init__(self, port: int, topic: str) -> None:
         from paho.mqtt.client import Client

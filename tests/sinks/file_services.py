@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Sent:
-    """One request at the service: its method in the path, its form or its JSON."""
+    """One request to the service: the method from its path, and its form or its JSON."""
 
     method: str
     query: Mapping[str, Sequence[str]]
@@ -61,7 +61,7 @@ class Sent:
 
 
 def parsed(asked: Asked) -> Sent:
-    """The request, as a parser of another kind reads it."""
+    """Parse the request with a parser that genbridge does not use."""
     split = urlsplit(asked.target)
     kind = asked.headers["content-type"]
     if kind == "application/json":

@@ -1,4 +1,4 @@
-"""The documented limits of chat services, checked on what was really sent to them."""
+"""The documented limits of chat services, checked in the requests that were really sent."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 
 def within_limits(service: str, message: Mapping[str, Any], body: bytes) -> None:
-    """Fails when the service would refuse or cut this message."""
+    """Fails if the service would refuse or cut this message."""
     _CHECKS[service](message, body)
 
 
 def units(text: str) -> int:
-    """Characters as Telegram and Discord count them."""
+    """The number of characters as Telegram and Discord count them."""
     return len(text.encode("utf-16-le")) // 2
 
 

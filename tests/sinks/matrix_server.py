@@ -1,4 +1,4 @@
-"""A real Matrix homeserver (Synapse) on loopback, and people in its rooms who read what arrives."""
+"""A real Matrix homeserver (Synapse) on loopback, and users in its rooms who read the messages."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _LOG: Final = {"version": 1, "root": {"level": "WARNING"}}
 
 @dataclass(frozen=True)
 class MatrixUser:
-    """Somebody with an account."""
+    """A user with an account."""
 
     client: httpx.Client
     user_id: str
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        """The answer of the client API."""
+        """Call the client API, and return its answer."""
         answer = self.client.request(method, f"/_matrix/client/v3{path}", json=None if method == "GET" else body)
         assert answer.is_success, answer.text
         return answer.json()
 
     def room_with(self, *others: MatrixUser, version: str | None = None) -> str:
-        """A new room, which the others have joined; of the server's default version unless one is given."""
+        """Create a room that the others join. Its version is the server's default unless `version` is given."""
         wanted = {} if version is None else {"room_version": version}
         invited = [other.user_id for other in others]
         room = str(self.call("POST", "/createRoom", preset="private_chat", invite=invited, **wanted)["room_id"])
@@ -73,7 +73,7 @@ class MatrixServer:
 
     @contextmanager
     def user(self, name: str) -> Iterator[MatrixUser]:
-        """Register somebody (by the shared secret: registration is closed)."""
+        """Register a user. This needs the shared secret, because registration is closed."""
         with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=30) as client:
             nonce = client.get("/_synapse/admin/v1/register").json()["nonce"]
             signed = "\0".join([nonce, name, PASSWORD, "notadmin"]).encode()

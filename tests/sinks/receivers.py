@@ -13,12 +13,12 @@ from pathlib import Path
 import anyio
 import anyio.abc
 
-HANG = b"\x00hang"  # in a script: keep the connection open and say no more
+HANG = b"\x00hang"  # at the end of an answer: keep the connection open and send nothing more
 
 
 @dataclass
 class HttpReceiver:
-    """What came in, byte for byte, and what to answer; the last answer repeats."""
+    """Records each request byte for byte, and sends these answers. It repeats the last answer."""
 
     port: int = 0
     answers: list[bytes] = field(default_factory=lambda: [answer(200)])
@@ -54,7 +54,7 @@ async def _request(stream: anyio.abc.SocketStream) -> bytes:
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
-    """A whole HTTP answer; header names are given with underscores."""
+    """A whole HTTP answer. Write header names with underscores."""
     lines = [f"HTTP/1.1 {status} Whatever".encode(), b"content-length: %d" % len(body)]
     lines += [f"{name.replace('_', '-')}: {value}".encode() for name, value in headers.items()]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
@@ -75,7 +75,7 @@ async def http_receiver(*answers: bytes) -> AsyncIterator[HttpReceiver]:
 
 @contextmanager
 def silent_service() -> Iterator[int]:
-    """A port where connections are taken by the kernel and nobody ever says a word."""
+    """A port at which the kernel accepts connections but no program ever answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         yield listener.getsockname()[1]
 
@@ -88,7 +88,7 @@ def free_port() -> int:
 
 @contextmanager
 def program(*command: str, env: dict[str, str] | None = None, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A program of our own, ended by its id; its output is in `log`."""
+    """Run a program until the end of the block. Its output is in `log`."""
     with log.open("wb") as out:
         process = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:
@@ -103,7 +103,7 @@ def program(*command: str, env: dict[str, str] | None = None, log: Path) -> Iter
 
 
 async def until_listening(port: int, process: subprocess.Popen[bytes], *, within_s: float = 60) -> None:
-    """Return when somebody listens there; fails when the program ends before."""
+    """Return when a program listens at this port. Fails if `process` ends before that."""
     with anyio.fail_after(within_s):
         while True:
             assert process.poll() is None, "the program ended before it listened"

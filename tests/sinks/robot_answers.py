@@ -1,4 +1,4 @@
-"""Imitated services of group robots: their answers, and the requests that they got."""
+"""Imitated group robot services: their answers, and the requests that they got."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OK: Final[Mapping[str, bytes]] = {
 
 
 def taken(form: str) -> bytes:
-    """How the service says that it took a message."""
+    """The answer with which the service accepts a message."""
     return answer(204 if form == "discord" else 200, OK[form])
 
 

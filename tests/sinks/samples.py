@@ -1,4 +1,4 @@
-"""One event of every topic, built by the real code; `docs/payloads.md` shows them."""
+"""One event of each topic, built by the real code. `docs/payloads.md` shows these events."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def archived_sample(
     count: int = 1,
     **task: Any,
 ) -> Event:
-    """The event of this many copies, with or without links."""
+    """The event about this many copies, with or without links."""
     done = task_sample(**({"label": "Lighthouse at dawn, take 3"} | task))
     stem = str(done.data["label"]).replace(" ", "_").replace(",", "_")
     copies = [COPY | {"n": n, "url": url, "path": f"2025/11/01/kling/{stem}-{n}.mp4"} for n in range(1, count + 1)]
@@ -204,7 +204,7 @@ def archived_sample(
 def as_delivery(
     parcel: Parcel, event: Event, *, attempts: int = 0, target: str | None = None, sent_so_far: str = ""
 ) -> Delivery:
-    """The parcel as the dispatcher hands it over."""
+    """The delivery of this parcel, as the dispatcher hands it over."""
     return Delivery(
         delivery_id=1,
         event_id=event.event_id,

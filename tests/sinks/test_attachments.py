@@ -1,4 +1,4 @@
-"""Results as attachments: fetched once, within limits. They never delay, lose or double a message."""
+"""Results as attachments are fetched once and within limits. They never delay, lose or double a message."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def says_ok(asked: Asked) -> tuple[int, bytes]:
 
 @dataclass
 class Studio:
-    """A chat service behind a tunnel, and a server that holds the results."""
+    """A chat service behind a tunnel, and a server with the results."""
 
     network: ChatNetwork
     origin: str
@@ -75,7 +75,7 @@ class Studio:
 
 
 async def serve_result(exchange: Exchange) -> None:
-    """A video, a picture, or what the name of the file asks for."""
+    """Answer with a video or a picture, or with the fault that the file name stands for."""
     name = exchange.asked.target.partition("?")[0]
     if name == "/hangs.mp4":
         await exchange.hang()

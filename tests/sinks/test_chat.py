@@ -35,7 +35,7 @@ from tests.sinks.receivers import (
 from tests.sinks.samples import FAILED, TASK_ID, URL, as_delivery, task_sample
 from tests.stopwatch import until
 
-# Loading Apprise's plugins imports a module that Python 3.13 drops (Apprise is ready for that).
+# Loading Apprise's plugins imports a module that Python 3.13 has removed. Apprise can do without it.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 EVENT = task_sample()
@@ -142,7 +142,7 @@ async def test_a_url_apprise_cannot_use_is_a_reason_not_an_error() -> None:
 
 @contextmanager
 def strange_service(kind: str) -> Iterator[None]:
-    """A plugin as somebody may write one: it raises, answers False, leaves, and tells its URL each time."""
+    """A badly written plugin. It raises, returns False or exits, and logs its URL each time."""
     decorators = importlib.import_module("apprise.decorators")
     plugins = importlib.import_module("apprise.manager_plugins").NotificationManager()
 

@@ -42,7 +42,7 @@ async def deliver(sink: ChatSink, place: int = 0, **changes: Any) -> Outcome:
 
 
 class Slow:
-    """A service that answers each POST after a while, and by topic as it is told to."""
+    """A service that answers each POST after a while. It refuses the topic `refused`."""
 
     def __init__(self, after_s: float, refused: str | None = None) -> None:
         self.told: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Services behind Apprise that refuse with HTTP 200, played by a real server; a tunnel leads their hosts to it."""
+"""Services behind Apprise that refuse with HTTP 200. A real server plays them, and a tunnel leads their hosts to it."""
 
 from __future__ import annotations
 

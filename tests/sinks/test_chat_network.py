@@ -43,7 +43,7 @@ async def test_a_proxy_of_the_settings_comes_first_and_none_ignores_the_environm
 ) -> None:
     async with http_receiver() as proxy, http_receiver() as own:
         address = f"http://127.0.0.1:{proxy.port}"
-        monkeypatch.setenv("HTTP_PROXY", address)  # which `requests` itself would follow
+        monkeypatch.setenv("HTTP_PROXY", address)  # `requests` itself would use these variables
         rules = ProxyRules.of({"HTTP_PROXY": address})
         network = ChatNetwork(proxy=f"http://127.0.0.1:{own.port}", environment=rules)
         assert isinstance(await _deliver("json://chat.invalid/room", network), Accepted)
@@ -97,7 +97,7 @@ def test_requests_that_trust_the_same_authorities_share_a_context(tmp_path: Path
 
 
 def _context_of(network: ChatNetwork) -> object:
-    """What a new session makes its connections with."""
+    """The TLS context of a new session."""
     import requests
     from urllib3.connectionpool import HTTPSConnectionPool
 
@@ -109,7 +109,7 @@ def _context_of(network: ChatNetwork) -> object:
         pool = adapter.get_connection_with_tls_context(requests.Request("POST", url).prepare(), verify=True)
         assert isinstance(pool, HTTPSConnectionPool)
         adapter.cert_verify(pool, url, True, None)
-        assert pool.ca_certs is None  # it would be read for each connection
+        assert pool.ca_certs is None  # a file would be read for each connection
         return pool.conn_kw["ssl_context"]
 
 

@@ -81,7 +81,7 @@ async def by_apprise(url: str, event: Event, style: ChatStyle, network: ChatNetw
 
 
 async def requests_of(url: str, wanted: Sequence[Event], style: ChatStyle, folder: Path) -> list[Sent]:
-    """What a service gets through Apprise, played behind a tunnel."""
+    """The requests that a service gets through Apprise. A server behind a tunnel plays the service."""
     uploads = 0
 
     async def play(exchange: Exchange) -> None:
@@ -104,7 +104,7 @@ async def requests_of(url: str, wanted: Sequence[Event], style: ChatStyle, folde
 
 
 async def record(service: str, language: str, folder: Path) -> list[Sent]:
-    """What this service gets of each event."""
+    """The requests that this service gets for each event."""
     wanted = events(language)
     style = ChatStyle(language=language, timezone="UTC", files=True)
     if service == "mail":
@@ -127,7 +127,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.mark.parametrize(("service", "language"), DRAWN)
 def test_a_service_shows_messages_as_in_the_docs(service: str, language: str, browser: Browser, tmp_path: Path) -> None:
-    """Compares text and size. To renew a picture: copy the new files, which the failed test names."""
+    """Compare text and size. To renew a picture, copy the new files, which the failed test names."""
     with start_blocking_portal() as portal:  # Playwright has an event loop of its own in this thread
         sent = portal.call(record, service, language, tmp_path)
     name = service if language == "en" else f"{service}-{language}"

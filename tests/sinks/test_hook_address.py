@@ -1,4 +1,4 @@
-"""A webhook whose URL holds expressions: one address per task, fixed at the commit."""
+"""A webhook URL with expressions: one address per task, fixed at the commit."""
 
 from __future__ import annotations
 

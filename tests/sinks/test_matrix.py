@@ -1,4 +1,4 @@
-"""A real Matrix homeserver: what the members of a room read of every message."""
+"""A real Matrix homeserver: how the members of a room see every message."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MEGOLM: Final = "m.megolm.v1.aes-sha2"
 
 @dataclass(frozen=True)
 class Room:
-    """A room with genbridge's account and somebody who reads."""
+    """A room with genbridge's account and a reader."""
 
     server: MatrixServer
     robot: MatrixUser
@@ -66,7 +66,7 @@ class Room:
         )
 
     def read(self) -> list[dict[str, Any]]:
-        """The messages as somebody reads them who is in the room."""
+        """The messages as the reader in the room sees them."""
         events = self.reader.messages(self.room_id)
         assert all(event["sender"] == self.robot.user_id for event in events)
         return [event["content"] for event in events]

@@ -87,7 +87,7 @@ MARKS_OF_SAMPLES: Final = {
 
 
 def urls_of(event: Event) -> list[str]:
-    """The results of an event; of `task_archived`, the copies."""
+    """The results of an event, or the copies of a `task_archived`."""
     if event.topic is Topic.TASK_ARCHIVED:
         return [str(copy["url"]) for copy in event.data["archive"]]
     return [str(url) for url in event.data.get("urls") or []]
@@ -99,7 +99,8 @@ def is_harmless(raw: str) -> bool:
 
 
 def check(texts: list[str], event: Event, name: str) -> None:
-    """Each URL once, whole and in order; the first line says what it is about; nothing is empty."""
+    """Check that each URL is there once, complete and in order, that the first line names the subject, and that nothing
+    is empty."""
     text = "\n".join(texts)
     assert all(each.strip() for each in texts), name
     found = [url for url in _FOUND.findall(text) if "evil" not in url]

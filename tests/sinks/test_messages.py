@@ -1,4 +1,4 @@
-"""Every message of `docs/chat.md`, as it goes over the wire to each service."""
+"""Every message of `docs/chat.md`, as it is sent to each service."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ UNSHOWN: Final = {"A hostile label"}  # invisible characters have no place in th
 
 @dataclass
 class Services:
-    """Every chat service at once, played by one server; a tunnel leads their hosts to it."""
+    """One server that plays every chat service. A tunnel leads their hosts to it."""
 
     network: ChatNetwork
     asked: list[Asked] = field(default_factory=list)

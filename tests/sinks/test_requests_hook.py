@@ -17,7 +17,7 @@ from tests.sinks.receivers import HANG, answer, free_port, http_receiver
 
 
 def exchanged(work: Callable[[Any], object]) -> list[Exchange]:
-    """What this thread exchanges meanwhile; the failures of `work` are the plugin's own business."""
+    """The requests and answers of this thread during `work`. Failures of `work` are ignored."""
     import requests
 
     with recording() as recorded:

@@ -1,4 +1,4 @@
-"""A text split into messages: every line arrives, no URL is cut, and missing results are counted."""
+"""When a text is split into messages, every line arrives, no URL is cut, and missing results are counted."""
 
 from __future__ import annotations
 

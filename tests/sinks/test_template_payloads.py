@@ -38,7 +38,7 @@ TRIED = "for the sample of `genbridge test`: "
 
 
 def given_by(source: str, event: Event | None = None) -> Any:
-    """What this template gives for an event, as its receiver reads it."""
+    """The body that this template makes of an event, as the receiver parses it."""
     with structlog.testing.capture_logs() as logs:
         told = orjson.loads(TemplatePayload(endpoint="hook", source=source)(event or task_sample()))
     assert logs == []

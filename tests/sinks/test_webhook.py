@@ -141,7 +141,7 @@ async def test_the_signatures_are_those_of_the_vector_during_rotation_too() -> N
 
 
 async def test_the_svix_client_accepts_what_is_sent_with_either_secret() -> None:
-    import svix  # here: half a second, which every process that collects tests would pay
+    import svix  # imported here: it takes half a second, which each process that collects tests would spend
 
     secrets = [VECTOR["secret"], VECTOR["previous_secret"]]
     async with http_receiver() as receiver:

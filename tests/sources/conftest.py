@@ -29,5 +29,5 @@ def queue(folder: Path, intake: RecordingIntake) -> Queue:
 
 @pytest.fixture
 def timely(folder: Path, intake: RecordingIntake) -> Queue:
-    """One that runs by the real clock."""
+    """A source that uses the real clock."""
     return Queue(folder, intake=intake, reader=make_reader(), clock=SystemClock())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def drop(folder: Path, name: str, content: str | bytes) -> Path:
-    """As a careful writer does: under another name first."""
+    """Write a file like a careful program: write it under another name first, then rename it."""
     folder.mkdir(exist_ok=True)
     path = folder / name
     writing = folder / ".writing"

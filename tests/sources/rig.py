@@ -1,4 +1,4 @@
-"""What source tests share: a reader of tasks, a running source, and waiting for a condition instead of for a time."""
+"""Helpers of source tests: a reader of tasks, a running source, and waits for a condition instead of a time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def locate(url: str, named: str | None) -> Located | None:
 
 
 def action_problem(account: str, action: str | None, task_id: str) -> str | None:
-    """Every account wants `group/action2`, in two or three segments."""
+    """Every account needs an action of two or three segments."""
     if action is None:
         return "neither the task nor its account has an action"
     return None if re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+){1,2}", action) else "is not a valid action"
@@ -59,7 +59,7 @@ def make_reader(**settings: Any) -> TaskReader:
 
 @asynccontextmanager
 async def running(source: Source) -> AsyncIterator[None]:
-    """The source, started; stopped at the end, which must not take long."""
+    """Run the source until the end of the block. Stopping it must not take long."""
     async with anyio.create_task_group() as group:
         with anyio.fail_after(15):
             await group.start(lambda *, task_status: source.run(task_status=task_status))
@@ -71,7 +71,8 @@ async def running(source: Source) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def running_idle(source: Source) -> AsyncIterator[None]:
-    """The source, started, with everything that was there read. On a busy machine, it starts before it has read it."""
+    """Run the source, and wait until it has read everything that is there. On a busy machine, a source starts before
+    this."""
     async with running(source):
         await until(source.is_idle)
         yield

@@ -1,4 +1,4 @@
-"""The file of lines: read from where the last read ended, through truncation and rotation."""
+"""The file of lines is read from where the last read ended, also after truncation and rotation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def lines(path: Path, intake: RecordingIntake) -> LinesFile:
 
 
 def again(path: Path, intake: RecordingIntake) -> LinesFile:
-    """A source as the next start of the daemon makes it."""
+    """The source that the next start of the daemon creates."""
     return LinesFile(path, intake=intake, reader=make_reader(), clock=QuickClock())
 
 
@@ -241,7 +241,7 @@ async def test_whenever_reading_is_cancelled_no_file_stays_open(
     times = 0
 
     class Cancelling(PosixPath):
-        """A reader that opens it during this time is cancelled."""
+        """While this is active, a reader that opens the file is cancelled."""
 
         def __fspath__(self) -> str:
             nonlocal times
@@ -260,7 +260,7 @@ async def test_whenever_reading_is_cancelled_no_file_stays_open(
 
 
 def open_files() -> list[str]:
-    """Of this process, those of the lines."""
+    """The open files of this process that are the file of lines or a rotated one."""
     names = []
     for number in Path("/proc/self/fd").iterdir():
         try:

@@ -36,7 +36,8 @@ def parsed(path: Path) -> list[Entry]:
 
 
 def children() -> list[int]:
-    """The processes that this one has begun to read files, also those that have ended and were not waited for."""
+    """The processes that this one has started to read files, including those that have ended but were not waited
+    for."""
     found = []
     for task in Path("/proc/self/task").iterdir():
         try:
@@ -49,7 +50,7 @@ def children() -> list[int]:
 
 
 def most_memory_kb(pid: int) -> int:
-    """The most it has had, 0 once it has ended."""
+    """The most memory that the process has used, or 0 after it has ended."""
     try:
         if b"import main" not in Path(f"/proc/{pid}/cmdline").read_bytes():
             return 0  # still a copy of this process
@@ -88,7 +89,7 @@ def test_repeated_equal_ids_are_returned_about_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "begin", "one", "end", "mebibytes"),
     [
-        ("a.yaml", "", "- a\n", "", 1),  # as a tree it would take 100 MB
+        ("a.yaml", "", "- a\n", "", 1),  # as a tree in memory, it would take 100 MB
         ("a.yaml", "", "- {id: abcdefgh, label: 🎬}\n", "", 1),
         ("a.json", "[1", ", 1", "]", 2),
         ("a.json", "[", "[", "", 4),

@@ -161,7 +161,7 @@ async def test_a_file_without_tasks_is_rejected(folder: Path, queue: Queue, cont
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Root reads everything: step down for a while, the whole process."""
+    """Let the whole process run as nobody until the end of the block, because root can read everything."""
     if os.geteuid() != 0:
         yield
         return

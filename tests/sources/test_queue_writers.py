@@ -1,4 +1,4 @@
-"""Files that are still being written: no half file is taken, and no added line is lost."""
+"""Files that are still being written: no incomplete file is taken, and no added line is lost."""
 
 from __future__ import annotations
 

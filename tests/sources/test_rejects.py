@@ -1,4 +1,4 @@
-"""The folder `rejected/`: nothing is overwritten, and a failure leaves nothing incomplete."""
+"""In the folder `rejected/`, nothing is overwritten, and a failure leaves nothing incomplete."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_removed_file_leaves_no_reason_file(tmp_path: Path, rejects: RejectedF
 
 @contextmanager
 def files_limited_to(size_bytes: int) -> Iterator[None]:
-    """As on a full disk, writing more fails."""
+    """Writing larger files fails, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:

@@ -1,4 +1,4 @@
-"""File changes: noticed by notification, and by rescans where there are no notifications."""
+"""File changes are noticed by notifications, and by rescans where there are no notifications."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.stopwatch import until
 
 
 class LazyClock(QuickClock):
-    """Once `is_lazy`, timed waits take for ever: what still happens happens because of a notification."""
+    """While `is_lazy` is set, timed waits never end, so that only notifications have an effect."""
 
     is_lazy = False
 
@@ -27,7 +27,7 @@ class LazyClock(QuickClock):
 
 
 class Looks:
-    """Counts looks, and fails where told."""
+    """Counts how often the source looks, and lets some looks fail."""
 
     def __init__(self, folder: Path, name: str | None = None) -> None:
         self.count = 0
@@ -55,7 +55,7 @@ class Looks:
 
     async def rely_on_notifications(self) -> None:
         """From now on only a notification leads to a look."""
-        await self.more(2)  # by now everybody listens again
+        await self.more(2)  # now the notifications work again
         self.clock.is_lazy = True
         await self.more()
 

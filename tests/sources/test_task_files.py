@@ -1,4 +1,4 @@
-"""The forms a file of tasks may have: lines, CSV and JSON, and what all have in common."""
+"""The forms of a file of tasks: lines, CSV and JSON, and what they have in common."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.sources.entry import NO_TASK, NOT_A_LIST
 from bridge.sources.task_files import read_tasks
 from tests.sources.task_file_reading import FORMS, only_problem, read, values
 
-# ids, a line each
+# ids, one on each line
 
 
 def test_txt_is_an_id_a_line() -> None:
@@ -171,7 +171,7 @@ def test_one_oversized_task_does_not_affect_the_others(suffix: str) -> None:
 
 
 class Poison(bytes):
-    """Stands for whatever nobody thought of."""
+    """Raises an error that no code expects."""
 
     def startswith(self, *_: Any) -> bool:
         raise ZeroDivisionError

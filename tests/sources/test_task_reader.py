@@ -1,4 +1,4 @@
-"""Turning one task, as people and programs write it, into a wish."""
+"""One task, as people and programs write it, becomes a wish."""
 
 from __future__ import annotations
 

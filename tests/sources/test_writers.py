@@ -22,7 +22,7 @@ def writers(tmp_path: Path) -> Iterator[Writers]:
 
 
 def noticed(writers: Writers, path: Path) -> Writing:
-    """What notifications alone tell, as of a file of somebody else's."""
+    """What is known from notifications alone, as for a file of another user."""
     writers.look(path.parent)
     return writers.of(path.name, None)
 

@@ -38,7 +38,7 @@ def public(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def as_user() -> AsUser:
-    """`with as_user(uid, gid):` act as that user. Only root can."""
+    """`with as_user(uid, gid):` runs the block as that user. Only root can do this."""
     if os.geteuid() != 0:
         pytest.skip("acting as another user needs root (run the tests as root)")
 

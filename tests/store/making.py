@@ -47,7 +47,7 @@ def make_note(key: WatchKey = KEY, **fields: Any) -> Note:
 
 
 def make_end(key: WatchKey = KEY, *, phase: Phase = Phase.SUCCEEDED, at: float = NOW + 60, **fields: Any) -> TaskChange:
-    """A watch's end, told as such."""
+    """The end of a watch, with an event about it."""
     defaults: dict[str, Any] = {
         "note": make_note(
             key, memory=Memory(phase=phase, polls=9), kind=Kind.SUCCEEDED, detail="", at=at, next_poll_at=None
@@ -64,7 +64,7 @@ def make_end(key: WatchKey = KEY, *, phase: Phase = Phase.SUCCEEDED, at: float =
 
 
 def make_progress(percent: float, key: WatchKey = KEY, *, at: float = NOW + 30) -> TaskChange:
-    """A running task that has come so far."""
+    """A change to a running task with this progress."""
     note = make_note(key, memory=Memory(phase=Phase.RUNNING, polls=2, progress=percent), at=at)
     snapshot = Snapshot(status="processing", progress=percent)
     part = f"{percent:g}"
@@ -101,7 +101,7 @@ def make_deferred(delivery: Delivery, *, next_attempt_at: float, **fields: Any) 
 
 
 class Teller:
-    """A `ParcelsFor` for fixed queues that keeps what it was asked."""
+    """A `ParcelsFor` with fixed queues that records the events."""
 
     def __init__(self, *queues: tuple[str, str]) -> None:
         self.queues = queues or (("automation", ""),)
@@ -121,7 +121,7 @@ class Teller:
 
 
 def nobody(event: Event) -> Sequence[Parcel]:
-    """A `ParcelsFor` for settings in which nobody wants to hear of it."""
+    """A `ParcelsFor` for settings without an endpoint for the event."""
     return []
 
 

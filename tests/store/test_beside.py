@@ -1,4 +1,4 @@
-"""Two connections to one store: a command and the daemon."""
+"""Two connections to one store: that of a command and that of the daemon."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_store_kept_locked_is_an_error_that_passes(store: SqliteStore, path: P
         store.commit([make_end()], nobody)
     assert not isinstance(caught.value, StoreDamaged)
     assert store.counts().live == 1
-    assert store.news() == seen  # the same connection: nothing is wrong with it
+    assert store.news() == seen  # the same connection still works
     other.execute("ROLLBACK")
     other.close()
     assert store.commit([make_end()], nobody) == [True]

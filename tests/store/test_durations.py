@@ -1,4 +1,4 @@
-"""What only a damaged row shows."""
+"""Durations in damaged rows."""
 
 from __future__ import annotations
 

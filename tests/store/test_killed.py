@@ -22,7 +22,7 @@ FORK = multiprocessing.get_context("fork")  # no second start of Python, so that
 
 
 def work(path: Path, acknowledge: Connection, first: int) -> None:
-    """Everything a daemon does to a store, over and over; each number is sent only after its commit."""
+    """Do everything that a daemon does to a store, again and again. Each number is sent only after its commit."""
     store = open_store(path, create=True, group_access=False)
     acknowledge.send(-1)
     number = first

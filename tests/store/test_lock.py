@@ -1,4 +1,4 @@
-"""One daemon for each store."""
+"""Only one daemon can work on a store."""
 
 from __future__ import annotations
 
@@ -133,5 +133,5 @@ def test_the_time_of_the_last_beat_is_stored_and_the_holder_stays_named(path: Pa
         assert named is not None
         assert named == DaemonLock.holder(path)
     assert DaemonLock.silence_s(path) is None
-    lock.beat()  # too late, and harmless
+    lock.beat()  # it comes too late and does no harm
     assert path.with_name("state.db.lock").read_bytes() == b""

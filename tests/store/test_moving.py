@@ -64,7 +64,7 @@ def ends(request: pytest.FixtureRequest, tmp_path: Path, postgres_server: str, s
 
 
 def fill(store: Store) -> None:
-    """Something of everything."""
+    """Add at least one row of each kind."""
     store.disabled({"automation": "print"})
     store.sync([make_wish(task_id="listed", label="Löwe", meta={"n\0": [1, "\ud800"]})], source="watchlist", now=NOW)
     add(store, "task-1", "b", "c", "gone", now=NOW)

@@ -1,4 +1,4 @@
-"""Opening a store: what is refused unchanged, what is created, and who may read it."""
+"""Opening a store: what is refused without changes, what is created, and who may read it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def listing(folder: Path) -> dict[str, bytes]:
 
 
 def refusal(path: Path, *, read_only: bool = False) -> StoreError:
-    """How opening is refused; the file and its directory must be as before."""
+    """Open a store that must be refused, and return the error. The file and its directory must not change."""
     before = listing(path.parent)
     with pytest.raises(StoreError) as caught:
         open_store(path, create=True, group_access=False, read_only=read_only)
@@ -234,7 +234,7 @@ class TestModes:
 
 class TestUsers:
     def service_store(self, public: Path) -> Path:
-        """As the service keeps it: its own user's, readable by its group."""
+        """A store like that of the service: it belongs to a user of its own, and its group may read it."""
         folder = public / "genbridge"
         folder.mkdir()
         folder.chmod(0o750)

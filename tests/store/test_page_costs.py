@@ -1,4 +1,5 @@
-"""No answer to the status page costs more because more has finished. Counted in SQLite's own steps, not in time."""
+"""More finished tasks do not make any answer to the status page more expensive. The cost is counted in steps of
+SQLite."""
 
 from __future__ import annotations
 
@@ -74,7 +75,7 @@ QUESTIONS: dict[str, Callable[[SqliteStore], object]] = {
 
 
 def filled(path: Path, tasks: int) -> SqliteStore:
-    """A store of this many tasks. The ten last ones run, and the last hour is the same in every store."""
+    """A store with this many tasks. The last ten run, and the last hour is the same in every store."""
     store = open_store(path, create=True, group_access=False)
     keys = [WatchKey("kling", f"task-{number:06}") for number in range(tasks - 10)]
     store.add([make_wish(task_id=key.task_id) for key in keys], source="cli", now=NOW - 20 * HOUR)
@@ -102,7 +103,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SqliteStor
 
 
 def steps(store: SqliteStore, question: Callable[[SqliteStore], object]) -> int:
-    """How many steps SQLite takes for it, in tens."""
+    """How many steps SQLite takes for this call, in tens."""
     count = 0
 
     def step() -> int:

@@ -1,4 +1,4 @@
-"""Speed: no statement of the running daemon reads more than it must, and a file does not grow for ever."""
+"""Speed: no statement of the running daemon reads more than it must, and the file does not grow without limit."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_daemons_statements_scan_and_sort_nothing(store: SqliteStore, path: 
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
     connection.close()
     assert plan
-    # The rows that a statement brings with it, and those of an inner one that reads what it must.
+    # These scans are allowed: rows that the statement itself contains, and rows of a subquery.
     given = re.compile(r"SCAN (new|last|(\d+ )?CONSTANT ROWS?|json_each VIRTUAL TABLE INDEX 1:|\(subquery-\d+\))")
     assert [line for line in plan if ("SCAN" in line or "TEMP B-TREE" in line) and not given.fullmatch(line)] == []
 
@@ -76,7 +76,7 @@ def test_large_commits_and_large_loads_are_fast(
     costs = sorted(_cpu_s(lambda batch=batch: store.commit(batch, tell)) for batch in ends)
     store.note([make_note(key) for key in keys[1000:]])
     load_s = min(_cpu_s(lambda: store.changed(0)) for _ in range(3))
-    # Three times what it should take, since the machine has other work.
+    # Three times the expected cost, because other programs use the machine.
     assert costs[0] < 0.030
     assert load_s / 9000 * 1e5 < 1.5
 

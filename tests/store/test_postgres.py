@@ -126,7 +126,7 @@ class TestOpening:
                     open_store(place, create=False, group_access=False)
                 owner.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}")
                 least = open_store(place, create=False, group_access=False)
-                add(least, "task-1")  # what docs/operations.md asks for is enough
+                add(least, "task-1")  # the rights in docs/operations.md are enough
                 least.commit([make_end()], Teller())
                 assert least.prune(now=NOW + 1e9, ended_s=1, delivered_s=1, dead_s=1, limit=9) == 0
                 least.close()

@@ -1,4 +1,4 @@
-"""Migrations of a PostgreSQL store, also while others work on it."""
+"""Migrations of a PostgreSQL store, also while other daemons work on it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def migrate(place: PostgresUrl, steps: Sequence[str]) -> tuple[int, int]:
 
 @pytest.fixture
 def older(postgres: PostgresUrl) -> Iterator[PostgresStore]:
-    """A daemon's store, while it works on it."""
+    """The store of a daemon that is working on it."""
     store = open_store(postgres, create=True, group_access=False)
     yield store
     store.close()
@@ -117,7 +117,7 @@ def test_a_member_of_an_older_version_stops_writing_and_gets_the_reason(
     _until(lambda: older.news().members > 0)  # it has begun to listen
     members = older.news().members
     migrate(postgres, [*STEPS, NEXT])
-    _until(lambda: older.news().members > members)  # it has been told to look
+    _until(lambda: older.news().members > members)  # it was notified
     said = rf"newer genbridge \(store version {LATEST + 1}; this one knows {LATEST}\): upgrade"
     with pytest.raises(StoreDamaged, match=said):
         older.commit([make_end(key)], Teller())
@@ -127,7 +127,7 @@ def test_a_member_of_an_older_version_stops_writing_and_gets_the_reason(
         older.renew(scopes=SCOPES, lease_s=60)
     with pytest.raises(StoreDamaged, match=said):
         older.join(name="old", scopes=SCOPES, lease_s=60)
-    assert len(older.members()) == 1  # until it has let go of what it holds nobody else works on that
+    assert len(older.members()) == 1  # nobody else works on its shares until it has released them
     older.leave()
     assert older.members() == []
     newer = PostgresStore(database(postgres, [*STEPS, NEXT]))

@@ -98,7 +98,7 @@ def test_a_member_that_lost_its_lease_commits_nothing(stores: list[PostgresStore
 @pytest.mark.long
 def test_no_member_is_removed_during_its_commit(stores: list[PostgresStore]) -> None:
     busy, other = stores
-    lease_s = 6.0  # a quarter of it may a commit say nothing, and on a busy machine half a second is soon over
+    lease_s = 6.0  # a commit may be silent for a quarter of it, and half a second is too short on a busy machine
     busy.join(name="busy", scopes=SCOPES, lease_s=lease_s)
     ends_at = time.monotonic() + lease_s
     busy.claim(EVEN)
@@ -117,7 +117,7 @@ def test_no_member_is_removed_during_its_commit(stores: list[PostgresStore]) -> 
     thread.start()
     committing.wait(10)
     time.sleep(ends_at + 0.1 - time.monotonic())
-    assert len(other.renew(scopes=SCOPES, lease_s=60).members) == 2  # it holds on until the commit is over
+    assert len(other.renew(scopes=SCOPES, lease_s=60).members) == 2  # it stays a member until the commit is over
     go_on.set()
     thread.join(10)
     assert len(other.renew(scopes=SCOPES, lease_s=60).members) == 1
@@ -132,7 +132,7 @@ def test_a_member_that_stops_during_a_commit_does_not_block_others(stores: list[
 
     class Silent(Teller):
         def __call__(self, event):  # type: ignore[no-untyped-def]
-            time.sleep(1.5)  # as one that was stopped, or whose network is gone
+            time.sleep(1.5)  # as if it was stopped or had lost its network
             assert len(other.renew(scopes=SCOPES, lease_s=60).members) == 1
             return super().__call__(event)
 
@@ -158,7 +158,7 @@ def test_members_are_notified_of_their_deliveries_and_of_new_members(stores: lis
 def test_an_event_stored_during_a_hand_over_is_found_by_the_new_holder(
     place: PostgresUrl, stores: list[PostgresStore]
 ) -> None:
-    """Either it is there when the new holder first looks, or the new holder hears of it afterwards."""
+    """The new holder finds it at its first look, or is notified of it later."""
     other, share, found = stores[0], [Share(HOOK, slot_of("a"))], []
     key = add(other, "a")[0].key
     other.join(name="other", scopes=SCOPES, lease_s=60)
@@ -204,7 +204,7 @@ def test_a_release_waits_only_briefly_for_a_commit(stores: list[PostgresStore]) 
             return super().__call__(event)
 
     assert store.commit([make_end(key)], Slow()) == [True]
-    assert 0.4 < took[0] < 4  # for the lease is not renewed meanwhile
+    assert 0.4 < took[0] < 4  # because the lease is not renewed during this wait
     store.release(share)
     assert store.renew(scopes=SCOPES, lease_s=60).holders == {}
 
@@ -228,7 +228,7 @@ def test_a_claim_given_to_another_member_is_no_longer_held(place: PostgresUrl, s
     share = [Share(HOOK, slot_of("a"))]
     one.claim(share)
     with psycopg.connect(place.reveal(), autocommit=True) as server:
-        server.execute("DELETE FROM shares")  # as after a failover to one that lagged behind
+        server.execute("DELETE FROM shares")  # as after a failover to a server that was behind
     other.claim(share)
     one.renew(scopes=SCOPES, lease_s=60)
     before = heard(other).outbox
@@ -238,7 +238,7 @@ def test_a_claim_given_to_another_member_is_no_longer_held(place: PostgresUrl, s
 
 @contextmanager
 def tearing(place: PostgresUrl) -> Iterator[tuple[PostgresStore, Callable[[], None]]]:
-    """A store, and how to have the answer to its next commit be lost."""
+    """A store, and a function that makes the answer to its next commit get lost."""
     with wire_to(place.reveal()) as wire:
         store = open_store(PostgresUrl(wire.url(place.reveal())), create=False, group_access=False)
 
@@ -329,7 +329,7 @@ def test_the_members_can_be_seen(stores: list[PostgresStore]) -> None:
 
 
 def heard(store: PostgresStore) -> News:
-    """What it has heard by now, once it listens."""
+    """The notifications that it has received so far, after it has begun to listen."""
     for what in News._fields:
         until_heard(store, what, 1)
     return store.news()

@@ -1,4 +1,4 @@
-"""A store in PostgreSQL that falls silent, loses its answers, or dies."""
+"""A store in PostgreSQL whose server becomes silent, loses answers, or dies."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.wire import Wire, wire_to
 from tests.world import until
 
 PATIENCE_S = 0.6
-COMMIT = b"COMMIT\0"  # as it stands on the wire, where "READ COMMITTED" stands as well
+COMMIT = b"COMMIT\0"  # as it is sent; the zero byte excludes "READ COMMITTED"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def store(postgres: PostgresUrl) -> Iterator[PostgresStore]:
 
 @contextmanager
 def over(wire: Wire, place: PostgresUrl) -> Iterator[PostgresStore]:
-    """The store, by way of a wire, and with little patience."""
+    """A store that connects through this wire, with short time limits."""
     database = Database(PostgresUrl(wire.url(place.reveal())), clock=SystemClock(), patience_s=PATIENCE_S)
     database.migrate()
     store = PostgresStore(database)
@@ -66,7 +66,7 @@ def wire(postgres: PostgresUrl) -> Iterator[Wire]:
 
 
 def works(call: Callable[[], object]) -> bool:
-    """Whether the call works now; a failure is one that may pass."""
+    """Whether the call works now, without a StoreError."""
     try:
         call()
     except StoreError:
@@ -93,14 +93,14 @@ class TestSilence:
     def test_a_connection_that_was_idle_at_the_give_up_does_not_fail_later_calls(self, postgres: PostgresUrl) -> None:
         database = Database(postgres, clock=SystemClock())
         database.migrate()
-        database.give_up()  # as when a lease is lost: the daemon begins again on the same store
+        database.give_up()  # as when a lease is lost and the daemon begins again on the same store
         with database.read() as session:
             assert session.execute("SELECT pg_sleep(0.4)") == 1
         database.close()
 
     def test_a_wait_is_visible_while_another_thread_gets_answers(self, store: PostgresStore) -> None:
         assert not store.is_syncing()
-        with store._database.read():  # as the write batcher's thread, while the lease is renewed by its own
+        with store._database.read():  # like the thread of the write batcher, while another thread renews the lease
             renewal = threading.Thread(target=store.revision)
             renewal.start()
             renewal.join()
@@ -147,7 +147,7 @@ class TestLostAnswers:
 
     @pytest.fixture(params=["done", "not done"])
     def torn(self, request: pytest.FixtureRequest, postgres: PostgresUrl, wire: Wire) -> Iterator[PostgresStore]:
-        """A store whose next commit is torn: after it has arrived at the server, or before."""
+        """A store whose connection breaks during the next commit, after or before the commit arrives at the server."""
         with over(wire, postgres) as store:
             add(store, "task-1", "b")
             is_torn = threading.Event()
@@ -175,7 +175,7 @@ class TestLostAnswers:
         wire.is_deaf = False
         assert torn.commit(changes[:1], tell) == [True]  # the write batcher tries half of them first
         assert torn.commit(changes[1:], tell) == [True, True]
-        assert torn.commit(changes, tell) == [False, False, False]  # asked a third time: as ever
+        assert torn.commit(changes, tell) == [False, False, False]  # the third time, they are already done
         assert len({event.event_id for event in tell.events}) == 3
         assert [one.topic for one in due(torn)] == ["task_succeeded", "account_blocked"]
         assert facts(torn) == [("added", "cli"), ("running", ""), ("succeeded", "")]
@@ -187,7 +187,7 @@ class TestLostAnswers:
             torn.commit(changes, tell)
         wire.cut()
         wire.is_deaf = False
-        add(torn, "c")  # a source, meanwhile
+        add(torn, "c")  # as a source does in between
         assert torn.commit(changes, tell) == [True] * 3
         assert [one.topic for one in due(torn)] == ["task_succeeded", "account_blocked"]
 

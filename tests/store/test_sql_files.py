@@ -1,4 +1,4 @@
-"""The files with SQL and the code that uses them fit together."""
+"""The SQL files and the code that uses them match."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def edit(path: Path, statement: str) -> None:
 
 
 def poisoned(store: Store) -> tuple[list[str], list[str]]:
-    """The ids that can still be read live, and what the log says of the others."""
+    """The ids of live watches that can still be read, and what the log says about the others."""
     with capture_logs() as logged:
         found = [state.task_id for slice_ in store.live(most=2) for state in slice_]
         found += [view.task_id for view in store.list_watches()]

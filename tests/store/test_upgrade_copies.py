@@ -68,7 +68,7 @@ def test_a_copy_of_an_interrupted_upgrade_is_kept(path: Path) -> None:
 
 def test_a_store_that_cannot_be_copied_is_not_upgraded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = make_earlier(path)
-    copy.symlink_to(path.parent / "nowhere" / "else")  # a name that is taken, with nothing behind it
+    copy.symlink_to(path.parent / "nowhere" / "else")  # a link that leads nowhere: the name is already used
     with pytest.raises(StoreError, match="exists already"):
         open_store(path, create=False, group_access=False)
     assert version(path) == EARLIER
