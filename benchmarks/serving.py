@@ -24,7 +24,7 @@ class Site(Protocol):
 
 
 def whole(status: str, body: bytes) -> bytes:
-    """An answer with its head, as a gateway would send it."""
+    """An answer with its head, as nginx would send it."""
     return (
         f"HTTP/1.1 {status}\r\nServer: nginx\r\nDate: Wed, 01 Jan 2025 00:00:00 GMT\r\n"
         "Content-Type: application/json; charset=utf-8\r\nConnection: keep-alive\r\n"

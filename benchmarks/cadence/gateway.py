@@ -1,4 +1,4 @@
-"""A gateway that asks the provider only every few seconds: how much polls between two of its refreshes help."""
+"""An aggregator that asks the vendor only every few seconds: how much it helps to poll just after it has done so."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ class InStep:
 
 
 def refreshed(tasks: Sequence[Task], period_s: float, *, jitter_s: float = 0.2, seed: int = 1) -> list[Task]:
-    """The same tasks, but each end is visible only after the gateway's next refresh. It refreshes about once per
-    period."""
+    """The same tasks, but each end is visible only after the aggregator's next refresh, about once per period."""
     chance = random.Random(seed)
     seen = []
     for task in tasks:

@@ -29,8 +29,8 @@ WATCHDOG = {"WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
 
 
 class TracedClock(FakeClock):
-    """CPython 3.11 does not trace the callers of a coroutine that an exception has woken. After one more turn of the
-    loop, it does."""
+    """CPython 3.11 does not trace the callers of a coroutine that an exception has woken. One more turn of the loop
+    avoids this, so that coverage is right."""
 
     async def wait(self, wake: anyio.Event, timeout_s: float | None) -> bool:
         woken = await super().wait(wake, timeout_s)

@@ -71,8 +71,8 @@ async def running(source: Source) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def running_idle(source: Source) -> AsyncIterator[None]:
-    """Run the source, and wait until it has read everything that is there. On a busy machine, a source starts before
-    this."""
+    """Run the source, and wait until it has read everything that is there. On a busy machine, `running` may return
+    before that."""
     async with running(source):
         await until(source.is_idle)
         yield
