@@ -14,7 +14,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
-from bridge import __version__, collector, logs
+from bridge import __version__, garbage_collector, logs
 from bridge.app import App
 from bridge.config.load import Loaded
 from bridge.domain.source import SETTINGS, SourceTally
@@ -135,7 +135,7 @@ class Daemon:
         while not await self._app.run(task_status=task_status):
             log.error("lease.lost", again="this daemon starts over; others may have taken over its shares")
             self._app, task_status = self._new_app(), anyio.TASK_STATUS_IGNORED
-            collector.clear()
+            garbage_collector.clear()
             if self._is_stopping:
                 break
         self._ended.set()

@@ -20,7 +20,7 @@ FLOORS: Final = (  # from the lowest floor up: a room may import only from lower
     {"domain", "log_stream", "lean_imports"},
     {"redaction", "screen", "own_words"},
     {"console_log"},
-    {"ports", "logs", "clock", "collector", "metrics", "encoding"},
+    {"ports", "logs", "clock", "garbage_collector", "metrics", "encoding"},
     {"expressions", "restarting"},
     {"config", "net", "service", "offload", "liveness"},
     {"engine", "providers", "sources", "sinks", "archive", "store", "simulator"},

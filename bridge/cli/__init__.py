@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from bridge import __version__, collector
+from bridge import __version__, garbage_collector
 from bridge.domain.quoting import printable
 from bridge.errors import ConfigError, GenbridgeError, os_reason
 from bridge.redaction import guard_tracebacks, hidden, learn_by, report_bug
@@ -90,7 +90,7 @@ class Commands(click.Group):
 
 def command_called(name: str) -> click.Command:
     """The command of this name, imported."""
-    with collector.resting():  # modules stay, so the collector would search them in vain
+    with garbage_collector.resting():  # modules stay, so the collector would search them in vain
         module = import_module(COMMANDS[name][0])
     found = getattr(module, f"{name.replace('-', '_')}_command")
     assert isinstance(found, click.Command)

@@ -12,7 +12,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from bridge import collector
+from bridge import garbage_collector
 from bridge.domain.account_state import AccountState
 from bridge.domain.daemon_state import AccountNow
 from bridge.domain.durations.learned_durations import LearnedDurations
@@ -187,11 +187,11 @@ class Poller:
     async def _put_all(self) -> int:
         """Put all live watches. Returns the revision from which changes must be fetched next."""
         revision = await self._offload(self._watches.revision)
-        collector.clear()  # objects of earlier settings would otherwise never be freed
+        garbage_collector.clear()  # objects of earlier settings would otherwise never be freed
         slices = self._watches.live(most=self._slice_size)
         while states := await self._offload(next, slices, None):
             self._put(states)
-        collector.spare()
+        garbage_collector.spare()
         return revision
 
     async def _put_more(self, needing: Sequence[AccountPoller]) -> None:
@@ -211,7 +211,7 @@ class Poller:
 
     def _put(self, states: Sequence[WatchState]) -> None:
         by_account: dict[str, list[WatchState]] = {}
-        with collector.resting():
+        with garbage_collector.resting():
             for state in states:
                 by_account.setdefault(state.account, []).append(state)
             for name in by_account.keys() & self.accounts.keys():

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from sys import intern
 from typing import TYPE_CHECKING, Final
 
-from bridge import collector
+from bridge import garbage_collector
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Kind, Phase, Snapshot
 from bridge.domain.watch import Doubt, Memory, Watch, WatchState
@@ -50,7 +50,7 @@ def watch_state(row: Row) -> WatchState:
 
 def watch_states(rows: Iterable[Row]) -> list[WatchState]:
     """The same for many rows; see `readable`."""
-    with collector.resting():
+    with garbage_collector.resting():
         return readable("watch", watch_state, rows)
 
 
