@@ -48,7 +48,7 @@ COMMANDS: Final = {  # the module and the summary of each command
     "resume": ("bridge.cli.requests", "End the pause of an endpoint or an account."),
     "redeliver": ("bridge.cli.deliveries", "Send deliveries again, accepted or dead."),
     "enable": ("bridge.cli.deliveries", "Send again to an endpoint that is disabled or held."),
-    "test": ("bridge.cli.outside", "Send a sample to an endpoint and show its answer."),
+    "test": ("bridge.cli.endpoint_test", "Send a sample to an endpoint and show its answer."),
     "revoke-links": ("bridge.cli.addresses", "Make every link to a copy invalid."),
     "callback-url": ("bridge.cli.addresses", "Print the address for a provider's callbacks."),
 }

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import click
 
 from bridge.cli.check import report
-from bridge.cli.outside import sample_sent
+from bridge.cli.endpoint_test import sample_sent
 from bridge.cli.session import CommandSession, command
 from bridge.config import validators
 from bridge.control.first_settings import (
