@@ -140,11 +140,14 @@ async def test_a_small_file_does_not_wait_for_a_large_one(folder: Path, queue: Q
     async with running(queue):
         drop(folder, "large.yaml", "".join(f"- {{id: large-{n:06d}, label: x}}\n" for n in range(60_000)))
         await until(lambda: intake.ids())
+        intake.hold()
+        await until(lambda: intake.waiting)  # a part of the large file
         drop(folder, "small.txt", "small\n")
-        await until(lambda: "small" in intake.ids())
-        assert len(intake.ids()) < 60_001
+        intake.release()
         await until(lambda: not inside(folder), within_s=60)
-    assert len(intake.ids()) == 60_001
+    in_order = [key.task_id for key in intake.wishes]
+    assert len(in_order) == 60_001
+    assert in_order.index("small") < 60_000
 
 
 @pytest.mark.usefixtures("unmeasured")
