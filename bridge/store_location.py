@@ -15,7 +15,7 @@ from bridge.config.settings_file import SYSTEM_SETTINGS, SettingsFile, named_sto
 from bridge.domain.quoting import printable
 from bridge.domain.views import Ownership
 from bridge.errors import ConfigError, StoreError, os_reason
-from bridge.store import Place
+from bridge.store import StorePlace
 from bridge.store.sqlite.inspection import ownership
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _FORMER: Final = "the store {}, which settings files without `store` shared befo
 class StoreLocation:
     """Where a store is or will be. `warning` is about the store that all settings files shared in earlier versions."""
 
-    place: Place
+    place: StorePlace
     is_own: bool = False  # no setting names it, and only this settings file uses this location
     is_adopted: bool = False  # it is the formerly shared store, and not recorded yet as owned by this settings file
     warning: str | None = None

@@ -30,7 +30,7 @@ from bridge.domain.views import Counts
 from bridge.errors import ConfigError
 from bridge.redaction import hidden
 from bridge.screen import Screen, folded, screen_of
-from bridge.store import DaemonLock, Place, open_follower, open_reader
+from bridge.store import DaemonLock, StorePlace, open_follower, open_reader
 from bridge.store_location import ADOPTED, is_service, prepare
 
 log = logs.get_logger()
@@ -119,7 +119,7 @@ def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said
         return anyio.run(run)
 
 
-def _reread(path: Path, served: Place, said: LogOptions) -> Loaded:
+def _reread(path: Path, served: StorePlace, said: LogOptions) -> Loaded:
     fresh = CommandSession(_file=load.load(path, os.environ, resolvable=True))
     if fresh.store_place != served:
         # Otherwise, commands would add tasks to a store that no daemon serves.
@@ -137,7 +137,7 @@ def _settled(session: CommandSession, said: LogOptions) -> Loaded:
     return loaded
 
 
-def start_summary(loaded: Loaded, place: Place, counts: Counts, screen: Screen) -> str:
+def start_summary(loaded: Loaded, place: StorePlace, counts: Counts, screen: Screen) -> str:
     """The summary, in lines that fit the screen; addresses are printed without their secret parts."""
     lines = [screen.painted(f"genbridge {__version__}", "bold")]
     for name, text in _facts(loaded, place, counts):
@@ -147,7 +147,7 @@ def start_summary(loaded: Loaded, place: Place, counts: Counts, screen: Screen) 
     return "\n".join(lines)
 
 
-def _facts(loaded: Loaded, place: Place, counts: Counts) -> Iterator[tuple[str, str]]:
+def _facts(loaded: Loaded, place: StorePlace, counts: Counts) -> Iterator[tuple[str, str]]:
     settings = loaded.settings
     accounts = [
         name + ("" if name == one.provider else f" ({one.provider})") + (", discovers" if one.discover_s else "")

@@ -16,7 +16,7 @@ from bridge.config.settings_file import SettingsFile, find, read_settings
 from bridge.domain.quoting import printable
 from bridge.errors import ConfigError, StoreDamaged, StoreError
 from bridge.redaction import hide
-from bridge.store import DaemonLock, Place, ReadStore, files, open_command_store, open_reader, open_store
+from bridge.store import DaemonLock, ReadStore, StorePlace, files, open_command_store, open_reader, open_store
 from bridge.store_location import StoreLocation, is_service, note_owner, place_store, prepare
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class CommandSession:
         return loaded
 
     @property
-    def store_place(self) -> Place:
+    def store_place(self) -> StorePlace:
         """The location of the store, safe to print."""
         return self.placed.place
 

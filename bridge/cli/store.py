@@ -16,7 +16,7 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.config.settings_file import parse_store_location
 from bridge.control.formats import count
 from bridge.errors import StoreBusy, UsageError
-from bridge.store import DaemonLock, Place, Store, files, migrate_store, open_store
+from bridge.store import DaemonLock, Store, StorePlace, files, migrate_store, open_store
 from bridge.store.copying import back_up, restore
 from bridge.store_location import is_service, prepare
 
@@ -113,12 +113,12 @@ def restore_command(session: CommandSession, file: Path, force: bool) -> None:
     click.echo(f"{place}: restored from {file}; tasks that finished after the backup are polled and delivered again")
 
 
-def locked(place: Place) -> AbstractContextManager[object]:
+def locked(place: StorePlace) -> AbstractContextManager[object]:
     """Prevent daemons from using this file during the context. StoreBusy names the daemon that works on it."""
     return DaemonLock(place) if isinstance(place, Path) and place.exists() else nullcontext()
 
 
-def _require_no_daemon(store: Store, place: Place) -> None:
+def _require_no_daemon(store: Store, place: StorePlace) -> None:
     """StoreBusy if daemons work on a shared store: what they write after the copy would be lost."""
     if members := [view.member for view in store.members()]:
         raise StoreBusy(

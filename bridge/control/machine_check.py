@@ -15,14 +15,14 @@ from bridge.config.load import Loaded
 from bridge.control.formats import span
 from bridge.domain.finding import Finding, Level
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
-from bridge.store import Place
+from bridge.store import StorePlace
 
 LEAST_BYTES: Final = 20 << 20  # with less free space, the store may soon be unable to commit
 LOW_BYTES: Final = 500 << 20
 MOST_OFFSET_S: Final = 30.0  # many services allow a minute or more in signatures and tokens
 
 
-def disk_findings(loaded: Loaded, place: Place) -> Iterator[Finding]:
+def disk_findings(loaded: Loaded, place: StorePlace) -> Iterator[Finding]:
     """The disks that genbridge writes to, without repetition, each with its free space."""
     settings, folders = loaded.settings, [place.parent] if isinstance(place, Path) else []
     if settings.archive is not None and not settings.archive.to.startswith("s3://"):

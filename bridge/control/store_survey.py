@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridge.config.postgres_url import PostgresUrl
-from bridge.store import Place, files, usable_version
+from bridge.store import StorePlace, files, usable_version
 from bridge.store.lock import DaemonLock, lock_of
 from bridge.store.sqlite.inspection import LATEST, version_of
 
@@ -22,7 +22,7 @@ class Survey(NamedTuple):
     is_held: bool = False
 
 
-def survey(place: Place) -> Survey:
+def survey(place: StorePlace) -> Survey:
     """Describe what is at this location. Raises the errors of `open_store` if a daemon could not work there."""
     if isinstance(place, PostgresUrl):
         version, latest = usable_version(place)

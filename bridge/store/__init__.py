@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DaemonLock",
-    "Place",
     "ReadStore",
     "SqliteStore",
     "Store",
+    "StorePlace",
     "migrate_store",
     "open_command_store",
     "open_follower",
@@ -40,7 +40,7 @@ __all__ = [
     "usable_version",
 ]
 
-Place = Path | PostgresUrl
+StorePlace = Path | PostgresUrl
 """Where a store is. Printed, it shows no secret."""
 
 
@@ -53,10 +53,10 @@ def open_store(place: PostgresUrl, *, create: bool, group_access: bool) -> Postg
 
 
 @overload
-def open_store(place: Place, *, create: bool, group_access: bool) -> Store: ...
+def open_store(place: StorePlace, *, create: bool, group_access: bool) -> Store: ...
 
 
-def open_store(place: Place | str, *, create: bool, group_access: bool, read_only: bool = False) -> Store:
+def open_store(place: StorePlace | str, *, create: bool, group_access: bool, read_only: bool = False) -> Store:
     """The store at this place, checked and upgraded; ":memory:" is a new one that ends with the object.
 
     With `create` a missing one is created: a file 0600 in a directory 0700, or 0640 in 0750 with `group_access`.
@@ -76,14 +76,14 @@ def open_store(place: Place | str, *, create: bool, group_access: bool, read_onl
     return SqliteStore(database)
 
 
-def open_command_store(place: Place, *, create: bool, group_access: bool) -> CommandStore:
+def open_command_store(place: StorePlace, *, create: bool, group_access: bool) -> CommandStore:
     """The same, for a command that writes while daemons run."""
     from bridge.store.command_store import CommandStore  # here, because readers do not need it
 
     return CommandStore(_database(place, create=create, group_access=group_access))
 
 
-def open_reader(place: Place) -> ReadStore:
+def open_reader(place: StorePlace) -> ReadStore:
     """The store at this place, to read only. It has its own connections, so it neither waits for another object's
     commit nor delays one. Give it its own `Offload`.
 
@@ -93,7 +93,7 @@ def open_reader(place: Place) -> ReadStore:
     return ReadStore(_database(place, create=False, read_only=True))
 
 
-def open_follower(place: Place) -> FollowStore:
+def open_follower(place: StorePlace) -> FollowStore:
     """The same, for one reader that follows what is committed."""
     from bridge.store.event_log import FollowStore  # here, because commands do not need it
 
@@ -107,7 +107,7 @@ def usable_version(place: PostgresUrl) -> tuple[int, int]:
     return versions
 
 
-def migrate_store(place: Place, *, group_access: bool) -> tuple[int, int]:
+def migrate_store(place: StorePlace, *, group_access: bool) -> tuple[int, int]:
     """Upgrade a store. Returns the versions before (0: it did not exist) and after. A missing file is not created."""
     if isinstance(place, PostgresUrl):
         versions: tuple[int, int] = _postgres(place).migrate_postgres(place, clock=SystemClock())
@@ -117,7 +117,9 @@ def migrate_store(place: Place, *, group_access: bool) -> tuple[int, int]:
     return before, LATEST
 
 
-def _database(place: Place | str, *, create: bool, group_access: bool = False, read_only: bool = False) -> Transactions:
+def _database(
+    place: StorePlace | str, *, create: bool, group_access: bool = False, read_only: bool = False
+) -> Transactions:
     if isinstance(place, PostgresUrl):
         shared: Transactions = _postgres(place).connected(place, create=create, clock=SystemClock())
         return shared

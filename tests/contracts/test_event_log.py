@@ -15,7 +15,7 @@ from bridge.domain.committed import LoggedEvent
 from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
 from bridge.encoding import documented
-from bridge.store import Place, Store, open_follower, open_store
+from bridge.store import Store, StorePlace, open_follower, open_store
 from bridge.store.event_log import EventLog
 from tests.postgres import own_schema
 from tests.store.making import Teller, add, due, make_attempt, make_block, make_end, make_progress, nobody
@@ -24,7 +24,7 @@ SILENT = Teller(("robot", ""))  # an endpoint that does not get the documented b
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorePlace]:
     if request.param == "sqlite":
         yield tmp_path / "state.db"
     else:
@@ -33,7 +33,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture
-def opened(place: Place) -> Iterator[Callable[[], Store]]:
+def opened(place: StorePlace) -> Iterator[Callable[[], Store]]:
     stores = []
 
     def opened() -> Store:
@@ -51,7 +51,7 @@ def store(opened: Callable[[], Store]) -> Store:
 
 
 @pytest.fixture
-def log(place: Place, store: Store) -> Iterator[EventLog]:
+def log(place: StorePlace, store: Store) -> Iterator[EventLog]:
     log = open_follower(place)
     yield log
     log.close()
@@ -116,7 +116,7 @@ def test_an_event_is_in_the_log_once_however_often_its_change_is_repeated(store:
 
 
 def test_reading_continues_where_it_ended_after_a_restart(
-    place: Place, opened: Callable[[], Store], store: Store, log: EventLog
+    place: StorePlace, opened: Callable[[], Store], store: Store, log: EventLog
 ) -> None:
     ended(store, "a")
     position = log.read_events(0).position

@@ -13,14 +13,14 @@ from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
 from bridge.errors import StoreError
-from bridge.store import Place, ReadStore, Store, open_reader, open_store
+from bridge.store import ReadStore, Store, StorePlace, open_reader, open_store
 from tests.factories import NOW
 from tests.postgres import wipe
 from tests.store.making import KEY, Teller, add, make_block, make_end
 
 
 @pytest.fixture(params=["file", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> StorePlace:
     if request.param == "file":
         return tmp_path / "state.db"
     postgres: PostgresUrl = request.getfixturevalue("kept_postgres")
@@ -29,14 +29,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def store(place: Place) -> Iterator[Store]:
+def store(place: StorePlace) -> Iterator[Store]:
     store = open_store(place, create=True, group_access=False)
     yield store
     store.close()
 
 
 @pytest.fixture
-def reader(place: Place, store: Store) -> Iterator[ReadStore]:
+def reader(place: StorePlace, store: Store) -> Iterator[ReadStore]:
     reader = open_reader(place)
     yield reader
     reader.close()
