@@ -18,7 +18,7 @@ FLOORS: Final = (  # from the lowest floor up: a room may import only from lower
     {"__init__"},  # the version
     {"errors"},
     {"domain", "log_stream", "lean_imports"},
-    {"redaction", "screen", "own_words"},
+    {"redaction", "screen", "chinese_reasons"},
     {"console_log"},
     {"ports", "logs", "clock", "garbage_collector", "metrics", "encoding"},
     {"expressions", "restarting"},

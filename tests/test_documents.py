@@ -80,7 +80,7 @@ def test_settings_that_pages_show_are_valid(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_reason_of_genbridge_has_a_chinese_text(file: str) -> None:
-    assert without_chinese(file) == set(), "put its Chinese into bridge/own_words.zh.yaml"
+    assert without_chinese(file) == set(), "put its Chinese into bridge/chinese_reasons.yaml"
 
 
 def test_no_chinese_is_left_over_from_a_text_that_changed() -> None:

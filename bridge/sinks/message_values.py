@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
+from bridge.chinese_reasons import in_language, is_own
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
 from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of, with_paths_of
 from bridge.domain.task import NO_RESULT, RESULT_GONE, Json
-from bridge.own_words import in_language, is_own
 from bridge.sinks.chat_cards import CardLink, markdown_link
 from bridge.sinks.chat_wording import CHINESE, MARKS, TOPIC_MARKS, ChatWording
 from bridge.sinks.human_values import (

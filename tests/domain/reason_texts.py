@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bridge.own_words import chinese_texts
+from bridge.chinese_reasons import chinese_texts
 
 PACKAGE: Final = Path(__file__).parents[2] / "bridge"
 # The files whose texts become the reason of a task, an account or an endpoint, of an attempt, or of a task that cannot

@@ -11,10 +11,10 @@ import jinja2
 from markupsafe import Markup, escape
 
 from bridge import __version__
+from bridge.chinese_reasons import is_own
 from bridge.http.page.asset_files import asset_url
 from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
-from bridge.own_words import is_own
 
 MIDDLE_OF_URL: Final = "…"
 _TURNING: Final = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")

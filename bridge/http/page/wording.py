@@ -13,8 +13,8 @@ from typing import Final
 
 import yaml
 
+from bridge.chinese_reasons import in_language
 from bridge.control.formats import FIRST, LAST
-from bridge.own_words import in_language
 
 DAY_S: Final = 86_400.0
 _UNITS: Final = {

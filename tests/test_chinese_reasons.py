@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bridge.own_words import MOST_CHARS, chinese_texts, in_language, is_own
+from bridge.chinese_reasons import MOST_CHARS, chinese_texts, in_language, is_own
 
 
 @pytest.mark.parametrize("english", chinese_texts())

@@ -1,5 +1,5 @@
 """Reasons in the reader's language: genbridge's own texts are translated, texts of providers and receivers stay as they
-are. `own_words.zh.yaml` has the Chinese."""
+are. `chinese_reasons.yaml` has the Chinese."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BETWEEN: Final = re.compile("(?<=[\u4e00-\u9fff\uff09\u201d]) (?=[\u4e00-\u9fff
 @cache
 def chinese_texts() -> Mapping[str, str]:
     """The Chinese of genbridge's own reasons, by their English."""
-    text = files("bridge").joinpath("own_words.zh.yaml").read_text("utf-8")
+    text = files("bridge").joinpath("chinese_reasons.yaml").read_text("utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is ten times as fast, but not everywhere
     found: Mapping[str, str] = yaml.load(text, loader)  # noqa: S506 - both are safe
     return found
