@@ -12,10 +12,7 @@ ROOT: Final = Path(__file__).parent / "conftest.py"  # its module fixtures cost 
 
 
 class Distribution(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
-    """Gives each process the next test when it has finished one, or the next file if its tests run together.
-
-    pytest-xdist's own groups (`xdist_group`) have no effect with pytest 9.2.
-    """
+    """Gives each process the next test when it has finished one, or the next file if its tests run together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]

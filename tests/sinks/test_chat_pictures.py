@@ -32,7 +32,6 @@ from tests.sinks.test_attachments import VIDEO, mail_url
 from tests.sinks.test_messages import HOSTS, MESSAGES, URLS, by_robot
 
 pytestmark = [
-    pytest.mark.xdist_group("chromium"),
     pytest.mark.long,
     pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
 ]

@@ -20,7 +20,7 @@ from tests.http.page.page_states import ATTACK, HOSTILE, busy, hostile, needs, r
 from tests.http.page.still_sites import WORKS, StillSites, still_sites
 from tests.http.site import READ_TOKEN, TOKEN
 
-pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 LOOKS: Final = (("light", "en"), ("dark", "zh"))
 IS_LIVE: Final = "document.querySelector('[data-live] .dot:not(.off)') !== null"

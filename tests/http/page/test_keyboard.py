@@ -15,7 +15,7 @@ from tests.http.page.still_sites import still_sites
 from tests.http.site import Site, running_site
 from tests.world import until
 
-pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 IS_LIVE: Final = "document.querySelector('[data-live] .dot:not(.off)') !== null"
 VIEWS: Final = (

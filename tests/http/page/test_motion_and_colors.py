@@ -13,7 +13,7 @@ from tests.http.page.now_store import CDN
 from tests.http.page.page_states import needs
 from tests.http.page.still_sites import still_sites
 
-pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 IS_LIVE: Final = "document.querySelector('[data-live] .dot:not(.off)') !== null"
 VIEWS: Final = ("/", "/tasks", "/task?account=kling&id=dead0", "/deliveries", "/health", "/add")

@@ -11,7 +11,7 @@ from tests.http.page.browser import tab
 from tests.http.page.now_store import ELSEWHERE, filled, open_site
 from tests.http.site import Site, free_port
 
-pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")

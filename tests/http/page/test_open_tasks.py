@@ -14,7 +14,7 @@ from tests.http.page.watching import just_finished
 from tests.http.site import Site, running_site
 from tests.world import kling, until
 
-pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 NOTE_FIRST_TEXT = """
     new MutationObserver(([one]) => { window.firstText ??= one.target.innerText })

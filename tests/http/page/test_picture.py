@@ -17,7 +17,7 @@ from playwright.sync_api import Browser
 from tests.http.page.browser import tab
 from tests.programs import ended
 
-pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.long]
 
 DOCS = Path(__file__).parents[3] / "docs"
 README_PICTURE = DOCS / "page.png"

@@ -11,7 +11,7 @@ from tests.http.page.browser import Tab, tab
 from tests.http.site import Site, running_site
 from tests.world import until
 
-pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 IS_LIVE = "document.querySelector('[data-live] .dot:not(.off)') !== null"
 NEEDS = "document.querySelector('[data-part=needs]').innerText"
