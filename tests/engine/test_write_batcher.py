@@ -10,7 +10,7 @@ from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreError
 from bridge.ports import ParcelsFor
-from tests.engine.book import writing
+from tests.engine.recording_batcher import writing
 from tests.engine.rig import REVOKED, SUCCEEDED, Rig
 from tests.store.making import make_end
 

@@ -1,4 +1,4 @@
-"""What every store must do, on every engine: `views.Asks`, what the commands change."""
+"""What every store must do, on every engine: what the commands change."""
 
 from __future__ import annotations
 

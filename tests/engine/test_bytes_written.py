@@ -13,7 +13,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase, Snapshot
 from bridge.domain.watch import Memory
 from bridge.engine.write_batcher import MAX_BYTES, MAX_NOTES, MAX_NOTES_AT_ONCE, MAX_PENDING_BYTES
-from tests.engine.book import writing
+from tests.engine.recording_batcher import writing
 from tests.store.making import make_end, make_note
 
 
