@@ -92,9 +92,8 @@ class Database:
         with self._failures():
             version: int = self._connected().execute("PRAGMA data_version").fetchone()[0]
             if self.place != MEMORY and files.inode(self.place) != self._inode:
-                raise StoreDamaged(
-                    f"store {self.place} was removed or replaced while in use; put it back and start again"
-                )
+                problem = "was removed or replaced while in use; put it back and start again"
+                raise StoreDamaged(f"store {self.place} {problem}")
         return News(work=self._connections << 32 | version)
 
     def space(self) -> StoreSpace:
@@ -204,10 +203,8 @@ class Database:
         connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES:d}")
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal" and self.place != MEMORY:
-            raise StoreError(
-                f"store {self.place}: this file system cannot share memory between processes; "
-                "put the store on a local disk"
-            )
+            problem = "this file system cannot share memory between processes; put the store on a local disk"
+            raise StoreError(f"store {self.place}: {problem}")
         migrate(connection, migrations("sqlite"))
 
 
