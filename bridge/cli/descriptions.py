@@ -21,7 +21,7 @@ from bridge.clock import SystemClock
 from bridge.config import settings_file
 from bridge.config.load import Loaded
 from bridge.control.answer_reading import RecordedAnswer, read_answer, usual_base_url
-from bridge.domain.quoting import printable, unknown
+from bridge.domain.quoting import printable, unknown_name
 from bridge.errors import ConfigError, UnknownNameError, UsageError
 from bridge.providers.catalogue import descriptions, effective
 from bridge.providers.description import Description
@@ -61,7 +61,7 @@ def providers_command(
         _list(known, as_json=as_json)
         return
     if name not in known:
-        raise UnknownNameError(unknown("provider", name, known))
+        raise UnknownNameError(unknown_name("provider", name, known))
     if file is not None:
         _explain(known[name], file, base_url=usual_base_url(known[name], loaded), as_json=as_json, **given)
     elif as_json:

@@ -27,7 +27,7 @@ from bridge.control.first_settings import (
     usual_keys,
     write_settings,
 )
-from bridge.domain.quoting import printable, unknown
+from bridge.domain.quoting import printable, unknown_name
 from bridge.errors import ConfigError, UsageError
 from bridge.providers.catalogue import load_descriptions
 from bridge.providers.description import Description
@@ -220,7 +220,7 @@ def _one_of(text: str, known: Mapping[str, str]) -> str:
     if text.isascii() and text.isdigit() and 1 <= int(text) <= len(names):
         return names[int(text) - 1]
     if text.lower() not in names:
-        raise ValueError(unknown("source", text, names))
+        raise ValueError(unknown_name("source", text, names))
     return text.lower()
 
 

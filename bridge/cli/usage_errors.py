@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from bridge.domain.quoting import printable, quoted, unknown
+from bridge.domain.quoting import printable, quoted, unknown_name
 
 ENOUGH_ALIKE: Final = 0.7  # `statsu` is close enough to `status`; `stop` is not close enough to `store`
 
@@ -111,7 +111,7 @@ def _choice(error: click.BadParameter, what: str) -> str | None:
     if error.param is None or not isinstance(kind := error.param.type, click.Choice):
         return None
     given = re.match(r"'(.*)' is not one of", error.message, re.DOTALL)
-    return unknown(what, given[1], map(str, kind.choices), most=len(kind.choices)) if given else None
+    return unknown_name(what, given[1], map(str, kind.choices), most=len(kind.choices)) if given else None
 
 
 def _takes_ids(command: click.Command) -> bool:

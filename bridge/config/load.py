@@ -23,7 +23,7 @@ from bridge.config.secret import ReferenceContext, SecretText, has_reference
 from bridge.config.settings_file import SettingsFile, named_store, read_settings
 from bridge.config.yaml import Pairs, YamlProblem, as_free, as_text
 from bridge.domain.proxies import ProxyRules
-from bridge.domain.quoting import unknown
+from bridge.domain.quoting import unknown_name
 from bridge.errors import ConfigError
 
 LATER_KEYS: Final = {  # keys of a later version; `*` matches any name
@@ -246,7 +246,7 @@ def _unknown_names(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]:
             for position, name in enumerate(names if isinstance(names, list) else ()):
                 if isinstance(name, str) and name not in known:
                     steps: Steps = ("routes", number, section, position)
-                    yield at_value(node, steps, unknown(section.removesuffix("s"), name, known))
+                    yield at_value(node, steps, unknown_name(section.removesuffix("s"), name, known))
 
 
 def _account_problems(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]:
@@ -256,7 +256,7 @@ def _account_problems(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]
     for name, account in _accounts(tree):
         provider = account.get("provider")
         if isinstance(provider, str) and provider not in known:
-            yield at_value(node, ("accounts", name, "provider"), unknown("provider", provider, known))
+            yield at_value(node, ("accounts", name, "provider"), unknown_name("provider", provider, known))
         key, message = _key_mistake(account)
         if message and not (key not in account and _needs_no_key(provider, own)):
             yield at_key(node, ("accounts", name, key), message, holder=key not in account)

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from bridge.config.problems import NOT_A_MAPPING, NOT_A_TEXT, Problem, Steps, at_key, at_value
 from bridge.config.yaml import Node
-from bridge.domain.quoting import unknown
+from bridge.domain.quoting import unknown_name
 
 Types = Sequence[Any]  # the alternatives in an annotation
 
@@ -80,12 +80,12 @@ def _mistake(detail: Mapping[str, Any], model: type[BaseModel], tree: Any, keys:
     if kind == "extra_forbidden":
         types, path = _follow(model, location[:-1])
         known = keys_of(types) if path or not keys else keys
-        message = unknown("key", str(location[-1]), known)
+        message = unknown_name("key", str(location[-1]), known)
         return Mistake(path=(*path, location[-1]), message=message, is_key=True, is_unknown=True)
     _, path = _follow(model, location)
     if path[-1:] == ("[key]",):
         allowed = re.findall(r"'([^']+)'", str(context.get("expected", "")))
-        message = unknown("key", str(path[-2]), allowed) if allowed else str(context.get("error"))
+        message = unknown_name("key", str(path[-2]), allowed) if allowed else str(context.get("error"))
         return Mistake(path=_within(tree, path[:-1]), message=message, is_key=True)
     if kind in {"union_tag_not_found", "union_tag_invalid"}:
         path = (*path, context["discriminator"].strip("'"))
@@ -107,7 +107,9 @@ def _message(detail: Mapping[str, Any], value: object, path: Steps) -> str:
             return NOT_A_TEXT
         meant = _MEANT.get(value.lower())
         return (
-            f'unknown {what} "{value}"; did you mean "{meant}"?' if meant in allowed else unknown(what, value, allowed)
+            f'unknown {what} "{value}"; did you mean "{meant}"?'
+            if meant in allowed
+            else unknown_name(what, value, allowed)
         )
     if kind in _MESSAGES:
         return _MESSAGES[kind].format(**context)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from bridge.domain.quoting import unknown
+from bridge.domain.quoting import unknown_name
 
 Tree = Mapping[str, Any]
 
@@ -52,7 +52,7 @@ def extended(name: str, tree: Tree, own: Tree, above: tuple[str, ...] = ()) -> d
         if own and (parent != name or above):
             inherited.pop("base_url", None)  # a variant may be a reseller's, whose key must not be sent to the vendor
         return merged(inherited, rest)
-    raise ExtendsError(unknown("provider", parent, {*own, *builtin_names()} - {name}))
+    raise ExtendsError(unknown_name("provider", parent, {*own, *builtin_names()} - {name}))
 
 
 def merged(parent: Tree, child: Tree) -> dict[str, Any]:

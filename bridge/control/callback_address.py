@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bridge.account_catalogue import known_providers
 from bridge.config.secret import fill
 from bridge.config.settings_file import SettingsFile
-from bridge.domain.quoting import unknown
+from bridge.domain.quoting import unknown_name
 from bridge.domain.store_key import KeyPurpose, callback_path
 from bridge.errors import ConfigError, UnknownNameError
 
@@ -30,7 +30,7 @@ def callback_address(
 ) -> CallbackAddress:
     """The callback address of an account. UsageError for an unknown account, ConfigError without `http.public_url`."""
     if account not in file.accounts:
-        raise UnknownNameError(f"{file.path}: {unknown('account', account, file.accounts)}", at="account")
+        raise UnknownNameError(f"{file.path}: {unknown_name('account', account, file.accounts)}", at="account")
     if file.public_url is None:
         message = "is missing; write the address at which providers reach genbridge, e.g. https://bridge.example.com"
         raise ConfigError([file.problem(("http", "public_url"), message)])

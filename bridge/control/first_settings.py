@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from bridge.config.secret import check_references, has_reference
-from bridge.domain.quoting import unknown
+from bridge.domain.quoting import unknown_name
 from bridge.errors import UsageError
 from bridge.net.client import address_problem
 from bridge.providers.description import Description
@@ -67,7 +67,7 @@ def find_provider(given: str, known: Mapping[str, Description]) -> Description:
     name = given.strip().lower().replace("-", "_")
     begun = [each for each in known if each.startswith(name)]
     if name not in known and len(begun) != 1:
-        raise ValueError(unknown("provider", given.strip(), known, most=len(known)))
+        raise ValueError(unknown_name("provider", given.strip(), known, most=len(known)))
     return known[name if name in known else begun[0]]
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from bridge.config.settings_file import SettingsFile
 from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.quoting import printable, unknown
+from bridge.domain.quoting import printable, unknown_name
 from bridge.errors import UnknownError, UnknownNameError, UsageError
 from bridge.store import ReadStore
 
@@ -62,13 +62,13 @@ def known_account(store: ReadStore, file: SettingsFile, account: str | None) -> 
     does nothing."""
     if account is None or account in file.accounts or store.list_watches(WatchFilter(account=account), limit=1):
         return
-    raise UnknownNameError(f"{file.path}: {unknown('account', account, file.accounts)}", at="account")
+    raise UnknownNameError(f"{file.path}: {unknown_name('account', account, file.accounts)}", at="account")
 
 
 def known_endpoint(file: SettingsFile, endpoint: str) -> None:
     """UnknownNameError unless the settings have this endpoint."""
     if endpoint not in file.queues:
-        raise UnknownNameError(f"{file.path}: {unknown('endpoint', endpoint, file.queues)}", at="endpoint")
+        raise UnknownNameError(f"{file.path}: {unknown_name('endpoint', endpoint, file.queues)}", at="endpoint")
 
 
 def listed_endpoint(store: ReadStore, file: SettingsFile, endpoint: str | None) -> None:

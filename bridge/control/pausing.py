@@ -11,7 +11,7 @@ from bridge.control.formats import ago, rfc3339
 from bridge.control.holds import holds_on, opens_at
 from bridge.domain.account_state import AccountState
 from bridge.domain.pause import Pause, PauseOf, lasting
-from bridge.domain.quoting import unknown
+from bridge.domain.quoting import unknown_name
 from bridge.domain.views import DeliveryView, WatchView
 from bridge.errors import UnknownNameError, UsageError
 
@@ -86,7 +86,7 @@ def _named(file: SettingsFile, text: str, paused: Sequence[Pause], *, only_pause
         raise UsageError(f"{text} is an account and an endpoint: write accounts.{text} or endpoints.{text}")
     if not found:
         known = sorted(names[PauseOf.ACCOUNT] | names[PauseOf.ENDPOINT])
-        raise UnknownNameError(f"{file.path}: {unknown('account or endpoint', text, known)}")
+        raise UnknownNameError(f"{file.path}: {unknown_name('account or endpoint', text, known)}")
     return found[0], text
 
 

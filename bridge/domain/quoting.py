@@ -19,7 +19,7 @@ def quoted(text: str, *, limit: int = 60) -> str:
     return f'"{printable(cut)}"'
 
 
-def unknown(what: str, given: str, known: Iterable[str], *, most: int = 12) -> str:
+def unknown_name(what: str, given: str, known: Iterable[str], *, most: int = 12) -> str:
     """`unknown topic "task_fail"; did you mean "task_failed"?`, or a list of known words when none is similar."""
     import difflib  # imported here, because only mistakes need it, and quick commands start faster without it
 

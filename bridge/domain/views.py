@@ -226,6 +226,6 @@ class Touched(NamedTuple):
     phase: Phase | None
 
 
-def unknown(key: WatchKey) -> UnknownError:
+def no_watch(key: WatchKey) -> UnknownError:
     """The error for a watch that does not exist."""
     return UnknownError(f"no watch of task {key.task_id} at account {key.account}")

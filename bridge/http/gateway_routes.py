@@ -18,7 +18,7 @@ import anyio.lowlevel
 from starlette.types import Receive, Scope, Send
 
 from bridge.domain.forwarding import KEY_HEADERS, Pair, sent_headers, target_of
-from bridge.domain.quoting import unknown
+from bridge.domain.quoting import unknown_name
 from bridge.engine.poller import Poller
 from bridge.http.access import AccessRules, Right
 from bridge.http.gateway_accounts import GatewayAccount
@@ -197,7 +197,7 @@ class _GatewayCall:
         account = await self._services.gateway.find(name, loaded)
         self._check_token("" if account is None else account.rules.key_header)
         if account is None:
-            problem = unknown("account", name, loaded.settings.accounts)
+            problem = unknown_name("account", name, loaded.settings.accounts)
             raise HttpProblem(HTTPStatus.NOT_FOUND, problem)
         if any(key == b"upgrade" and b"websocket" in value.lower() for key, value in self._headers):
             raise HttpProblem(

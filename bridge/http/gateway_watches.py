@@ -12,7 +12,7 @@ import anyio.abc
 import orjson
 
 from bridge.domain.forwarding import Pair
-from bridge.domain.quoting import printable, unknown
+from bridge.domain.quoting import printable, unknown_name
 from bridge.domain.watch import Wish
 from bridge.errors import StoreError
 from bridge.http.problem_details import HttpProblem
@@ -125,7 +125,7 @@ def _check_names(given: Iterable[bytes]) -> None:
     for name in given:
         if name.startswith(PREFIX.encode()) and name not in KNOWN:
             known = (each.decode().title() for each in KNOWN - {WATCH_HEADER})
-            raise _refused(_text(name), unknown("header", _text(name).title(), known))
+            raise _refused(_text(name), unknown_name("header", _text(name).title(), known))
 
 
 def _refused(header: str, message: str) -> HttpProblem:

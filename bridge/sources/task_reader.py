@@ -15,7 +15,7 @@ import orjson
 from bridge.config.duration_syntax import parse_duration
 from bridge.domain.id_rule import id_problem
 from bridge.domain.ids import WatchKey, clean_task_id
-from bridge.domain.quoting import printable, quoted, unknown
+from bridge.domain.quoting import printable, quoted, unknown_name
 from bridge.domain.task import Json
 from bridge.domain.watch import Wish
 from bridge.sources.entry import KEYS, Entry
@@ -188,7 +188,7 @@ class TaskReader:
                 )
             return next(iter(self._accounts))
         if given not in self._accounts:
-            raise TaskProblem(f"account: {unknown('account', given, self._accounts)}")
+            raise TaskProblem(f"account: {unknown_name('account', given, self._accounts)}")
         return given
 
     def _action(self, task: Mapping[str, Any], located: Located | None, account: str, task_id: str) -> str | None:
@@ -217,7 +217,7 @@ class TaskReader:
                 raise TaskProblem(
                     f"endpoints: {quoted(name)} is an address; write the name of an endpoint from the settings"
                 )
-            raise TaskProblem(f"endpoints: {unknown('endpoint', name, self._endpoints)}")
+            raise TaskProblem(f"endpoints: {unknown_name('endpoint', name, self._endpoints)}")
         return tuple(dict.fromkeys(given))
 
 
@@ -247,7 +247,7 @@ def _check_keys(task: Mapping[Any, Any]) -> None:
                 "query URL as id"
             )
         meant = _MEANT.get(name.lower())
-        problem = unknown("key", name, KEYS)
+        problem = unknown_name("key", name, KEYS)
         raise TaskProblem(f'unknown key {quoted(name)}; did you mean "{meant}"?' if meant else problem)
 
 

@@ -21,7 +21,7 @@ from bridge.domain.views import (
     WatchDetails,
     WatchView,
     merged_unchecked,
-    unknown,
+    no_watch,
 )
 from bridge.store import records
 from bridge.store.delivery_pages import DeliveryPages
@@ -81,7 +81,7 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         """One watch as `list_watches` shows it; UnknownError if it does not exist."""
         for row in self._database.find(records.WATCH_VIEWS.select + _OF_KEY, **key._asdict()):
             return records.WATCH_VIEWS.read(row)
-        raise unknown(key)
+        raise no_watch(key)
 
     def details(self, key: WatchKey) -> WatchDetails:
         """Everything about one watch; UnknownError if it does not exist."""
@@ -97,7 +97,7 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
                     next_poll_why=next_poll_why,
                     disabled=dict(session.find(SQL["reads.disabled"])),
                 )
-        raise unknown(key)
+        raise no_watch(key)
 
     def count_due(self, account: str, now: float) -> int:
         """How many watches of the account should be polled now."""

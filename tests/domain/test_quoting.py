@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.domain.quoting import printable, quoted, unknown
+from bridge.domain.quoting import printable, quoted, unknown_name
 
 
 def test_printable_text_is_unchanged_and_the_rest_is_escaped() -> None:
@@ -17,10 +17,11 @@ def test_quoted_text_is_one_short_line() -> None:
 
 def test_an_unknown_word_is_answered_with_the_most_similar_one_or_with_a_list() -> None:
     assert (
-        unknown("topic", "task_fail", ["task_failed", "x"]) == 'unknown topic "task_fail"; did you mean "task_failed"?'
+        unknown_name("topic", "task_fail", ["task_failed", "x"])
+        == 'unknown topic "task_fail"; did you mean "task_failed"?'
     )
-    assert unknown("level", "INFO", ["debug", "info"]) == 'unknown level "INFO"; did you mean "info"?'
-    assert unknown("account", "kling", ["Kling"]) == 'unknown account "kling"; did you mean "Kling"?'
-    assert unknown("topic", "zzz", ["b", "a"]) == 'unknown topic "zzz"; there are: a, b'
-    assert unknown("topic", "zzz", []) == 'unknown topic "zzz"; there are none'
-    assert unknown("topic", "zzz", map(str, range(13))).endswith(", 8, ...")
+    assert unknown_name("level", "INFO", ["debug", "info"]) == 'unknown level "INFO"; did you mean "info"?'
+    assert unknown_name("account", "kling", ["Kling"]) == 'unknown account "kling"; did you mean "Kling"?'
+    assert unknown_name("topic", "zzz", ["b", "a"]) == 'unknown topic "zzz"; there are: a, b'
+    assert unknown_name("topic", "zzz", []) == 'unknown topic "zzz"; there are none'
+    assert unknown_name("topic", "zzz", map(str, range(13))).endswith(", 8, ...")
