@@ -97,30 +97,31 @@ def collect(
     A repeated URL is skipped, and so is an empty one. Results that need the key are marked. Paths on the account's own
     server (`content`) count only if `is_sure`, which means that nothing in the answer says that the result is missing.
     """
-    missing: list[MissingResult] = []
     places = [place for place in form.results if is_sure or not place.content]
-    for at, place in enumerate(places):
-        said = _said_of_lost(place, form, task)
-        if (found := next(_found(places[at : at + 1], form, task, asked), None)) is not None:
-            whole = _whole(found, _found(places[at:], form, task, asked))
-            return _sifted(whole, asked, needs_key, lost=said)
-        missing += said
+    results = _found(places, form, task, asked)
+    for place, found in results:
+        whole = _whole(found, (other for _, other in results))
+        return _sifted(whole, asked, needs_key, lost=_said_of_lost(place, form, task))
+    missing = [lost for place in places for lost in _said_of_lost(place, form, task)]
     return Collected(lost=tuple(dict.fromkeys(missing)))
 
 
-def _found(places: Sequence[Results], form: Form, task: Mapping[str, Json], asked: PollContext) -> Iterator[_Collector]:
-    """What each place has that has enough."""
+def _found(
+    places: Sequence[Results], form: Form, task: Mapping[str, Json], asked: PollContext
+) -> Iterator[tuple[Results, _Collector]]:
+    """Each place that has enough, with what it has."""
     for place in places:
         for alternative in _alternatives(place, form, task, asked):
             found = _Collector(form, asked)
             for key, item in alternative:
                 found.add(key, item)
             if len(found.items) >= place.at_least:
-                yield found
+                yield place, found
 
 
 def _whole(found: _Collector, others: Iterator[_Collector]) -> _Collector:
-    """The list that a single result is a part of: aggregators put the first result in `output` and all in `outputs`."""
+    """The list that a single result is a part of: aggregators put the first result in `output` and all in `outputs`.
+    `others` come after it."""
     if len(found.items) > 1 or found.files:
         return found
     return next((each for each in others if found.items.keys() < each.items.keys()), found)
