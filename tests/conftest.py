@@ -184,6 +184,16 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
         subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=False)  # a mistake shows in the run itself
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect the tests without the garbage collector, which finds nothing to free and takes two fifths of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the long tests first, so that the run does not wait for one of them at the end; find the first cases."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
