@@ -7,9 +7,8 @@ import math
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +31,7 @@ hypothesis.settings.load_profile("genbridge")
 CORE_MINUTES: Final = 21  # time of a whole run together with the other steps of .ci/run, on 2 cores
 MEASURED: Final = "COVERAGE_PROCESS_START"  # this variable is set for processes that measure their coverage
 TESTS: Final = Path(__file__).parent
-IS_REPEATED: Final = pytest.StashKey[bool]()  # whether a test is not the first case of its function
+SHORT_BETWEEN: Final = 0.75  # of the short tests run between long ones
 
 
 def runs_all(config: pytest.Config) -> bool:
@@ -91,34 +90,14 @@ def unmeasured_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MEASURED, raising=False)
 
 
-@contextmanager
-def without_coverage() -> Iterator[None]:
-    tracer, in_threads = sys.gettrace(), threading.gettrace()
-    sys.settrace(None)
-    threading.settrace(None)
-    try:
-        yield
-    finally:
-        sys.settrace(tracer)
-        threading.settrace(in_threads)
-
-
 @pytest.fixture
 def unmeasured() -> Iterator[None]:
     """Measure no coverage in this test, because tracing makes it two or three times as long. Other tests run the same
     lines."""
-    with without_coverage():
-        yield
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure coverage in the first case of each test. Its other cases run nearly the same lines; only the domain's
-    coverage is to be complete."""
-    if item.stash.get(IS_REPEATED, False):
-        with without_coverage():
-            return (yield)
-    return (yield)
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(tracer)
 
 
 @pytest.fixture(scope="session")
@@ -194,11 +173,17 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the long tests first, so that the run does not wait for one of them at the end; find the first cases."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
-    seen: set[str] = set()
-    for item in items:
-        test = item.nodeid.partition("[")[0]
-        item.stash[IS_REPEATED] = test in seen and not item.path.is_relative_to(TESTS / "domain")
-        seen.add(test)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a process of many, mix long and short tests."""
+    if hasattr(config, "workerinput"):
+        items[:] = mixed(items)
+
+
+def mixed(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The long tests with short ones between them, and the other short ones. A long test mostly waits, and a short one
+    then uses the core. None is begun so late that the run waits for it."""
+    long = [item for item in items if item.get_closest_marker("long") is not None]
+    short = [item for item in items if item.get_closest_marker("long") is None]
+    between = int(SHORT_BETWEEN * len(short) / max(len(long), 1))
+    beside = [[each, *short[n * between : (n + 1) * between]] for n, each in enumerate(long)]
+    return [*chain.from_iterable(beside), *short[len(long) * between :]]
