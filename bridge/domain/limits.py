@@ -131,12 +131,10 @@ class RateLimiter:
 
     def wait_s(self, now: float) -> float:
         """Seconds until a request may be sent: 0 means now, infinity means after the answer to a request in flight."""
-        if self.in_flight >= self.limits.concurrency:  # the most frequent case, so it comes first
+        if self.in_flight >= self.limits.concurrency:  # the most frequent case; or this daemon has no portion
             return math.inf
         host = self.host
         most = 1 if self._is_held else host.share(self.limits.concurrency)
-        if self.limits.burst == 0:  # this daemon has no portion of the account, so it does not even probe
-            return math.inf
         taken = self.in_flight + self.in_line
         if taken + self.guests >= most and taken + min(self.guests, most - 1) >= most:
             return math.inf
