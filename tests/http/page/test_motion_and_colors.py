@@ -73,6 +73,7 @@ def test_the_script_moves_nothing_when_it_starts(browser: Browser, still: str, p
         page.page.route(f"{CDN}/**", lambda route: route.fulfill(body="<svg xmlns='http://www.w3.org/2000/svg'/>"))
         page.page.goto(page.origin + path, wait_until="commit")
         page.page.wait_for_selector("#texts", state="attached")
+        page.wait_for("[...document.querySelectorAll('link[rel=stylesheet]')].every(one => one.sheet)")
         drawn = page.page.evaluate(PLACES)
         held[0].continue_()
         page.wait_for(IS_LIVE)
