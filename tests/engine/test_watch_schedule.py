@@ -1,3 +1,5 @@
+"""The schedule of one account's watches: which of them is polled first."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
