@@ -200,7 +200,7 @@ class Trial:
     def _under_quota(self, settings: Path) -> dict[str, object]:
         """Start once more with half the room. The copies of whole tasks must be deleted, the oldest first."""
         quota = self.plan.total_bytes // 2
-        before = {path: path.stat().st_mtime for path in self._copies()}
+        before = {path: _changed_at(path) for path in self._copies()}
         told = json.loads(settings.read_text())
         told["archive"]["quota"] = quota
         settings.write_text(json.dumps(told))
@@ -219,6 +219,12 @@ class Trial:
             "newer ones deleted before older ones": int(newest_gone > oldest_left),
             "copies without a record": sum(1 for path in left if path.name.rpartition("-")[0] not in records),
         }
+
+
+def _changed_at(copy: Path) -> float:
+    """When a file of its task last changed. The record may be younger than the copy, after a kill between them."""
+    record = copy.with_name(f"{copy.name.rpartition('-')[0]}.json")
+    return max(each.stat().st_mtime for each in (copy, record) if each.exists())
 
 
 def _films(plan: Plan) -> Iterator[Film]:
