@@ -7,8 +7,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Sequence
-from itertools import chain
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +30,6 @@ hypothesis.settings.load_profile("genbridge")
 CORE_MINUTES: Final = 21  # time of a whole run together with the other steps of .ci/run, on 2 cores
 MEASURED: Final = "COVERAGE_PROCESS_START"  # this variable is set for processes that measure their coverage
 TESTS: Final = Path(__file__).parent
-SHORT_BETWEEN: Final = 0.75  # of the short tests run between long ones
 
 
 def runs_all(config: pytest.Config) -> bool:
@@ -173,17 +171,6 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a process of many, mix long and short tests."""
-    if hasattr(config, "workerinput"):
-        items[:] = mixed(items)
-
-
-def mixed(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """The long tests with short ones between them, and the other short ones. A long test mostly waits, and a short one
-    then uses the core. None is begun so late that the run waits for it."""
-    long = [item for item in items if item.get_closest_marker("long") is not None]
-    short = [item for item in items if item.get_closest_marker("long") is None]
-    between = int(SHORT_BETWEEN * len(short) / max(len(long), 1))
-    beside = [[each, *short[n * between : (n + 1) * between]] for n, each in enumerate(long)]
-    return [*chain.from_iterable(beside), *short[len(long) * between :]]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the long tests first, so that the run does not wait for one of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
