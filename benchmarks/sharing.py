@@ -96,7 +96,7 @@ class _Setting:
         self._receiver = receiver
         self._place = PostgresUrl(database.url)
         self._interval = interval
-        self._every_s = every_s  # time between two checks of which daemon holds what
+        self._every_s = every_s  # time between two checks of the shares that each daemon holds
         self._server = Measured(database.process)
         self._round = 0
 

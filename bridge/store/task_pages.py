@@ -110,7 +110,7 @@ class TaskPages(OpenStore):
 
 def text_hits(session: Session, text: str | None) -> list[int]:
     """The watches whose id, ACCOUNT/ID or label begins with this text, and the watch of the event with this id. Empty
-    if nothing matches, or if so many match that a scan finds them quickly."""
+    if nothing matches, or if MOST_HITS or more match, because a scan finds these quickly."""
     if not text:
         return []
     text = plain(text)

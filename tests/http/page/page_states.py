@@ -74,8 +74,8 @@ def needs(store: Filler) -> None:
 
 
 def busy(store: Filler) -> None:
-    """So many tasks finish that new cards do not come by themselves. Their times are in the future, so this lasts for
-    the whole test."""
+    """Thirty tasks finish. These are too many for new cards to come by themselves. Their times are in the future, so
+    this lasts for the whole test."""
     for number in range(30):
         store.finished(f"one-of-many{number}", SHOWN, label=f"Foggy forest {number}", age=-3600)
         store.running(f"runs{number}", age=number, label=f"Clay robot {number}")
