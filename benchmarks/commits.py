@@ -17,7 +17,7 @@ from benchmarks.tables import Report, Table, spread
 from bridge.domain.change import Note, TaskChange
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Kind, Phase, Snapshot
+from bridge.domain.task import Phase, ReadingKind, Snapshot
 from bridge.domain.watch import Memory
 from bridge.store import open_store
 
@@ -76,7 +76,7 @@ def _tell(event: Event) -> Sequence[Parcel]:
     return [Parcel(endpoint="hook", target="", body=BODY, is_documented=True)]
 
 
-def _note(key: WatchKey, *, phase: Phase = Phase.RUNNING, kind: Kind = Kind.RUNNING) -> Note:
+def _note(key: WatchKey, *, phase: Phase = Phase.RUNNING, kind: ReadingKind = ReadingKind.RUNNING) -> Note:
     now = time.time()
     return Note(
         key=key,
@@ -93,7 +93,7 @@ def _note(key: WatchKey, *, phase: Phase = Phase.RUNNING, kind: Kind = Kind.RUNN
 def _end(key: WatchKey) -> TaskChange:
     url = f"https://cdn.example.com/{key.task_id}.mp4"
     return TaskChange(
-        note=_note(key, phase=Phase.SUCCEEDED, kind=Kind.SUCCEEDED),
+        note=_note(key, phase=Phase.SUCCEEDED, kind=ReadingKind.SUCCEEDED),
         ends=True,
         topic=Topic.TASK_SUCCEEDED,
         topic_part="",

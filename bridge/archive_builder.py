@@ -32,7 +32,7 @@ from bridge.config.settings_model import Archive
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.public_addresses import AllowedHosts
 from bridge.domain.store_key import LINK_LIFE_S, result_link
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.engine.poller import Poller
 from bridge.net.outside_client import KeyFor, OutsideClient
 from bridge.ports import Clock, Provider
@@ -108,13 +108,13 @@ def asking(account: str, provider: Provider, traffic: Poller, clock: Clock) -> A
     async def ask(task_id: str, action: str | None) -> Reading:
         held = await traffic.admit(account, within_s=ASK_WITHIN_S)
         if held is not None:
-            return Reading(kind=Kind.TRANSIENT, detail=f"not yet: {held.reason}")
+            return Reading(kind=ReadingKind.TRANSIENT, detail=f"not yet: {held.reason}")
         asked_at = clock.steady()
         try:
             reading = await provider.poll(task_id, action)
         finally:
             traffic.left(account)
-        if reading.kind is Kind.RATE_LIMITED:
+        if reading.kind is ReadingKind.RATE_LIMITED:
             traffic.limited(account, reading, asked_at=asked_at)
         return reading
 

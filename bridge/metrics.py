@@ -16,10 +16,10 @@ from typing import Final
 
 from bridge.domain.callback import CallbackOutcome
 from bridge.domain.event import Topic
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 
 INTERNAL_ERROR: Final = "internal_error"  # a bug in genbridge stopped the poll
-POLL_OUTCOMES: Final[tuple[str, ...]] = (*Kind, INTERNAL_ERROR)
+POLL_OUTCOMES: Final[tuple[str, ...]] = (*ReadingKind, INTERNAL_ERROR)
 CALLBACK_OUTCOMES: Final[tuple[str, ...]] = (*CallbackOutcome,)
 ATTEMPT_OUTCOMES: Final = ("accepted", "deferred", "refused", "undeliverable")
 
@@ -86,7 +86,7 @@ class AccountMetrics:
     @property
     def rate_limited(self) -> int:
         """How many answers asked for fewer requests."""
-        return self.polls[Kind.RATE_LIMITED] + self.other_rate_limited
+        return self.polls[ReadingKind.RATE_LIMITED] + self.other_rate_limited
 
 
 class EndpointMetrics:

@@ -6,7 +6,7 @@ from typing import Any
 
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Topic
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.domain.watch import Memory, Watch, WatchState, Wish
 
 NOW = 1_762_000_000.0  # 2025-11-01: as large as real instants, so that floats are rounded in the same way
@@ -51,7 +51,7 @@ def make_watch(**fields: Any) -> Watch:
     return Watch(**defaults | fields)
 
 
-def make_reading(kind: Kind = Kind.RUNNING, **fields: Any) -> Reading:
+def make_reading(kind: ReadingKind = ReadingKind.RUNNING, **fields: Any) -> Reading:
     return Reading(kind=kind, **fields)
 
 

@@ -15,7 +15,7 @@ import anyio.lowlevel
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome
 from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.domain.watch import Wish
 from bridge.ports import Added, BatchKey
 
@@ -103,7 +103,7 @@ class ScriptedProvider:
 
     def __init__(self, clock: FakeClock, *, answer_s: float = 0.0) -> None:
         self.scripts: dict[str, list[Reading]] = {}
-        self.default = Reading(kind=Kind.RUNNING)
+        self.default = Reading(kind=ReadingKind.RUNNING)
         self.asked: list[tuple[float, str]] = []
         self.ends: dict[str, float] = {}  # without a script: runs until this time, then has succeeded
         self.has_routes = False  # each action is polled at its own address
@@ -141,7 +141,7 @@ class ScriptedProvider:
     def _next(self, task_id: str) -> Reading:
         if task_id in self.ends:
             over = self._clock.steady() >= self.ends[task_id]
-            return Reading(kind=Kind.SUCCEEDED if over else Kind.RUNNING)
+            return Reading(kind=ReadingKind.SUCCEEDED if over else ReadingKind.RUNNING)
         script = self.scripts.get(task_id)
         if not script:
             return self.default

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.domain.task import Kind
+from bridge.domain.task import ReadingKind
 from bridge.metrics import KEPT_ANSWERS, AnswerTimes, Histogram, Metrics
 
 
 def test_accounts_and_endpoints_of_the_settings_count_from_0() -> None:
     metrics = Metrics()
     metrics.show(accounts=["kling"], endpoints=["hook"])
-    assert set(Kind) < metrics.accounts["kling"].polls.keys()
+    assert set(ReadingKind) < metrics.accounts["kling"].polls.keys()
     assert not any(metrics.accounts["kling"].polls.values())
     assert set(metrics.endpoints["hook"].attempts.values()) == {0}
 

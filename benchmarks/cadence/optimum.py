@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from benchmarks.cadence.schedules import BOUNDS, Planned
-from benchmarks.cadence.tasks import GIVEN_UP_S, Kind
+from benchmarks.cadence.tasks import GIVEN_UP_S, ReadingKind
 
 
-def optimum(kinds: list[Kind], *, worth: float) -> Planned:
+def optimum(kinds: list[ReadingKind], *, worth: float) -> Planned:
     """The best instants for each kind, on a grid of seconds. `worth` is how many polls one second of delay is worth."""
     return Planned({kind.name: _instants(kind, worth) for kind in kinds})
 
 
-def _instants(kind: Kind, worth: float) -> list[float]:
+def _instants(kind: ReadingKind, worth: float) -> list[float]:
     """cost[a] is the remaining cost of the tasks that a poll at age a has found running. If the next poll is at age b,
     it is the sum of three costs: that poll of all these tasks, the delay of those that end between a and b, and
     cost[b]."""

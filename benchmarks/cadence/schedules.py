@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Protocol
 
-from benchmarks.cadence.tasks import GIVEN_UP_S, Kind, Task
+from benchmarks.cadence.tasks import GIVEN_UP_S, ReadingKind, Task
 from bridge.domain.durations.fit import Fit
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.durations.poll_rate import Bounds, PollRate, poll_rate
@@ -82,7 +82,7 @@ class Walk(Blind):
         return BOUNDS.wait_s(there + (total - sums[there]) / rates[there] - age_s)
 
 
-def knowing(kinds: list[Kind], *, exponent: float, worth: float) -> Walk:
+def knowing(kinds: list[ReadingKind], *, exponent: float, worth: float) -> Walk:
     """A schedule that knows the true distributions: rate = worth x hazard^exponent."""
     rates = {}
     for kind in kinds:

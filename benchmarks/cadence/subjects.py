@@ -10,7 +10,7 @@ from benchmarks.cadence.gateway import InStep, refreshed
 from benchmarks.cadence.optimum import optimum
 from benchmarks.cadence.play import Score, play, polls_at, score
 from benchmarks.cadence.schedules import Backoff, Fixed, Learned, Schedule, ShareOfAge, knowing
-from benchmarks.cadence.tasks import MIX, Kind, Task, draw
+from benchmarks.cadence.tasks import MIX, ReadingKind, Task, draw
 
 KINDS = [kind for kind, _ in MIX]
 WORTH = 0.35  # leads to about ten polls for a task of the mix
@@ -179,8 +179,8 @@ def kinds_alone(number: int) -> Answer:
     rows: Rows = []
     for kind in (
         *KINDS,
-        Kind(name="narrow", median_s=120.0, spread=0.2),
-        Kind(name="wide", median_s=120.0, spread=0.8),
+        ReadingKind(name="narrow", median_s=120.0, spread=0.2),
+        ReadingKind(name="wide", median_s=120.0, spread=0.8),
     ):
         tasks = draw(number, seed=5, kinds=[(kind, 1.0)])
         found, best = play(tasks, Learned(WORTH)), play(tasks, optimum([kind], worth=1.0))

@@ -13,7 +13,7 @@ EARLY_S: Final = 20.0  # a task that fails early fails within this time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class ReadingKind:
     """A kind of tasks with log-normal durations. `early` is the share that fails early, `endless` the share that never
     ends."""
 
@@ -40,9 +40,9 @@ class Kind:
         return self.endless + self.early * early + (1 - self.endless - self.early) * usual
 
 
-SHORT: Final = Kind(name="short", median_s=60.0, spread=0.35)
-MIDDLE: Final = Kind(name="middle", median_s=180.0, spread=0.40)
-LONG: Final = Kind(name="long", median_s=400.0, spread=0.50)
+SHORT: Final = ReadingKind(name="short", median_s=60.0, spread=0.35)
+MIDDLE: Final = ReadingKind(name="middle", median_s=180.0, spread=0.40)
+LONG: Final = ReadingKind(name="long", median_s=400.0, spread=0.50)
 MIX: Final = ((SHORT, 0.50), (MIDDLE, 0.35), (LONG, 0.15))
 
 
@@ -71,7 +71,9 @@ class Task:
         return min(5.0 * int(20 * bent), self.stuck_at, 99.0)
 
 
-def draw(number: int, *, seed: int, kinds: Sequence[tuple[Kind, float]] = MIX, every_s: float = 30.0) -> list[Task]:
+def draw(
+    number: int, *, seed: int, kinds: Sequence[tuple[ReadingKind, float]] = MIX, every_s: float = 30.0
+) -> list[Task]:
     """This many tasks that begin at random instants. The mean time between two is `every_s`."""
     chance = random.Random(seed)
     tasks, at = [], 0.0

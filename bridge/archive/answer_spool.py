@@ -21,7 +21,7 @@ from bridge.archive.place import PlaceFailed
 from bridge.domain.answer_file import AnswerFile
 from bridge.domain.archive_names import WantedCopy, spool_name
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.logs import get_logger
 
 log = get_logger()
@@ -36,7 +36,7 @@ Digests = Mapping[tuple[str, int], str]
 READ_BYTES: Final = 1 << 20
 KEEP_WITHIN_S: Final = 30.0  # how long a poll waits for the disk
 HANGS: Final = "the archive does not answer"
-OVER: Final = frozenset({Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
+OVER: Final = frozenset({ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED, ReadingKind.CANCELED})
 
 
 class FileTooLarge(Exception):
@@ -163,7 +163,7 @@ def _taken(path: Path, part: PartFile, sha256: str) -> bool:
 def _sha256_again(wanted: WantedCopy, reading: Reading) -> str:
     """The hash of the file, from the provider's new answer."""
     seen = reading.snapshot
-    if reading.kind is not Kind.SUCCEEDED or seen is None:
+    if reading.kind is not ReadingKind.SUCCEEDED or seen is None:
         said = f"the provider was asked again: {reading.detail or reading.kind}"
         raise CopyFailed(said, is_final=reading.kind in OVER, retry_after_s=reading.retry_after_s)
     items = seen.result.get(wanted.kind, ())

@@ -18,7 +18,7 @@ from bridge.archive.content_sniffing import FileType, WrongContent, sniffed
 from bridge.archive.part_file import PartFile
 from bridge.domain.archive_names import WantedCopy
 from bridge.domain.backoff import parse_retry_after
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import Failure
 from bridge.net.outside_client import BodyStopped, KeyFor, OutsideAnswer, OutsideClient
@@ -39,7 +39,7 @@ AskAgain = Callable[[str, str | None], Awaitable[Reading]]
 
 async def cannot_ask(task_id: str, action: str | None) -> Reading:
     """An `AskAgain` for a program that polls nothing."""
-    return Reading(kind=Kind.TRANSIENT, detail="this program cannot poll it")
+    return Reading(kind=ReadingKind.TRANSIENT, detail="this program cannot poll it")
 
 
 class Fetched(NamedTuple):

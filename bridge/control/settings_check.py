@@ -22,7 +22,7 @@ from bridge.control.machine_check import ServerClocks, disk_findings
 from bridge.control.store_survey import survey
 from bridge.domain.event import OPERATOR_TOPICS
 from bridge.domain.finding import Finding, Level
-from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
+from bridge.domain.task import ABOUT_ACCOUNT, Reading, ReadingKind
 from bridge.errors import GenbridgeError
 from bridge.net.client import Answer, Request, Unanswered
 from bridge.plan_builder import PlanBuilder
@@ -39,7 +39,11 @@ from bridge.wiring import file_sources
 CONNECT_S: Final = 10.0
 PROBE_ID: Final = "genbridge-check"  # an unused id: polling it is harmless and free
 # Any answer about the task is good enough: some aggregators answer the same for every id.
-ANSWERING: Final = frozenset(Kind) - ABOUT_ACCOUNT - {Kind.RATE_LIMITED, Kind.TRANSIENT, Kind.AMBIGUOUS, Kind.NO_ROUTE}
+ANSWERING: Final = (
+    frozenset(ReadingKind)
+    - ABOUT_ACCOUNT
+    - {ReadingKind.RATE_LIMITED, ReadingKind.TRANSIENT, ReadingKind.AMBIGUOUS, ReadingKind.NO_ROUTE}
+)
 
 
 def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
@@ -191,7 +195,7 @@ async def _asked(builder: PlanBuilder, name: str, loaded: Loaded) -> Finding:
     description = catalogue(loaded)[account.provider]
     reading = await builder.account(name, loaded).provider.poll(PROBE_ID, action)
     level = Level.OK if reading.kind in ANSWERING else Level.ERROR
-    if (reading.is_vague and reading.kind is not Kind.NO_ROUTE) or reading.kind is Kind.RATE_LIMITED:
+    if (reading.is_vague and reading.kind is not ReadingKind.NO_ROUTE) or reading.kind is ReadingKind.RATE_LIMITED:
         level = Level.WARNING
     to_do = "" if level is Level.OK else advice(description, base_url_of(account, description), reading)
     seen = (f"reachable ({reading.detail or reading.kind})",) if level is Level.OK else (reading.detail, to_do)

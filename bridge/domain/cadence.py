@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from bridge.domain.backoff import growing_s
 from bridge.domain.limits import PROBE_FIRST_S, PROBE_MOST_S
-from bridge.domain.task import Kind
+from bridge.domain.task import ReadingKind
 from bridge.domain.watch import LACKING_OVER_S, Memory, Rules, Spacing
 
 SHARE_OF_AGE: Final = 0.1
@@ -85,7 +85,7 @@ def _doubt_s(memory: Memory, now: float, pacing: Pacing, rules: Rules, chance: f
     doubt = memory.doubt
     if doubt is None:
         raise ValueError("Spacing.DOUBT needs a doubt")
-    over_s = LACKING_OVER_S if doubt.kind is Kind.AMBIGUOUS else rules.not_found_over_s
+    over_s = LACKING_OVER_S if doubt.kind is ReadingKind.AMBIGUOUS else rules.not_found_over_s
     wait_s = growing_s(doubt.answers, first_s=pacing.min_interval_s, most_s=pacing.max_interval_s, chance=chance)
     left_s = doubt.since_at + over_s - now
     if left_s > 0:

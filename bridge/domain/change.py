@@ -9,7 +9,7 @@ from bridge.domain.callback import CallbackHeard
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Kind, Snapshot
+from bridge.domain.task import ReadingKind, Snapshot
 from bridge.domain.watch import Memory
 
 DAY_S: Final = 86_400.0
@@ -27,7 +27,7 @@ class Note(NamedTuple):
     key: WatchKey
     generation: int
     memory: Memory
-    kind: Kind
+    kind: ReadingKind
     detail: str
     at: float
     next_poll_at: float | None

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import Final
 
 from bridge.domain.backoff import growing_s
-from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
+from bridge.domain.task import ABOUT_ACCOUNT, Reading, ReadingKind
 
 TROUBLED_TASKS: Final = 5  # the breaker opens when this many tasks fail and no good answer has come since
 OUTAGE_PROBE_FIRST_S: Final = 2.0  # then single requests probe the host ...
@@ -152,7 +152,7 @@ class HostLimits:
 
 def is_trouble(reading: Reading) -> bool:
     """Whether there was no answer, or a 5xx: a fault of the provider, not of the task."""
-    return reading.kind is Kind.TRANSIENT and reading.server_trouble
+    return reading.kind is ReadingKind.TRANSIENT and reading.server_trouble
 
 
 def has_retry_after(reading: Reading) -> bool:
@@ -162,7 +162,7 @@ def has_retry_after(reading: Reading) -> bool:
 
 def is_sound(reading: Reading) -> bool:
     """Whether the answer shows that the provider works. Unreadable answers and rejected keys do not."""
-    return reading.kind not in {Kind.TRANSIENT, Kind.NO_ROUTE} and reading.kind not in ABOUT_ACCOUNT
+    return reading.kind not in {ReadingKind.TRANSIENT, ReadingKind.NO_ROUTE} and reading.kind not in ABOUT_ACCOUNT
 
 
 def probe_delay_s(probes: int, chance: float) -> float:

@@ -12,7 +12,7 @@ from typing import Final
 
 from bridge.domain.host_limits import TROUBLED_TASKS, HostLimits, has_retry_after, is_trouble, probe_delay_s
 from bridge.domain.slots import Portion
-from bridge.domain.task import ABOUT_ACCOUNT, UNDER_WAY, Kind, Reading
+from bridge.domain.task import ABOUT_ACCOUNT, UNDER_WAY, Reading, ReadingKind
 
 SLOWEST_FACTOR: Final = 0.1  # a 429 without Retry-After halves the rate, down to a tenth ...
 RECOVERY_S: Final = 60.0  # ... and the full rate is back after a minute
@@ -273,9 +273,12 @@ class RateLimiter:
     ) -> AccountEffect:
         if reading.kind in ABOUT_ACCOUNT:
             return self._refuse(task_id)
-        if reading.kind is Kind.RATE_LIMITED:
+        if reading.kind is ReadingKind.RATE_LIMITED:
             return self.limited(reading, asked_at=asked_at, now=now)
-        if reading.kind in {Kind.TRANSIENT, Kind.NO_ROUTE}:  # an unreadable answer proves nothing about provider or key
+        if reading.kind in {
+            ReadingKind.TRANSIENT,
+            ReadingKind.NO_ROUTE,
+        }:  # an unreadable answer proves nothing about provider or key
             return self._trouble(reading, task_id, route, now) if is_trouble(reading) else AccountEffect.NOTHING
         self._troubled.clear()
         self._refused.discard(task_id)

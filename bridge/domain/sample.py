@@ -9,7 +9,7 @@ from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
 from bridge.domain.event import ENDPOINT_TOPICS, LIVE_TOPICS, Event, Topic
 from bridge.domain.event_building import account_event, archived_event, endpoint_event, task_event, unread_event
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Json, Kind, Snapshot
+from bridge.domain.task import Json, ReadingKind, Snapshot
 from bridge.domain.watch import Memory, Watch, WatchState
 
 URL = "https://example.com/genbridge-sample.mp4"
@@ -86,7 +86,7 @@ def _task_event(at: float, topic: Topic, reason: str, images: tuple[str, ...]) -
     )
     watch = Watch(state=state, label="genbridge sample", meta=META)
     change = TaskChange(
-        note=Note(KEY, 1, Memory(), Kind.RUNNING, "", at=at, next_poll_at=None, next_poll_why=""),
+        note=Note(KEY, 1, Memory(), ReadingKind.RUNNING, "", at=at, next_poll_at=None, next_poll_why=""),
         ends=topic not in LIVE_TOPICS,
         topic=topic,
         reason=reason or None,

@@ -39,7 +39,7 @@ NO_RESULT: Final = "the answer holds no result"  # in the reason of a success wi
 RESULT_GONE: Final = "the provider has already deleted"  # in the reason of a success whose result is gone
 
 
-class Kind(StrEnum):
+class ReadingKind(StrEnum):
     """The meaning of one answer, in the words of the provider reference."""
 
     PENDING = "pending"
@@ -59,9 +59,11 @@ class Kind(StrEnum):
     AMBIGUOUS = "ambiguous"
 
 
-UNDER_WAY: Final = frozenset({Kind.PENDING, Kind.RUNNING})
-ENDING: Final = frozenset({Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED})
-ABOUT_ACCOUNT: Final = frozenset({Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR})  # kinds that say nothing about the task
+UNDER_WAY: Final = frozenset({ReadingKind.PENDING, ReadingKind.RUNNING})
+ENDING: Final = frozenset({ReadingKind.SUCCEEDED, ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED, ReadingKind.CANCELED})
+ABOUT_ACCOUNT: Final = frozenset(
+    {ReadingKind.AUTH_ERROR, ReadingKind.ACCOUNT_ERROR}
+)  # kinds that say nothing about the task
 
 
 # Values that are created for every poll are tuples: a frozen dataclass takes twice as long.
@@ -102,7 +104,7 @@ class Reading(NamedTuple):
     status word, `too_large` or `unknown_route`. `is_vague` marks a 404 that may be about the task or about the address.
     """
 
-    kind: Kind
+    kind: ReadingKind
     detail: str = ""
     snapshot: Snapshot | None = None
     retry_after_s: float | None = None

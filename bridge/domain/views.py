@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Json, Kind, Phase
+from bridge.domain.task import Json, Phase, ReadingKind
 from bridge.errors import UnknownError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Fact(NamedTuple):
 class ReadingCount(NamedTuple):
     """How often answers of one kind came in this generation of a watch. `last_detail` belongs to the last of them."""
 
-    kind: Kind
+    kind: ReadingKind
     times: int
     first_at: float
     last_at: float

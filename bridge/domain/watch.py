@@ -17,16 +17,16 @@ from bridge.domain.task import (
     RESULT_GONE,
     UNDER_WAY,
     Json,
-    Kind,
     Phase,
     Reading,
+    ReadingKind,
     Snapshot,
 )
 
 LACKING_ANSWERS: Final = 5  # a success without a result is believed after this many answers ...
 LACKING_OVER_S: Final = 120.0  # ... over this time
 PROGRESS_EVERY_S: Final = 30.0  # `task_progress` at most this often
-ALIVE: Final = UNDER_WAY | {Kind.NEEDS_INPUT}
+ALIVE: Final = UNDER_WAY | {ReadingKind.NEEDS_INPUT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Wish:
 class Doubt:
     """An answer that must repeat before it is believed: its kind, how often in a row, and since when."""
 
-    kind: Kind
+    kind: ReadingKind
     answers: int
     since_at: float
 
@@ -172,22 +172,22 @@ def _judge(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
         return _alive(memory, reading, now)
     detail, snapshot = reading.detail or None, reading.snapshot
     match reading.kind:
-        case Kind.SUCCEEDED | Kind.EXPIRED_RESULT:
+        case ReadingKind.SUCCEEDED | ReadingKind.EXPIRED_RESULT:
             return _succeeded(memory, reading, rules)
-        case Kind.FAILED:
+        case ReadingKind.FAILED:
             return _end(memory, Phase.FAILED, detail, snapshot)
-        case Kind.CANCELED:
+        case ReadingKind.CANCELED:
             return _end(memory, Phase.CANCELED, detail, snapshot)
-        case Kind.NOT_FOUND | Kind.BAD_REQUEST:
+        case ReadingKind.NOT_FOUND | ReadingKind.BAD_REQUEST:
             return _doubted(memory, reading, now, rules)
-        case Kind.NO_ROUTE:
+        case ReadingKind.NO_ROUTE:
             # Slower than other doubts, because the address stays wrong until the settings change.
             step = _doubted(memory, reading, now, rules)
             backing_off = step.memory._replace(failures=memory.failures + 1)
             return step if step.ends else step._replace(memory=backing_off, spacing=Spacing.BACKOFF)
-        case Kind.AMBIGUOUS if reading.lacks_result:
+        case ReadingKind.AMBIGUOUS if reading.lacks_result:
             return _doubted(memory, reading, now, rules)
-        case Kind.RATE_LIMITED:
+        case ReadingKind.RATE_LIMITED:
             return Step(memory=memory._replace(doubt=None), spacing=Spacing.ACCOUNT, reason=detail)
         case _:
             failed = memory._replace(failures=memory.failures + 1, doubt=None)
@@ -198,21 +198,21 @@ def _judge(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
 def _succeeded(memory: Memory, reading: Reading, rules: Rules) -> Step:
     """The end of a success. Its result may be gone, or consist only of URLs that were refused."""
     detail, snapshot = reading.detail or None, reading.snapshot
-    if reading.kind is Kind.EXPIRED_RESULT:
+    if reading.kind is ReadingKind.EXPIRED_RESULT:
         detail = detail or f"{RESULT_GONE} the result"
     elif snapshot is None or not snapshot.refused or snapshot.result:
         return _end(memory, Phase.SUCCEEDED, detail, snapshot)
     return _end(memory, rules.no_result, detail, _without_result(snapshot))
 
 
-def _believed(kind: Kind, rules: Rules) -> Phase | None:
+def _believed(kind: ReadingKind, rules: Rules) -> Phase | None:
     """The final phase of a task after repeated answers of this kind; None: it stays live."""
     match kind:
-        case Kind.NOT_FOUND:
+        case ReadingKind.NOT_FOUND:
             return Phase.NOT_FOUND
-        case Kind.BAD_REQUEST:
+        case ReadingKind.BAD_REQUEST:
             return Phase.FAILED
-        case Kind.NO_ROUTE:
+        case ReadingKind.NO_ROUTE:
             return Phase.FAILED if rules.no_route_fails else None
         case _:
             return rules.no_result
@@ -224,7 +224,7 @@ def _doubted(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step
     if doubt is None or doubt.kind is not reading.kind:
         doubt = Doubt(kind=reading.kind, answers=0, since_at=now)
     doubt = replace(doubt, answers=doubt.answers + 1)
-    lacks = reading.kind is Kind.AMBIGUOUS
+    lacks = reading.kind is ReadingKind.AMBIGUOUS
     answers, over_s = (LACKING_ANSWERS, LACKING_OVER_S) if lacks else (rules.not_found_answers, rules.not_found_over_s)
     believed = _believed(reading.kind, rules)
     if believed is not None and doubt.answers >= answers and now - doubt.since_at >= over_s:
@@ -248,7 +248,7 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
     seen = memory
     if memory.failures or memory.doubt is not None or progress is not None:
         seen = memory._replace(failures=0, doubt=None, progress=memory.progress if progress is None else progress)
-    starts = memory.phase is Phase.SUBMITTED and reading.kind is not Kind.PENDING
+    starts = memory.phase is Phase.SUBMITTED and reading.kind is not ReadingKind.PENDING
     if progress is None and not starts and reading.kind in UNDER_WAY:
         return Step(seen, Spacing.STEADY, snapshot=snapshot)
     if starts:
@@ -256,7 +256,7 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
         seen = _moved(seen, Phase.RUNNING)._replace(
             progress_reported=progress, progress_reported_at=float(math.ceil(now))
         )
-    if reading.kind is Kind.NEEDS_INPUT:
+    if reading.kind is ReadingKind.NEEDS_INPUT:
         return Step(
             memory=seen._replace(is_input_reported=True),
             spacing=Spacing.SLOW,

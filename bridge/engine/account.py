@@ -16,7 +16,7 @@ from bridge.domain.change import TaskChange
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.host_limits import HostLimits
 from bridge.domain.slots import Portion, slot_of
-from bridge.domain.task import UNDER_WAY, Kind, Reading
+from bridge.domain.task import UNDER_WAY, Reading, ReadingKind
 from bridge.domain.watch import WatchState
 from bridge.engine.account_callbacks import AccountCallbacks
 from bridge.engine.account_health import NOTHING_FOLLOWS, AccountHealth
@@ -282,7 +282,7 @@ class AccountPoller:
         try:
             provider = self.plan.provider
             reading = await provider.poll(entry.task_id, entry.action)
-            if reading.is_vague or reading.kind is Kind.NO_ROUTE:
+            if reading.is_vague or reading.kind is ReadingKind.NO_ROUTE:
                 reading = await self._planner.routes.resolve(reading, entry.action, provider)
         except BaseException as error:
             self._request_failed([entry], error)
@@ -306,7 +306,7 @@ class AccountPoller:
             answered_at = self._clock.steady()
             for_account, answers = split_answer(answer, entries)
             self._update_health(for_account, first, asked_at=now, now=answered_at)
-            if isinstance(answer, Reading) and answer.kind is not Kind.RATE_LIMITED:
+            if isinstance(answer, Reading) and answer.kind is not ReadingKind.RATE_LIMITED:
                 self._schedule.batch_failed(key, answered_at)
             shared = self._schedule.next_batch_poll(key, entries, answers, answered_at)
             for entry in entries:  # the changes of all these watches share a transaction

@@ -14,7 +14,7 @@ from bridge.domain.daemon_state import AccountNow
 from bridge.domain.host_limits import OUTAGE_PROBE_MOST_S, HostLimits, has_retry_after, is_trouble
 from bridge.domain.limits import PROBE_FIRST_S, AccountEffect, RateLimiter, RateLimits
 from bridge.domain.slots import WHOLE, Portion
-from bridge.domain.task import ABOUT_ACCOUNT, Kind, Reading
+from bridge.domain.task import ABOUT_ACCOUNT, Reading, ReadingKind
 from bridge.domain.watch import Memory
 from bridge.engine.poll_queue import PollEntry
 from bridge.engine.watch_schedule import SOUND
@@ -165,10 +165,10 @@ class AccountHealth:
         list may still poll, so a refusal does not block the account."""
         limiter = self.limiter
         reading = SOUND if answer is not None and answer.kind in ABOUT_ACCOUNT and not limiter.blocked else answer
-        if reading is None or not (limiter.probing or reading.kind is Kind.RATE_LIMITED or is_trouble(reading)):
+        if reading is None or not (limiter.probing or reading.kind is ReadingKind.RATE_LIMITED or is_trouble(reading)):
             limiter.abandoned(now=now)
             return NOTHING_FOLLOWS
-        self.metrics.other_rate_limited += reading.kind is Kind.RATE_LIMITED
+        self.metrics.other_rate_limited += reading.kind is ReadingKind.RATE_LIMITED
         return self.answered(reading, LIST, action, asked_at=asked_at, now=now)
 
     def _held(self, now: float) -> Held | None:

@@ -14,7 +14,7 @@ import anyio.abc
 from bridge.domain.backoff import growing_s
 from bridge.domain.list_mark import OVERLAP_MS, ListedTask, ListMark
 from bridge.domain.source import DISCOVER, SourceTally
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.domain.watch import Wish
 from bridge.engine.account import TURN_S, AccountPoller
 from bridge.engine.watch_schedule import SOUND
@@ -25,7 +25,7 @@ log = get_logger()
 
 MOST_PAGES: Final = 100  # maximum number of pages to read back to the newest known task
 MOST_WAIT_S: Final = 600.0  # longest wait after failures, unless the interval is longer
-ELSEWHERE: Final = Reading(kind=Kind.PENDING, detail="another daemon requests this list")
+ELSEWHERE: Final = Reading(kind=ReadingKind.PENDING, detail="another daemon requests this list")
 TAKEOVER_S: Final = 5.0  # how often to check whether another daemon still requests the list
 
 

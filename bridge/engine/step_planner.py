@@ -11,7 +11,7 @@ from bridge.domain.cadence import next_poll_in_s
 from bridge.domain.callback import CallbackHeard
 from bridge.domain.change import AnswerUnread, Note, TaskChange
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import ENDING, UNDER_WAY, Kind, Reading, Snapshot
+from bridge.domain.task import ENDING, UNDER_WAY, Reading, ReadingKind, Snapshot
 from bridge.domain.watch import Memory, Rules, Spacing, Step, advance, give_up
 from bridge.engine.account_callbacks import AccountCallbacks
 from bridge.engine.learned_cadence import FINISHED, LearnedCadence
@@ -25,7 +25,7 @@ from bridge.ports import Clock, Provider
 log = get_logger()
 
 MISSING_HERE: Final = "HTTP 404; the same address works for other tasks, so this task is unknown"
-ABOUT_TASK: Final = UNDER_WAY | ENDING | {Kind.NEEDS_INPUT}
+ABOUT_TASK: Final = UNDER_WAY | ENDING | {ReadingKind.NEEDS_INPUT}
 
 
 class KnownRoutes:
@@ -57,8 +57,8 @@ class KnownRoutes:
         """Interpret a 404 that does not say what is missing. It is about the task if the address has answered
         before."""
         if reading.is_vague and self.knows(action, provider):
-            return reading._replace(kind=Kind.NOT_FOUND, detail=MISSING_HERE, unread="")
-        if reading.kind is Kind.NO_ROUTE and not self._is_complete:
+            return reading._replace(kind=ReadingKind.NOT_FOUND, detail=MISSING_HERE, unread="")
+        if reading.kind is ReadingKind.NO_ROUTE and not self._is_complete:
             try:
                 self._answered |= await self._read_stored()
                 self._is_complete = True
@@ -75,7 +75,7 @@ UNREADABLE_EVERY_S: Final = 60.0  # how often the count of an unknown word is st
 MAX_WORDS: Final = 200  # words that are counted separately; the store has its own limit
 OTHER_WORDS: Final = "(others)"
 NEVER_AGAIN: Final = (math.inf, "never: the task has finished")
-GIVEN_UP: Final = Reading(kind=Kind.TRANSIENT, detail="given up")
+GIVEN_UP: Final = Reading(kind=ReadingKind.TRANSIENT, detail="given up")
 
 
 class NextStep(NamedTuple):
@@ -146,7 +146,7 @@ class StepPlanner:
         if reading.kind in UNDER_WAY:
             self._cadence.record_running(entry, reading.snapshot, now)
         elif reading.kind in FINISHED:
-            self._cadence.record_finish(entry, reading.snapshot, now, succeeded=reading.kind is Kind.SUCCEEDED)
+            self._cadence.record_finish(entry, reading.snapshot, now, succeeded=reading.kind is ReadingKind.SUCCEEDED)
             if step.ends:
                 self._count_detection(entry, reading.snapshot, now)
         wait_s, why = NEVER_AGAIN
@@ -194,7 +194,7 @@ class StepPlanner:
 
     def _rules_for(self, reading: Reading, entry: PollEntry) -> Rules:
         """The rules for this answer. Also records what the answer shows about the account's routes."""
-        if reading.kind is Kind.NO_ROUTE:
+        if reading.kind is ReadingKind.NO_ROUTE:
             return replace(self._rules(entry), no_route_fails=self.routes.is_wrong(entry.action))
         self.routes.record(reading, entry.action, self.plan.provider)
         return self._rules(entry)
@@ -208,7 +208,7 @@ class StepPlanner:
     def _count_unreadable(self, reading: Reading, entry: PollEntry, now: float) -> AnswerUnread | None:
         """Count an answer with an unknown word. Returns the change to store: for each word at once, then once a
         minute."""
-        if reading.kind is Kind.TRANSIENT and self.routes.knows(entry.action, self.plan.provider):
+        if reading.kind is ReadingKind.TRANSIENT and self.routes.knows(entry.action, self.plan.provider):
             return None  # a temporary fault of an address that is known to be right
         word = reading.unread
         if word not in self._unreadable and len(self._unreadable) >= MAX_WORDS:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final
 
 from bridge.domain.slots import ALL_SLOTS, slot_of
-from bridge.domain.task import ABOUT_ACCOUNT, LIVE, UNDER_WAY, Kind, Reading
+from bridge.domain.task import ABOUT_ACCOUNT, LIVE, UNDER_WAY, Reading, ReadingKind
 from bridge.domain.watch import Memory, WatchState
 from bridge.engine.learned_cadence import LearnedCadence
 from bridge.engine.plans import AccountPlan
@@ -20,9 +20,9 @@ ALONE_S: Final = 60.0  # after a request for a batch failed as a whole, its task
 
 MAX_OVERDUE: Final = 256  # maximum number in one transaction
 
-MISSED: Final = Reading(kind=Kind.TRANSIENT, detail="the request for many tasks failed; polled alone next")
-UNKNOWN: Final = Reading(kind=Kind.NOT_FOUND, detail="the answer about many tasks did not include this one")
-SOUND: Final = Reading(kind=Kind.RUNNING)  # what a successful answer about many tasks means for the account
+MISSED: Final = Reading(kind=ReadingKind.TRANSIENT, detail="the request for many tasks failed; polled alone next")
+UNKNOWN: Final = Reading(kind=ReadingKind.NOT_FOUND, detail="the answer about many tasks did not include this one")
+SOUND: Final = Reading(kind=ReadingKind.RUNNING)  # what a successful answer about many tasks means for the account
 
 
 def split_answer(
@@ -31,7 +31,7 @@ def split_answer(
     """What the answer means for the account, and for each task by its id."""
     if not isinstance(answer, Reading):
         return SOUND, {entry.task_id: answer.get(entry.task_id, UNKNOWN) for entry in entries}
-    missed = answer if answer.kind is Kind.RATE_LIMITED else MISSED
+    missed = answer if answer.kind is ReadingKind.RATE_LIMITED else MISSED
     # A gateway may refuse only this route. If it refuses the key, the following single polls show that.
     return (MISSED if answer.kind in ABOUT_ACCOUNT else answer), {entry.task_id: missed for entry in entries}
 

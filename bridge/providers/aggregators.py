@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bridge.config.provider_trees import plain_yaml
-from bridge.domain.task import Json, Kind
+from bridge.domain.task import Json, ReadingKind
 from bridge.providers.task_rules import listed
 
 SEPARATORS: Final = re.compile(r"[\s_-]+")
@@ -32,7 +32,7 @@ def _kinds(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 _DATA: Final[Any] = plain_yaml(Path(__file__).with_suffix(".yaml"))
 
-WORDS: Final = {fold(word): Kind(kind) for kind, words in _DATA["words"].items() for word in words.split()}
+WORDS: Final = {fold(word): ReadingKind(kind) for kind, words in _DATA["words"].items() for word in words.split()}
 """The meaning of each normalized status word."""
 
 _SURE: Final = _kinds(_DATA["results"])

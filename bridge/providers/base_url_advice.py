@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.providers.description import Description
 
 PLACE: Final = "{"
@@ -34,9 +34,9 @@ def repeated_path(description: Description, base_url: str) -> Repeated | None:
 
 
 TO_DO: Final = {
-    Kind.AUTH_ERROR: "the provider refuses the key; check the key, and whether it belongs to this base_url",
-    Kind.ACCOUNT_ERROR: "the key works, but the account does not; check its balance and rights at the provider",
-    Kind.RATE_LIMITED: "the provider asks for a wait; check again later",
+    ReadingKind.AUTH_ERROR: "the provider refuses the key; check the key, and whether it belongs to this base_url",
+    ReadingKind.ACCOUNT_ERROR: "the key works, but the account does not; check its balance and rights at the provider",
+    ReadingKind.RATE_LIMITED: "the provider asks for a wait; check again later",
 }
 
 
@@ -46,13 +46,13 @@ def advice(description: Description, base_url: str, reading: Reading) -> str:
         return TO_DO[reading.kind]
     if reading.server_trouble:
         return f"check {'proxy' if 'the proxy ' in reading.detail else 'base_url'}, or try again later"
-    if reading.kind not in {Kind.NO_ROUTE, Kind.TRANSIENT} and not reading.is_vague:
+    if reading.kind not in {ReadingKind.NO_ROUTE, ReadingKind.TRANSIENT} and not reading.is_vague:
         return ""
     repeated = repeated_path(description, base_url)
     if repeated is not None:
         return f"set base_url to {repeated.base_url}: the provider's path already begins with {repeated.part}"
     if "redirected to" in reading.detail:
         return "set base_url to the address that it redirects to"
-    if reading.is_vague and reading.kind is not Kind.NO_ROUTE:
+    if reading.is_vague and reading.kind is not ReadingKind.NO_ROUTE:
         return "this is normal, because the task id is made up; but a wrong base_url or action gives the same answer"
     return "check base_url and action: this is not the address of the provider's API"

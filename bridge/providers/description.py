@@ -29,7 +29,7 @@ from pydantic import (
 
 from bridge.config.provider_trees import merged
 from bridge.config.validators import base_url as checked_base_url
-from bridge.domain.task import ENDING, UNDER_WAY, Json, Kind
+from bridge.domain.task import ENDING, UNDER_WAY, Json, ReadingKind
 from bridge.providers.aggregators import WORDS, fold
 from bridge.providers.callback_signatures import CallbackRule
 from bridge.providers.calls import (
@@ -53,7 +53,7 @@ from bridge.providers.task_rules import OF_TASK, TaskRules, listed, needs_action
 
 DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
 
-STATUS_KINDS: Final = UNDER_WAY | ENDING | {Kind.NEEDS_INPUT, Kind.NOT_FOUND}
+STATUS_KINDS: Final = UNDER_WAY | ENDING | {ReadingKind.NEEDS_INPUT, ReadingKind.NOT_FOUND}
 """The kinds that a status word can mean."""
 
 
@@ -94,8 +94,8 @@ class Codes(DescriptionModel):
 
     at: Select
     good: tuple[Code, ...]
-    means: Mapping[Kind, tuple[Code, ...]] = Field(default_factory=dict)
-    otherwise: Kind | None = None  # the meaning of any other code with HTTP 2xx; null: unknown
+    means: Mapping[ReadingKind, tuple[Code, ...]] = Field(default_factory=dict)
+    otherwise: ReadingKind | None = None  # the meaning of any other code with HTTP 2xx; null: unknown
 
     @model_validator(mode="after")
     def _check(self) -> Codes:
@@ -108,7 +108,7 @@ class Codes(DescriptionModel):
     def is_good(self, code: Json) -> bool:
         return code is None or _key(code) in self._good
 
-    def kind(self, code: Json, *, is_2xx: bool) -> Kind | None:
+    def kind(self, code: Json, *, is_2xx: bool) -> ReadingKind | None:
         """The meaning of a code that is not a success; None if it is unknown."""
         return self._meaning.get(_key(code), self.otherwise if is_2xx else None)
 
@@ -117,7 +117,7 @@ class Codes(DescriptionModel):
         return frozenset(map(_key, self.good))
 
     @cached_property
-    def _meaning(self) -> Mapping[float | str | None, Kind]:
+    def _meaning(self) -> Mapping[float | str | None, ReadingKind]:
         return {_key(code): kind for kind, codes in self.means.items() for code in codes}
 
 
@@ -186,7 +186,7 @@ class Form(DescriptionModel):
     id: SelectFirst = ()
     id_aliases: SelectFirst = ()
     status: Select
-    words: Mapping[Kind, tuple[Code, ...]]
+    words: Mapping[ReadingKind, tuple[Code, ...]]
     usual_words: bool = False  # a word that is not in `words` has the meaning that it has at most aggregators
     message: SelectFirst = ()
     error_code: SelectFirst = Field(default=ERROR_CODES, validate_default=True)
@@ -213,7 +213,7 @@ class Form(DescriptionModel):
     def _check(self) -> Form:
         if strange := set(self.words) - STATUS_KINDS:
             raise ValueError(f"a status word cannot mean {', '.join(sorted(strange))}")
-        kinds: dict[str, Kind] = {}
+        kinds: dict[str, ReadingKind] = {}
         for kind, words in self.words.items():
             for word in words:
                 if kinds.setdefault(fold(str(word)), kind) is not kind:
@@ -221,7 +221,7 @@ class Form(DescriptionModel):
         return self
 
     @cached_property
-    def meaning(self) -> Mapping[str, Kind]:
+    def meaning(self) -> Mapping[str, ReadingKind]:
         """The meaning of each normalized status word."""
         return {fold(str(word)): kind for kind, words in self.words.items() for word in words}
 
@@ -237,7 +237,7 @@ class Form(DescriptionModel):
         word = self.status(task)
         return None if word is False else word  # `condition && 'word'` is false if the condition is not met
 
-    def kind_of(self, word: Json) -> Kind | None:
+    def kind_of(self, word: Json) -> ReadingKind | None:
         """The meaning of a status; None for an unknown word, and for anything that is not a word."""
         if isinstance(word, str):
             own = self.meaning.get(word) or self.meaning.get(folded := fold(word))
@@ -304,7 +304,7 @@ class Description(DescriptionModel):
     id: IdRule | None = None
     key_pair: KeyPair | None = None
     codes: Codes | None = None
-    empty_means: Literal[Kind.NOT_FOUND, Kind.PENDING, Kind.RUNNING] | None = None  # with HTTP 200
+    empty_means: Literal[ReadingKind.NOT_FOUND, ReadingKind.PENDING, ReadingKind.RUNNING] | None = None  # with HTTP 200
     error_message: SelectFirst = Field(
         default=("message", "error.message", "error", "detail", "description"), validate_default=True
     )  # messages of an answer that is not about a task

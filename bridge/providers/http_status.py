@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from bridge.domain.backoff import parse_retry_after
-from bridge.domain.task import Json, Kind, Reading
+from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.net.client import Answer
 from bridge.providers.json_values import one_line
 
@@ -27,7 +27,12 @@ class Shape(Enum):
 _ABOUT_ACCOUNT: Final = frozenset({402, 403, 407})
 _ABOUT_ID: Final = frozenset({404, 410})
 _ABOUT_REQUEST: Final = frozenset({400, 406, 415, 422})
-_BY_STATUS: Final = {401: Kind.AUTH_ERROR, 409: Kind.PENDING, 425: Kind.PENDING, 429: Kind.RATE_LIMITED}
+_BY_STATUS: Final = {
+    401: ReadingKind.AUTH_ERROR,
+    409: ReadingKind.PENDING,
+    425: ReadingKind.PENDING,
+    429: ReadingKind.RATE_LIMITED,
+}
 
 # How servers and aggregators say that an address does not exist. These texts do not mention a task.
 _BARE: Final = frozenset({"not found", "404 not found", "http 404: not found", "404: not found"})
@@ -75,7 +80,7 @@ def by_status(answer: Answer, shape: Shape, *, said: str = "") -> Reading:
     """The reading of an answer according to its HTTP status. `said` is the text of the body, for people."""
     kind, is_vague = _kind(answer.status, shape), False
     if answer.status == 405:
-        kind = Kind.NO_ROUTE
+        kind = ReadingKind.NO_ROUTE
     elif answer.status == 404:
         kind, is_vague = _missing(answer.body, shape)
     reading = read_as(kind, answer, said=said or _text_of(answer, shape))._replace(is_vague=is_vague)
@@ -89,53 +94,53 @@ def shape_of(body: bytes) -> Shape:
     return Shape.EMPTY if not text else Shape.PAGE if text.startswith(b"<") else Shape.TEXT
 
 
-def read_as(kind: Kind, answer: Answer, *, said: str) -> Reading:
+def read_as(kind: ReadingKind, answer: Answer, *, said: str) -> Reading:
     """A reading of this kind, with the facts from the status line and the headers."""
-    wait = answer.headers.get("retry-after") if kind in {Kind.RATE_LIMITED, Kind.TRANSIENT} else None
+    wait = answer.headers.get("retry-after") if kind in {ReadingKind.RATE_LIMITED, ReadingKind.TRANSIENT} else None
     return Reading(
         kind=kind,
         detail=f"HTTP {answer.status}: {said}" if said else f"HTTP {answer.status}",
         retry_after_s=parse_retry_after(wait, date=answer.headers.get("date")),
         server_trouble=answer.status >= 500,
-        unread="unknown_route" if kind is Kind.NO_ROUTE else "redirect" if 300 <= answer.status < 400 else "",
+        unread="unknown_route" if kind is ReadingKind.NO_ROUTE else "redirect" if 300 <= answer.status < 400 else "",
     )
 
 
-def _kind(status: int, shape: Shape) -> Kind:
+def _kind(status: int, shape: Shape) -> ReadingKind:
     from_provider = shape is Shape.JSON
     if 200 <= status < 300:
-        return Kind.AMBIGUOUS if from_provider else Kind.TRANSIENT
+        return ReadingKind.AMBIGUOUS if from_provider else ReadingKind.TRANSIENT
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status in _ABOUT_ACCOUNT and shape in {Shape.JSON, Shape.EMPTY}:
-        return Kind.ACCOUNT_ERROR
+        return ReadingKind.ACCOUNT_ERROR
     if status in _ABOUT_ID and from_provider:
-        return Kind.NOT_FOUND
+        return ReadingKind.NOT_FOUND
     if status in _ABOUT_REQUEST and from_provider:
-        return Kind.BAD_REQUEST
-    return Kind.TRANSIENT
+        return ReadingKind.BAD_REQUEST
+    return ReadingKind.TRANSIENT
 
 
-def _missing(body: bytes, shape: Shape) -> tuple[Kind, bool]:
+def _missing(body: bytes, shape: Shape) -> tuple[ReadingKind, bool]:
     """Whether a 404 is about the address or the task, and whether that is uncertain.
 
     A web page comes from a server that knows nothing about tasks. JSON that only says "not found" comes from the API,
     so it is about the task; but some frameworks send the same for an unknown address.
     """
     if shape is Shape.EMPTY:
-        return Kind.TRANSIENT, True
+        return ReadingKind.TRANSIENT, True
     if shape is Shape.PAGE:
-        return Kind.NO_ROUTE, False
+        return ReadingKind.NO_ROUTE, False
     value: Json = orjson.loads(body) if shape is Shape.JSON else body.decode("utf-8", "replace")
     texts = [text.strip() for text in _texts(value, depth=3)]
     said = _ADDRESS.sub(" / ", "; ".join(texts))
     if _TASK.search(_ROUTE.sub(" ", said)) is not None and (shape is Shape.JSON or _UNKNOWN.search(said) is not None):
-        return Kind.NOT_FOUND, False
+        return ReadingKind.NOT_FOUND, False
     if _ROUTE.search(said) is not None:
-        return Kind.NO_ROUTE, False
+        return ReadingKind.NO_ROUTE, False
     is_frameworks = value == _FASTAPI or (isinstance(value, dict) and _SPRING <= value.keys())
     is_vague = is_frameworks or shape is Shape.TEXT or all(text.rstrip(".!").casefold() in _BARE for text in texts)
-    return Kind.NO_ROUTE if is_frameworks or shape is Shape.TEXT else Kind.NOT_FOUND, is_vague
+    return ReadingKind.NO_ROUTE if is_frameworks or shape is Shape.TEXT else ReadingKind.NOT_FOUND, is_vague
 
 
 def _texts(value: Json, depth: int) -> list[str]:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from bridge.domain.ids import clean_task_id
 from bridge.domain.list_mark import ListedTask
-from bridge.domain.task import Json, Kind, Reading
+from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer, Unanswered
 from bridge.ports import ListPage, PageRequest
@@ -114,13 +114,13 @@ def read_list(
                 return body
             items = call.items(body)
             if not isinstance(items, list):
-                return Reading(kind=Kind.AMBIGUOUS, detail="the answer contains no list of tasks")
+                return Reading(kind=ReadingKind.AMBIGUOUS, detail="the answer contains no list of tasks")
             tasks = [task for item in items if (task := _listed(description, call, item)) is not None]
             if items and not tasks:
-                return Reading(kind=Kind.AMBIGUOUS, detail="the tasks in the list have no ids")
+                return Reading(kind=ReadingKind.AMBIGUOUS, detail="the tasks in the list have no ids")
             return ListPage(tasks=tasks, following=_following(call, body, page, len(items)))
     except ExpressionLimit as limit:
-        return Reading(kind=Kind.AMBIGUOUS, detail=f"the list cannot be read: {limit}")
+        return Reading(kind=ReadingKind.AMBIGUOUS, detail=f"the list cannot be read: {limit}")
 
 
 def _listed(description: Description, call: ListCall, item: Json) -> ListedTask | None:

@@ -13,7 +13,7 @@ import orjson
 
 from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
 from bridge.domain.quoting import printable
-from bridge.domain.task import ENDING, UNDER_WAY, Json, Kind, Reading
+from bridge.domain.task import ENDING, UNDER_WAY, Json, Reading, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer
 from bridge.providers.auth import SCHEMES, shown
@@ -109,7 +109,7 @@ class PassThrough:
                 reading = judge(self._description, answer)
         except ExpressionLimit:
             return None
-        return reading if isinstance(reading, Reading) and reading.kind is Kind.RATE_LIMITED else None
+        return reading if isinstance(reading, Reading) and reading.kind is ReadingKind.RATE_LIMITED else None
 
     def may_create(self, method: str) -> bool:
         """Whether answers to this method may contain a new task."""

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from bridge import __version__
 from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.expressions.answer_budget import answer_budget
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.ports import BatchKey, ListPage, PageRequest
@@ -119,7 +119,7 @@ class HttpProvider:
         try:
             request = self._template(action=action).about(task_id)
         except ValueError as error:
-            return Reading(kind=Kind.AMBIGUOUS, detail=f"not sent: {error}")
+            return Reading(kind=ReadingKind.AMBIGUOUS, detail=f"not sent: {error}")
         if (refusal := self._refusal(request)) is not None:
             return refusal
         answer = await self._fetch(request)
@@ -128,7 +128,7 @@ class HttpProvider:
         else:
             with answer_budget():  # all answers of this poll share the budget
                 reading = await self._read_further(answer, question)
-        return _naming_address(reading, request, action) if reading.kind is Kind.NO_ROUTE else reading
+        return _naming_address(reading, request, action) if reading.kind is ReadingKind.NO_ROUTE else reading
 
     async def _read_further(self, answer: Answer | Unanswered, question: PollContext) -> Reading:
         """The reading of an answer that may need a second request, or may be a list of one task."""
@@ -140,7 +140,7 @@ class HttpProvider:
             if (refusal := self._refusal(further)) is not None:
                 return refusal
             return read(self._description, answer, question, second=await self._fetch(further))
-        if self._route.is_batch_of_one and reading.kind is Kind.AMBIGUOUS and reading.snapshot is None:
+        if self._route.is_batch_of_one and reading.kind is ReadingKind.AMBIGUOUS and reading.snapshot is None:
             listed = read_together(self._description, answer, [question])
             return reading if isinstance(listed, Reading) else listed[question.task_id]
         return reading
@@ -180,7 +180,7 @@ class HttpProvider:
     async def _poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
         batch = self._route.batch
         if batch is None:
-            return Reading(kind=Kind.AMBIGUOUS, detail="not sent: this provider has no request about many tasks")
+            return Reading(kind=ReadingKind.AMBIGUOUS, detail="not sent: this provider has no request about many tasks")
         own = {task_id: self._task(task_id, action) for task_id in task_ids}
         ids = list(dict.fromkeys(plain for plain, _ in own.values()))
         request = self._request(batch, action=self._batch_action(action), given={"ids": ids})
@@ -240,7 +240,7 @@ class HttpProvider:
             return None
         host = urlsplit(asked.url).netloc.rpartition("@")[2]
         detail = f"not sent: the key must not be sent to {host}; add https://{host} to the account's origins"
-        return Reading(kind=Kind.AMBIGUOUS, detail=detail)
+        return Reading(kind=ReadingKind.AMBIGUOUS, detail=detail)
 
     async def _fetch(self, asked: TaskRequest, cap_bytes: int | None = None) -> Answer | Unanswered:
         """The answer without secrets. If a generated token was refused as expired or not yet valid, it is replaced

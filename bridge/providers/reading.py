@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from bridge.domain.task import ENDING, UNDER_WAY, Json, Kind, Reading, Snapshot
+from bridge.domain.task import ENDING, UNDER_WAY, Json, Reading, ReadingKind, Snapshot
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer, Unanswered
 from bridge.providers.description import Description, Form
@@ -28,7 +28,7 @@ FUTURE_S: Final = 300.0  # clocks differ by less; a time further ahead is wrong
 BAD_REQUEST: Final = 400  # some vendors refuse a task because of its content with this status
 NOT_IMPLEMENTED: Final = 501  # aggregators answer this to requests that they do not forward
 MAX_KEPT_BYTES: Final = 16 << 10  # maximum size of JSON, because an input may contain pictures
-REPORTED: Final = ENDING | {Kind.NOT_FOUND, Kind.NEEDS_INPUT}  # reported with the message of the provider
+REPORTED: Final = ENDING | {ReadingKind.NOT_FOUND, ReadingKind.NEEDS_INPUT}  # reported with the message of the provider
 
 
 def read(
@@ -49,7 +49,7 @@ def read(
             if isinstance(found, str):
                 return _read_unknown(description, body, found)
             reading = _read_found(description, found, AnswerBytes(answer), asked)
-            if reading.kind is Kind.FAILED:
+            if reading.kind is ReadingKind.FAILED:
                 return _with_outer_text(description, body, reading)
             if second is None or not reading.lacks_result:
                 return reading
@@ -100,7 +100,7 @@ def _read_listed(
 ) -> Reading:
     """The reading of one task in a list. An item that cannot be read affects only its own task."""
     if found is None:
-        return Reading(kind=Kind.NOT_FOUND, detail="the list of the requested tasks does not contain this one")
+        return Reading(kind=ReadingKind.NOT_FOUND, detail="the list of the requested tasks does not contain this one")
     try:
         if isinstance(found, ExpressionLimit):
             raise found
@@ -111,7 +111,7 @@ def _read_listed(
 
 def _read_limit(limit: ExpressionLimit) -> Reading:
     detail = one_line(f"the answer cannot be read: {limit}", MAX_DETAIL_CHARS)
-    return Reading(kind=Kind.AMBIGUOUS, detail=detail, unread="expression_limit")
+    return Reading(kind=ReadingKind.AMBIGUOUS, detail=detail, unread="expression_limit")
 
 
 def _read_unknown(description: Description, body: Json, why: str) -> Reading:
@@ -119,7 +119,7 @@ def _read_unknown(description: Description, body: Json, why: str) -> Reading:
     word = ""
     if why in {NO_TASK, NO_LIST}:
         word = one_line(f"keys {' '.join(body)}" if isinstance(body, dict) and body else "(no keys)", MAX_WORD_CHARS)
-    return Reading(kind=Kind.AMBIGUOUS, detail=_said(description, body, why), unread=word)
+    return Reading(kind=ReadingKind.AMBIGUOUS, detail=_said(description, body, why), unread=word)
 
 
 def code_of(description: Description, answer: Answer | Unanswered) -> Json:
@@ -135,11 +135,11 @@ def code_of(description: Description, answer: Answer | Unanswered) -> Json:
 def judge(description: Description, answer: Answer | Unanswered) -> Json | Reading:
     """The JSON of an answer that may be about tasks, or else the reading of the answer."""
     if isinstance(answer, Unanswered):
-        return Reading(kind=Kind.TRANSIENT, detail=answer.reason, server_trouble=True)
+        return Reading(kind=ReadingKind.TRANSIENT, detail=answer.reason, server_trouble=True)
     if not answer.complete:
         return _read_incomplete(description, answer)
     if (part := part_of(answer)) is not None:
-        return read_as(Kind.TRANSIENT, answer, said=part)
+        return read_as(ReadingKind.TRANSIENT, answer, said=part)
     try:
         body: Json = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
@@ -162,12 +162,12 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
     if codes is not None and not codes.is_good(code):
         said = _said(description, body, f"code {one_line(str(code), MAX_WORD_CHARS)}")
         kind = codes.kind(code, is_2xx=is_2xx)
-        if kind is Kind.SUCCEEDED and is_2xx:
+        if kind is ReadingKind.SUCCEEDED and is_2xx:
             return None  # the results are in the answer
-        may_end = kind is not Kind.SUCCEEDED and (is_2xx or answer.status == BAD_REQUEST)
+        may_end = kind is not ReadingKind.SUCCEEDED and (is_2xx or answer.status == BAD_REQUEST)
         if kind is None or (kind in ENDING and not may_end):
             reading = by_status(answer, Shape.JSON, said=said)
-            if reading.kind is Kind.AMBIGUOUS:
+            if reading.kind is ReadingKind.AMBIGUOUS:
                 reading = reading._replace(unread=f"code {one_line(str(code), MAX_WORD_CHARS)}"[:MAX_WORD_CHARS])
         elif kind in ENDING:
             return _ended_by_code(description, body, answer, Reading(kind=kind, detail=said), code)
@@ -177,9 +177,9 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
         reading = by_status(answer, Shape.JSON, said=_said(description, body))
     else:
         return None
-    if reading.kind in {Kind.RATE_LIMITED, Kind.TRANSIENT} and reading.retry_after_s is None:
+    if reading.kind in {ReadingKind.RATE_LIMITED, ReadingKind.TRANSIENT} and reading.retry_after_s is None:
         return reading._replace(retry_after_s=as_hint_s(selected(description.retry_after, body)))
-    if reading.kind in {Kind.BAD_REQUEST, Kind.NOT_FOUND}:
+    if reading.kind in {ReadingKind.BAD_REQUEST, ReadingKind.NOT_FOUND}:
         return reading._replace(snapshot=_refusal(description, body, code))
     return reading
 
@@ -193,7 +193,7 @@ def _refusal(description: Description, body: Json, code: Json) -> Snapshot:
 def _ended_by_code(description: Description, body: Json, answer: Answer, reading: Reading, code: Json) -> Reading:
     flaw = AnswerBytes(answer).flaw_in(body)
     if flaw is not None:
-        return Reading(kind=Kind.AMBIGUOUS, detail=f"{reading.detail}, but {flaw}")
+        return Reading(kind=ReadingKind.AMBIGUOUS, detail=f"{reading.detail}, but {flaw}")
     seen = _refusal(description, body, code)._replace(status=reading.detail.partition(":")[0])
     return reading._replace(snapshot=seen)
 
@@ -206,10 +206,10 @@ def _read_incomplete(description: Description, answer: Answer) -> Reading:
             f"to read larger answers, raise providers.{name}.most_bytes (for a built-in provider, with extends: {name})"
         )
         detail = f"HTTP {answer.status}: {answer.trouble}; {how}"
-        return Reading(kind=Kind.AMBIGUOUS, detail=detail, unread="too_large")
+        return Reading(kind=ReadingKind.AMBIGUOUS, detail=detail, unread="too_large")
     if answer.status == 429:
-        return read_as(Kind.RATE_LIMITED, answer, said=answer.trouble)
-    return read_as(Kind.TRANSIENT, answer, said=answer.trouble)._replace(server_trouble=True)
+        return read_as(ReadingKind.RATE_LIMITED, answer, said=answer.trouble)
+    return read_as(ReadingKind.TRANSIENT, answer, said=answer.trouble)._replace(server_trouble=True)
 
 
 def _with_outer_text(description: Description, body: Json, reading: Reading) -> Reading:
@@ -235,7 +235,7 @@ def _read_found(description: Description, found: FoundTask, raw: AnswerBytes, as
         other = _read_whole(description, as_found(found.form, twin), raw, asked)
         if {reading.kind, other.kind} & REPORTED and _essence(reading) != _essence(other):
             detail = f'the answer contains the task twice, once as "{reading.kind}" and once as "{other.kind}"'
-            return Reading(kind=Kind.AMBIGUOUS, detail=detail)
+            return Reading(kind=ReadingKind.AMBIGUOUS, detail=detail)
     return reading
 
 
@@ -246,7 +246,14 @@ def _read_whole(description: Description, found: FoundTask, raw: AnswerBytes, as
     if not reading.lacks_result:
         return reading
     inner = (_read_task(description, each, raw, asked) for each in elsewhere(description, found))
-    return next((each for each in inner if each.kind in {Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED}), reading)
+    return next(
+        (
+            each
+            for each in inner
+            if each.kind in {ReadingKind.SUCCEEDED, ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED}
+        ),
+        reading,
+    )
 
 
 def _essence(reading: Reading) -> object:
@@ -263,17 +270,17 @@ def _read_task(description: Description, found: FoundTask, raw: AnswerBytes, ask
         is_word = isinstance(word, str | int) and not isinstance(word, bool)
         detail = f'unknown status "{seen.status}"' if is_word else "the status is not a word"
         return Reading(
-            kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen, unread=seen.status if is_word else "(not a word)"
+            kind=ReadingKind.AMBIGUOUS, detail=detail, snapshot=seen, unread=seen.status if is_word else "(not a word)"
         )
     if kind in ENDING and (flaw := raw.flaw_in(task)) is not None:
-        return Reading(kind=Kind.AMBIGUOUS, detail=f'"{seen.status}", but {flaw}')
-    if kind is Kind.SUCCEEDED:
+        return Reading(kind=ReadingKind.AMBIGUOUS, detail=f'"{seen.status}", but {flaw}')
+    if kind is ReadingKind.SUCCEEDED:
         return read_success(description, form, task, asked, seen, raw)
     detail = one_line(seen.message, MAX_DETAIL_CHARS) if kind in REPORTED else ""
-    if kind is Kind.FAILED:
+    if kind is ReadingKind.FAILED:
         seen = seen._replace(error_code=as_code(selected(form.error_code, task)))
         detail = why_failed(seen)
-    elif kind is Kind.NEEDS_INPUT:
+    elif kind is ReadingKind.NEEDS_INPUT:
         detail = "the task waits for a person to choose or confirm something at the provider"
     return Reading(kind=kind, detail=detail, snapshot=seen)
 
@@ -298,12 +305,16 @@ def _read_refused_second(refused: Reading, second: Answer | Unanswered, first: R
     """
     status = second.status if isinstance(second, Answer) else 0
     said = refused.snapshot or Snapshot()
-    is_final = refused.kind is Kind.FAILED or (refused.kind is Kind.BAD_REQUEST and status == REFUSED)
-    if is_final or (refused.kind is Kind.BAD_REQUEST and said.message):
-        kind = Kind.FAILED if is_final else Kind.BAD_REQUEST
+    is_final = refused.kind is ReadingKind.FAILED or (refused.kind is ReadingKind.BAD_REQUEST and status == REFUSED)
+    if is_final or (refused.kind is ReadingKind.BAD_REQUEST and said.message):
+        kind = ReadingKind.FAILED if is_final else ReadingKind.BAD_REQUEST
         seen = (first.snapshot or Snapshot())._replace(message=said.message, error_code=said.error_code)
         return Reading(kind=kind, detail=why_failed(seen) if seen.message else refused.detail, snapshot=seen)
-    if status == NOT_IMPLEMENTED or refused.kind in {Kind.NOT_FOUND, Kind.NO_ROUTE, Kind.BAD_REQUEST}:
+    if status == NOT_IMPLEMENTED or refused.kind in {
+        ReadingKind.NOT_FOUND,
+        ReadingKind.NO_ROUTE,
+        ReadingKind.BAD_REQUEST,
+    }:
         return first._replace(detail=one_line(f"the result could not be read: {refused.detail}", MAX_DETAIL_CHARS))
     return refused._replace(snapshot=None)
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from bridge.domain.task import Json, Kind, Reading
+from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit
 from bridge.net.client import Answer
 from bridge.providers.description import Description, Form, Results
@@ -23,22 +23,22 @@ from bridge.providers.task_search import FoundTask, Task, find, inside_of, looke
 SHOWN_CHARS: Final = 100
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-MEANING: Final[Mapping[Kind, str]] = {
-    Kind.PENDING: "the task waits; it is polled again",
-    Kind.RUNNING: "the task runs; it is polled again",
-    Kind.SUCCEEDED: "the task finishes: task_succeeded",
-    Kind.EXPIRED_RESULT: "the task finishes: task_succeeded, without its result",
-    Kind.FAILED: "the task finishes: task_failed",
-    Kind.CANCELED: "the task finishes: task_canceled",
-    Kind.NEEDS_INPUT: "the task waits for a person: task_running, once",
-    Kind.NOT_FOUND: "the task is unknown: task_not_found after several such answers (polling.not_found)",
-    Kind.BAD_REQUEST: "the request is wrong: task_failed after several such answers (polling.not_found)",
-    Kind.NO_ROUTE: "the address is wrong: the task is polled less and less often",
-    Kind.AUTH_ERROR: "the key is wrong: the account is blocked until it works again",
-    Kind.ACCOUNT_ERROR: "the account cannot be used: it is blocked until it works again",
-    Kind.RATE_LIMITED: "too many requests: the account slows down",
-    Kind.TRANSIENT: "this says nothing about the task; it is polled again later",
-    Kind.AMBIGUOUS: "this finishes nothing; the task is polled again later",
+MEANING: Final[Mapping[ReadingKind, str]] = {
+    ReadingKind.PENDING: "the task waits; it is polled again",
+    ReadingKind.RUNNING: "the task runs; it is polled again",
+    ReadingKind.SUCCEEDED: "the task finishes: task_succeeded",
+    ReadingKind.EXPIRED_RESULT: "the task finishes: task_succeeded, without its result",
+    ReadingKind.FAILED: "the task finishes: task_failed",
+    ReadingKind.CANCELED: "the task finishes: task_canceled",
+    ReadingKind.NEEDS_INPUT: "the task waits for a person: task_running, once",
+    ReadingKind.NOT_FOUND: "the task is unknown: task_not_found after several such answers (polling.not_found)",
+    ReadingKind.BAD_REQUEST: "the request is wrong: task_failed after several such answers (polling.not_found)",
+    ReadingKind.NO_ROUTE: "the address is wrong: the task is polled less and less often",
+    ReadingKind.AUTH_ERROR: "the key is wrong: the account is blocked until it works again",
+    ReadingKind.ACCOUNT_ERROR: "the account cannot be used: it is blocked until it works again",
+    ReadingKind.RATE_LIMITED: "too many requests: the account slows down",
+    ReadingKind.TRANSIENT: "this says nothing about the task; it is polled again later",
+    ReadingKind.AMBIGUOUS: "this finishes nothing; the task is polled again later",
 }
 
 
@@ -161,7 +161,7 @@ class _Explainer:
             yield "second request", self._second_request()
         if self._second is not None and not isinstance(body := judge(self._description, self._second), Reading):
             task["second"] = body
-        if found.kind is Kind.SUCCEEDED:
+        if found.kind is ReadingKind.SUCCEEDED:
             yield "results", list(self._results(form, task))
         yield "not used", [", ".join(unused)] if (unused := _unused(form, found.task)) else []
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
 
-from bridge.domain.task import NO_RESULT, RESULT_GONE, Json, Kind, Reading, Snapshot
+from bridge.domain.task import NO_RESULT, RESULT_GONE, Json, Reading, ReadingKind, Snapshot
 from bridge.net.client import Answer, Unanswered
 from bridge.providers.aggregators import messages, reasons
 from bridge.providers.description import Description, Form
@@ -100,15 +100,15 @@ def read_success(
             files=collected.files,
             expires_ms=_expires_ms(description, form, task, seen) if collected.urls else None,
         )
-        return Reading(kind=Kind.SUCCEEDED, detail=_remarks(collected, withheld), snapshot=seen)
+        return Reading(kind=ReadingKind.SUCCEEDED, detail=_remarks(collected, withheld), snapshot=seen)
     if form.expired is not None and form.expired(task):
-        return Reading(kind=Kind.EXPIRED_RESULT, detail=GONE, snapshot=seen)
+        return Reading(kind=ReadingKind.EXPIRED_RESULT, detail=GONE, snapshot=seen)
     if why := withheld or _lost(collected) or (seen.message if REFUSED.search(seen.message) else ""):
         codes = (*selected(form.error_code, task), *(each.code for each in collected.lost))
         seen = seen._replace(message=why, error_code=as_code(codes))
-        return Reading(kind=Kind.FAILED, detail=why_failed(seen), snapshot=seen)
+        return Reading(kind=ReadingKind.FAILED, detail=why_failed(seen), snapshot=seen)
     detail = f"the task has succeeded, but {NO_RESULT}: {raw.start}"
-    return Reading(kind=Kind.AMBIGUOUS, detail=detail, snapshot=seen, lacks_result=True)
+    return Reading(kind=ReadingKind.AMBIGUOUS, detail=detail, snapshot=seen, lacks_result=True)
 
 
 def message_of(form: Form, task: Task) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from bridge.domain.task import Json, Kind
+from bridge.domain.task import Json, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit
 from bridge.providers.description import Description, Form
 from bridge.providers.json_values import as_id, one_line
@@ -28,7 +28,7 @@ class FoundTask(NamedTuple):
     form: Form
     task: Task
     word: Json  # its status
-    kind: Kind | None  # the meaning of the word; None if the form does not know it
+    kind: ReadingKind | None  # the meaning of the word; None if the form does not know it
     twins: tuple[Task, ...] = ()
     names_ours: bool = False  # contains the task's id, and is not only in the right place
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.domain.durations.table import DurationKey, Table, table, text
 from bridge.domain.source import SourceFacts
-from bridge.domain.task import LIVE, Kind
+from bridge.domain.task import LIVE, ReadingKind
 from bridge.errors import BridgeBug
 from bridge.store.records import SOURCES
 from bridge.store.rows import Row, plain
@@ -72,7 +72,7 @@ class PollRows:
     """What polls add to the counts of answers, one row for each watch and kind, and to the histories of watches."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[int, Kind], list[Any]] = {}
+        self._counts: dict[tuple[int, ReadingKind], list[Any]] = {}
         self._facts: list[Row] = []
 
     def count(self, watch_id: int, note: Note) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
 from bridge.domain.filters import EVERY_DELIVERY, EVERY_WATCH, DeliveryFilter, Page, WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import LIVE, Kind, Phase
+from bridge.domain.task import LIVE, Phase, ReadingKind
 from bridge.domain.views import (
     Counts,
     DeliveryTotal,
@@ -177,7 +177,7 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
 
     def unreadable(self) -> list[str]:
         """The rows that cannot be read and are ignored: `watch ACCOUNT/ID`, `delivery NUMBER/EVENT`, ..."""
-        known = {"phases": list(Phase), "kinds": list(Kind), "states": list(DeliveryState)}
+        known = {"phases": list(Phase), "kinds": list(ReadingKind), "states": list(DeliveryState)}
         return unreadable_rows(self._database.find(SQL["reads.unreadable"], **known, most=MOST_UNREADABLE))
 
     def unchecked(self, *, since: float) -> list[Unchecked]:

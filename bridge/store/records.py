@@ -10,7 +10,7 @@ from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.health import Health
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.source import SourceFacts
-from bridge.domain.task import Kind, Phase
+from bridge.domain.task import Phase, ReadingKind
 from bridge.domain.views import (
     AttemptView,
     DeliveryView,
@@ -42,7 +42,7 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "bool": bool,
     **{
         words.__name__: {str(word): word for word in words}.__getitem__
-        for words in (Phase, Kind, DeliveryState, PauseOf)
+        for words in (Phase, ReadingKind, DeliveryState, PauseOf)
     },
 }
 

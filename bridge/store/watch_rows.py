@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from bridge import garbage_collector
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Kind, Phase, Snapshot
+from bridge.domain.task import Phase, ReadingKind, Snapshot
 from bridge.domain.watch import Doubt, Memory, Watch, WatchState
 from bridge.store.rows import Row, json_text, plain, readable, report, stored_json
 from bridge.store.sql_session import Session
@@ -23,7 +23,7 @@ MOST_CALLBACKS: Final = 20  # number of callbacks in a watch's history, the late
 _STATES: Final = 20  # columns of `watches.state`
 _PHASES: Final = {str(phase): phase for phase in Phase}
 _FRESH: Final = Memory()  # the memory of a watch that was never polled
-_KINDS: Final = {str(kind): kind for kind in Kind}
+_KINDS: Final = {str(kind): kind for kind in ReadingKind}
 
 
 def watch_state(row: Row) -> WatchState:

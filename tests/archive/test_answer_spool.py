@@ -17,7 +17,7 @@ from bridge.domain.answer_file import AnswerFile
 from bridge.domain.archive_names import spool_name
 from bridge.domain.delivery import Accepted, Deferred, Undeliverable
 from bridge.domain.event import Event
-from bridge.domain.task import Json, Kind, Reading, Snapshot
+from bridge.domain.task import Json, Reading, ReadingKind, Snapshot
 from tests.archive.copies import FOLDER, archive_in, copied, files, record, sha256, spool_in
 from tests.sinks.samples import task_sample
 
@@ -30,7 +30,7 @@ def answer(*contents: bytes, kind: str = "images") -> Reading:
     """A success whose answer contains the result files."""
     inside = tuple(AnswerFile(kind, place, base64.b64encode(each).decode()) for place, each in enumerate(contents))
     items = [{**ITEM, "bytes": len(each)} for each in contents]
-    return Reading(kind=Kind.SUCCEEDED, snapshot=Snapshot(result={kind: items}, files=inside))
+    return Reading(kind=ReadingKind.SUCCEEDED, snapshot=Snapshot(result={kind: items}, files=inside))
 
 
 def event_of(reading: Reading) -> Event:
@@ -142,10 +142,14 @@ async def test_a_missing_file_is_requested_once(tmp_path: Path, how: Callable[[P
 @pytest.mark.parametrize(
     ("reading", "is_final", "reason"),
     [
-        (Reading(kind=Kind.TRANSIENT, detail="HTTP 503", retry_after_s=7.0), False, "asked again: HTTP 503"),
-        (Reading(kind=Kind.NOT_FOUND), False, "asked again: not_found"),
-        (Reading(kind=Kind.EXPIRED_RESULT, detail="it is gone"), True, "asked again: it is gone"),
-        (Reading(kind=Kind.SUCCEEDED, snapshot=Snapshot(result={"images": []})), False, "no longer holds the file"),
+        (Reading(kind=ReadingKind.TRANSIENT, detail="HTTP 503", retry_after_s=7.0), False, "asked again: HTTP 503"),
+        (Reading(kind=ReadingKind.NOT_FOUND), False, "asked again: not_found"),
+        (Reading(kind=ReadingKind.EXPIRED_RESULT, detail="it is gone"), True, "asked again: it is gone"),
+        (
+            Reading(kind=ReadingKind.SUCCEEDED, snapshot=Snapshot(result={"images": []})),
+            False,
+            "no longer holds the file",
+        ),
         (answer(PNG).without_files(), False, "cannot be kept"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.domain.delivery_state import DeliveryState
-from bridge.domain.task import Kind, Phase
+from bridge.domain.task import Phase, ReadingKind
 from bridge.domain.watch import Memory
 from bridge.store import SqliteStore
 from tests.cli.kept_tasks import BAD, DONE, FAR, LIVE
@@ -44,7 +44,7 @@ def store(shell: Shell) -> Iterator[SqliteStore]:
     store.note(
         [
             make_note(LIVE, next_poll_at=FAR),
-            make_note(DONE, memory=Memory(polls=1), kind=Kind.TRANSIENT, detail="502 \x1b[2J"),
+            make_note(DONE, memory=Memory(polls=1), kind=ReadingKind.TRANSIENT, detail="502 \x1b[2J"),
         ]
     )
     store.commit([make_end(DONE)], tell)

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from bridge.domain.task import Kind, Reading, Snapshot
+from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.net.client import HttpClient
 from bridge.ports import Provider
 from bridge.providers.catalogue import descriptions
@@ -25,7 +25,7 @@ from tests.world import KEY, kling
 TIMEOUT_S = 2.0
 ACTION = "videos/text2video"
 URL = "https://cdn.example.com/a.mp4"
-SUCCEEDED = Reading(kind=Kind.SUCCEEDED, snapshot=Snapshot(status="succeed", urls=(URL,)))
+SUCCEEDED = Reading(kind=ReadingKind.SUCCEEDED, snapshot=Snapshot(status="succeed", urls=(URL,)))
 
 
 @dataclass
@@ -77,8 +77,8 @@ def _scripted() -> Rig:
     provider, silent = ScriptedProvider(clock), ScriptedProvider(clock, answer_s=3600.0)
 
     def says(task_id: str, word: str) -> None:
-        kind = Kind(word)
-        provider.scripts[task_id] = [SUCCEEDED if kind is Kind.SUCCEEDED else Reading(kind=kind, detail="why")]
+        kind = ReadingKind(word)
+        provider.scripts[task_id] = [SUCCEEDED if kind is ReadingKind.SUCCEEDED else Reading(kind=kind, detail="why")]
 
     def hang() -> None:
         made.provider = silent
@@ -155,7 +155,7 @@ async def test_an_unreachable_provider_is_a_reading() -> None:
     try:
         nobody = HttpProvider(descriptions()["kling"], base_url="http://127.0.0.1:9", api_key=KEY, client=client)
         unreachable = await nobody.poll("a", ACTION)
-        assert (unreachable.kind, unreachable.server_trouble) == (Kind.TRANSIENT, True)
-        assert (await nobody.poll("a", None)).kind is Kind.AMBIGUOUS
+        assert (unreachable.kind, unreachable.server_trouble) == (ReadingKind.TRANSIENT, True)
+        assert (await nobody.poll("a", None)).kind is ReadingKind.AMBIGUOUS
     finally:
         await client.aclose()

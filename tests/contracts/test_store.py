@@ -6,7 +6,7 @@ import pytest
 
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Kind, Phase
+from bridge.domain.task import Phase, ReadingKind
 from bridge.domain.watch import Doubt, Memory, WatchState
 from bridge.errors import BridgeBug
 from bridge.ports import Added, Commits, Outbox, Watches
@@ -297,7 +297,7 @@ class TestNotes:
             phase=Phase.RUNNING,
             polls=7,
             failures=2,
-            doubt=Doubt(kind=Kind.NOT_FOUND, answers=3, since_at=NOW + 0.125),
+            doubt=Doubt(kind=ReadingKind.NOT_FOUND, answers=3, since_at=NOW + 0.125),
             progress=42.5,
             progress_reported_at=NOW + 0.5,
             is_input_reported=True,
@@ -307,22 +307,22 @@ class TestNotes:
         assert (state.memory, state.next_poll_at) == (memory, NOW + 8.75)
         assert state.memory.phase is Phase.RUNNING
         assert state.memory.doubt is not None
-        assert state.memory.doubt.kind is Kind.NOT_FOUND
+        assert state.memory.doubt.kind is ReadingKind.NOT_FOUND
 
     @pytest.mark.parametrize("first", range(4))
     def test_answers_are_counted_by_kind_for_the_history(self, first: int, store: Store) -> None:
         add(store, "task-1")
         memories = [Memory(phase=Phase.RUNNING, polls=poll) for poll in range(1, 5)]
         notes = [make_note(memory=memory, at=NOW + memory.polls, detail=f"{memory.polls}") for memory in memories]
-        notes[2] = notes[2]._replace(kind=Kind.TRANSIENT, detail="502 \ud800")
+        notes[2] = notes[2]._replace(kind=ReadingKind.TRANSIENT, detail="502 \ud800")
         for part in (notes[:first], notes[first:]):  # in two transactions, divided in every way
             store.note(part)
         assert facts(store) == [("added", "cli"), ("running", "1")]
         assert state_of(store).memory == memories[-1]
         story = store.details(KEY)
         assert [(one.kind, one.times, one.first_at, one.last_at, one.last_detail) for one in story.readings] == [
-            (Kind.RUNNING, 3, NOW + 1, NOW + 4, "4"),
-            (Kind.TRANSIENT, 1, NOW + 3, NOW + 3, "502 ?"),
+            (ReadingKind.RUNNING, 3, NOW + 1, NOW + 4, "4"),
+            (ReadingKind.TRANSIENT, 1, NOW + 3, NOW + 3, "502 ?"),
         ]
         assert story.next_poll_why == "a tenth of its age"
 

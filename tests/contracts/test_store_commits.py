@@ -12,7 +12,7 @@ from bridge.domain.change import AccountPaused, AnswerUnread, Note
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey, event_id
-from bridge.domain.task import ENDS, Kind, Phase, Snapshot
+from bridge.domain.task import ENDS, Phase, ReadingKind, Snapshot
 from bridge.domain.watch import Memory
 from bridge.store import Store
 from tests.factories import NOW, make_wish
@@ -188,13 +188,13 @@ class TestAnsweredActions:
     def test_only_actions_that_the_provider_has_answered_count(self, store: Store) -> None:
         for task_id, action in (("a", "one"), ("b", "two"), ("c", None), ("d", "three")):
             store.add([make_wish(task_id=task_id, action=action)], source="cli", now=NOW)
-        kinds = {"a": Kind.RUNNING, "b": Kind.NO_ROUTE, "c": Kind.PENDING}
+        kinds = {"a": ReadingKind.RUNNING, "b": ReadingKind.NO_ROUTE, "c": ReadingKind.PENDING}
         store.note([replace_kind(make_note(WatchKey("kling", task_id)), kind) for task_id, kind in kinds.items()])
         assert store.answered_actions("kling") == {"one", None}
         assert store.answered_actions("other") == frozenset()
 
 
-def replace_kind(note: Note, kind: Kind) -> Note:
+def replace_kind(note: Note, kind: ReadingKind) -> Note:
     return note._replace(kind=kind)
 
 

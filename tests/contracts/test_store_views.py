@@ -10,7 +10,7 @@ import pytest
 from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
 from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Kind, Phase
+from bridge.domain.task import Phase, ReadingKind
 from bridge.domain.views import DeliveryView, StoreGauges, Unchecked, WatchView
 from bridge.errors import UnknownError
 from bridge.store import Store
@@ -210,7 +210,7 @@ class TestStory:
     def test_a_reader_has_every_result_in_order(self, store: Store) -> None:
         add(store, "task-1")
         add(store, "task-1", source="queue", now=NOW + 1)
-        store.note([make_note(kind=Kind.TRANSIENT, detail="502", at=NOW + 2)])
+        store.note([make_note(kind=ReadingKind.TRANSIENT, detail="502", at=NOW + 2)])
         store.poll_now([KEY], now=NOW + 3)
         store.commit([make_progress(50), make_end()], Teller())
         store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 99)], nobody)
@@ -224,9 +224,9 @@ class TestStory:
             (NOW + 60, "succeeded", ""),
         ]
         assert [(one.kind, one.times) for one in story.readings] == [
-            (Kind.TRANSIENT, 1),
-            (Kind.RUNNING, 1),
-            (Kind.SUCCEEDED, 1),
+            (ReadingKind.TRANSIENT, 1),
+            (ReadingKind.RUNNING, 1),
+            (ReadingKind.SUCCEEDED, 1),
         ]
         assert [(one.topic, one.state, len(one.made)) for one in story.deliveries] == [
             ("task_progress", "canceled", 0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.control.rings import Quantiles, Rings
 from bridge.domain.ring import EVERY_S
-from bridge.domain.task import Kind
+from bridge.domain.task import ReadingKind
 from bridge.metrics import Metrics
 from tests.fakes import FakeClock
 
@@ -31,8 +31,8 @@ async def test_the_median_lag_is_that_of_all_endpoints() -> None:
 
 async def test_polls_are_counted_by_account() -> None:
     metrics, clock, rings = made()
-    metrics.account("kling").polls[Kind.RUNNING] += 30
-    metrics.account("suno").polls[Kind.RATE_LIMITED] += 6
+    metrics.account("kling").polls[ReadingKind.RUNNING] += 30
+    metrics.account("suno").polls[ReadingKind.RATE_LIMITED] += 6
     await clock.advance(60)
     assert rings.polls_now() == {"kling": 30.0, "suno": 6.0}
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bridge.domain.limits import AccountEffect, RateLimiter, RateLimits
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from tests.factories import NOW, make_reading
 
-GOOD = make_reading(Kind.RUNNING)
-REFUSED = make_reading(Kind.AUTH_ERROR, detail="401")
-DOWN = make_reading(Kind.TRANSIENT, detail="500", server_trouble=True)
-GARBAGE = make_reading(Kind.TRANSIENT, detail="not JSON")
-LIMITED = make_reading(Kind.RATE_LIMITED)
+GOOD = make_reading(ReadingKind.RUNNING)
+REFUSED = make_reading(ReadingKind.AUTH_ERROR, detail="401")
+DOWN = make_reading(ReadingKind.TRANSIENT, detail="500", server_trouble=True)
+GARBAGE = make_reading(ReadingKind.TRANSIENT, detail="not JSON")
+LIMITED = make_reading(ReadingKind.RATE_LIMITED)
 
 
 def make_limiter(*, rate: float = 10.0, burst: int = 20, concurrency: int = 16) -> RateLimiter:

@@ -7,15 +7,15 @@ import math
 import pytest
 
 from bridge.domain.limits import AccountEffect, RateLimiter
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from tests.domain.limiter_answers import DOWN, GARBAGE, GOOD, LIMITED, REFUSED, ask, make_limiter, wait
 from tests.factories import NOW, make_reading
 
 # A refused account
 
 
-@pytest.mark.parametrize("kind", [Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR])
-def test_a_refusal_blocks_the_account_until_a_probe_is_answered(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ReadingKind.AUTH_ERROR, ReadingKind.ACCOUNT_ERROR])
+def test_a_refusal_blocks_the_account_until_a_probe_is_answered(kind: ReadingKind) -> None:
     limiter = make_limiter()
     assert ask(limiter, make_reading(kind)) is AccountEffect.BLOCKED
     assert (limiter.blocked, limiter.probing, limiter.wait_s(NOW)) == (True, True, 60.0)
@@ -144,7 +144,7 @@ def test_unreadable_answers_neither_open_nor_close_the_breaker() -> None:
 def test_a_500_about_the_task_does_not_count_as_a_server_failure() -> None:
     limiter = make_limiter()
     for count in range(20):
-        ask(limiter, make_reading(Kind.NOT_FOUND, server_trouble=True), task=f"task-{count}")
+        ask(limiter, make_reading(ReadingKind.NOT_FOUND, server_trouble=True), task=f"task-{count}")
     assert not limiter.probing
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.cadence import Pacing, next_poll_in_s
-from bridge.domain.task import Kind
+from bridge.domain.task import ReadingKind
 from bridge.domain.watch import Doubt, Memory, Rules, Spacing, advance
 from tests.factories import NOW, make_reading
 
@@ -30,7 +30,7 @@ def wait(
     )
 
 
-def doubting(answers: int, kind: Kind = Kind.NOT_FOUND) -> Memory:
+def doubting(answers: int, kind: ReadingKind = ReadingKind.NOT_FOUND) -> Memory:
     return Memory(doubt=Doubt(kind=kind, answers=answers, since_at=NOW))
 
 
@@ -81,7 +81,7 @@ def test_a_refused_watch_waits_up_to_ten_minutes_and_does_not_time_out() -> None
 
 
 def test_a_doubtful_answer_is_polled_again_soon_and_when_it_can_be_final() -> None:
-    reading, memory, at, polls = make_reading(Kind.NOT_FOUND), Memory(), 0.0, 0
+    reading, memory, at, polls = make_reading(ReadingKind.NOT_FOUND), Memory(), 0.0, 0
     while True:
         step = advance(memory, reading, now=NOW + at, age_s=at, rules=RULES)
         memory, polls = step.memory, polls + 1
@@ -92,8 +92,8 @@ def test_a_doubtful_answer_is_polled_again_soon_and_when_it_can_be_final() -> No
     assert polls <= 10
 
 
-@pytest.mark.parametrize(("kind", "over_s"), [(Kind.NOT_FOUND, 180.0), (Kind.AMBIGUOUS, 120.0)])
-def test_no_wait_goes_beyond_the_instant_of_belief(kind: Kind, over_s: float) -> None:
+@pytest.mark.parametrize(("kind", "over_s"), [(ReadingKind.NOT_FOUND, 180.0), (ReadingKind.AMBIGUOUS, 120.0)])
+def test_no_wait_goes_beyond_the_instant_of_belief(kind: ReadingKind, over_s: float) -> None:
     memory = doubting(8, kind)
     assert wait(Spacing.DOUBT, memory=memory, at=over_s - 3)[0] == 3.0
     assert wait(Spacing.DOUBT, memory=memory, at=over_s - 1e-6)[0] == 0.05

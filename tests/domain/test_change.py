@@ -21,13 +21,13 @@ from bridge.domain.change import (
     weight,
 )
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Kind, Snapshot
+from bridge.domain.task import ReadingKind, Snapshot
 from bridge.domain.watch import Memory
 from tests.factories import NOW
 
 
 def succeeded(snapshot: Snapshot | None) -> TaskChange:
-    note = Note(WatchKey("kling", "a"), 1, Memory(), Kind.SUCCEEDED, "", NOW, None, "")
+    note = Note(WatchKey("kling", "a"), 1, Memory(), ReadingKind.SUCCEEDED, "", NOW, None, "")
     return TaskChange(
         note=note,
         ends=True,

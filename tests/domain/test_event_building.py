@@ -11,7 +11,7 @@ from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
 from bridge.domain.event import LIVE_TOPICS, TASK_STATUS, Event, Topic
 from bridge.domain.event_building import account_event, endpoint_event, task_event, unread_event
 from bridge.domain.ids import WatchKey, event_id
-from bridge.domain.task import Kind, Snapshot
+from bridge.domain.task import ReadingKind, Snapshot
 from bridge.domain.watch import Memory
 from tests.factories import END_TOPICS, NOW, make_state, make_watch
 
@@ -27,7 +27,7 @@ def change(topic: Topic | None = Topic.TASK_SUCCEEDED, **fields: Any) -> TaskCha
         key=WatchKey("kling", "task-1"),
         generation=1,
         memory=Memory(),
-        kind=Kind.SUCCEEDED,
+        kind=ReadingKind.SUCCEEDED,
         detail="",
         at=NOW,
         next_poll_at=None,

@@ -6,14 +6,14 @@ import pytest
 
 from bridge.domain.host_limits import IN_FLIGHT, PROBE_EVERY_S, RECENT_S, TROUBLED_TASKS, HostLimits
 from bridge.domain.limits import AccountEffect, RateLimiter, RateLimits
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from tests.factories import NOW, make_reading
 
-GOOD = make_reading(Kind.RUNNING)
-DOWN = make_reading(Kind.TRANSIENT, detail="503", server_trouble=True)
+GOOD = make_reading(ReadingKind.RUNNING)
+DOWN = make_reading(ReadingKind.TRANSIENT, detail="503", server_trouble=True)
 BUSY = DOWN._replace(retry_after_s=30.0)
-LIMITED = make_reading(Kind.RATE_LIMITED, retry_after_s=30.0)
-REFUSED = make_reading(Kind.AUTH_ERROR, detail="401")
+LIMITED = make_reading(ReadingKind.RATE_LIMITED, retry_after_s=30.0)
+REFUSED = make_reading(ReadingKind.AUTH_ERROR, detail="401")
 
 
 def two_accounts() -> tuple[RateLimiter, RateLimiter]:
@@ -210,7 +210,7 @@ def test_an_account_that_moves_takes_what_is_in_flight_with_it() -> None:
 
 def test_answers_to_what_was_in_flight_at_a_429_halve_the_rate_no_further() -> None:
     limiter = RateLimiter(RateLimits(rate=100.0, burst=16, concurrency=16), now=NOW)
-    limited = make_reading(Kind.RATE_LIMITED)
+    limited = make_reading(ReadingKind.RATE_LIMITED)
     for _ in range(16):
         limiter.take(NOW)
     for number in range(16):

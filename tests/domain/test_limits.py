@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bridge.domain.host_limits import TROUBLED_TASKS
 from bridge.domain.limits import AccountEffect, RateLimiter, RateLimits
 from bridge.domain.slots import Portion
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from tests.domain.limiter_answers import GOOD, LIMITED, ask, make_limiter, wait
 from tests.factories import NOW, make_reading
 
@@ -88,13 +88,13 @@ def test_the_rate_never_falls_below_a_tenth() -> None:
     assert limiter.wait_s(NOW + 61) == 0.0
 
 
-@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.AUTH_ERROR])
-def test_after_an_outage_there_is_no_burst(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ReadingKind.TRANSIENT, ReadingKind.AUTH_ERROR])
+def test_after_an_outage_there_is_no_burst(kind: ReadingKind) -> None:
     limiter = make_limiter(rate=10.0, burst=20)
     for number in range(TROUBLED_TASKS):
         limiter.take(NOW)
         limiter.answered(
-            make_reading(kind, detail="down", server_trouble=kind is Kind.TRANSIENT),
+            make_reading(kind, detail="down", server_trouble=kind is ReadingKind.TRANSIENT),
             task_id=f"task-{number}",
             now=NOW,
             chance=0.0,
@@ -106,10 +106,10 @@ def test_after_an_outage_there_is_no_burst(kind: Kind) -> None:
     assert limiter.room(NOW + 601) == 11
 
 
-@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.TRANSIENT])
-def test_after_a_retry_after_there_is_no_burst(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ReadingKind.RATE_LIMITED, ReadingKind.TRANSIENT])
+def test_after_a_retry_after_there_is_no_burst(kind: ReadingKind) -> None:
     limiter = make_limiter(rate=10.0, burst=20)
-    limited = make_reading(kind, retry_after_s=30.0, server_trouble=kind is Kind.TRANSIENT)
+    limited = make_reading(kind, retry_after_s=30.0, server_trouble=kind is ReadingKind.TRANSIENT)
     assert ask(limiter, limited) is AccountEffect.PAUSED
     assert wait(limiter, at=29) == 1.0
     limiter.resize(RateLimits(rate=10.0, burst=20), now=NOW + 15)
@@ -147,7 +147,7 @@ def test_a_shorter_hint_does_not_shorten_the_pause() -> None:
 # Any order of calls
 
 
-KINDS = st.sampled_from(Kind)
+KINDS = st.sampled_from(ReadingKind)
 READINGS = st.builds(
     make_reading, kind=KINDS, server_trouble=st.booleans(), retry_after_s=st.none() | st.floats(0, 100)
 )
@@ -190,7 +190,7 @@ def test_the_limiter_keeps_its_promises_in_any_order_of_calls(
                 verdict = limiter.answered(reading, task_id=f"task-{task}", now=now, chance=chance)
                 assert (verdict is AccountEffect.BLOCKED) is (limiter.blocked and not was_blocked)
                 assert (verdict is AccountEffect.RESTORED) is (was_blocked and not limiter.blocked)
-                asked_s = (reading.retry_after_s or 0.0) if reading.kind is Kind.RATE_LIMITED else 0.0
+                asked_s = (reading.retry_after_s or 0.0) if reading.kind is ReadingKind.RATE_LIMITED else 0.0
                 assert asked_s == 0 or limiter.paused_until >= now + asked_s
                 if counting is not None:
                     counting.count_answer()

@@ -11,19 +11,21 @@ import pytest
 
 from bridge.domain.cadence import Pacing, next_poll_in_s
 from bridge.domain.limits import RateLimiter, RateLimits
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.domain.watch import Memory, Rules, advance
 from tests.factories import NOW, make_reading
 
-GOOD = make_reading(Kind.RUNNING)
-REFUSED = make_reading(Kind.AUTH_ERROR, detail="401")
-DOWN = make_reading(Kind.TRANSIENT, detail="500", server_trouble=True)
+GOOD = make_reading(ReadingKind.RUNNING)
+REFUSED = make_reading(ReadingKind.AUTH_ERROR, detail="401")
+DOWN = make_reading(ReadingKind.TRANSIENT, detail="500", server_trouble=True)
 
 
-def play(tasks: int, answer: Callable[[str, float], Reading], *, until_s: float) -> list[tuple[float, str, Kind]]:
+def play(
+    tasks: int, answer: Callable[[str, float], Reading], *, until_s: float
+) -> list[tuple[float, str, ReadingKind]]:
     """Poll `tasks` watches of one account as the engine does. Returns the time, the watch and the result of each poll.
     Every answer takes a tenth of a second, and no task ends."""
-    limiter, now, polls = RateLimiter(RateLimits(), now=NOW), 0.0, list[tuple[float, str, Kind]]()
+    limiter, now, polls = RateLimiter(RateLimits(), now=NOW), 0.0, list[tuple[float, str, ReadingKind]]()
     memories = {f"task-{count}": Memory() for count in range(tasks)}
     due = [(0.0, name) for name in memories]
     flying: list[tuple[float, str]] = []
@@ -51,8 +53,8 @@ def play(tasks: int, answer: Callable[[str, float], Reading], *, until_s: float)
 @pytest.mark.parametrize("tasks", [1, 4, 5, 50, 500])
 def test_ten_minutes_of_500_cause_few_probes_and_recovery_takes_less_than_a_minute(tasks: int) -> None:
     polls = play(tasks, lambda _, now: DOWN if 300 <= now < 900 else GOOD, until_s=1000)
-    down = [now for now, _, kind in polls if kind is Kind.TRANSIENT]
-    recovered = next(now for now, _, kind in polls if now >= 900 and kind is Kind.RUNNING)
+    down = [now for now, _, kind in polls if kind is ReadingKind.TRANSIENT]
+    recovered = next(now for now, _, kind in polls if now >= 900 and kind is ReadingKind.RUNNING)
     assert len(down) <= 80
     assert recovered - 900 <= 60.5
 
@@ -85,6 +87,6 @@ def test_a_single_refused_task_delays_others_once_and_is_then_polled_rarely() ->
 
 def test_a_revoked_key_causes_few_probes_and_polling_resumes_with_a_valid_key() -> None:
     polls = play(50, lambda _, now: REFUSED if 100 <= now < 3700 else GOOD, until_s=4400)
-    assert sum(kind is Kind.AUTH_ERROR for _, _, kind in polls) <= 16 + 10
+    assert sum(kind is ReadingKind.AUTH_ERROR for _, _, kind in polls) <= 16 + 10
     later = {name for now, name, kind in polls if now >= 3700}
     assert len(later) == 50

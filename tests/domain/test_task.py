@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from bridge.domain.event import ON_REQUEST, OPERATOR_TOPICS, TASK_STATUS, Topic
-from bridge.domain.task import ABOUT_ACCOUNT, ENDS, FOLLOWS, LIVE, Kind, Phase
+from bridge.domain.task import ABOUT_ACCOUNT, ENDS, FOLLOWS, LIVE, Phase, ReadingKind
 from tests.factories import END_TOPICS
 
 ALLOWED = {
@@ -45,7 +45,7 @@ def test_every_live_phase_can_reach_every_final_phase() -> None:
 
 
 def test_only_refusals_of_the_key_are_about_the_account() -> None:
-    assert ABOUT_ACCOUNT == {Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR}
+    assert ABOUT_ACCOUNT == {ReadingKind.AUTH_ERROR, ReadingKind.ACCOUNT_ERROR}
 
 
 def test_every_topic_is_of_one_class_and_every_task_topic_has_its_documented_status() -> None:

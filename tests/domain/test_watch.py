@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.domain.event import LIVE_TOPICS, Topic
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import ENDS, FOLLOWS, LIVE, Kind, Phase, Reading, Snapshot
+from bridge.domain.task import ENDS, FOLLOWS, LIVE, Phase, Reading, ReadingKind, Snapshot
 from bridge.domain.watch import Memory, Rules, Spacing, Step, advance, give_up
 from tests.factories import END_TOPICS, NOW, make_reading, make_state, make_wish
 
@@ -32,7 +32,7 @@ def walk(memory: Memory, reading: Reading, *, at: list[float], rules: Rules = RU
     return steps
 
 
-def progress(percent: float | None, kind: Kind = Kind.RUNNING) -> Reading:
+def progress(percent: float | None, kind: ReadingKind = ReadingKind.RUNNING) -> Reading:
     return make_reading(kind, snapshot=Snapshot(progress=percent))
 
 
@@ -46,32 +46,32 @@ def test_a_wish_and_a_watch_of_one_task_have_the_same_key() -> None:
 @pytest.mark.parametrize(
     ("kind", "phase", "topic"),
     [
-        (Kind.SUCCEEDED, Phase.SUCCEEDED, Topic.TASK_SUCCEEDED),
-        (Kind.EXPIRED_RESULT, Phase.SUCCEEDED, Topic.TASK_SUCCEEDED),
-        (Kind.FAILED, Phase.FAILED, Topic.TASK_FAILED),
-        (Kind.CANCELED, Phase.CANCELED, Topic.TASK_CANCELED),
+        (ReadingKind.SUCCEEDED, Phase.SUCCEEDED, Topic.TASK_SUCCEEDED),
+        (ReadingKind.EXPIRED_RESULT, Phase.SUCCEEDED, Topic.TASK_SUCCEEDED),
+        (ReadingKind.FAILED, Phase.FAILED, Topic.TASK_FAILED),
+        (ReadingKind.CANCELED, Phase.CANCELED, Topic.TASK_CANCELED),
     ],
 )
 @pytest.mark.parametrize("before", sorted(LIVE))
-def test_a_terminal_answer_ends_the_watch_at_once(before: Phase, kind: Kind, phase: Phase, topic: Topic) -> None:
+def test_a_terminal_answer_ends_the_watch_at_once(before: Phase, kind: ReadingKind, phase: Phase, topic: Topic) -> None:
     taken = step(Memory(phase=before, polls=6, failures=2), make_reading(kind, detail="why", snapshot=VIDEO))
     assert taken.ends
     assert taken.memory == Memory(phase=phase, polls=7)
     assert (taken.topic, taken.topic_part, taken.reason) == (topic, "", "why")
 
 
-@pytest.mark.parametrize("kind", [Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED])
-def test_a_failure_without_a_message_has_no_reason(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ReadingKind.SUCCEEDED, ReadingKind.FAILED, ReadingKind.CANCELED])
+def test_a_failure_without_a_message_has_no_reason(kind: ReadingKind) -> None:
     assert step(RUNNING, make_reading(kind)).reason is None
 
 
 def test_a_success_has_its_snapshot() -> None:
-    assert step(RUNNING, make_reading(Kind.SUCCEEDED, snapshot=VIDEO)).snapshot == VIDEO
+    assert step(RUNNING, make_reading(ReadingKind.SUCCEEDED, snapshot=VIDEO)).snapshot == VIDEO
 
 
 @pytest.mark.parametrize("snapshot", [None, VIDEO])
 def test_a_deleted_result_is_a_success_with_a_reason_and_no_urls(snapshot: Snapshot | None) -> None:
-    taken = step(RUNNING, make_reading(Kind.EXPIRED_RESULT, snapshot=snapshot))
+    taken = step(RUNNING, make_reading(ReadingKind.EXPIRED_RESULT, snapshot=snapshot))
     assert taken.topic is Topic.TASK_SUCCEEDED
     assert taken.reason == "the provider has already deleted the result"
     status = "" if snapshot is None else "succeed"
@@ -81,9 +81,9 @@ def test_a_deleted_result_is_a_success_with_a_reason_and_no_urls(snapshot: Snaps
 @pytest.mark.parametrize(
     "reading",
     [
-        make_reading(Kind.EXPIRED_RESULT),
-        make_reading(Kind.AMBIGUOUS, lacks_result=True),
-        make_reading(Kind.SUCCEEDED, snapshot=Snapshot(status="succeed", refused=("javascript:x",))),
+        make_reading(ReadingKind.EXPIRED_RESULT),
+        make_reading(ReadingKind.AMBIGUOUS, lacks_result=True),
+        make_reading(ReadingKind.SUCCEEDED, snapshot=Snapshot(status="succeed", refused=("javascript:x",))),
     ],
 )
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
@@ -106,7 +106,9 @@ def test_an_unknown_address_fails_a_task_only_if_other_actions_were_answered(fai
     rules = Rules(no_route_fails=fails)
     memory, at, taken = RUNNING, NOW, None
     for polls in range(1, 12):
-        taken = advance(memory, make_reading(Kind.NO_ROUTE, detail="no such route"), now=at, age_s=0, rules=rules)
+        taken = advance(
+            memory, make_reading(ReadingKind.NO_ROUTE, detail="no such route"), now=at, age_s=0, rules=rules
+        )
         if taken.ends:
             break
         assert (taken.spacing, taken.memory.failures) == (Spacing.BACKOFF, polls)
@@ -116,20 +118,20 @@ def test_an_unknown_address_fails_a_task_only_if_other_actions_were_answered(fai
     assert taken.memory.phase is (Phase.FAILED if fails else Phase.RUNNING)
 
 
-AT_ONCE = {Kind.SUCCEEDED, Kind.EXPIRED_RESULT, Kind.FAILED, Kind.CANCELED}
+AT_ONCE = {ReadingKind.SUCCEEDED, ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED, ReadingKind.CANCELED}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in AT_ONCE])
+@pytest.mark.parametrize("kind", [kind for kind in ReadingKind if kind not in AT_ONCE])
 @pytest.mark.parametrize("lacks_result", [False, True])
-def test_no_other_answer_ends_a_watch_at_once(kind: Kind, lacks_result: bool) -> None:
+def test_no_other_answer_ends_a_watch_at_once(kind: ReadingKind, lacks_result: bool) -> None:
     taken = step(Memory(), make_reading(kind, lacks_result=lacks_result))
     assert not taken.ends
     assert taken.memory.phase in LIVE
 
 
 @pytest.mark.parametrize("phase", sorted(set(Phase) - LIVE))
-@pytest.mark.parametrize("kind", list(Kind))
-def test_a_late_answer_never_changes_a_finished_watch(phase: Phase, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(ReadingKind))
+def test_a_late_answer_never_changes_a_finished_watch(phase: Phase, kind: ReadingKind) -> None:
     with pytest.raises(ValueError, match=f"is {phase}"):
         step(Memory(phase=phase), make_reading(kind))
 
@@ -140,12 +142,12 @@ def test_a_late_answer_never_changes_a_finished_watch(phase: Phase, kind: Kind) 
 @pytest.mark.parametrize(
     ("kind", "phase", "topic"),
     [
-        (Kind.NOT_FOUND, Phase.NOT_FOUND, Topic.TASK_NOT_FOUND),
-        (Kind.BAD_REQUEST, Phase.FAILED, Topic.TASK_FAILED),
+        (ReadingKind.NOT_FOUND, Phase.NOT_FOUND, Topic.TASK_NOT_FOUND),
+        (ReadingKind.BAD_REQUEST, Phase.FAILED, Topic.TASK_FAILED),
     ],
 )
 def test_a_doubtful_answer_is_believed_after_enough_repeats_over_enough_time(
-    kind: Kind, phase: Phase, topic: Topic
+    kind: ReadingKind, phase: Phase, topic: Topic
 ) -> None:
     steps = walk(RUNNING, make_reading(kind, detail="no such task"), at=[0, 2, 6, 14, 30, 179.9, 180, 181])
     assert [taken.spacing for taken in steps] == [Spacing.DOUBT] * 6 + [Spacing.OVER]
@@ -153,27 +155,27 @@ def test_a_doubtful_answer_is_believed_after_enough_repeats_over_enough_time(
 
 
 def test_a_doubt_needs_enough_answers_and_enough_time() -> None:
-    steps = walk(RUNNING, make_reading(Kind.NOT_FOUND), at=[0, 100, 1000, 2000])
+    steps = walk(RUNNING, make_reading(ReadingKind.NOT_FOUND), at=[0, 100, 1000, 2000])
     assert [taken.ends for taken in steps] == [False, False, False, True]
 
 
 def test_a_finish_after_a_doubt_always_has_a_reason() -> None:
-    steps = walk(RUNNING, make_reading(Kind.NOT_FOUND), at=[0, 100, 150, 180])
+    steps = walk(RUNNING, make_reading(ReadingKind.NOT_FOUND), at=[0, 100, 150, 180])
     assert steps[-1].reason == '"not_found" answered 4 times in a row'
 
 
-@pytest.mark.parametrize("between", [kind for kind in Kind if kind not in {*AT_ONCE, Kind.NOT_FOUND}])
-def test_any_other_answer_resets_the_doubt(between: Kind) -> None:
-    memory = walk(RUNNING, make_reading(Kind.NOT_FOUND), at=[0, 50, 100])[-1].memory
+@pytest.mark.parametrize("between", [kind for kind in ReadingKind if kind not in {*AT_ONCE, ReadingKind.NOT_FOUND}])
+def test_any_other_answer_resets_the_doubt(between: ReadingKind) -> None:
+    memory = walk(RUNNING, make_reading(ReadingKind.NOT_FOUND), at=[0, 50, 100])[-1].memory
     taken = step(memory, make_reading(between), at=170)
-    taken = step(taken.memory, make_reading(Kind.NOT_FOUND), at=180)
+    taken = step(taken.memory, make_reading(ReadingKind.NOT_FOUND), at=180)
     assert taken.memory.doubt is not None
     assert (taken.memory.doubt.answers, taken.memory.doubt.since_at) == (1, NOW + 180)
     assert not taken.ends
 
 
 def test_success_without_its_result_is_believed_after_five_times_over_two_minutes() -> None:
-    lacking = make_reading(Kind.AMBIGUOUS, lacks_result=True, detail="succeed, yet no videos")
+    lacking = make_reading(ReadingKind.AMBIGUOUS, lacks_result=True, detail="succeed, yet no videos")
     steps = walk(RUNNING, lacking, at=[0, 2, 6, 14, 119.9, 120, 130])
     assert [taken.ends for taken in steps] == [False] * 5 + [True]
     assert (steps[-1].topic, steps[-1].reason) == (Topic.TASK_SUCCEEDED, "succeed, yet no videos")
@@ -181,7 +183,7 @@ def test_success_without_its_result_is_believed_after_five_times_over_two_minute
 
 
 def test_an_unknown_status_is_never_believed() -> None:
-    steps = walk(RUNNING, make_reading(Kind.AMBIGUOUS), at=[10.0 * count for count in range(200)])
+    steps = walk(RUNNING, make_reading(ReadingKind.AMBIGUOUS), at=[10.0 * count for count in range(200)])
     assert {taken.spacing for taken in steps} == {Spacing.BACKOFF}
 
 
@@ -191,26 +193,26 @@ def test_an_unknown_status_is_never_believed() -> None:
 @pytest.mark.parametrize(
     ("reading", "spacing"),
     [
-        (make_reading(Kind.TRANSIENT), Spacing.BACKOFF),
-        (make_reading(Kind.AMBIGUOUS), Spacing.BACKOFF),
-        (make_reading(Kind.TRANSIENT, server_trouble=True), Spacing.TROUBLE),
+        (make_reading(ReadingKind.TRANSIENT), Spacing.BACKOFF),
+        (make_reading(ReadingKind.AMBIGUOUS), Spacing.BACKOFF),
+        (make_reading(ReadingKind.TRANSIENT, server_trouble=True), Spacing.TROUBLE),
     ],
 )
 def test_unusable_answers_are_counted_until_a_good_one(reading: Reading, spacing: Spacing) -> None:
     steps = walk(RUNNING, reading, at=[0, 1, 2])
     assert [taken.memory.failures for taken in steps] == [1, 2, 3]
     assert steps[-1].spacing is spacing
-    assert step(steps[-1].memory, make_reading(Kind.PENDING)).memory.failures == 0
+    assert step(steps[-1].memory, make_reading(ReadingKind.PENDING)).memory.failures == 0
 
 
-@pytest.mark.parametrize("kind", [Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR])
-def test_a_refused_account_neither_ends_nor_ages_a_watch(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ReadingKind.AUTH_ERROR, ReadingKind.ACCOUNT_ERROR])
+def test_a_refused_account_neither_ends_nor_ages_a_watch(kind: ReadingKind) -> None:
     taken = step(RUNNING, make_reading(kind, detail="401"), age_s=1e9)
     assert taken == Step(memory=Memory(phase=Phase.RUNNING, polls=1, failures=1), spacing=Spacing.REFUSED, reason="401")
 
 
 def test_a_rate_limit_is_no_failure_of_the_watch() -> None:
-    taken = step(RUNNING, make_reading(Kind.RATE_LIMITED, detail="429"))
+    taken = step(RUNNING, make_reading(ReadingKind.RATE_LIMITED, detail="429"))
     assert (taken.spacing, taken.memory.failures, taken.reason) == (Spacing.ACCOUNT, 0, "429")
 
 
@@ -218,27 +220,27 @@ def test_a_rate_limit_is_no_failure_of_the_watch() -> None:
 
 
 def test_the_first_running_answer_is_a_transition_and_later_ones_are_not() -> None:
-    first = step(Memory(), make_reading(Kind.RUNNING))
+    first = step(Memory(), make_reading(ReadingKind.RUNNING))
     assert (first.memory.phase, first.topic, first.topic_part, first.reason) == ("running", "task_running", "", None)
-    second = step(first.memory, make_reading(Kind.RUNNING), at=100)
+    second = step(first.memory, make_reading(ReadingKind.RUNNING), at=100)
     assert (second.memory.phase, second.topic, second.spacing) == (Phase.RUNNING, None, Spacing.STEADY)
 
 
 def test_a_pending_task_stays_submitted_and_a_running_one_never_goes_back() -> None:
-    assert step(Memory(), make_reading(Kind.PENDING)).memory.phase is Phase.SUBMITTED
-    assert step(RUNNING, make_reading(Kind.PENDING)).memory.phase is Phase.RUNNING
+    assert step(Memory(), make_reading(ReadingKind.PENDING)).memory.phase is Phase.SUBMITTED
+    assert step(RUNNING, make_reading(ReadingKind.PENDING)).memory.phase is Phase.RUNNING
 
 
 @pytest.mark.parametrize("before", sorted(LIVE))
 def test_a_task_that_waits_for_a_person_causes_one_event_with_the_reason(before: Phase) -> None:
-    first = step(Memory(phase=before), make_reading(Kind.NEEDS_INPUT, detail="choose a variant"))
+    first = step(Memory(phase=before), make_reading(ReadingKind.NEEDS_INPUT, detail="choose a variant"))
     assert (first.topic, first.topic_part, first.reason) == (Topic.TASK_RUNNING, "input", "choose a variant")
     assert (first.memory.phase, first.spacing) == (Phase.RUNNING, Spacing.SLOW)
-    again = step(first.memory, make_reading(Kind.NEEDS_INPUT))
+    again = step(first.memory, make_reading(ReadingKind.NEEDS_INPUT))
     assert (again.topic, again.spacing, again.reason) == (None, Spacing.SLOW, "the task waits for a person")
-    running = step(again.memory, make_reading(Kind.RUNNING))
+    running = step(again.memory, make_reading(ReadingKind.RUNNING))
     assert running.topic is None
-    assert step(running.memory, make_reading(Kind.NEEDS_INPUT)).topic is None
+    assert step(running.memory, make_reading(ReadingKind.NEEDS_INPUT)).topic is None
 
 
 def test_progress_causes_an_event_at_most_every_half_minute_and_only_when_new() -> None:
@@ -258,7 +260,7 @@ def test_progress_causes_an_event_at_most_every_half_minute_and_only_when_new() 
 
 
 def test_the_progress_of_a_task_that_waits_is_none() -> None:
-    waiting = step(Memory(), progress(0)._replace(kind=Kind.PENDING))
+    waiting = step(Memory(), progress(0)._replace(kind=ReadingKind.PENDING))
     assert (waiting.topic, waiting.memory.phase) == (None, Phase.SUBMITTED)
     assert step(waiting.memory, progress(0)).topic is Topic.TASK_RUNNING
 
@@ -266,14 +268,14 @@ def test_the_progress_of_a_task_that_waits_is_none() -> None:
 def test_progress_is_remembered_when_an_answer_has_none() -> None:
     memory = step(RUNNING, progress(40)).memory
     assert step(memory, progress(None)).memory.progress == 40
-    assert step(memory, make_reading(Kind.RUNNING)).memory.progress == 40
+    assert step(memory, make_reading(ReadingKind.RUNNING)).memory.progress == 40
 
 
 # Giving up
 
 
 def test_a_watch_older_than_allowed_is_given_up_with_the_last_answer() -> None:
-    reading = make_reading(Kind.RUNNING, detail="processing", snapshot=VIDEO)
+    reading = make_reading(ReadingKind.RUNNING, detail="processing", snapshot=VIDEO)
     taken = step(Memory(), reading, age_s=86_400.0)
     assert (taken.memory.phase, taken.topic, taken.snapshot) == (Phase.TIMED_OUT, Topic.TASK_TIMED_OUT, VIDEO)
     assert taken.reason == "not finished after 86400 s (give_up_after); the last answer: processing"
@@ -281,12 +283,12 @@ def test_a_watch_older_than_allowed_is_given_up_with_the_last_answer() -> None:
 
 
 def test_a_watch_can_be_given_up_on_a_silent_answer() -> None:
-    taken = step(RUNNING, make_reading(Kind.TRANSIENT), age_s=60.0, rules=replace(RULES, give_up_after_s=60.0))
+    taken = step(RUNNING, make_reading(ReadingKind.TRANSIENT), age_s=60.0, rules=replace(RULES, give_up_after_s=60.0))
     assert taken.reason == "not finished after 60 s (give_up_after)"
 
 
 def test_a_finish_found_by_the_last_poll_takes_precedence_over_the_time_out() -> None:
-    assert step(RUNNING, make_reading(Kind.SUCCEEDED), age_s=1e9).topic is Topic.TASK_SUCCEEDED
+    assert step(RUNNING, make_reading(ReadingKind.SUCCEEDED), age_s=1e9).topic is Topic.TASK_SUCCEEDED
 
 
 def test_a_watch_can_be_given_up_without_an_answer() -> None:
@@ -314,14 +316,14 @@ def _seen(progress: float | None) -> Snapshot:
 
 READINGS = st.builds(
     make_reading,
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from(ReadingKind),
     detail=st.sampled_from(["", "why"]),
     snapshot=st.none() | st.builds(_seen, st.none() | st.floats(0, 100)),
     lacks_result=st.booleans(),
     server_trouble=st.booleans(),
 )
 STORIES = st.lists(st.tuples(READINGS, st.floats(0, 400)), max_size=60)
-DULL = st.sampled_from([Kind.NOT_FOUND, Kind.BAD_REQUEST, Kind.AMBIGUOUS, Kind.AUTH_ERROR])
+DULL = st.sampled_from([ReadingKind.NOT_FOUND, ReadingKind.BAD_REQUEST, ReadingKind.AMBIGUOUS, ReadingKind.AUTH_ERROR])
 DOUBTFUL = st.builds(make_reading, kind=DULL, lacks_result=st.just(value=True))
 
 
@@ -338,7 +340,7 @@ def test_a_watch_finishes_at_most_once_and_only_by_allowed_transitions(
         assert taken.memory.phase is memory.phase or taken.memory.phase in FOLLOWS[memory.phase]
         assert taken.ends is (taken.memory.phase in ENDS) is (taken.topic in END_TOPICS)
         assert not taken.ends or (taken.memory.doubt, taken.memory.failures) == (None, 0)
-        if reading.kind in {Kind.AUTH_ERROR, Kind.ACCOUNT_ERROR}:
+        if reading.kind in {ReadingKind.AUTH_ERROR, ReadingKind.ACCOUNT_ERROR}:
             assert not taken.ends
         memory = taken.memory
         if taken.ends:
@@ -353,14 +355,14 @@ def test_a_doubtful_answer_is_final_exactly_when_repeated_as_the_rules_require(
 ) -> None:
     rules = replace(RULES, not_found_answers=answers, not_found_over_s=over_s)
     memory, at = Memory(), 0.0
-    run: list[tuple[Kind, float]] = []
+    run: list[tuple[ReadingKind, float]] = []
     for reading, wait_s in story:
         at += wait_s
         run = [*run, (reading.kind, at)] if run and run[0][0] is reading.kind else [(reading.kind, at)]
         taken = step(memory, reading, at=at, rules=rules)
-        needed, over = (5, 120.0) if reading.kind is Kind.AMBIGUOUS else (answers, over_s)
+        needed, over = (5, 120.0) if reading.kind is ReadingKind.AMBIGUOUS else (answers, over_s)
         lasted_s = (NOW + at) - (NOW + run[0][1])
-        believed = reading.kind is not Kind.AUTH_ERROR and len(run) >= needed and lasted_s >= over
+        believed = reading.kind is not ReadingKind.AUTH_ERROR and len(run) >= needed and lasted_s >= over
         assert taken.ends is believed
         if taken.ends:
             return
@@ -374,7 +376,7 @@ def test_the_running_topics_come_only_from_answers_that_the_task_goes_on(story: 
         at += wait_s
         taken = step(memory, reading, at=at)
         if taken.topic in LIVE_TOPICS:
-            assert reading.kind in {Kind.PENDING, Kind.RUNNING, Kind.NEEDS_INPUT}
+            assert reading.kind in {ReadingKind.PENDING, ReadingKind.RUNNING, ReadingKind.NEEDS_INPUT}
         if taken.ends:
             return
         memory = taken.memory

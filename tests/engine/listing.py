@@ -10,7 +10,7 @@ import anyio
 
 from bridge.domain.limits import RateLimits
 from bridge.domain.list_mark import ListedTask
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.engine.discovery import Discovery
 from bridge.engine.plans import AccountPlan
 from bridge.ports import ListPage, PageRequest
@@ -56,7 +56,7 @@ class ListedProvider(ScriptedProvider):
         if page.number == self.broken_page:
             return BROKEN
         if page.action in self.failing:
-            return Reading(kind=Kind.NO_ROUTE, detail="HTTP 404: no such route")
+            return Reading(kind=ReadingKind.NO_ROUTE, detail="HTTP 404: no such route")
         listed = [one for one in self.listed if not page.is_cut or (one.created_ms or 0) >= page.since_ms]
         listed = listed[::-1] if self.is_oldest_first else listed
         begin = 0 if self.repeats else page.offset

@@ -15,7 +15,7 @@ from bridge.domain.change import Note
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.event import ENDPOINT_TOPICS, LIVE_TOPICS, Event, Parcel, Topic
 from bridge.domain.limits import RateLimits
-from bridge.domain.task import Kind, Reading, Snapshot
+from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.domain.watch import Rules, Wish
 from bridge.engine.callback_hints import CallbackHints
 from bridge.engine.dispatcher import Dispatcher
@@ -33,12 +33,12 @@ from tests.fakes import DirectOffload, FakeClock, RecordingSink, ScriptedProvide
 
 URL = "https://cdn.example.test/a.mp4"
 SUCCEEDED = Reading(
-    kind=Kind.SUCCEEDED, snapshot=Snapshot(status="succeed", result={"videos": [{"url": URL}]}, urls=(URL,))
+    kind=ReadingKind.SUCCEEDED, snapshot=Snapshot(status="succeed", result={"videos": [{"url": URL}]}, urls=(URL,))
 )
-RUNNING = Reading(kind=Kind.RUNNING)
-NOT_FOUND = Reading(kind=Kind.NOT_FOUND, detail="no such task")
-REVOKED = Reading(kind=Kind.AUTH_ERROR, detail="HTTP 401: code 1002")
-BROKEN = Reading(kind=Kind.TRANSIENT, detail="HTTP 500", server_trouble=True)
+RUNNING = Reading(kind=ReadingKind.RUNNING)
+NOT_FOUND = Reading(kind=ReadingKind.NOT_FOUND, detail="no such task")
+REVOKED = Reading(kind=ReadingKind.AUTH_ERROR, detail="HTTP 401: code 1002")
+BROKEN = Reading(kind=ReadingKind.TRANSIENT, detail="HTTP 500", server_trouble=True)
 
 
 class TornCommits:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from bridge.domain.limits import RateLimits
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from tests.engine.rig import BROKEN, REVOKED, SUCCEEDED, Rig
 from tests.fakes import ScriptedProvider
 
@@ -67,7 +67,7 @@ async def test_an_id_missing_from_the_batch_answer_is_not_found() -> None:
     rig = batching()
     rig.provider = Forgetful(rig.clock)
     rig.provider.most_together = 50
-    rig.provider.scripts["gone"] = [Reading(kind=Kind.NOT_FOUND)]
+    rig.provider.scripts["gone"] = [Reading(kind=ReadingKind.NOT_FOUND)]
     async with rig.running():
         await rig.watch("gone", "here")
         await rig.clock.advance(200)
@@ -77,7 +77,7 @@ async def test_an_id_missing_from_the_batch_answer_is_not_found() -> None:
 
 async def test_a_failed_batch_falls_back_to_single_polls_and_is_retried_later() -> None:
     rig = batching()
-    rig.provider.batch_failure = Reading(kind=Kind.BAD_REQUEST, detail="no such route")
+    rig.provider.batch_failure = Reading(kind=ReadingKind.BAD_REQUEST, detail="no such route")
     ids = [f"t{number}" for number in range(10)]
     async with rig.running():
         await rig.watch(*ids)
@@ -121,7 +121,7 @@ async def test_a_blocked_account_is_probed_with_a_single_task() -> None:
     async with rig.running():
         await rig.watch(*[f"t{number}" for number in range(10)])
         await rig.clock.advance(60)
-        rig.provider.default = Reading(kind=Kind.RUNNING)
+        rig.provider.default = Reading(kind=ReadingKind.RUNNING)
         await rig.clock.advance(700)
         assert rig.topics() == ["account_blocked", "account_restored"]
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from bridge.domain.cadence import Pacing
 from bridge.domain.delivery import Deferred
 from bridge.domain.source import SourceFacts, SourceTally
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.engine.janitor import Janitor, RetentionPeriods
 from bridge.engine.recorder import SourceRecorder
 from bridge.engine.source_runner import SourceRunner
@@ -46,7 +46,9 @@ async def test_a_task_without_a_valid_route_does_not_stop_others(together: int) 
     rig = Rig(pacing=EVEN)
     rig.provider = Faulty(rig.clock)
     rig.provider.most_together = together
-    rig.script("held", Reading(kind=Kind.TRANSIENT, retry_after_s=5.0, server_trouble=True))  # so routes are checked
+    rig.script(
+        "held", Reading(kind=ReadingKind.TRANSIENT, retry_after_s=5.0, server_trouble=True)
+    )  # so routes are checked
     with capture_logs() as logged:
         async with rig.running():
             await rig.watch("held")

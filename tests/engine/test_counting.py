@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bridge.domain.delivery import Accepted, Deferred, Refused, Undeliverable
 from bridge.domain.event import Topic
-from bridge.domain.task import Kind, Reading, Snapshot
+from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.metrics import INTERNAL_ERROR
 from tests.engine.rig import REVOKED, RUNNING, SUCCEEDED, Rig
 from tests.fakes import START
 
-SLOW_DOWN = Reading(kind=Kind.RATE_LIMITED, detail="HTTP 429")
+SLOW_DOWN = Reading(kind=ReadingKind.RATE_LIMITED, detail="HTTP 429")
 
 
 def polls(rig: Rig, account: str = "kling") -> dict[str, int]:
@@ -24,7 +24,7 @@ def attempts(rig: Rig) -> dict[str, int]:
 def ended_at(at: float) -> Reading:
     """A success with this finish time, as the provider reports it."""
     snapshot = Snapshot(status="succeed", updated_ms=round(at * 1000))
-    return Reading(kind=Kind.SUCCEEDED, snapshot=snapshot)
+    return Reading(kind=ReadingKind.SUCCEEDED, snapshot=snapshot)
 
 
 async def test_every_poll_counts_once_for_its_account_by_what_the_answer_meant() -> None:

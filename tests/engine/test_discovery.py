@@ -12,7 +12,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.limits import RateLimits
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.slots import SLOTS, Share, account_scope
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.engine.discovery import MOST_PAGES
 from tests.engine.listing import MINUTE, ListRig
 from tests.engine.rig import BROKEN, REVOKED, RUNNING, SUCCEEDED
@@ -194,7 +194,7 @@ async def test_a_429_pauses_polls_and_the_list_of_an_account() -> None:
         await rig.clock.advance(1)
         await rig.watch("a")
         await rig.clock.advance(MINUTE - 1.5)
-        rig.lists.refusals = [Reading(kind=Kind.RATE_LIMITED, detail="HTTP 429", retry_after_s=200.0)]
+        rig.lists.refusals = [Reading(kind=ReadingKind.RATE_LIMITED, detail="HTTP 429", retry_after_s=200.0)]
         await rig.clock.advance(2)
         refused_at = rig.lists.looks[-1]
         await rig.clock.advance(MINUTE * 5)

@@ -9,7 +9,7 @@ from bridge.domain.delivery import Accepted, Deferred, Delivery, Refused
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.filters import DeliveryFilter
-from bridge.domain.task import Kind, Reading, Snapshot
+from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.ports import MOST_BYTES
 from bridge.store import SqliteStore
 from tests.engine.rig import RUNNING, SUCCEEDED, Rig
@@ -146,7 +146,7 @@ async def test_the_order_of_one_tasks_events_is_kept_through_retries() -> None:
 async def test_a_finished_task_cancels_its_waiting_progress_events() -> None:
     rig = Rig(live_topics=frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS}), retries=(3600, 3600))
     rig.sink.script = [Deferred(reason="503")]
-    progress = Reading(kind=Kind.RUNNING, snapshot=Snapshot(status="p", progress=50.0))
+    progress = Reading(kind=ReadingKind.RUNNING, snapshot=Snapshot(status="p", progress=50.0))
     rig.script("a", RUNNING, progress, SUCCEEDED)
     async with rig.running():
         await rig.watch("a")

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.domain.cadence import Pacing
 from bridge.domain.limits import RateLimits
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from tests.engine.rig import BROKEN, RUNNING, SUCCEEDED, Rig
 from tests.fakes import ScriptedProvider
 
@@ -89,7 +89,7 @@ async def test_with_a_limit_that_is_too_low_every_watch_is_still_polled_repeated
 async def test_a_paused_account_does_not_hold_back_others() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     other = ScriptedProvider(rig.clock)
-    other.default = Reading(kind=Kind.RATE_LIMITED, retry_after_s=1000.0)
+    other.default = Reading(kind=ReadingKind.RATE_LIMITED, retry_after_s=1000.0)
     async with rig.running(second=other):
         await rig.watch(*[f"t{number}" for number in range(20)])
         await rig.watch(*[f"x{number}" for number in range(20)], account="second")
@@ -135,7 +135,7 @@ async def test_a_retry_after_also_holds_batch_polls() -> None:
     async with rig.running():
         await rig.watch(*[f"t{number}" for number in range(200)])
         await rig.clock.advance(30)
-        rig.provider.batch_failure = Reading(kind=Kind.RATE_LIMITED, retry_after_s=120.0)
+        rig.provider.batch_failure = Reading(kind=ReadingKind.RATE_LIMITED, retry_after_s=120.0)
         await rig.clock.advance(15)
         rig.provider.batch_failure = None
         limited_at = rig.provider.batches[-1][0]

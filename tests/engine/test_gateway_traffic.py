@@ -8,12 +8,12 @@ import anyio
 import pytest
 
 from bridge.domain.limits import RateLimiter, RateLimits
-from bridge.domain.task import Kind, Phase, Reading
+from bridge.domain.task import Phase, Reading, ReadingKind
 from bridge.ports import Held
 from tests.engine.rig import RUNNING, SUCCEEDED, Rig
 
-LIMITED = Reading(kind=Kind.RATE_LIMITED, detail="HTTP 429", retry_after_s=30.0)
-LACKING = Reading(kind=Kind.AMBIGUOUS, lacks_result=True)
+LIMITED = Reading(kind=ReadingKind.RATE_LIMITED, detail="HTTP 429", retry_after_s=30.0)
+LACKING = Reading(kind=ReadingKind.AMBIGUOUS, lacks_result=True)
 
 
 async def test_an_answer_from_outside_finishes_a_task_without_a_poll() -> None:

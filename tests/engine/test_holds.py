@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from bridge.domain.account_state import HOST
 from bridge.domain.cadence import Pacing
 from bridge.domain.limits import RateLimits
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.domain.watch import Wish
 from tests.engine.rig import RUNNING, Rig
 from tests.fakes import ScriptedProvider
@@ -19,7 +19,7 @@ EVEN = Pacing(min_interval_s=2.0, max_interval_s=2.0, learned=False)
 
 
 def busy(seconds: float) -> Reading:
-    return Reading(kind=Kind.TRANSIENT, detail="HTTP 503", server_trouble=True, retry_after_s=seconds)
+    return Reading(kind=ReadingKind.TRANSIENT, detail="HTTP 503", server_trouble=True, retry_after_s=seconds)
 
 
 def wishes(*ids: str, action: str = "videos/text2video") -> list[Wish]:

@@ -13,7 +13,7 @@ from bridge.domain.durations.bins import bin_of
 from bridge.domain.durations.fit import Fit
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.limits import RateLimits
-from bridge.domain.task import Kind, Reading, Snapshot
+from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.engine.learning import SAVE_EVERY_S, Learning
 from bridge.errors import StoreError
 from tests.engine.rig import BROKEN, RUNNING, Rig
@@ -76,7 +76,7 @@ async def test_a_providers_clock_may_be_hours_off(ahead_s: float) -> None:
         updated_at = created_at + 60.0 if over else now
         created_ms, updated_ms = (int((each + ahead_s) * 1000) for each in (created_at, updated_at))
         snapshot = Snapshot(created_ms=created_ms, updated_ms=updated_ms)
-        return Reading(kind=Kind.SUCCEEDED if over else Kind.RUNNING, snapshot=snapshot)
+        return Reading(kind=ReadingKind.SUCCEEDED if over else ReadingKind.RUNNING, snapshot=snapshot)
 
     rig.provider._next = answer  # type: ignore[method-assign]  # a script cannot look at the clock
     async with rig.running():
@@ -98,13 +98,13 @@ async def test_the_providers_duration_is_learned_and_age_counts_from_the_tasks_c
     rig = Rig()
     began = rig.clock.now() - 100.0
 
-    def said(kind: Kind, lasting_s: float) -> Reading:
+    def said(kind: ReadingKind, lasting_s: float) -> Reading:
         created_ms = int(began * 1000)
         snapshot = Snapshot(created_ms=created_ms, updated_ms=created_ms + int(lasting_s * 1000))
         return Reading(kind=kind, snapshot=snapshot)
 
-    rig.script("over", said(Kind.SUCCEEDED, 60.0))
-    rig.script("late", said(Kind.RUNNING, 5.0), said(Kind.SUCCEEDED, 101.0))
+    rig.script("over", said(ReadingKind.SUCCEEDED, 60.0))
+    rig.script("late", said(ReadingKind.RUNNING, 5.0), said(ReadingKind.SUCCEEDED, 101.0))
     async with rig.running():
         await rig.watch("over", "late")
         await rig.clock.advance(300)
@@ -116,7 +116,7 @@ async def test_the_providers_duration_is_learned_and_age_counts_from_the_tasks_c
 
 async def test_a_task_finished_at_its_first_poll_adds_no_duration() -> None:
     rig = Rig()
-    rig.script("over", Reading(kind=Kind.SUCCEEDED, snapshot=Snapshot(created_ms=5, updated_ms=3)))
+    rig.script("over", Reading(kind=ReadingKind.SUCCEEDED, snapshot=Snapshot(created_ms=5, updated_ms=3)))
     async with rig.running():
         await rig.watch("over")
         await rig.clock.advance(1)
@@ -130,7 +130,7 @@ async def test_a_task_added_before_its_creation_does_not_make_others_look_older(
 
     def answer(task_id: str) -> Reading:
         created_at = born.setdefault(task_id, rig.clock.steady())  # begins at its first poll
-        return Reading(kind=Kind.RUNNING, snapshot=Snapshot(created_ms=int(created_at * 1000)))
+        return Reading(kind=ReadingKind.RUNNING, snapshot=Snapshot(created_ms=int(created_at * 1000)))
 
     rig.provider._next = answer  # type: ignore[method-assign]  # a script cannot look at the clock
     await rig.watch(*(f"early{place}" for place in range(10)))
@@ -145,7 +145,7 @@ async def test_a_task_added_before_its_creation_does_not_make_others_look_older(
 @pytest.mark.parametrize("created_ms", [0, -1, 1, 10**15, 10**18])
 async def test_an_invalid_creation_time_is_ignored(created_ms: int) -> None:
     rig = Rig()
-    rig.provider.default = Reading(kind=Kind.RUNNING, snapshot=Snapshot(created_ms=created_ms, updated_ms=2))
+    rig.provider.default = Reading(kind=ReadingKind.RUNNING, snapshot=Snapshot(created_ms=created_ms, updated_ms=2))
     async with rig.running():
         await rig.watch("a")
         await rig.clock.advance(100)
@@ -184,7 +184,7 @@ async def test_progress_brings_polls_close_to_the_finish() -> None:
             def answer(task_id: str, rig: Rig = rig, began: float = began, told: bool = with_progress) -> Reading:
                 share = (rig.clock.steady() - began) / 150.0
                 percent = min(99.0, 100 * share) if told else None
-                kind = Kind.SUCCEEDED if share >= 1 else Kind.RUNNING
+                kind = ReadingKind.SUCCEEDED if share >= 1 else ReadingKind.RUNNING
                 return Reading(kind=kind, snapshot=Snapshot(progress=percent))
 
             rig.provider._next = answer  # type: ignore[method-assign]  # a script cannot look at the clock
@@ -328,12 +328,18 @@ async def test_learned_durations_are_stored_and_used_by_another_daemon(
 async def test_models_learn_separately_and_a_new_one_starts_from_the_others() -> None:
     rig = Rig()
 
-    def said(kind: Kind, **kept: object) -> Reading:
+    def said(kind: ReadingKind, **kept: object) -> Reading:
         return Reading(kind=kind, snapshot=Snapshot(kept=kept))
 
     for place in range(20):
-        rig.script(f"a{place}", *[said(Kind.RUNNING, model="quick")] * 3, said(Kind.SUCCEEDED, model="quick"))
-        rig.script(f"b{place}", said(Kind.RUNNING, model=7, version="v2"), said(Kind.SUCCEEDED, version="v2" * 999))
+        rig.script(
+            f"a{place}", *[said(ReadingKind.RUNNING, model="quick")] * 3, said(ReadingKind.SUCCEEDED, model="quick")
+        )
+        rig.script(
+            f"b{place}",
+            said(ReadingKind.RUNNING, model=7, version="v2"),
+            said(ReadingKind.SUCCEEDED, version="v2" * 999),
+        )
     async with rig.running():
         await rig.watch(*[f"{letter}{place}" for place in range(20) for letter in "ab"])
         await rig.clock.advance(900)

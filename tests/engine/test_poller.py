@@ -7,7 +7,7 @@ from bridge.domain.cadence import Pacing
 from bridge.domain.change import AccountPaused
 from bridge.domain.event import Topic
 from bridge.domain.limits import RateLimits
-from bridge.domain.task import Kind, Reading, Snapshot
+from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.domain.watch import Rules, Wish
 from tests.engine.rig import BROKEN, NOT_FOUND, REVOKED, RUNNING, SUCCEEDED, Rig
 from tests.fakes import START, ScriptedProvider
@@ -73,7 +73,7 @@ async def test_watching_a_finished_task_again_creates_an_event_with_another_id()
 async def test_nothing_is_sent_for_an_account_before_the_time_it_named() -> None:
     rig = Rig()
     other = ScriptedProvider(rig.clock)
-    rig.script("a", Reading(kind=Kind.RATE_LIMITED, retry_after_s=120.0), RUNNING)
+    rig.script("a", Reading(kind=ReadingKind.RATE_LIMITED, retry_after_s=120.0), RUNNING)
     async with rig.running(second=other):
         await rig.watch("a", "b", "c")
         await rig.watch("x", account="second")
@@ -88,7 +88,7 @@ async def test_nothing_is_sent_for_an_account_before_the_time_it_named() -> None
 
 async def test_a_pause_survives_a_restart() -> None:
     rig = Rig()
-    rig.script("a", Reading(kind=Kind.RATE_LIMITED, retry_after_s=120.0), RUNNING)
+    rig.script("a", Reading(kind=ReadingKind.RATE_LIMITED, retry_after_s=120.0), RUNNING)
     async with rig.running():
         await rig.watch("a")
         await rig.clock.advance(10)
@@ -263,7 +263,9 @@ async def test_polls_pause_while_nothing_can_be_stored_and_resume_by_themselves(
 
 
 async def test_running_and_progress_events_are_sent_only_if_a_route_names_them() -> None:
-    seen = [Reading(kind=Kind.RUNNING, snapshot=Snapshot(status="p", progress=float(done))) for done in range(1, 90)]
+    seen = [
+        Reading(kind=ReadingKind.RUNNING, snapshot=Snapshot(status="p", progress=float(done))) for done in range(1, 90)
+    ]
     for wanted, expected in ((frozenset[Topic](), 0), (frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS}), 2)):
         rig = Rig(live_topics=wanted)
         rig.script("a", *seen)

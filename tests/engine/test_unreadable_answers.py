@@ -6,14 +6,18 @@ import pytest
 import structlog
 
 from bridge.domain.cadence import Pacing
-from bridge.domain.task import Kind, Phase, Reading, Snapshot
+from bridge.domain.task import Phase, Reading, ReadingKind, Snapshot
 from bridge.domain.watch import Rules, Wish
 from tests.engine.rig import Rig
 
-ODD = Reading(kind=Kind.AMBIGUOUS, detail='unknown status "odd"', snapshot=Snapshot(status="odd"), unread="odd")
-NO_ROUTE = Reading(kind=Kind.NO_ROUTE, detail="no such route at the provider: GET https://x/y", unread="unknown_route")
-ALIVE = Reading(kind=Kind.RUNNING, snapshot=Snapshot(status="running"))
-LACKING = Reading(kind=Kind.AMBIGUOUS, detail="no result: {}", snapshot=Snapshot(status="done"), lacks_result=True)
+ODD = Reading(kind=ReadingKind.AMBIGUOUS, detail='unknown status "odd"', snapshot=Snapshot(status="odd"), unread="odd")
+NO_ROUTE = Reading(
+    kind=ReadingKind.NO_ROUTE, detail="no such route at the provider: GET https://x/y", unread="unknown_route"
+)
+ALIVE = Reading(kind=ReadingKind.RUNNING, snapshot=Snapshot(status="running"))
+LACKING = Reading(
+    kind=ReadingKind.AMBIGUOUS, detail="no result: {}", snapshot=Snapshot(status="done"), lacks_result=True
+)
 
 
 async def _watch(rig: Rig, task_id: str, action: str) -> None:
@@ -80,7 +84,7 @@ async def test_an_action_that_was_answered_once_never_fails_for_its_address() ->
 
 
 VAGUE = NO_ROUTE._replace(is_vague=True)
-EMPTY = Reading(kind=Kind.TRANSIENT, detail="HTTP 404: an empty body", is_vague=True)
+EMPTY = Reading(kind=ReadingKind.TRANSIENT, detail="HTTP 404: an empty body", is_vague=True)
 
 
 @pytest.mark.parametrize("answer", [VAGUE, EMPTY])
@@ -108,7 +112,7 @@ async def test_an_unclear_404_does_not_finish_a_task_at_an_unanswered_address(an
 
 
 async def test_a_web_page_is_notified_unless_the_address_is_known_to_be_right() -> None:
-    page = Reading(kind=Kind.TRANSIENT, detail="HTTP 200: a web page", unread="web_page")
+    page = Reading(kind=ReadingKind.TRANSIENT, detail="HTTP 200: a web page", unread="web_page")
     rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=60))
     rig.script("fine", ALIVE, page, ALIVE, page)
     rig.script("wrong", page)

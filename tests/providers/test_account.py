@@ -13,7 +13,7 @@ import jwt
 import orjson
 import pytest
 
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.net.client import HttpClient
 from bridge.ports import BatchKey
 from bridge.providers.auth import JwtKey
@@ -64,17 +64,13 @@ def _fixture(name: str, status: int = 200) -> Script:
     return answers(status, (DATA / name).read_bytes())
 
 
-def _pair(clock: Hands) -> JwtKey:
-    return JwtKey(*KEYS, now=clock.now)
-
-
 def _claims(token: str) -> Mapping[str, Any]:
     options: Any = {"verify_exp": False, "verify_nbf": False}
     return jwt.decode(token, VECTOR["secret_key"], algorithms=["HS256"], options=options)
 
 
 def test_a_pair_of_keys_makes_the_documented_token() -> None:
-    token = _pair(Hands(VECTOR["now"])).token()
+    token = JwtKey(*KEYS, now=Hands(VECTOR["now"]).now).token()
 
     assert token == VECTOR["token"]
     assert jwt.get_unverified_header(token) == json.loads(VECTOR["header"])
@@ -82,7 +78,7 @@ def test_a_pair_of_keys_makes_the_documented_token() -> None:
 
 def test_a_token_is_renewed_before_its_end_and_after_the_clock_was_set_back() -> None:
     clock = Hands()
-    key = _pair(clock)
+    key = JwtKey(*KEYS, now=clock.now)
     first = key.token()
 
     clock.at += 1600
@@ -104,16 +100,13 @@ def test_a_short_secret_key_causes_no_warning() -> None:
 )
 async def test_a_token_refused_for_its_age_is_made_again_once(refusal: str, early_s: int) -> None:
     clock = Hands()
-    good = answers(200, orjson.dumps(kling("processing")))
-    async with _account("kling", _in_turn(_fixture(refusal, 401), good), pair=KEYS, now=clock.now) as (
-        provider,
-        server,
-    ):
+    script = _in_turn(_fixture(refusal, 401), answers(200, orjson.dumps(kling("processing"))))
+    async with _account("kling", script, pair=KEYS, now=clock.now) as (provider, server):
         clock.at += 10
         reading = await provider.poll(TASK_ID, ACTION)
 
     tokens = [asked.headers["authorization"].removeprefix("Bearer ") for asked in server.asked]
-    assert reading.kind is Kind.RUNNING
+    assert reading.kind is ReadingKind.RUNNING
     assert len(tokens) == 2
     assert _claims(tokens[1])["nbf"] == clock.at - early_s
 
@@ -123,12 +116,12 @@ async def test_a_token_refused_again_is_an_account_that_is_refused() -> None:
     async with _account("kling", script, pair=KEYS, now=Hands().now) as (provider, server):
         reading = await provider.poll(TASK_ID, ACTION)
 
-    assert (reading.kind, len(server.asked)) == (Kind.AUTH_ERROR, 2)
+    assert (reading.kind, len(server.asked)) == (ReadingKind.AUTH_ERROR, 2)
 
 
 async def test_a_refused_api_key_is_not_tried_again() -> None:
     async with _account("kling", _fixture("kling/code_1004_token_expired_401.json", 401)) as (provider, server):
-        assert (await provider.poll(TASK_ID, ACTION)).kind is Kind.AUTH_ERROR
+        assert (await provider.poll(TASK_ID, ACTION)).kind is ReadingKind.AUTH_ERROR
 
     assert len(server.asked) == 1
 
@@ -153,7 +146,7 @@ async def test_a_task_with_a_file_is_polled_twice_and_reported_with_its_address(
         "/minimax/v1/query/video_generation?task_id=176843862716480",
         "/minimax/v1/files/retrieve?file_id=176844028768320",
     ]
-    assert reading.kind is Kind.SUCCEEDED
+    assert reading.kind is ReadingKind.SUCCEEDED
     assert reading.snapshot is not None
     assert reading.snapshot.urls == ("https://cdn.example.test/video/minimax.mp4",)
 
@@ -161,20 +154,20 @@ async def test_a_task_with_a_file_is_polled_twice_and_reported_with_its_address(
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (503, b"<html>", Kind.TRANSIENT),
-        (429, b"{}", Kind.RATE_LIMITED),
-        (404, b'{"message":"no such file"}', Kind.AMBIGUOUS),
-        (404, b'{"error":{"message":"no such route"}}', Kind.AMBIGUOUS),
-        (410, b"{}", Kind.AMBIGUOUS),
-        (400, b'{"message":"no such file"}', Kind.BAD_REQUEST),
-        (501, b'{"message":"not implemented"}', Kind.AMBIGUOUS),
-        (200, b'{"base_resp":{"status_code":2013}}', Kind.AMBIGUOUS),
-        (200, b'{"base_resp":{"status_code":1004}}', Kind.AUTH_ERROR),
-        (200, b"{}", Kind.AMBIGUOUS),
-        (200, b"[]", Kind.AMBIGUOUS),
+        (503, b"<html>", ReadingKind.TRANSIENT),
+        (429, b"{}", ReadingKind.RATE_LIMITED),
+        (404, b'{"message":"no such file"}', ReadingKind.AMBIGUOUS),
+        (404, b'{"error":{"message":"no such route"}}', ReadingKind.AMBIGUOUS),
+        (410, b"{}", ReadingKind.AMBIGUOUS),
+        (400, b'{"message":"no such file"}', ReadingKind.BAD_REQUEST),
+        (501, b'{"message":"not implemented"}', ReadingKind.AMBIGUOUS),
+        (200, b'{"base_resp":{"status_code":2013}}', ReadingKind.AMBIGUOUS),
+        (200, b'{"base_resp":{"status_code":1004}}', ReadingKind.AUTH_ERROR),
+        (200, b"{}", ReadingKind.AMBIGUOUS),
+        (200, b"[]", ReadingKind.AMBIGUOUS),
     ],
 )
-async def test_a_second_request_that_fails_decides(status: int, body: bytes, kind: Kind) -> None:
+async def test_a_second_request_that_fails_decides(status: int, body: bytes, kind: ReadingKind) -> None:
     script = _in_turn(_fixture("minimax/success_needs_file.json"), answers(status, body))
     async with _account("minimax", script) as (provider, _):
         reading = await provider.poll("176843862716480", None)
@@ -182,8 +175,10 @@ async def test_a_second_request_that_fails_decides(status: int, body: bytes, kin
     assert reading.kind is kind
 
 
-@pytest.mark.parametrize(("meaning", "kind"), [("expired_result", Kind.EXPIRED_RESULT), ("failed", Kind.FAILED)])
-async def test_a_second_answer_whose_code_ends_the_task_is_believed(meaning: str, kind: Kind) -> None:
+@pytest.mark.parametrize(
+    ("meaning", "kind"), [("expired_result", ReadingKind.EXPIRED_RESULT), ("failed", ReadingKind.FAILED)]
+)
+async def test_a_second_answer_whose_code_ends_the_task_is_believed(meaning: str, kind: ReadingKind) -> None:
     own = load_descriptions({"own": {"extends": "minimax", "codes": {"means": {meaning: [4711]}}}})["own"]
     gone = answers(200, b'{"base_resp":{"status_code":4711,"status_msg":"expired"}}')
     async with _account(own, _in_turn(_fixture("minimax/success_needs_file.json"), gone)) as (provider, _):
@@ -194,7 +189,7 @@ async def test_a_second_answer_whose_code_ends_the_task_is_believed(meaning: str
 
 async def test_a_task_without_a_file_is_polled_once() -> None:
     async with _account("minimax", _fixture("minimax/processing.json")) as (provider, server):
-        assert (await provider.poll("176843862716480", None)).kind is Kind.RUNNING
+        assert (await provider.poll("176843862716480", None)).kind is ReadingKind.RUNNING
 
     assert len(server.asked) == 1
 
@@ -217,16 +212,16 @@ async def test_tasks_are_polled_together_and_distinguished_by_their_ids() -> Non
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (503, b"<html>", Kind.TRANSIENT),
-        (404, b"{}", Kind.NOT_FOUND),
-        (429, b"{}", Kind.RATE_LIMITED),
-        (200, b'{"code":"success","data":null}', Kind.AMBIGUOUS),
-        (200, b'{"code":"success","data":[{"a":1}]}', Kind.AMBIGUOUS),
-        (200, b"3", Kind.AMBIGUOUS),
-        (200, b"", Kind.TRANSIENT),
+        (503, b"<html>", ReadingKind.TRANSIENT),
+        (404, b"{}", ReadingKind.NOT_FOUND),
+        (429, b"{}", ReadingKind.RATE_LIMITED),
+        (200, b'{"code":"success","data":null}', ReadingKind.AMBIGUOUS),
+        (200, b'{"code":"success","data":[{"a":1}]}', ReadingKind.AMBIGUOUS),
+        (200, b"3", ReadingKind.AMBIGUOUS),
+        (200, b"", ReadingKind.TRANSIENT),
     ],
 )
-async def test_a_batch_that_fails_is_one_reading(status: int, body: bytes, kind: Kind) -> None:
+async def test_a_batch_that_fails_is_one_reading(status: int, body: bytes, kind: ReadingKind) -> None:
     async with _account("suno", answers(status, body)) as (provider, _):
         reading = await provider.poll_batch(SUNO, None)
 
@@ -239,7 +234,7 @@ async def test_an_empty_list_knows_none_of_the_tasks() -> None:
         readings = await provider.poll_batch(["1", "2"], None)
 
     assert not isinstance(readings, Reading)
-    assert {reading.kind for reading in readings.values()} == {Kind.NOT_FOUND}
+    assert {reading.kind for reading in readings.values()} == {ReadingKind.NOT_FOUND}
 
 
 async def test_a_task_in_a_list_without_a_status_is_known() -> None:
@@ -248,7 +243,11 @@ async def test_a_task_in_a_list_without_a_status_is_known() -> None:
         readings = await provider.poll_batch(["1", "2", "3"], None)
 
     assert not isinstance(readings, Reading)
-    assert [readings[task_id].kind for task_id in "123"] == [Kind.AMBIGUOUS, Kind.PENDING, Kind.NOT_FOUND]
+    assert [readings[task_id].kind for task_id in "123"] == [
+        ReadingKind.AMBIGUOUS,
+        ReadingKind.PENDING,
+        ReadingKind.NOT_FOUND,
+    ]
 
 
 ENDED, UNDER_WAY, ELSEWHERE = (
@@ -261,37 +260,37 @@ ENDED, UNDER_WAY, ELSEWHERE = (
 @pytest.mark.parametrize(
     ("twice", "kind"),
     [
-        ([ENDED, UNDER_WAY], Kind.AMBIGUOUS),
-        ([UNDER_WAY, ENDED], Kind.AMBIGUOUS),
-        ([ENDED, ELSEWHERE], Kind.AMBIGUOUS),
-        ([ENDED, {**ENDED, "progress": "100%"}], Kind.SUCCEEDED),
-        ([UNDER_WAY, {**UNDER_WAY, "status": "SUBMITTED"}], Kind.RUNNING),
+        ([ENDED, UNDER_WAY], ReadingKind.AMBIGUOUS),
+        ([UNDER_WAY, ENDED], ReadingKind.AMBIGUOUS),
+        ([ENDED, ELSEWHERE], ReadingKind.AMBIGUOUS),
+        ([ENDED, {**ENDED, "progress": "100%"}], ReadingKind.SUCCEEDED),
+        ([UNDER_WAY, {**UNDER_WAY, "status": "SUBMITTED"}], ReadingKind.RUNNING),
     ],
 )
-async def test_a_task_with_two_statuses_in_a_list_has_not_finished(twice: list[Any], kind: Kind) -> None:
+async def test_a_task_with_two_statuses_in_a_list_has_not_finished(twice: list[Any], kind: ReadingKind) -> None:
     listed = [*twice, {"id": "2", "status": "FAILURE"}]
     async with _account("midjourney", answers(200, orjson.dumps(listed))) as (provider, _):
         readings = await provider.poll_batch(["1", "2"], None)
         alone = await provider.poll("1", None)
 
     assert not isinstance(readings, Reading)
-    assert (readings["1"].kind, readings["2"].kind) == (kind, Kind.FAILED)
-    assert alone.kind in {kind, Kind.AMBIGUOUS}
+    assert (readings["1"].kind, readings["2"].kind) == (kind, ReadingKind.FAILED)
+    assert alone.kind in {kind, ReadingKind.AMBIGUOUS}
 
 
 @pytest.mark.parametrize(
     ("provider_name", "body", "kind"),
     [
-        ("kling_v2", b'{"code":0,"data":[]}', Kind.NOT_FOUND),
-        ("kling_v2", b'{"code":0,"data":[{"id":"2","status":"failed"}]}', Kind.NOT_FOUND),
-        ("kling_v2", b'{"code":0,"data":[{"id":"1","status":"failed"}]}', Kind.FAILED),
-        ("kling_v2", b'{"code":0,"data":{}}', Kind.AMBIGUOUS),
-        ("suno_feed", b"[]", Kind.NOT_FOUND),
-        ("suno", b'{"code":"success","data":[]}', Kind.AMBIGUOUS),
+        ("kling_v2", b'{"code":0,"data":[]}', ReadingKind.NOT_FOUND),
+        ("kling_v2", b'{"code":0,"data":[{"id":"2","status":"failed"}]}', ReadingKind.NOT_FOUND),
+        ("kling_v2", b'{"code":0,"data":[{"id":"1","status":"failed"}]}', ReadingKind.FAILED),
+        ("kling_v2", b'{"code":0,"data":{}}', ReadingKind.AMBIGUOUS),
+        ("suno_feed", b"[]", ReadingKind.NOT_FOUND),
+        ("suno", b'{"code":"success","data":[]}', ReadingKind.AMBIGUOUS),
     ],
 )
 async def test_a_list_without_the_only_requested_task_means_not_found(
-    provider_name: str, body: bytes, kind: Kind
+    provider_name: str, body: bytes, kind: ReadingKind
 ) -> None:
     async with _account(provider_name, answers(200, body)) as (provider, _):
         assert (await provider.poll("1", None)).kind is kind
@@ -322,7 +321,7 @@ async def test_a_key_is_not_sent_to_a_region_that_is_no_listed_origin(task_id: s
     async with _account(_flux(), answers(200, b"{}")) as (provider, server):
         reading = await provider.poll(task_id, action)
 
-    assert (reading.kind, server.asked) == (Kind.AMBIGUOUS, [])
+    assert (reading.kind, server.asked) == (ReadingKind.AMBIGUOUS, [])
     assert reading.detail == (
         "not sent: the key must not be sent to api.eu1.bfl.ai; add https://api.eu1.bfl.ai to the account's origins"
     )
@@ -374,7 +373,7 @@ async def test_an_id_that_is_a_full_url_of_the_account_is_polled_there() -> None
         single = await provider.poll(f"{server.url}/suno/fetch/{SUNO[0]}", None)
         together = await provider.poll_batch([f"{server.url}/suno/fetch/{SUNO[0]}", SUNO[0]], None)
 
-    assert single.kind is Kind.PENDING
+    assert single.kind is ReadingKind.PENDING
     assert isinstance(together, Reading)
     assert [asked.target for asked in server.asked] == [f"/suno/fetch/{SUNO[0]}", "/suno/fetch"]
     assert orjson.loads(server.asked[1].body)["ids"] == [SUNO[0]]
@@ -395,5 +394,5 @@ async def test_a_body_may_be_as_large_as_the_description_says() -> None:
     async with _account("jimeng", answers(200, large)) as (provider, _):
         reading = await provider.poll("7391", "jimeng_t2i")
 
-    assert reading.kind is Kind.SUCCEEDED
+    assert reading.kind is ReadingKind.SUCCEEDED
     assert reading.detail == "1 file is inside the answer, without a URL: application/octet-stream, 1572864 bytes"

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from bridge.domain.task import Json, Kind
+from bridge.domain.task import Json, ReadingKind
 from bridge.net.client import HttpClient
 from bridge.providers.catalogue import descriptions, load_descriptions
 from bridge.providers.description import Description
@@ -44,7 +44,7 @@ async def test_fal_gets_two_requests_with_its_own_key_prefix() -> None:
     async with account(descriptions()["fal"], fal((200, {"video": {"url": VIDEO}}))) as (provider, server):
         reading = await provider.poll("r1", "fal-ai/veo3/fast")
 
-    assert reading.kind is Kind.SUCCEEDED
+    assert reading.kind is ReadingKind.SUCCEEDED
     assert [asked.target for asked in server.asked] == [
         "/fal-ai/veo3/requests/r1/status",
         "/fal-ai/veo3/requests/r1",
@@ -64,7 +64,7 @@ async def test_only_a_permanent_refusal_of_fals_result_is_a_failure() -> None:
         async with account(descriptions()["fal"], fal(result)) as (provider, _):
             readings.append(await provider.poll("r1", "fal-ai/veo3"))
 
-    assert [reading.kind for reading in readings] == [Kind.FAILED, Kind.RUNNING, Kind.TRANSIENT]
+    assert [reading.kind for reading in readings] == [ReadingKind.FAILED, ReadingKind.RUNNING, ReadingKind.TRANSIENT]
     assert readings[0].detail == "at most 2500 characters (value_error)"
 
 
@@ -72,7 +72,7 @@ async def test_comfyui_gets_no_key_and_an_empty_answer_means_running() -> None:
     async with account(descriptions()["comfyui"], lambda _: (200, {})) as (provider, server):
         reading = await provider.poll("p1", None)
 
-    assert reading.kind is Kind.RUNNING
+    assert reading.kind is ReadingKind.RUNNING
     (asked,) = server.asked
     assert asked.target == "/history/p1"
     assert KEY not in str(asked.headers)
@@ -95,7 +95,7 @@ async def test_siliconflow_is_polled_by_post_with_the_id_in_the_body() -> None:
     async with account(descriptions()["siliconflow"], lambda _: (200, {"status": "InProgress"})) as (provider, server):
         reading = await provider.poll("s1", None)
 
-    assert reading.kind is Kind.RUNNING
+    assert reading.kind is ReadingKind.RUNNING
     (asked,) = server.asked
     assert (asked.method, asked.target, orjson.loads(asked.body)) == ("POST", "/v1/video/status", {"requestId": "s1"})
 
@@ -121,7 +121,7 @@ async def test_placeholders_in_headers_are_filled_and_the_accounts_headers_win()
         many = await provider.poll_batch(["1", "2"], None)
         await client.aclose()
 
-    assert one.kind is Kind.RUNNING
+    assert one.kind is ReadingKind.RUNNING
     assert isinstance(many, dict)
     assert [asked.headers["x-task"] for asked in server.asked] == ["1", "1,2"]
     assert [asked.headers["x-own"] for asked in server.asked] == ["mine", "mine"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.domain.task import Json, Kind
+from bridge.domain.task import Json, ReadingKind
 from bridge.providers.catalogue import descriptions
 from bridge.providers.new_tasks import created
 from tests.providers.reading_of import reading_of
@@ -53,7 +53,7 @@ def test_an_aggregators_result_is_found_wherever_it_puts_it(provider: str, place
             task = {**ids, "status": word, "object": "video", **place}
             for body in (task, {"code": "success", "data": task}, {"code": 0, "message": "", "data": task}):
                 reading = reading_of(body, provider=provider, task_id="T", action=None)
-                assert reading.kind is Kind.SUCCEEDED, (body, reading)
+                assert reading.kind is ReadingKind.SUCCEEDED, (body, reading)
                 assert reading.snapshot is not None
                 assert reading.snapshot.urls == (A,), body
 
@@ -64,7 +64,7 @@ def test_a_picture_that_a_video_was_made_from_is_no_result(provider: str) -> Non
         body = {"code": 0, "data": {"task_id": "T", "status": "succeeded", key: IMAGE}}
         reading = reading_of(body, provider=provider, task_id="T", action=None)
 
-        assert (reading.kind, reading.lacks_result) == (Kind.AMBIGUOUS, True), reading
+        assert (reading.kind, reading.lacks_result) == (ReadingKind.AMBIGUOUS, True), reading
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_task_is_found_inside_the_wrapper_of_an_aggregator(body: Json) -> None
         reading = reading_of(body, provider=provider, task_id="T", action=None)
 
         assert reading.snapshot is not None, reading
-        assert (reading.kind, reading.snapshot.urls) == (Kind.SUCCEEDED, (A,))
+        assert (reading.kind, reading.snapshot.urls) == (ReadingKind.SUCCEEDED, (A,))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.ids import clean_task_id
-from bridge.domain.task import Json, Kind, Reading
+from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.providers.catalogue import descriptions
 from bridge.providers.new_tasks import created_by_any
 from bridge.providers.reading import read_together
@@ -29,7 +29,7 @@ RECORDED: Final = [
     for each in json.loads((DATA / "manifest.json").read_text())["fixtures"]
     if each["outcome"] not in {"outgoing", "vector", "challenge"}
 ]
-ENDS = {Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED}
+ENDS = {ReadingKind.SUCCEEDED, ReadingKind.FAILED, ReadingKind.CANCELED}
 KEYS = [
     *("code", "message", "data", "error", "detail", "task_id", "task_status", "task_status_msg", "task_info"),
     *("task_result", "created_at", "updated_at", "status", "progress", "fail_reason", "result_url", "url", "url_mp3"),

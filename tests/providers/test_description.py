@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.domain.task import Kind
+from bridge.domain.task import ReadingKind
 from bridge.providers.catalogue import DescriptionsRefused, descriptions, effective, load_descriptions
 from bridge.providers.reading import read
 from bridge.providers.results import PollContext
@@ -240,4 +240,4 @@ def test_a_vendor_who_names_no_id_and_has_no_envelope_can_be_described() -> None
     told = read(loaded, answered(b'{"state": "done", "url": "https://cdn.example.com/a.mp4"}'), asked)
     error = read(loaded, answered(b'{"state": "error", "error": "busy"}'), asked)
 
-    assert (told.kind, error.kind) == (Kind.SUCCEEDED, Kind.AMBIGUOUS)
+    assert (told.kind, error.kind) == (ReadingKind.SUCCEEDED, ReadingKind.AMBIGUOUS)

@@ -7,7 +7,7 @@ import base64
 import orjson
 import pytest
 
-from bridge.domain.task import Json, Kind, Snapshot
+from bridge.domain.task import Json, ReadingKind, Snapshot
 from tests.providers.reading_of import OP, kling, reading_of, veo
 
 A = "https://cdn.example.com/a.mp4"
@@ -22,7 +22,7 @@ def test_a_cloud_address_is_in_the_result_and_reason_but_not_in_urls() -> None:
     for provider, body in cases:
         reading = reading_of(body, provider=provider, task_id=OP, action=None)
 
-        assert (reading.kind, reading.lacks_result) == (Kind.SUCCEEDED, False), reading
+        assert (reading.kind, reading.lacks_result) == (ReadingKind.SUCCEEDED, False), reading
         seen = reading.snapshot or Snapshot()
         assert seen.urls == ()
         assert [item["url"].endswith("://bucket/v.mp4") for item in seen.result["videos"]] == [True]
@@ -99,7 +99,7 @@ def test_a_file_within_the_answer_is_named_and_measured_and_not_kept(
 ) -> None:
     reading = reading_of(body, provider=provider, task_id=OP, action=None)
 
-    assert reading.kind is Kind.SUCCEEDED, reading
+    assert reading.kind is ReadingKind.SUCCEEDED, reading
     seen = reading.snapshot or Snapshot()
     (item,) = seen.result[kind]
     assert (item["embedded"], item["media_type"], item["bytes"]) == (True, media_type, size)

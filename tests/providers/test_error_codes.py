@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from bridge.domain.task import Json, Kind
+from bridge.domain.task import Json, ReadingKind
 from bridge.providers.catalogue import load_descriptions
 from bridge.providers.reading import read
 from bridge.providers.results import PollContext
@@ -38,30 +38,30 @@ OWN: Json = {
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (422, b'{"detail":[{"loc":["body"],"msg":"at most 2500 characters","type":"x"}]}', Kind.FAILED),
-        (422, b'{"detail":"content policy"}', Kind.FAILED),
-        (422, b"<html></html>", Kind.TRANSIENT),
-        (400, b'{"detail":"Request is still in progress"}', Kind.RUNNING),
-        (400, b'{"detail":"something else"}', Kind.BAD_REQUEST),
-        (400, b'{"id":"T"}', Kind.AMBIGUOUS),
-        (501, b'{"detail":"not implemented"}', Kind.AMBIGUOUS),
-        (404, b'{"detail":"no such file"}', Kind.AMBIGUOUS),
-        (409, b'{"detail":"not yet"}', Kind.PENDING),
-        (425, b"", Kind.PENDING),
-        (429, b"", Kind.RATE_LIMITED),
-        (500, b'{"detail":"oops"}', Kind.TRANSIENT),
-        (503, b"", Kind.TRANSIENT),
-        (200, b'{"video":{"url":"https://cdn.example.com/a.mp4"}}', Kind.SUCCEEDED),
+        (422, b'{"detail":[{"loc":["body"],"msg":"at most 2500 characters","type":"x"}]}', ReadingKind.FAILED),
+        (422, b'{"detail":"content policy"}', ReadingKind.FAILED),
+        (422, b"<html></html>", ReadingKind.TRANSIENT),
+        (400, b'{"detail":"Request is still in progress"}', ReadingKind.RUNNING),
+        (400, b'{"detail":"something else"}', ReadingKind.BAD_REQUEST),
+        (400, b'{"id":"T"}', ReadingKind.AMBIGUOUS),
+        (501, b'{"detail":"not implemented"}', ReadingKind.AMBIGUOUS),
+        (404, b'{"detail":"no such file"}', ReadingKind.AMBIGUOUS),
+        (409, b'{"detail":"not yet"}', ReadingKind.PENDING),
+        (425, b"", ReadingKind.PENDING),
+        (429, b"", ReadingKind.RATE_LIMITED),
+        (500, b'{"detail":"oops"}', ReadingKind.TRANSIENT),
+        (503, b"", ReadingKind.TRANSIENT),
+        (200, b'{"video":{"url":"https://cdn.example.com/a.mp4"}}', ReadingKind.SUCCEEDED),
     ],
 )
-def test_a_permanent_refusal_of_the_second_request_fails_the_task(status: int, body: bytes, kind: Kind) -> None:
+def test_a_permanent_refusal_of_the_second_request_fails_the_task(status: int, body: bytes, kind: ReadingKind) -> None:
     first = answered(b'{"request_id":"T","status":"COMPLETED"}')
     asked = PollContext(task_id="T", action=None, own_host="queue.example.com")
     reading = read(load_descriptions(OWN)["own"], first, asked, second=answered(body, status=status))
 
     assert reading.kind is kind, reading
-    assert kind is not Kind.FAILED or "2500" in reading.detail or "content policy" in reading.detail
-    assert kind is not Kind.BAD_REQUEST or reading.detail == "something else"
+    assert kind is not ReadingKind.FAILED or "2500" in reading.detail or "content policy" in reading.detail
+    assert kind is not ReadingKind.BAD_REQUEST or reading.detail == "something else"
 
 
 CODES: list[tuple[str, int, Json, str, str]] = [
@@ -102,7 +102,7 @@ def test_the_providers_error_code_is_kept_and_shown_in_the_reason(
     reading = reading_of(body, provider=provider, status=status, task_id=OP, action=None)
 
     assert reading.snapshot is not None
-    assert (reading.kind in {Kind.FAILED, Kind.BAD_REQUEST}, reading.snapshot.error_code) == (True, code)
+    assert (reading.kind in {ReadingKind.FAILED, ReadingKind.BAD_REQUEST}, reading.snapshot.error_code) == (True, code)
     assert reading.detail == reason
 
 
@@ -136,12 +136,12 @@ def test_a_number_keeps_its_sign_and_a_code_its_hyphens() -> None:
     own = load_descriptions({"own": tree})["own"]
     asked = PollContext(task_id="T", action=None, own_host="x")
     for body, kind in (
-        ({"id": "T", "status": -1}, Kind.FAILED),
-        ({"id": "T", "status": "1"}, Kind.RUNNING),
-        ({"id": "T", "status": 1, "code": "a-b"}, Kind.RUNNING),
-        ({"id": "T", "code": "AB"}, Kind.FAILED),
-        ({"id": "T", "code": 1}, Kind.PENDING),
-        ({"id": "T", "code": -1}, Kind.RUNNING),
+        ({"id": "T", "status": -1}, ReadingKind.FAILED),
+        ({"id": "T", "status": "1"}, ReadingKind.RUNNING),
+        ({"id": "T", "status": 1, "code": "a-b"}, ReadingKind.RUNNING),
+        ({"id": "T", "code": "AB"}, ReadingKind.FAILED),
+        ({"id": "T", "code": 1}, ReadingKind.PENDING),
+        ({"id": "T", "code": -1}, ReadingKind.RUNNING),
     ):
         assert read(own, answered(orjson.dumps(body)), asked).kind is kind, body
 
@@ -164,10 +164,10 @@ def test_a_code_may_mean_any_kind_and_a_success_still_needs_its_result() -> None
     own = load_descriptions({"own": tree})["own"]
     asked = PollContext(task_id="T", action=None, own_host="x")
     for status, body, kind in (
-        (200, {"id": "T", "code": 7, "status": "ok", "url": A}, Kind.SUCCEEDED),
-        (200, {"id": "T", "code": 7, "status": "ok"}, Kind.AMBIGUOUS),
-        (400, {"id": "T", "code": 7, "status": "ok", "url": A}, Kind.BAD_REQUEST),
-        (400, {"id": "T", "code": 8}, Kind.CANCELED),
-        (200, {"id": "T", "code": 9}, Kind.NEEDS_INPUT),
+        (200, {"id": "T", "code": 7, "status": "ok", "url": A}, ReadingKind.SUCCEEDED),
+        (200, {"id": "T", "code": 7, "status": "ok"}, ReadingKind.AMBIGUOUS),
+        (400, {"id": "T", "code": 7, "status": "ok", "url": A}, ReadingKind.BAD_REQUEST),
+        (400, {"id": "T", "code": 8}, ReadingKind.CANCELED),
+        (200, {"id": "T", "code": 9}, ReadingKind.NEEDS_INPUT),
     ):
         assert read(own, answered(orjson.dumps(body), status=status), asked).kind is kind, body

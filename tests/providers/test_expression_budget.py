@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.providers.catalogue import descriptions, load_descriptions
 from bridge.providers.description import Description
 from bridge.providers.new_tasks import created, created_by_any
@@ -58,9 +58,9 @@ def test_an_expression_over_its_budget_makes_the_answer_unreadable() -> None:
 
     reading = _read(description, {"job": _job(items=list(range(20_000)))})
 
-    assert reading.kind is Kind.AMBIGUOUS
+    assert reading.kind is ReadingKind.AMBIGUOUS
     assert reading.detail.startswith('the answer cannot be read: providers.mine.forms.job.message: "items[*].[@, @]')
-    assert _read(description, {"job": _job()}).kind is Kind.SUCCEEDED
+    assert _read(description, {"job": _job()}).kind is ReadingKind.SUCCEEDED
 
 
 @pytest.mark.parametrize("key", ["codes", "error_message", "retry_after"])
@@ -72,7 +72,7 @@ def test_an_expression_outside_the_forms_is_limited_too(key: str) -> None:
     asked = PollContext(task_id="7", action=None, own_host="api.example.com")
     reading = read(description, answered(orjson.dumps(body), status=429), asked)
 
-    assert reading.kind is Kind.AMBIGUOUS
+    assert reading.kind is ReadingKind.AMBIGUOUS
     assert f"providers.mine.{key}" in reading.detail
 
 
@@ -81,7 +81,7 @@ def test_a_pattern_that_python_would_take_hours_for_takes_no_time() -> None:
 
     reading = _read(description, {"job": _job(u=f"https://cdn.example.com/{'a' * 4000}!")})
 
-    assert reading.kind is Kind.SUCCEEDED
+    assert reading.kind is ReadingKind.SUCCEEDED
 
 
 def test_many_slow_patterns_and_expressions_on_one_answer_share_one_budget() -> None:
@@ -90,7 +90,7 @@ def test_many_slow_patterns_and_expressions_on_one_answer_share_one_budget() -> 
 
     reading = _read(description, {"job": _job(u=[f"https://cdn.example.com/{at}/{text}" for at in range(150)])})
 
-    assert reading.kind is Kind.AMBIGUOUS
+    assert reading.kind is ReadingKind.AMBIGUOUS
     assert "providers.mine.needs_key" in reading.detail
 
 
@@ -100,7 +100,12 @@ def test_one_slow_item_of_a_list_leaves_the_other_tasks_as_they_are() -> None:
 
     found = _together(description, jobs, "1", "2", "3", "4")
 
-    assert [found[each].kind for each in "1234"] == [Kind.SUCCEEDED, Kind.AMBIGUOUS, Kind.RUNNING, Kind.NOT_FOUND]
+    assert [found[each].kind for each in "1234"] == [
+        ReadingKind.SUCCEEDED,
+        ReadingKind.AMBIGUOUS,
+        ReadingKind.RUNNING,
+        ReadingKind.NOT_FOUND,
+    ]
     assert "providers.mine.forms.job.message" in found["2"].detail
 
 
@@ -110,7 +115,7 @@ def test_an_item_with_an_unreadable_id_does_not_mean_not_found() -> None:
 
     found = _together(description, jobs, "1", "2")
 
-    assert [found[each].kind for each in "12"] == [Kind.SUCCEEDED, Kind.AMBIGUOUS]
+    assert [found[each].kind for each in "12"] == [ReadingKind.SUCCEEDED, ReadingKind.AMBIGUOUS]
     assert "providers.mine.forms.job.id.0" in found["2"].detail
 
 
@@ -120,7 +125,7 @@ def test_a_large_list_is_read_whole() -> None:
 
     found = _together(description, jobs, *[str(at) for at in range(1000)])
 
-    assert {reading.kind for reading in found.values()} == {Kind.RUNNING}
+    assert {reading.kind for reading in found.values()} == {ReadingKind.RUNNING}
 
 
 def test_a_slow_create_answer_of_one_description_does_not_hide_anothers() -> None:

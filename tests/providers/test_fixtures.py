@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.providers.catalogue import descriptions
 from bridge.providers.new_tasks import created, created_by_any
 from bridge.providers.reading import read_together
@@ -128,5 +128,5 @@ def test_text_can_be_the_result() -> None:
     for file, text in texts.items():
         reading = _read(next(each for each in FIXTURES if each["file"] == file))
         assert reading.snapshot is not None
-        assert reading.kind is Kind.SUCCEEDED
+        assert reading.kind is ReadingKind.SUCCEEDED
         assert reading.snapshot.result["texts"][0]["text"] == text

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.domain.task import Json, Kind, Reading
+from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.providers.catalogue import load_descriptions
 from bridge.providers.reading import read, second_value
 from bridge.providers.results import PollContext
@@ -45,14 +45,14 @@ def test_json_inside_a_text_is_read(value: Json, found: Json) -> None:
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
-        ({}, Kind.RUNNING),
-        ({"1": {"state": "ok", "u": A}}, Kind.SUCCEEDED),
-        ({"2": {"state": "ok", "u": A}}, Kind.AMBIGUOUS),
-        ({"error": "x"}, Kind.AMBIGUOUS),
-        ([], Kind.AMBIGUOUS),
+        ({}, ReadingKind.RUNNING),
+        ({"1": {"state": "ok", "u": A}}, ReadingKind.SUCCEEDED),
+        ({"2": {"state": "ok", "u": A}}, ReadingKind.AMBIGUOUS),
+        ({"error": "x"}, ReadingKind.AMBIGUOUS),
+        ([], ReadingKind.AMBIGUOUS),
     ],
 )
-def test_an_empty_object_can_be_a_form_of_its_own(body: Json, kind: Kind) -> None:
+def test_an_empty_object_can_be_a_form_of_its_own(body: Json, kind: ReadingKind) -> None:
     forms = {
         "waiting": {
             "task": "@",
@@ -75,22 +75,22 @@ def test_an_empty_object_can_be_a_form_of_its_own(body: Json, kind: Kind) -> Non
 @pytest.mark.parametrize("status", ["length(keys(@)) == `0` && 'r'", "length(keys(@)) == `0` && 'r' || null"])
 def test_a_status_that_is_false_is_in_no_form(status: str) -> None:
     forms = {"empty": {"task": "@", "status": status, "words": {"running": ["r"]}, "results": []}}
-    assert reading(forms, {}).kind is Kind.RUNNING
-    assert reading(forms, {"error": "x"}).kind is Kind.AMBIGUOUS
+    assert reading(forms, {}).kind is ReadingKind.RUNNING
+    assert reading(forms, {"error": "x"}).kind is ReadingKind.AMBIGUOUS
     assert reading(forms, {"error": "x"}).snapshot is None
 
 
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
-        ({"status": "r", "position": 0}, Kind.RUNNING),
-        ({"status": "r", "position": 0, "id": "1"}, Kind.RUNNING),
-        ({"status": "r", "position": 0, "id": "2"}, Kind.AMBIGUOUS),
-        ({"status": "r"}, Kind.AMBIGUOUS),
-        ({"status": "r", "id": "1"}, Kind.AMBIGUOUS),
+        ({"status": "r", "position": 0}, ReadingKind.RUNNING),
+        ({"status": "r", "position": 0, "id": "1"}, ReadingKind.RUNNING),
+        ({"status": "r", "position": 0, "id": "2"}, ReadingKind.AMBIGUOUS),
+        ({"status": "r"}, ReadingKind.AMBIGUOUS),
+        ({"status": "r", "id": "1"}, ReadingKind.AMBIGUOUS),
     ],
 )
-def test_a_form_with_a_condition_checks_an_id_only_if_there_is_one(body: Json, kind: Kind) -> None:
+def test_a_form_with_a_condition_checks_an_id_only_if_there_is_one(body: Json, kind: ReadingKind) -> None:
     forms = {"job": {**JOB, "when": "type(position) == 'number'", "results": []}}
     assert reading(forms, body).kind is kind
 
@@ -110,15 +110,15 @@ def test_a_second_request_without_a_value_is_made_for_every_success_without_resu
 @pytest.mark.parametrize(
     ("means", "status", "kind"),
     [
-        ("running", 200, Kind.RUNNING),
-        ("pending", 202, Kind.PENDING),
-        ("running", 204, Kind.RUNNING),
-        ("running", 500, Kind.TRANSIENT),
-        ("not_found", 200, Kind.NOT_FOUND),
-        ("not_found", 202, Kind.TRANSIENT),
+        ("running", 200, ReadingKind.RUNNING),
+        ("pending", 202, ReadingKind.PENDING),
+        ("running", 204, ReadingKind.RUNNING),
+        ("running", 500, ReadingKind.TRANSIENT),
+        ("not_found", 200, ReadingKind.NOT_FOUND),
+        ("not_found", 202, ReadingKind.TRANSIENT),
     ],
 )
-def test_an_empty_body_means_what_the_description_says(means: str, status: int, kind: Kind) -> None:
+def test_an_empty_body_means_what_the_description_says(means: str, status: int, kind: ReadingKind) -> None:
     tree = {"title": "T", "ask": {"path": "/{id}"}, "empty_means": means, "forms": {"job": {**JOB, "results": []}}}
     own = load_descriptions({"own": tree})["own"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.domain.task import Json, Kind
+from bridge.domain.task import Json, ReadingKind
 from tests.providers.reading_of import OP, TASK_ID, kling, newapi, reading_of, veo
 
 A = "https://cdn.example.com/a.mp4"
@@ -92,7 +92,7 @@ def test_a_success_whose_results_were_all_withheld_has_failed_for_that_reason(
 ) -> None:
     reading = reading_of(body, provider=provider, task_id=OP, action=None)
 
-    assert reading.kind is Kind.FAILED, reading
+    assert reading.kind is ReadingKind.FAILED, reading
     assert reason in reading.detail
 
 
@@ -123,7 +123,7 @@ PARTLY: list[tuple[str, Json, str]] = [
 def test_a_partly_filtered_success_has_results_and_a_reason(provider: str, body: Json, reason: str) -> None:
     reading = reading_of(body, provider=provider, task_id=OP, action=None)
 
-    assert reading.kind is Kind.SUCCEEDED, reading
+    assert reading.kind is ReadingKind.SUCCEEDED, reading
     assert reading.snapshot is not None
     assert reading.snapshot.urls == (A,)
     assert reason in reading.detail
@@ -140,14 +140,14 @@ def test_a_partly_filtered_success_has_results_and_a_reason(provider: str, body:
 def test_an_aggregators_success_with_only_an_error_is_a_failure(provider: str, body: Json, reason: str) -> None:
     reading = reading_of(body, provider=provider, task_id=TASK_ID if provider == "kling" else OP, action=None)
 
-    assert (reading.kind, reading.detail) == (Kind.FAILED, reason)
+    assert (reading.kind, reading.detail) == (ReadingKind.FAILED, reason)
 
 
 def test_an_aggregators_list_with_a_lost_item_says_why() -> None:
     body = {"task_id": OP, "status": "succeeded", "images": [{"url": A}, {"error": "nsfw"}]}
     reading = reading_of(body, provider="newapi", task_id=OP)
 
-    assert (reading.kind, reading.detail) == (Kind.SUCCEEDED, "some results are missing: nsfw")
+    assert (reading.kind, reading.detail) == (ReadingKind.SUCCEEDED, "some results are missing: nsfw")
 
 
 @pytest.mark.parametrize("text", ["", "SUCCEED", "ok", "Task completed.", "任务成功", "generated in 3 s", A])
@@ -165,12 +165,15 @@ def test_a_success_without_a_result_quotes_the_start_of_the_answer() -> None:
 
 
 def test_a_success_with_a_message_that_its_results_were_filtered_has_failed() -> None:
-    for said, kind in (("all outputs were filtered", Kind.FAILED), ("generation finished", Kind.AMBIGUOUS)):
+    for said, kind in (
+        ("all outputs were filtered", ReadingKind.FAILED),
+        ("generation finished", ReadingKind.AMBIGUOUS),
+    ):
         body = {"task_id": "T", "status": "succeeded", "message": said}
         reading = reading_of(body, provider="newapi", task_id="T")
 
         assert reading.kind is kind, reading
-        assert kind is not Kind.FAILED or reading.detail == said
+        assert kind is not ReadingKind.FAILED or reading.detail == said
 
 
 def test_the_code_of_an_item_without_a_result_is_the_failures() -> None:
@@ -178,4 +181,4 @@ def test_the_code_of_an_item_without_a_result_is_the_failures() -> None:
     reading = reading_of({"output": output}, provider="dashscope", task_id=OP, action=None)
 
     assert reading.snapshot is not None
-    assert (reading.kind, reading.snapshot.error_code) == (Kind.FAILED, "DataInspectionFailed")
+    assert (reading.kind, reading.snapshot.error_code) == (ReadingKind.FAILED, "DataInspectionFailed")

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.net.client import HttpClient
 from bridge.providers.catalogue import descriptions
 from bridge.providers.provider import HttpProvider
@@ -45,14 +45,14 @@ BODIES = [
 def test_a_part_or_a_redirect_is_transient(status: int, headers: dict[str, str], body: Any, provider: str) -> None:
     reading = reading_of(body, status=status, headers=headers, provider=provider)
 
-    assert reading.kind is Kind.TRANSIENT
+    assert reading.kind is ReadingKind.TRANSIENT
     assert reading.snapshot is None
     assert f"HTTP {status}: " in reading.detail
 
 
 @pytest.mark.parametrize("said", ["bytes 0-469/470", "bytes 0-469/*", "0-24/3573", "items 0-9/100", "nonsense", ""])
 def test_a_whole_answer_counts_whatever_it_calls_its_range(said: str) -> None:
-    assert reading_of(BODIES[0], headers={"content-range": said}).kind is Kind.SUCCEEDED
+    assert reading_of(BODIES[0], headers={"content-range": said}).kind is ReadingKind.SUCCEEDED
 
 
 def test_a_truncated_list_does_not_mean_not_found() -> None:
@@ -62,7 +62,7 @@ def test_a_truncated_list_does_not_mean_not_found() -> None:
     assert isinstance(read_together(description, answered(b"[]"), asked), dict)
     reading = read_together(description, answered(b"[]", status=206), asked)
     assert isinstance(reading, Reading)
-    assert reading.kind is Kind.TRANSIENT
+    assert reading.kind is ReadingKind.TRANSIENT
 
 
 def test_a_truncated_second_answer_finishes_nothing() -> None:
@@ -78,8 +78,8 @@ def test_a_truncated_second_answer_finishes_nothing() -> None:
     whole = read(description, answered(orjson.dumps(first)), asked, second=answered(second))
     part = read(description, answered(orjson.dumps(first)), asked, second=answered(second, status=206))
 
-    assert whole.kind is Kind.SUCCEEDED
-    assert part.kind is Kind.TRANSIENT
+    assert whole.kind is ReadingKind.SUCCEEDED
+    assert part.kind is ReadingKind.TRANSIENT
 
 
 def test_the_code_of_a_part_renews_no_token() -> None:
@@ -97,4 +97,4 @@ async def test_a_part_over_real_http_is_transient() -> None:
         reading = await provider.poll(TASK_ID, ACTION)
         await client.aclose()
 
-    assert (reading.kind, "range" in server.asked[0].headers) == (Kind.TRANSIENT, False)
+    assert (reading.kind, "range" in server.asked[0].headers) == (ReadingKind.TRANSIENT, False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.domain.task import Json, Kind, Snapshot
+from bridge.domain.task import Json, ReadingKind, Snapshot
 from tests.providers.reading_of import reading_of
 
 A, B = "https://cdn.example.com/a.mp4", "https://cdn.example.com/b.mp4"
@@ -18,7 +18,7 @@ HOUR_MS = 3_600_000
 
 def _seen(provider: str, body: Json, **asked: Any) -> Snapshot:
     reading = reading_of(body, provider=provider, **{"task_id": "1", "action": None, **asked})
-    assert reading.kind is Kind.SUCCEEDED, reading
+    assert reading.kind is ReadingKind.SUCCEEDED, reading
     assert reading.snapshot is not None
     return reading.snapshot
 
@@ -47,7 +47,7 @@ def _veo(response: Json) -> Json:
 def test_an_answer_that_only_resembles_a_finish_does_not_finish_the_task(provider: str, body: Json) -> None:
     reading = reading_of(body, provider=provider, task_id="1", action="jimeng_t2i")
 
-    assert reading.kind in {Kind.AMBIGUOUS, Kind.RUNNING}
+    assert reading.kind in {ReadingKind.AMBIGUOUS, ReadingKind.RUNNING}
 
 
 RESULTS: list[tuple[str, Json, dict[str, list[Any]]]] = [
@@ -160,71 +160,76 @@ FAILURES: list[tuple[str, Json, str]] = [
 def test_failures_are_reported_with_their_reason(provider: str, body: Json, message: str) -> None:
     reading = reading_of(body, provider=provider, task_id=OP)
 
-    assert reading.kind is Kind.FAILED, reading
+    assert reading.kind is ReadingKind.FAILED, reading
     assert reading.snapshot is not None
     assert reading.snapshot.message == message
     assert message in reading.detail
 
 
-OTHERS: list[tuple[str, int, Json, Kind]] = [
-    ("replicate", 200, _prediction(None, data_removed=True), Kind.EXPIRED_RESULT),
-    ("replicate", 200, _prediction(None), Kind.AMBIGUOUS),
-    ("replicate", 200, {"id": "1", "status": "aborted"}, Kind.CANCELED),
-    ("midjourney", 200, {"id": "1", "status": "MODAL"}, Kind.NEEDS_INPUT),
-    ("midjourney", 200, {"id": "1", "status": "CANCEL"}, Kind.CANCELED),
-    ("midjourney", 200, {"id": "1", "status": "", "imageUrl": IMAGE}, Kind.PENDING),
-    ("midjourney", 200, b"", Kind.NOT_FOUND),
-    ("midjourney", 500, b"", Kind.TRANSIENT),
-    ("midjourney", 200, b"<html>", Kind.TRANSIENT),
-    ("suno", 200, b"", Kind.TRANSIENT),
+OTHERS: list[tuple[str, int, Json, ReadingKind]] = [
+    ("replicate", 200, _prediction(None, data_removed=True), ReadingKind.EXPIRED_RESULT),
+    ("replicate", 200, _prediction(None), ReadingKind.AMBIGUOUS),
+    ("replicate", 200, {"id": "1", "status": "aborted"}, ReadingKind.CANCELED),
+    ("midjourney", 200, {"id": "1", "status": "MODAL"}, ReadingKind.NEEDS_INPUT),
+    ("midjourney", 200, {"id": "1", "status": "CANCEL"}, ReadingKind.CANCELED),
+    ("midjourney", 200, {"id": "1", "status": "", "imageUrl": IMAGE}, ReadingKind.PENDING),
+    ("midjourney", 200, b"", ReadingKind.NOT_FOUND),
+    ("midjourney", 500, b"", ReadingKind.TRANSIENT),
+    ("midjourney", 200, b"<html>", ReadingKind.TRANSIENT),
+    ("suno", 200, b"", ReadingKind.TRANSIENT),
     (
         *("midjourney", 400),
         {"code": 4, "description": "task_no_found ", "type": "upstream_error"},
-        Kind.NOT_FOUND,
+        ReadingKind.NOT_FOUND,
     ),
-    ("midjourney", 400, {"code": 4, "description": "bad", "type": "upstream_error"}, Kind.BAD_REQUEST),
-    ("jimeng", 200, {"code": 10000, "data": {"status": "not_found"}}, Kind.NOT_FOUND),
-    ("jimeng", 200, {"code": 10000, "data": {"status": "expired"}}, Kind.EXPIRED_RESULT),
-    ("jimeng", 429, {"code": 50430, "message": "slow down"}, Kind.RATE_LIMITED),
-    ("jimeng", 500, {"code": 77, "message": "oops"}, Kind.TRANSIENT),
-    ("jimeng", 200, {"code": "insufficient_quota", "message": "pay"}, Kind.AMBIGUOUS),
-    ("flux", 200, {"id": "1", "status": "Task not found"}, Kind.NOT_FOUND),
-    ("flux", 200, {"id": "2", "status": "Ready", "result": {"sample": A}}, Kind.AMBIGUOUS),
-    ("openai_video", 200, {"id": "1", "status": "unknown"}, Kind.AMBIGUOUS),
-    ("minimax", 200, {"task_id": "1", "status": "Success", "base_resp": {"status_code": 1002}}, Kind.RATE_LIMITED),
-    ("minimax", 200, {"base_resp": {"status_code": 1008, "status_msg": "balance"}}, Kind.ACCOUNT_ERROR),
-    ("minimax", 200, {"task_id": "1", "status": "Success", "base_resp": {"status_code": 7}}, Kind.AMBIGUOUS),
-    ("minimax", 200, {"task_id": "1", "status": "Success"}, Kind.AMBIGUOUS),
-    ("avatar", 200, {"id": "1", "web_work_status": 3, "work_video_path": ""}, Kind.RUNNING),
-    ("avatar", 200, {"id": "1"}, Kind.AMBIGUOUS),
-    ("veo", 200, {"name": "1", "done": True, "response": {}}, Kind.AMBIGUOUS),
-    ("veo", 200, {"error": {"code": 404, "message": "no"}}, Kind.AMBIGUOUS),
-    ("runway", 200, {"id": "1", "status": "THROTTLED"}, Kind.PENDING),
+    ("midjourney", 400, {"code": 4, "description": "bad", "type": "upstream_error"}, ReadingKind.BAD_REQUEST),
+    ("jimeng", 200, {"code": 10000, "data": {"status": "not_found"}}, ReadingKind.NOT_FOUND),
+    ("jimeng", 200, {"code": 10000, "data": {"status": "expired"}}, ReadingKind.EXPIRED_RESULT),
+    ("jimeng", 429, {"code": 50430, "message": "slow down"}, ReadingKind.RATE_LIMITED),
+    ("jimeng", 500, {"code": 77, "message": "oops"}, ReadingKind.TRANSIENT),
+    ("jimeng", 200, {"code": "insufficient_quota", "message": "pay"}, ReadingKind.AMBIGUOUS),
+    ("flux", 200, {"id": "1", "status": "Task not found"}, ReadingKind.NOT_FOUND),
+    ("flux", 200, {"id": "2", "status": "Ready", "result": {"sample": A}}, ReadingKind.AMBIGUOUS),
+    ("openai_video", 200, {"id": "1", "status": "unknown"}, ReadingKind.AMBIGUOUS),
+    (
+        "minimax",
+        200,
+        {"task_id": "1", "status": "Success", "base_resp": {"status_code": 1002}},
+        ReadingKind.RATE_LIMITED,
+    ),
+    ("minimax", 200, {"base_resp": {"status_code": 1008, "status_msg": "balance"}}, ReadingKind.ACCOUNT_ERROR),
+    ("minimax", 200, {"task_id": "1", "status": "Success", "base_resp": {"status_code": 7}}, ReadingKind.AMBIGUOUS),
+    ("minimax", 200, {"task_id": "1", "status": "Success"}, ReadingKind.AMBIGUOUS),
+    ("avatar", 200, {"id": "1", "web_work_status": 3, "work_video_path": ""}, ReadingKind.RUNNING),
+    ("avatar", 200, {"id": "1"}, ReadingKind.AMBIGUOUS),
+    ("veo", 200, {"name": "1", "done": True, "response": {}}, ReadingKind.AMBIGUOUS),
+    ("veo", 200, {"error": {"code": 404, "message": "no"}}, ReadingKind.AMBIGUOUS),
+    ("runway", 200, {"id": "1", "status": "THROTTLED"}, ReadingKind.PENDING),
     *(
         ("jimeng", status, {"code": 50411, "message": "Pre Img Risk Not Pass", "data": None}, kind)
         for status, kind in [
-            (200, Kind.FAILED),
-            (400, Kind.FAILED),
-            (401, Kind.AUTH_ERROR),
-            (403, Kind.ACCOUNT_ERROR),
-            (404, Kind.NOT_FOUND),
-            (429, Kind.RATE_LIMITED),
-            (502, Kind.TRANSIENT),
+            (200, ReadingKind.FAILED),
+            (400, ReadingKind.FAILED),
+            (401, ReadingKind.AUTH_ERROR),
+            (403, ReadingKind.ACCOUNT_ERROR),
+            (404, ReadingKind.NOT_FOUND),
+            (429, ReadingKind.RATE_LIMITED),
+            (502, ReadingKind.TRANSIENT),
         ]
     ),
-    ("jimeng", 400, {"code": 50200, "message": "bad parameter", "data": None}, Kind.BAD_REQUEST),
-    ("jimeng", 200, {"code": 10000, "data": {"task_id": "2", "status": "done", "video_url": A}}, Kind.AMBIGUOUS),
-    ("kling_v2", 200, {"code": 0, "data": []}, Kind.AMBIGUOUS),
-    ("kling_v2", 429, {"code": 1102, "message": "used up"}, Kind.ACCOUNT_ERROR),
+    ("jimeng", 400, {"code": 50200, "message": "bad parameter", "data": None}, ReadingKind.BAD_REQUEST),
+    ("jimeng", 200, {"code": 10000, "data": {"task_id": "2", "status": "done", "video_url": A}}, ReadingKind.AMBIGUOUS),
+    ("kling_v2", 200, {"code": 0, "data": []}, ReadingKind.AMBIGUOUS),
+    ("kling_v2", 429, {"code": 1102, "message": "used up"}, ReadingKind.ACCOUNT_ERROR),
     *(
-        (provider, 400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}, Kind.NOT_FOUND)
+        (provider, 400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}, ReadingKind.NOT_FOUND)
         for provider in ("newapi", "kling", "suno", "unified_v2", "luma", "minimax", "vidu", "ark", "jimeng")
     ),
 ]
 
 
 @pytest.mark.parametrize(("provider", "status", "body", "kind"), OTHERS)
-def test_other_answers_have_their_documented_meaning(provider: str, status: int, body: Json, kind: Kind) -> None:
+def test_other_answers_have_their_documented_meaning(provider: str, status: int, body: Json, kind: ReadingKind) -> None:
     assert reading_of(body, provider=provider, status=status, task_id="1", action=None).kind is kind
 
 
@@ -313,7 +318,7 @@ def test_a_hint_in_the_body_counts_where_there_is_no_header(
 ) -> None:
     reading = reading_of(body, provider=provider, status=429, headers=headers)
 
-    assert (reading.kind, reading.retry_after_s) == (Kind.RATE_LIMITED, hint_s)
+    assert (reading.kind, reading.retry_after_s) == (ReadingKind.RATE_LIMITED, hint_s)
 
 
 def test_the_reason_says_whether_a_result_is_gone_or_still_missing() -> None:

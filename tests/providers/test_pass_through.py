@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.domain.task import Kind
+from bridge.domain.task import ReadingKind
 from bridge.net.client import Answer
 from bridge.providers.catalogue import descriptions
 from bridge.providers.pass_through import NotCreated, PassThrough
@@ -148,12 +148,12 @@ def test_a_status_answer_is_read_like_a_poll() -> None:
     assert call is not None
     reading = openai.reading(call, answer({"id": "video_8570", "object": "video", "status": "completed"}))
     assert reading is not None
-    assert reading.kind is Kind.SUCCEEDED
+    assert reading.kind is ReadingKind.SUCCEEDED
     assert reading.snapshot is not None
     assert reading.snapshot.urls == ("https://api.example.com/base/v1/videos/video_8570/content",)
     running = openai.reading(call, answer({"id": "video_8570", "object": "video", "status": "in_progress"}))
     assert running is not None
-    assert running.kind is Kind.RUNNING
+    assert running.kind is ReadingKind.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_success_whose_result_takes_another_request_lacks_its_result() -> None
 def test_a_429_limits_the_account_and_other_errors_do_not() -> None:
     limited = account("kling").limited(answer({"code": 1302, "message": "too many"}, 429))
     assert limited is not None
-    assert limited.kind is Kind.RATE_LIMITED
+    assert limited.kind is ReadingKind.RATE_LIMITED
     assert account("kling").limited(answer({"code": 1102, "message": "no balance"}, 429)) is None
     assert account("kling").limited(answer({"code": 0, "data": {}}, 200)) is None
 

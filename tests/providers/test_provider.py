@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from bridge import __version__
-from bridge.domain.task import Kind
+from bridge.domain.task import ReadingKind
 from bridge.net.client import HttpClient
 from bridge.ports import Provider
 from bridge.providers.catalogue import descriptions
@@ -40,7 +40,7 @@ async def test_the_documented_request_is_sent() -> None:
         reading = await provider.poll(TASK_ID, "videos/avatar/image2video")
 
     (asked,) = server.asked
-    assert reading.kind is Kind.RUNNING
+    assert reading.kind is ReadingKind.RUNNING
     assert (asked.method, asked.target) == ("GET", f"/kling/v1/videos/avatar/image2video/{TASK_ID}")
     assert asked.headers == {
         "host": f"127.0.0.1:{server.port}",
@@ -73,14 +73,14 @@ async def test_the_accounts_headers_win_whatever_their_case() -> None:
 async def test_a_compressed_answer_is_read() -> None:
     body = gzip.compress(orjson.dumps(videos("https://cdn.example.com/v.mp4")))
     async with _account(answers(200, body, {"Content-Encoding": "gzip"})) as (provider, _):
-        assert (await provider.poll(TASK_ID, ACTION)).kind is Kind.SUCCEEDED
+        assert (await provider.poll(TASK_ID, ACTION)).kind is ReadingKind.SUCCEEDED
 
 
 async def test_without_an_action_no_request_is_sent_and_no_task_finishes() -> None:
     async with _account(answers(200, b"{}")) as (provider, server):
         reading = await provider.poll(TASK_ID, None)
 
-    assert (reading.kind, server.asked) == (Kind.AMBIGUOUS, [])
+    assert (reading.kind, server.asked) == (ReadingKind.AMBIGUOUS, [])
     assert reading.detail.startswith("not sent: neither the task nor its account has an action")
 
 
@@ -97,7 +97,7 @@ async def test_a_body_over_the_cap_is_ambiguous() -> None:
         reading = await provider.poll(TASK_ID, ACTION)
 
     assert (reading.kind, reading.detail) == (
-        Kind.AMBIGUOUS,
+        ReadingKind.AMBIGUOUS,
         (
             "HTTP 200: body over 1048576 bytes; to read larger answers, raise providers.kling.most_bytes "
             "(for a built-in provider, with extends: kling)"
@@ -110,7 +110,7 @@ async def test_a_provider_that_hangs_is_given_up_at_the_deadline() -> None:
         with anyio.fail_after(20):
             reading = await provider.poll(TASK_ID, ACTION)
 
-    assert (reading.kind, reading.server_trouble) == (Kind.TRANSIENT, True)
+    assert (reading.kind, reading.server_trouble) == (ReadingKind.TRANSIENT, True)
     assert reading.detail == f"no answer from 127.0.0.1:{server.port} in time"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from bridge.domain.task import Json, Kind
+from bridge.domain.task import Json, ReadingKind
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import Failure
 from bridge.providers.catalogue import descriptions
@@ -20,62 +20,62 @@ HTML = b"<html>502 Bad Gateway</html>"
 
 @pytest.mark.parametrize("code", [0, 200, 0.0, "0", " 200 ", "success", " Success ", None])
 def test_with_a_success_code_the_status_of_the_task_decides(code: Json) -> None:
-    assert reading_of(kling("processing", code=code)).kind is Kind.RUNNING
+    assert reading_of(kling("processing", code=code)).kind is ReadingKind.RUNNING
 
 
 @pytest.mark.parametrize("code", [7, 1999, -1, 1.5, True, False, "fail", "1999", "0.5", "", [0], {"a": 1}])
 def test_an_unknown_code_is_ambiguous_on_2xx_and_else_the_http_status_decides(code: Json) -> None:
     body = {**videos(VIDEO), "code": code}
 
-    assert reading_of(body).kind is Kind.AMBIGUOUS
-    assert reading_of(body, status=500).kind is Kind.TRANSIENT
-    assert reading_of(body, status=404).kind is Kind.NOT_FOUND
+    assert reading_of(body).kind is ReadingKind.AMBIGUOUS
+    assert reading_of(body, status=500).kind is ReadingKind.TRANSIENT
+    assert reading_of(body, status=404).kind is ReadingKind.NOT_FOUND
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        (1000, Kind.AUTH_ERROR),
-        (1101, Kind.ACCOUNT_ERROR),
-        (1304, Kind.ACCOUNT_ERROR),
-        ("1304", Kind.ACCOUNT_ERROR),
-        (" 1203 ", Kind.NOT_FOUND),
-        (1302, Kind.RATE_LIMITED),
-        (1202, Kind.BAD_REQUEST),
-        (1203, Kind.NOT_FOUND),
-        (5002, Kind.TRANSIENT),
-        ("task_not_exist", Kind.NOT_FOUND),
+        (1000, ReadingKind.AUTH_ERROR),
+        (1101, ReadingKind.ACCOUNT_ERROR),
+        (1304, ReadingKind.ACCOUNT_ERROR),
+        ("1304", ReadingKind.ACCOUNT_ERROR),
+        (" 1203 ", ReadingKind.NOT_FOUND),
+        (1302, ReadingKind.RATE_LIMITED),
+        (1202, ReadingKind.BAD_REQUEST),
+        (1203, ReadingKind.NOT_FOUND),
+        (5002, ReadingKind.TRANSIENT),
+        ("task_not_exist", ReadingKind.NOT_FOUND),
     ],
 )
-def test_a_known_code_counts_whatever_the_http_status(code: Json, kind: Kind, status: int) -> None:
+def test_a_known_code_counts_whatever_the_http_status(code: Json, kind: ReadingKind, status: int) -> None:
     assert reading_of({"code": code, "message": "so it is"}, status=status).kind is kind
 
 
 @pytest.mark.parametrize(
     ("status", "as_json", "as_empty", "as_html"),
     [
-        (200, Kind.AMBIGUOUS, Kind.TRANSIENT, Kind.TRANSIENT),
-        (204, Kind.AMBIGUOUS, Kind.TRANSIENT, Kind.TRANSIENT),
-        (302, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
-        (400, Kind.BAD_REQUEST, Kind.TRANSIENT, Kind.TRANSIENT),
-        (401, Kind.AUTH_ERROR, Kind.AUTH_ERROR, Kind.AUTH_ERROR),
-        (402, Kind.ACCOUNT_ERROR, Kind.ACCOUNT_ERROR, Kind.TRANSIENT),
-        (403, Kind.ACCOUNT_ERROR, Kind.ACCOUNT_ERROR, Kind.TRANSIENT),
-        (404, Kind.NOT_FOUND, Kind.TRANSIENT, Kind.NO_ROUTE),
-        (405, Kind.NO_ROUTE, Kind.NO_ROUTE, Kind.NO_ROUTE),
-        (408, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
-        (409, Kind.PENDING, Kind.PENDING, Kind.PENDING),
-        (418, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
-        (422, Kind.BAD_REQUEST, Kind.TRANSIENT, Kind.TRANSIENT),
-        (425, Kind.PENDING, Kind.PENDING, Kind.PENDING),
-        (429, Kind.RATE_LIMITED, Kind.RATE_LIMITED, Kind.RATE_LIMITED),
-        (500, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
-        (503, Kind.TRANSIENT, Kind.TRANSIENT, Kind.TRANSIENT),
+        (200, ReadingKind.AMBIGUOUS, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT),
+        (204, ReadingKind.AMBIGUOUS, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT),
+        (302, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT),
+        (400, ReadingKind.BAD_REQUEST, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT),
+        (401, ReadingKind.AUTH_ERROR, ReadingKind.AUTH_ERROR, ReadingKind.AUTH_ERROR),
+        (402, ReadingKind.ACCOUNT_ERROR, ReadingKind.ACCOUNT_ERROR, ReadingKind.TRANSIENT),
+        (403, ReadingKind.ACCOUNT_ERROR, ReadingKind.ACCOUNT_ERROR, ReadingKind.TRANSIENT),
+        (404, ReadingKind.NOT_FOUND, ReadingKind.TRANSIENT, ReadingKind.NO_ROUTE),
+        (405, ReadingKind.NO_ROUTE, ReadingKind.NO_ROUTE, ReadingKind.NO_ROUTE),
+        (408, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT),
+        (409, ReadingKind.PENDING, ReadingKind.PENDING, ReadingKind.PENDING),
+        (418, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT),
+        (422, ReadingKind.BAD_REQUEST, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT),
+        (425, ReadingKind.PENDING, ReadingKind.PENDING, ReadingKind.PENDING),
+        (429, ReadingKind.RATE_LIMITED, ReadingKind.RATE_LIMITED, ReadingKind.RATE_LIMITED),
+        (500, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT),
+        (503, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT),
     ],
 )
 def test_without_a_code_the_http_status_and_the_type_of_the_body_decide(
-    status: int, as_json: Kind, as_empty: Kind, as_html: Kind
+    status: int, as_json: ReadingKind, as_empty: ReadingKind, as_html: ReadingKind
 ) -> None:
     readings = [reading_of(body, status=status) for body in (ERROR, b"  ", HTML)]
 
@@ -85,7 +85,11 @@ def test_without_a_code_the_http_status_and_the_type_of_the_body_decide(
 
 @pytest.mark.parametrize("status", [400, 404, 500])
 def test_a_task_in_the_body_of_an_error_status_does_not_finish(status: int) -> None:
-    assert reading_of(videos(VIDEO), status=status).kind not in {Kind.SUCCEEDED, Kind.FAILED, Kind.CANCELED}
+    assert reading_of(videos(VIDEO), status=status).kind not in {
+        ReadingKind.SUCCEEDED,
+        ReadingKind.FAILED,
+        ReadingKind.CANCELED,
+    }
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -99,7 +103,7 @@ def test_a_retry_date_is_relative_to_the_answers_own_date(status: int) -> None:
 def test_a_blocked_account_is_no_rate_limit_though_429_and_a_hint_say_so() -> None:
     reading = reading_of({"code": 1102, "message": "used up"}, status=429, headers={"retry-after": "5"})
 
-    assert (reading.kind, reading.retry_after_s) == (Kind.ACCOUNT_ERROR, None)
+    assert (reading.kind, reading.retry_after_s) == (ReadingKind.ACCOUNT_ERROR, None)
     assert reading.detail == "HTTP 429: code 1102: used up"
 
 
@@ -111,7 +115,7 @@ def test_a_redirect_names_its_host_and_nothing_more() -> None:
 
 @pytest.mark.parametrize("location", ["", "/login", "https://[", "//\x00"])
 def test_a_redirect_to_anywhere_is_a_reading(location: str) -> None:
-    assert reading_of(b"", status=301, headers={"location": location}).kind is Kind.TRANSIENT
+    assert reading_of(b"", status=301, headers={"location": location}).kind is ReadingKind.TRANSIENT
 
 
 BROKEN = {
@@ -129,20 +133,20 @@ BROKEN = {
 
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN.keys())
 def test_broken_json_is_transient(body: bytes) -> None:
-    assert reading_of(body).kind is Kind.TRANSIENT
+    assert reading_of(body).kind is ReadingKind.TRANSIENT
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'"succeed"', b"3", b"true"])
 def test_json_that_is_no_object_is_ambiguous(body: bytes) -> None:
-    assert reading_of(body).kind is Kind.AMBIGUOUS
+    assert reading_of(body).kind is ReadingKind.AMBIGUOUS
 
 
 @pytest.mark.parametrize("body", [videos(VIDEO), kling("failed"), newapi("FAILURE")])
 def test_an_answer_with_a_repeated_key_finishes_no_task(body: Json) -> None:
     raw = orjson.dumps(body).replace(b'"task_id"', b'"task_id":"other","task_id"')
 
-    assert reading_of(raw).kind is Kind.AMBIGUOUS
-    assert reading_of(orjson.dumps(body)).kind is not Kind.AMBIGUOUS
+    assert reading_of(raw).kind is ReadingKind.AMBIGUOUS
+    assert reading_of(orjson.dumps(body)).kind is not ReadingKind.AMBIGUOUS
 
 
 @pytest.mark.parametrize("levels", [70, 500, 1015])
@@ -150,7 +154,7 @@ def test_a_finished_answer_nested_too_deeply_to_be_stored_is_ambiguous(levels: i
     deep = b"[" * levels + b"]" * levels
     raw = orjson.dumps(videos(VIDEO)).replace(b'"id":"0"', b'"id":' + deep)
 
-    assert reading_of(raw).kind is Kind.AMBIGUOUS
+    assert reading_of(raw).kind is ReadingKind.AMBIGUOUS
 
 
 def test_deep_nesting_next_to_the_task_is_ambiguous_too() -> None:
@@ -158,27 +162,27 @@ def test_deep_nesting_next_to_the_task_is_ambiguous_too() -> None:
 
     reading = reading_of(raw)
 
-    assert (reading.kind, reading.detail) == (Kind.AMBIGUOUS, '"succeed", but the answer is nested too deeply')
+    assert (reading.kind, reading.detail) == (ReadingKind.AMBIGUOUS, '"succeed", but the answer is nested too deeply')
 
 
 def test_a_missing_answer_is_transient_and_a_server_failure() -> None:
     gone = Unanswered(kind=Failure.DNS, reason="the name of x does not resolve")
     reading = read(descriptions()["kling"], gone, PollContext(task_id=TASK_ID, action=None, own_host=""))
 
-    assert (reading.kind, reading.detail, reading.server_trouble) == (Kind.TRANSIENT, gone.reason, True)
+    assert (reading.kind, reading.detail, reading.server_trouble) == (ReadingKind.TRANSIENT, gone.reason, True)
 
 
 @pytest.mark.parametrize(
     ("status", "is_over_cap", "kind"),
     [
-        (200, False, Kind.TRANSIENT),
-        (200, True, Kind.AMBIGUOUS),
-        (401, False, Kind.TRANSIENT),
-        (429, False, Kind.RATE_LIMITED),
-        (500, True, Kind.AMBIGUOUS),
+        (200, False, ReadingKind.TRANSIENT),
+        (200, True, ReadingKind.AMBIGUOUS),
+        (401, False, ReadingKind.TRANSIENT),
+        (429, False, ReadingKind.RATE_LIMITED),
+        (500, True, ReadingKind.AMBIGUOUS),
     ],
 )
-def test_a_truncated_answer_finishes_nothing(status: int, is_over_cap: bool, kind: Kind) -> None:
+def test_a_truncated_answer_finishes_nothing(status: int, is_over_cap: bool, kind: ReadingKind) -> None:
     whole = answered(orjson.dumps(videos(VIDEO)), status=status, headers={"retry-after": "9"})
     part = whole._replace(complete=False, trouble="cut", is_over_cap=is_over_cap)
     reading = read(descriptions()["kling"], part, PollContext(task_id=TASK_ID, action=None, own_host=""))
@@ -189,32 +193,37 @@ def test_a_truncated_answer_finishes_nothing(status: int, is_over_cap: bool, kin
 
 @pytest.mark.parametrize("word", ["succeed", " SUCCEED\n", "Succeeded"])
 def test_words_are_compared_trimmed_and_without_case(word: str) -> None:
-    assert reading_of({**videos(VIDEO), "data": {**videos(VIDEO)["data"], "task_status": word}}).kind is Kind.SUCCEEDED
+    assert (
+        reading_of({**videos(VIDEO), "data": {**videos(VIDEO)["data"], "task_status": word}}).kind
+        is ReadingKind.SUCCEEDED
+    )
 
 
 @pytest.mark.parametrize(
     ("word", "kind"),
     [
-        ("NOT_START", Kind.PENDING),
-        ("queued", Kind.PENDING),
-        ("in_progress", Kind.RUNNING),
-        ("processing", Kind.RUNNING),
-        ("completed", Kind.SUCCEEDED),
-        ("succeeded", Kind.SUCCEEDED),
-        ("failed", Kind.FAILED),
-        ("cancelled", Kind.CANCELED),
-        ("In-Progress", Kind.RUNNING),
-        ("in progress", Kind.RUNNING),
-        ("InQueue", Kind.PENDING),
-        ("Finished", Kind.SUCCEEDED),
-        ("DONE", Kind.SUCCEEDED),
-        ("Error", Kind.FAILED),
-        ("UNKNOWN", Kind.AMBIGUOUS),
-        ("Task not found", Kind.AMBIGUOUS),
-        ("done-ish", Kind.AMBIGUOUS),
+        ("NOT_START", ReadingKind.PENDING),
+        ("queued", ReadingKind.PENDING),
+        ("in_progress", ReadingKind.RUNNING),
+        ("processing", ReadingKind.RUNNING),
+        ("completed", ReadingKind.SUCCEEDED),
+        ("succeeded", ReadingKind.SUCCEEDED),
+        ("failed", ReadingKind.FAILED),
+        ("cancelled", ReadingKind.CANCELED),
+        ("In-Progress", ReadingKind.RUNNING),
+        ("in progress", ReadingKind.RUNNING),
+        ("InQueue", ReadingKind.PENDING),
+        ("Finished", ReadingKind.SUCCEEDED),
+        ("DONE", ReadingKind.SUCCEEDED),
+        ("Error", ReadingKind.FAILED),
+        ("UNKNOWN", ReadingKind.AMBIGUOUS),
+        ("Task not found", ReadingKind.AMBIGUOUS),
+        ("done-ish", ReadingKind.AMBIGUOUS),
     ],
 )
-def test_status_words_of_both_manuals_are_known_with_and_without_the_outer_envelope(word: str, kind: Kind) -> None:
+def test_status_words_of_both_manuals_are_known_with_and_without_the_outer_envelope(
+    word: str, kind: ReadingKind
+) -> None:
     task = {"task_id": TASK_ID, "status": word, "url": VIDEO, "format": "mp4", "error": None, "metadata": None}
 
     for body in ({"code": "success", "data": task}, {"code": 0, "data": task}, task):
@@ -225,7 +234,7 @@ def test_status_words_of_both_manuals_are_known_with_and_without_the_outer_envel
 def test_an_unknown_status_word_is_shown_short_and_escaped(word: str, shown: str) -> None:
     reading = reading_of(kling(word))
 
-    assert reading.kind is Kind.AMBIGUOUS
+    assert reading.kind is ReadingKind.AMBIGUOUS
     assert reading.detail == f'unknown status "{shown}"'
     assert reading.snapshot is not None
 
@@ -235,29 +244,29 @@ def test_a_status_that_is_not_text_is_ambiguous(word: Json) -> None:
     body = kling()
     body["data"]["task_status"] = word
 
-    assert reading_of(body).kind is Kind.AMBIGUOUS
+    assert reading_of(body).kind is ReadingKind.AMBIGUOUS
 
 
 @pytest.mark.parametrize("make", [videos(VIDEO), kling("failed"), newapi("FAILURE"), newapi("IN_PROGRESS")])
 def test_an_answer_about_another_task_is_refused(make: Json) -> None:
     reading = reading_of(make, task_id="mine")
 
-    assert (reading.kind, reading.snapshot) == (Kind.AMBIGUOUS, None)
+    assert (reading.kind, reading.snapshot) == (ReadingKind.AMBIGUOUS, None)
     assert reading.detail.startswith("the answer is about another task")
 
 
 def test_a_task_can_be_polled_by_the_callers_own_id() -> None:
     body = kling("failed", task_info={"external_task_id": "order-1001"})
 
-    assert reading_of(body, task_id="order-1001").kind is Kind.FAILED
-    assert reading_of({"code": 0, "data": [body["data"]]}, task_id="order-1001").kind is Kind.FAILED
+    assert reading_of(body, task_id="order-1001").kind is ReadingKind.FAILED
+    assert reading_of({"code": 0, "data": [body["data"]]}, task_id="order-1001").kind is ReadingKind.FAILED
 
 
 def test_an_id_that_an_aggregator_turned_into_a_number_still_matches() -> None:
     body = kling("failed")
     body["data"]["task_id"] = int(TASK_ID)
 
-    assert reading_of(body).kind is Kind.FAILED
+    assert reading_of(body).kind is ReadingKind.FAILED
 
 
 @pytest.mark.parametrize("task_id", [{}, [], False, 0.5, float(TASK_ID)])
@@ -265,15 +274,15 @@ def test_an_id_of_a_wrong_type_does_not_match(task_id: Json) -> None:
     body = videos(VIDEO)
     body["data"]["task_id"] = task_id
 
-    assert reading_of(body).kind is Kind.AMBIGUOUS
+    assert reading_of(body).kind is ReadingKind.AMBIGUOUS
 
 
 def test_in_a_list_only_our_own_item_counts() -> None:
     other, mine = {"task_id": "x", "task_status": "failed"}, {"task_id": TASK_ID, "task_status": "processing"}
 
-    assert reading_of({"code": 0, "data": [other, 3, mine]}).kind is Kind.RUNNING
-    assert reading_of({"code": 0, "data": [other]}).kind is Kind.AMBIGUOUS
-    assert reading_of({"code": 0, "data": []}).kind is Kind.AMBIGUOUS
+    assert reading_of({"code": 0, "data": [other, 3, mine]}).kind is ReadingKind.RUNNING
+    assert reading_of({"code": 0, "data": [other]}).kind is ReadingKind.AMBIGUOUS
+    assert reading_of({"code": 0, "data": []}).kind is ReadingKind.AMBIGUOUS
 
 
 @pytest.mark.parametrize(
@@ -289,7 +298,7 @@ def test_in_a_list_only_our_own_item_counts() -> None:
     ],
 )
 def test_a_2xx_without_a_task_is_ambiguous(body: Json) -> None:
-    assert reading_of(body).kind is Kind.AMBIGUOUS
+    assert reading_of(body).kind is ReadingKind.AMBIGUOUS
 
 
 def test_the_providers_status_is_translated() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.domain.task import Json, Kind, Snapshot
+from bridge.domain.task import Json, ReadingKind, Snapshot
 from tests.providers.reading_of import ACTION, TASK_ID, kling, newapi, reading_of, videos
 
 A, B = "https://cdn.example.com/a.mp4", "https://cdn.example.com/b.mp4"
@@ -13,7 +13,7 @@ IMAGE = "https://cdn.example.com/i.png?sign=x.mp4"
 
 def _seen(body: Json, *, action: str = ACTION, own_host: str = "api.example.com") -> Snapshot:
     reading = reading_of(body, action=action, own_host=own_host)
-    assert reading.kind is Kind.SUCCEEDED, reading
+    assert reading.kind is ReadingKind.SUCCEEDED, reading
     assert reading.snapshot is not None
     return reading.snapshot
 
@@ -119,7 +119,7 @@ def test_new_apis_result_is_found_in_every_documented_place(fields: dict[str, Js
 def test_a_success_without_a_result_does_not_finish_the_task_yet(body: Json) -> None:
     reading = reading_of(body)
 
-    assert (reading.kind, reading.lacks_result) == (Kind.AMBIGUOUS, True)
+    assert (reading.kind, reading.lacks_result) == (ReadingKind.AMBIGUOUS, True)
     assert reading.snapshot is not None
 
 
@@ -141,7 +141,7 @@ def test_a_success_without_a_result_does_not_finish_the_task_yet(body: Json) -> 
 def test_a_dangerous_url_is_withheld_and_the_task_still_finishes(url: str) -> None:
     reading = reading_of(videos(url))
 
-    assert reading.kind is Kind.SUCCEEDED
+    assert reading.kind is ReadingKind.SUCCEEDED
     assert reading.snapshot is not None
     assert (reading.snapshot.urls, reading.snapshot.result) == ((), {})
     assert len(reading.snapshot.refused) == 1

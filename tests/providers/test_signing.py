@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import pytest
 
-from bridge.domain.task import Kind
+from bridge.domain.task import ReadingKind
 from bridge.net.client import HttpClient
 from bridge.providers.auth import volcengine
 from bridge.providers.calls import KeyPair
@@ -81,7 +81,7 @@ async def test_requests_to_jimengs_own_host_are_signed_as_sent() -> None:
     await client.aclose()
 
     (asked,) = server.asked
-    assert reading.kind is Kind.SUCCEEDED
+    assert reading.kind is ReadingKind.SUCCEEDED
     assert (asked.method, asked.target) == ("POST", f"/?{QUERY}")
     assert json.loads(asked.body) == {"req_key": "jimeng_t2i", "task_id": "7392"}
     assert asked.headers["authorization"].startswith(f"HMAC-SHA256 Credential={ACCESS_KEY}/20251101/cn-north-1/cv/")
@@ -122,15 +122,15 @@ async def test_a_request_has_the_right_signature_as_it_is_sent(name: str, path: 
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
-        (401, "SignatureDoesNotMatch", Kind.AUTH_ERROR),
-        (400, "InvalidTimestamp", Kind.AUTH_ERROR),
-        (404, "InvalidActionOrVersion", Kind.AUTH_ERROR),
-        (200, "SomethingNew", Kind.AUTH_ERROR),
-        (429, "FlowLimitExceeded", Kind.RATE_LIMITED),
-        (500, "InternalServiceError", Kind.TRANSIENT),
+        (401, "SignatureDoesNotMatch", ReadingKind.AUTH_ERROR),
+        (400, "InvalidTimestamp", ReadingKind.AUTH_ERROR),
+        (404, "InvalidActionOrVersion", ReadingKind.AUTH_ERROR),
+        (200, "SomethingNew", ReadingKind.AUTH_ERROR),
+        (429, "FlowLimitExceeded", ReadingKind.RATE_LIMITED),
+        (500, "InternalServiceError", ReadingKind.TRANSIENT),
     ],
 )
-def test_an_answer_of_the_vendors_gateway_is_never_about_the_task(status: int, code: str, kind: Kind) -> None:
+def test_an_answer_of_the_vendors_gateway_is_never_about_the_task(status: int, code: str, kind: ReadingKind) -> None:
     said = {"ResponseMetadata": {"RequestId": "r", "Error": {"CodeN": 100010, "Code": code, "Message": "not let in"}}}
 
     reading = reading_of(said, provider="jimeng", status=status, task_id="7392", action="jimeng_t2i")

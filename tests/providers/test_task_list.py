@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from bridge.domain.list_mark import ListedTask
-from bridge.domain.task import Json, Kind, Reading
+from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.net.client import HttpClient
 from bridge.ports import ListPage, PageRequest
 from bridge.providers.catalogue import DescriptionsRefused, descriptions, load_descriptions
@@ -170,14 +170,14 @@ async def test_a_body_has_numbers_and_the_cursor_of_the_page_before() -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "detail"),
     [
-        ({"tasks": []}, Kind.AMBIGUOUS, "contains no list"),
-        ({"jobs": {}}, Kind.AMBIGUOUS, "contains no list"),
-        ({"jobs": [{"name": "x"}]}, Kind.AMBIGUOUS, "have no ids"),
-        (b"<html>login</html>", Kind.TRANSIENT, "web page"),
-        (b"", Kind.TRANSIENT, "empty"),
+        ({"tasks": []}, ReadingKind.AMBIGUOUS, "contains no list"),
+        ({"jobs": {}}, ReadingKind.AMBIGUOUS, "contains no list"),
+        ({"jobs": [{"name": "x"}]}, ReadingKind.AMBIGUOUS, "have no ids"),
+        (b"<html>login</html>", ReadingKind.TRANSIENT, "web page"),
+        (b"", ReadingKind.TRANSIENT, "empty"),
     ],
 )
-async def test_an_answer_that_is_no_list_is_a_reading(body: Json, kind: Kind, detail: str) -> None:
+async def test_an_answer_that_is_no_list_is_a_reading(body: Json, kind: ReadingKind, detail: str) -> None:
     reading, _ = await answered(mine(), body)
     assert isinstance(reading, Reading)
     assert (reading.kind, detail in reading.detail) == (kind, True)

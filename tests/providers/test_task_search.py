@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from bridge.domain.task import Json, Kind, Reading
+from bridge.domain.task import Json, Reading, ReadingKind
 from tests.providers.reading_of import reading_of
 from tests.providers.recorded import FIXTURES, NO_STATUS, action_of, id_of, provider_of, said
 
@@ -64,7 +64,7 @@ def test_an_answer_inside_new_apis_task_is_read_the_same(fixture: dict[str, Any]
     inside = reading_of(wrapped, **_asked(fixture, task_id=OWN_ID))
     bare = reading_of(said(fixture), **_asked(fixture))
 
-    if inside.kind is Kind.SUCCEEDED:
+    if inside.kind is ReadingKind.SUCCEEDED:
         assert bare.snapshot is not None
         assert inside.snapshot is not None
         own = {url.replace(id_of(fixture), OWN_ID) for url in bare.snapshot.urls}  # with the aggregator's id
@@ -78,18 +78,23 @@ def test_an_answer_inside_new_apis_task_is_read_the_same(fixture: dict[str, Any]
 )
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [("NOT_START", Kind.PENDING), ("IN_PROGRESS", Kind.RUNNING), ("FAILURE", Kind.FAILED), ("UNKNOWN", Kind.AMBIGUOUS)],
+    [
+        ("NOT_START", ReadingKind.PENDING),
+        ("IN_PROGRESS", ReadingKind.RUNNING),
+        ("FAILURE", ReadingKind.FAILED),
+        ("UNKNOWN", ReadingKind.AMBIGUOUS),
+    ],
 )
 @pytest.mark.parametrize("inner", [None, {}, "", [], {"error": {"message": "busy"}}])
 def test_the_aggregators_status_counts_while_the_vendor_has_not_answered(
-    provider: str, status: str, kind: Kind, inner: Json
+    provider: str, status: str, kind: ReadingKind, inner: Json
 ) -> None:
     task = {"task_id": OWN_ID, "status": status, "fail_reason": "refused", "data": inner}
     reading = reading_of({"code": "success", "data": task}, provider=provider, task_id=OWN_ID, action=None)
 
     assert reading.kind is kind
     assert reading.snapshot is not None
-    assert kind is not Kind.FAILED or reading.snapshot.message == "refused"
+    assert kind is not ReadingKind.FAILED or reading.snapshot.message == "refused"
 
 
 SUCCEEDED: Final = {"id": "another", "status": "SUCCEEDED", "output": ["https://cdn.example.com/a.mp4"]}
@@ -112,11 +117,11 @@ SUCCEEDED: Final = {"id": "another", "status": "SUCCEEDED", "output": ["https://
 def test_an_inner_final_status_does_not_finish_a_task_that_runs_at_the_aggregator(data: Json) -> None:
     reading = reading_of({"code": "success", "data": data}, provider="runway", task_id=OWN_ID, action=None)
 
-    assert reading.kind in {Kind.RUNNING, Kind.AMBIGUOUS}
+    assert reading.kind in {ReadingKind.RUNNING, ReadingKind.AMBIGUOUS}
 
 
 def test_a_refusal_inside_an_envelope_is_no_answer_about_the_task() -> None:
     inner = {"code": 1102, "message": "used up", "data": {"task_id": OWN_ID, "task_status": "failed"}}
     reading = reading_of({"code": 0, "data": inner}, task_id=OWN_ID)
 
-    assert reading.kind is Kind.AMBIGUOUS
+    assert reading.kind is ReadingKind.AMBIGUOUS

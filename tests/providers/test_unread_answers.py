@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.domain.task import Json, Kind
+from bridge.domain.task import Json, ReadingKind
 from bridge.providers.catalogue import load_descriptions
 from bridge.providers.reading import read
 from bridge.providers.results import PollContext
@@ -38,7 +38,7 @@ def test_a_404_or_405_about_the_address_says_nothing_about_the_task(status: int,
     for provider in ("openai_video", "kling", "replicate", "ark"):
         reading = reading_of(body, provider=provider, status=status, task_id="T", action=None)
 
-        assert (reading.kind, reading.unread) == (Kind.NO_ROUTE, "unknown_route"), reading
+        assert (reading.kind, reading.unread) == (ReadingKind.NO_ROUTE, "unknown_route"), reading
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_404_or_405_about_the_address_says_nothing_about_the_task(status: int,
     ],
 )
 def test_a_404_about_the_task_is_not_found(body: Json) -> None:
-    assert reading_of(body, provider="openai_video", status=404, task_id="T").kind is Kind.NOT_FOUND
+    assert reading_of(body, provider="openai_video", status=404, task_id="T").kind is ReadingKind.NOT_FOUND
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_an_answer_in_an_unknown_form_gets_a_word_for_the_event(status: int, bod
     reading = reading_of(body, provider="openai_video", status=status, task_id="T")
 
     assert reading.unread == word, reading
-    assert reading.kind in {Kind.AMBIGUOUS, Kind.TRANSIENT}
+    assert reading.kind in {ReadingKind.AMBIGUOUS, ReadingKind.TRANSIENT}
 
 
 @pytest.mark.parametrize("status", [409, 425])
 def test_409_and_425_are_transient(status: int) -> None:
     for body in ({"error": {"message": "task is not completed yet"}}, b"", b"<html></html>"):
-        assert reading_of(body, provider="openai_video", status=status, task_id="T").kind is Kind.PENDING
+        assert reading_of(body, provider="openai_video", status=status, task_id="T").kind is ReadingKind.PENDING
 
 
 def test_an_unknown_word_and_a_body_over_the_limit_are_reported_as_unreadable() -> None:
@@ -121,6 +121,6 @@ def test_an_unknown_word_and_a_body_over_the_limit_are_reported_as_unreadable() 
     big = answered(b"x")._replace(complete=False, trouble="body over 1048576 bytes", is_over_cap=True)
     too_large = read(load_descriptions({})["veo"], big, PollContext(task_id="T", action=None, own_host="x"))
 
-    assert (word.kind, word.unread[:10], len(word.unread)) == (Kind.AMBIGUOUS, "moderating", 64)
-    assert (too_large.kind, too_large.unread) == (Kind.AMBIGUOUS, "too_large")
+    assert (word.kind, word.unread[:10], len(word.unread)) == (ReadingKind.AMBIGUOUS, "moderating", 64)
+    assert (too_large.kind, too_large.unread) == (ReadingKind.AMBIGUOUS, "too_large")
     assert "providers.veo.most_bytes" in too_large.detail

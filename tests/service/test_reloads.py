@@ -17,7 +17,7 @@ from bridge.cli.session import CommandSession
 from bridge.clock import SystemClock
 from bridge.config.load import Loaded
 from bridge.daemon import Daemon
-from bridge.domain.task import Kind
+from bridge.domain.task import ReadingKind
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.plan_builder import PlanBuilder
@@ -105,7 +105,7 @@ async def test_connections_of_replaced_settings_are_closed_when_their_exchange_h
             aclosing(PlanBuilder(SystemClock())) as builder,
             anyio.create_task_group() as group,
         ):
-            kinds: list[Kind] = []
+            kinds: list[ReadingKind] = []
             provider = builder.accounts(settings(tmp_path, "one", url=server.url, transport=transport))["one"].provider
 
             async def ask(task_id: str) -> None:
@@ -125,7 +125,7 @@ async def test_connections_of_replaced_settings_are_closed_when_their_exchange_h
             may_answer.set()
             while server.open_connections:
                 await anyio.sleep(0.01)
-            assert kinds == [Kind.RUNNING, Kind.RUNNING]
+            assert kinds == [ReadingKind.RUNNING, ReadingKind.RUNNING]
 
 
 async def test_a_bug_in_a_reload_keeps_the_old_settings(tmp_path: Path) -> None:

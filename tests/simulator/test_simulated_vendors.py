@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.domain.task import Kind, Reading
+from bridge.domain.task import Reading, ReadingKind
 from bridge.errors import UsageError
 from bridge.net.client import HttpClient
 from bridge.providers.catalogue import descriptions
@@ -71,8 +71,8 @@ async def test_a_task_is_read_from_creation_to_success(name: str) -> None:
         running = await ask(provider, name, "demo-9s-a")
         await clock.advance(3)
         finished = await ask(provider, name, "demo-9s-a")
-    assert submitted.kind in {Kind.PENDING, Kind.RUNNING}
-    assert (running.kind, finished.kind) == (Kind.RUNNING, Kind.SUCCEEDED)
+    assert submitted.kind in {ReadingKind.PENDING, ReadingKind.RUNNING}
+    assert (running.kind, finished.kind) == (ReadingKind.RUNNING, ReadingKind.SUCCEEDED)
     assert finished.snapshot is not None
     assert finished.snapshot.urls
     assert finished.snapshot.refused == ()
@@ -83,7 +83,7 @@ async def test_a_task_is_read_from_creation_to_success(name: str) -> None:
 async def test_a_failure_is_read_with_its_reason(name: str) -> None:
     async with provider_of(name) as provider:
         failed = await ask(provider, name, "demo-fail-0s")
-    assert failed.kind is Kind.FAILED
+    assert failed.kind is ReadingKind.FAILED
     assert failed.snapshot is not None
     assert DEFAULT_MESSAGE in failed.snapshot.message
     assert failed.snapshot.urls == ()
@@ -91,7 +91,7 @@ async def test_a_failure_is_read_with_its_reason(name: str) -> None:
 
 async def test_a_digital_human_that_fails_keeps_running() -> None:
     async with provider_of("avatar") as provider:
-        assert (await ask(provider, "avatar", "demo-fail-0s")).kind is Kind.RUNNING
+        assert (await ask(provider, "avatar", "demo-fail-0s")).kind is ReadingKind.RUNNING
 
 
 @EVERY
@@ -100,7 +100,7 @@ async def test_a_task_that_never_finishes_keeps_running(name: str) -> None:
     async with provider_of(name, clock) as provider:
         await ask(provider, name, "demo-never")
         await clock.advance(86400)
-        assert (await ask(provider, name, "demo-never")).kind is Kind.RUNNING
+        assert (await ask(provider, name, "demo-never")).kind is ReadingKind.RUNNING
 
 
 @EVERY
@@ -111,10 +111,14 @@ async def test_unknown_ids_wrong_keys_and_too_many_requests_are_recognized(name:
     async with provider_of(name, key="sk-another") as stranger:
         refused = await ask(stranger, name, "demo-1")
     if name in KEYLESS:  # its answers about unknown and running prompts are the same
-        assert (unknown.kind, limited.kind, refused.kind) == (Kind.RUNNING, Kind.RATE_LIMITED, Kind.RUNNING)
+        assert (unknown.kind, limited.kind, refused.kind) == (
+            ReadingKind.RUNNING,
+            ReadingKind.RATE_LIMITED,
+            ReadingKind.RUNNING,
+        )
     else:
-        assert unknown.kind in {Kind.NOT_FOUND, Kind.BAD_REQUEST}
-        assert (limited.kind, refused.kind) == (Kind.RATE_LIMITED, Kind.AUTH_ERROR)
+        assert unknown.kind in {ReadingKind.NOT_FOUND, ReadingKind.BAD_REQUEST}
+        assert (limited.kind, refused.kind) == (ReadingKind.RATE_LIMITED, ReadingKind.AUTH_ERROR)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in vendor_names() if descriptions()[name].ask.batch))
@@ -124,8 +128,8 @@ async def test_a_batch_answers_for_each_known_task(name: str) -> None:
         readings = await provider.poll_batch(ids, ACTIONS.get(name))
     assert not isinstance(readings, Reading)
     kinds = [readings[each].kind for each in ids]
-    assert (kinds[0], kinds[1], kinds[3]) == (Kind.SUCCEEDED, Kind.FAILED, Kind.NOT_FOUND)
-    assert kinds[2] in {Kind.PENDING, Kind.RUNNING}
+    assert (kinds[0], kinds[1], kinds[3]) == (ReadingKind.SUCCEEDED, ReadingKind.FAILED, ReadingKind.NOT_FOUND)
+    assert kinds[2] in {ReadingKind.PENDING, ReadingKind.RUNNING}
 
 
 @pytest.mark.parametrize(("name", "is_list"), [("midjourney", True), ("luma", True), ("suno", False)])
@@ -134,7 +138,7 @@ async def test_a_batch_of_unknown_ids_is_answered_as_the_vendor_does(name: str, 
         readings = await provider.poll_batch(["x", "y"], None)
     if is_list:
         assert not isinstance(readings, Reading)
-        assert {reading.kind for reading in readings.values()} == {Kind.NOT_FOUND}
+        assert {reading.kind for reading in readings.values()} == {ReadingKind.NOT_FOUND}
     else:
         assert isinstance(readings, Reading), "the batch has no answer, so tasks are polled one by one"
 
@@ -253,7 +257,7 @@ async def test_the_answer_to_a_create_has_an_id_that_can_be_polled(name: str, pa
         reading = await provider.poll(found[0], ACTIONS.get(name))
         await http.aclose()
     assert answer.status_code == 200
-    assert reading.kind is Kind.SUCCEEDED
+    assert reading.kind is ReadingKind.SUCCEEDED
 
 
 @pytest.mark.parametrize(

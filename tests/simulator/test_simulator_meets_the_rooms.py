@@ -12,7 +12,7 @@ import yaml
 
 from bridge.config.load import load, resolve
 from bridge.domain.delivery import Accepted, Deferred
-from bridge.domain.task import Kind
+from bridge.domain.task import ReadingKind
 from bridge.net.client import HttpClient
 from bridge.plan_builder import PlanBuilder
 from bridge.providers.catalogue import descriptions
@@ -45,15 +45,15 @@ async def provider_at(simulated: SimulatedProvider, *, key: str = KEY) -> AsyncG
 @pytest.mark.parametrize(
     ("task_id", "end", "keys", "urls"),
     [
-        ("demo-video-9s", Kind.SUCCEEDED, ["videos"], 1),
-        ("demo-images-9s", Kind.SUCCEEDED, ["images"], 4),
-        ("demo-audio-9s", Kind.SUCCEEDED, ["audios"], 2),
-        ("demo-fail-9s-猫/%2F", Kind.FAILED, [], 0),
-        ("demo-never", Kind.RUNNING, [], 0),
+        ("demo-video-9s", ReadingKind.SUCCEEDED, ["videos"], 1),
+        ("demo-images-9s", ReadingKind.SUCCEEDED, ["images"], 4),
+        ("demo-audio-9s", ReadingKind.SUCCEEDED, ["audios"], 2),
+        ("demo-fail-9s-猫/%2F", ReadingKind.FAILED, [], 0),
+        ("demo-never", ReadingKind.RUNNING, [], 0),
     ],
 )
 async def test_a_task_is_read_correctly_from_creation_to_finish(
-    task_id: str, end: Kind, keys: list[str], urls: int
+    task_id: str, end: ReadingKind, keys: list[str], urls: int
 ) -> None:
     clock = FakeClock()
     async with provider_at(SimulatedProvider(clock, key=KEY)) as provider:
@@ -62,13 +62,13 @@ async def test_a_task_is_read_correctly_from_creation_to_finish(
         running = await provider.poll(task_id, "videos/text2video")
         await clock.advance(1)
         finished = await provider.poll(task_id, "videos/text2video")
-    assert [submitted.kind, running.kind, finished.kind] == [Kind.PENDING, Kind.RUNNING, end]
+    assert [submitted.kind, running.kind, finished.kind] == [ReadingKind.PENDING, ReadingKind.RUNNING, end]
     assert finished.snapshot is not None
     assert finished.snapshot.created_ms == int(START * 1000)
     assert [key for key, items in finished.snapshot.result.items() if items] == keys
     assert len(finished.snapshot.urls) == urls
     assert finished.snapshot.refused == ()
-    assert finished.snapshot.message == (DEFAULT_MESSAGE if end is Kind.FAILED else "")
+    assert finished.snapshot.message == (DEFAULT_MESSAGE if end is ReadingKind.FAILED else "")
 
 
 async def test_refusals_are_read_correctly() -> None:
@@ -78,7 +78,7 @@ async def test_refusals_are_read_correctly() -> None:
     async with provider_at(simulated, key="sk-another") as stranger:
         readings.append(await stranger.poll("demo-1", "videos/text2video"))
     kinds = [reading.kind for reading in readings]
-    assert kinds == [Kind.NOT_FOUND, Kind.NOT_FOUND, Kind.RATE_LIMITED, Kind.AUTH_ERROR]
+    assert kinds == [ReadingKind.NOT_FOUND, ReadingKind.NOT_FOUND, ReadingKind.RATE_LIMITED, ReadingKind.AUTH_ERROR]
 
 
 async def test_a_task_can_be_polled_by_its_creators_own_id() -> None:
@@ -86,7 +86,7 @@ async def test_a_task_can_be_polled_by_its_creators_own_id() -> None:
     async with served(simulated.app, key=KEY) as client:
         await client.post("/kling/v1/videos/text2video", json={"external_task_id": "demo-0s-order-1"})
     async with provider_at(simulated) as provider:
-        assert (await provider.poll("demo-0s-order-1", "videos/text2video")).kind is Kind.SUCCEEDED
+        assert (await provider.poll("demo-0s-order-1", "videos/text2video")).kind is ReadingKind.SUCCEEDED
 
 
 @pytest.mark.parametrize(("api_key", "secret"), [("hook-key", SECRET), ("wrong", SECRET), ("hook-key", "whsec_AAAA")])
@@ -130,8 +130,11 @@ async def test_every_task_finishes_in_the_demo_of_every_provider(name: str, tmp_
         finished = [await provider.poll(wish.task_id, wish.action) for wish in wishes]
     assert loaded.warnings == ()
     assert [wish.task_id for wish in wishes] == [task.task_id for task in plan.tasks]
-    assert [reading.kind is Kind.SUCCEEDED for reading in early] == [task.created_s < -30 for task in plan.tasks]
-    expected = [Kind.FAILED if task.script.result is SimulatedResult.FAILURE else Kind.SUCCEEDED for task in plan.tasks]
+    assert [reading.kind is ReadingKind.SUCCEEDED for reading in early] == [task.created_s < -30 for task in plan.tasks]
+    expected = [
+        ReadingKind.FAILED if task.script.result is SimulatedResult.FAILURE else ReadingKind.SUCCEEDED
+        for task in plan.tasks
+    ]
     assert [reading.kind for reading in finished] == expected
 
 

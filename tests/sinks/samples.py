@@ -10,7 +10,7 @@ from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.event_building import account_event, archived_event, endpoint_event, task_event, unread_event
-from bridge.domain.task import Json, Kind, Snapshot
+from bridge.domain.task import Json, ReadingKind, Snapshot
 from bridge.domain.watch import Memory, Watch, WatchState
 
 ADDED_AT = 1_762_000_000.0
@@ -107,7 +107,7 @@ def task_sample(
         key=state.key,
         generation=1,
         memory=Memory(),
-        kind=Kind.RUNNING,
+        kind=ReadingKind.RUNNING,
         detail="",
         at=ENDED_AT,
         next_poll_at=None,

@@ -11,7 +11,7 @@ from bridge.domain.delivery import AttemptMade, Delivery
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Kind, Phase, Snapshot
+from bridge.domain.task import Phase, ReadingKind, Snapshot
 from bridge.domain.watch import Memory, Watch, WatchState
 from bridge.ports import Added, Outbox, Watches
 from bridge.store.read_store import ReadStore
@@ -37,7 +37,7 @@ def make_note(key: WatchKey = KEY, **fields: Any) -> Note:
         "key": key,
         "generation": 1,
         "memory": Memory(phase=Phase.RUNNING, polls=1),
-        "kind": Kind.RUNNING,
+        "kind": ReadingKind.RUNNING,
         "detail": "processing",
         "at": NOW + 1,
         "next_poll_at": NOW + 3,
@@ -50,7 +50,7 @@ def make_end(key: WatchKey = KEY, *, phase: Phase = Phase.SUCCEEDED, at: float =
     """The end of a watch, with an event about it."""
     defaults: dict[str, Any] = {
         "note": make_note(
-            key, memory=Memory(phase=phase, polls=9), kind=Kind.SUCCEEDED, detail="", at=at, next_poll_at=None
+            key, memory=Memory(phase=phase, polls=9), kind=ReadingKind.SUCCEEDED, detail="", at=at, next_poll_at=None
         ),
         "ends": True,
         "topic": Topic(f"task_{phase}"),

@@ -11,7 +11,7 @@ from typing import Any
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Kind, Phase, Snapshot
+from bridge.domain.task import Phase, ReadingKind, Snapshot
 from bridge.domain.watch import Memory
 from bridge.store import Store, open_store
 from tests.factories import make_wish
@@ -66,7 +66,7 @@ class Filler:
         note = make_note(
             WatchKey("kling", task_id),
             memory=Memory(phase=phase, polls=3),
-            kind=Kind.SUCCEEDED,
+            kind=ReadingKind.SUCCEEDED,
             detail="",
             at=at,
             next_poll_at=None,

@@ -10,7 +10,7 @@ import pytest
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.pause import Pause, PauseOf
-from bridge.domain.task import Kind, Phase
+from bridge.domain.task import Phase, ReadingKind
 from bridge.domain.views import AttemptView, DeliveryView, Fact, QueueHold, ReadingCount, WatchDetails, WatchView
 from bridge.http.page.task_story import MOST_EVENTS, MOST_HAPPENED, TaskStory
 from tests.factories import NOW, make_watch
@@ -131,7 +131,7 @@ def test_of_a_long_history_the_first_and_the_last_lines_are_shown() -> None:
 
 
 def test_answers_are_listed_in_the_last_line_before_the_finish() -> None:
-    reading = ReadingCount(Kind.RUNNING, 7, NOW - 190, NOW - 10, "")
+    reading = ReadingCount(ReadingKind.RUNNING, 7, NOW - 190, NOW - 10, "")
     history = [
         Fact(NOW - 200, "added", "cli"),
         Fact(NOW - 160, "running", ""),
