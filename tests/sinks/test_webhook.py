@@ -119,7 +119,7 @@ async def test_the_signature_matches_the_specification_and_the_docs() -> None:
 
 def documented_verifier() -> Callable[[str, Mapping[str, str], bytes], bool]:
     """The function that the page shows."""
-    page = (ROOT / "docs/payloads.md").read_text()
+    page = (ROOT / "docs/signatures.md").read_text()
     [code] = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     made: dict[str, Any] = {}
     exec(code, made)
