@@ -46,7 +46,7 @@ COMMANDS: Final = {  # the module and the summary of each command
     "deliveries": ("bridge.cli.deliveries", "List deliveries, the newest first."),
     "pause": ("bridge.cli.requests", "Pause an endpoint or an account for maintenance."),
     "resume": ("bridge.cli.requests", "End the pause of an endpoint or an account."),
-    "redeliver": ("bridge.cli.deliveries", "Send deliveries again, accepted or dead."),
+    "redeliver": ("bridge.cli.deliveries", "Send deliveries again: accepted, dead or waiting."),
     "enable": ("bridge.cli.deliveries", "Send again to an endpoint that is disabled or held."),
     "test": ("bridge.cli.endpoint_test", "Send a sample to an endpoint and show its answer."),
     "revoke-links": ("bridge.cli.addresses", "Make every link to a copy invalid."),

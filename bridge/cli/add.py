@@ -39,7 +39,7 @@ from bridge.task_reading import task_reader
     help="Notify this endpoint instead of those of the routes; may be repeated.",
 )
 @click.option("--again", is_flag=True, help="Watch a finished task again.")
-@click.option("--wait", is_flag=True, help="Wait until they have finished, as `genbridge wait` does.")
+@click.option("--wait", is_flag=True, help="Wait until the tasks have finished, as `genbridge wait` does.")
 @click.option(
     "--timeout", type=duration, metavar="DURATION", help="With --wait: stop waiting after this time; exit 75."
 )
@@ -60,10 +60,11 @@ def add_command(
     Stdin may hold one id per line, JSON (one task or a list), JSON lines, YAML as in a watchlist, CSV, or the JSON
     answer of a create call: `curl ... | genbridge add -`. An id that begins with - must follow --: `add -- -x7`.
 
-    Exit 0 means the tasks are on disk and their results will be delivered, even if no daemon is running now. If one
-    task is invalid, none is added.
+    Exit 0 means that the tasks are on disk and their results will be delivered, even if no daemon is running now. If
+    one task is invalid, none is added.
 
-    With --wait, output and exit code are those of `genbridge wait`; --json prints the tasks as `genbridge list --json`.
+    With --wait, output and exit code are those of `genbridge wait`; with --wait --json, the output is that of
+    `genbridge list --json`.
     """
     if timeout is not None and not wait:
         raise UsageError("--timeout needs --wait")

@@ -33,7 +33,8 @@ def callback_url_command(session: CommandSession, account: str) -> None:
 def revoke_links_command(session: CommandSession) -> None:
     """Make every link to a copy invalid.
 
-    Use it if links have leaked. Links that genbridge sends from now on work. A running daemon notices at once.
+    Use it if links have leaked. Links that genbridge sends afterwards are valid. A running daemon notices the change at
+    once.
     """
     with session.store() as store:
         store.renew_key(KeyPurpose.RESULTS, now=SystemClock().now())

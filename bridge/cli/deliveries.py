@@ -128,7 +128,7 @@ def _answer(view: DeliveryView, found: DeliveryList) -> str:
 def redeliver_command(
     session: CommandSession, event_ids: tuple[str, ...], dead: bool, since: float | None, endpoint: str | None
 ) -> None:
-    """Send deliveries again, accepted or dead.
+    """Send deliveries again: accepted, dead or waiting.
 
     Id and bytes stay the same, so receivers recognize the repeat.
     """

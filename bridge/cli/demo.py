@@ -62,7 +62,8 @@ def demo_command(provider: str, opens: bool, keeps: bool, speed: float) -> int:
     """Show genbridge at work in half a minute; needs no key.
 
     Everything runs on loopback: a simulated provider, the daemon with its own queue folder and status page, and a
-    receiver that prints each webhook. It ignores settings files and leaves nothing behind.
+    webhook receiver that is down once, so that you see a retry. The demo ignores settings files and leaves nothing
+    behind.
     """
     logs.set_up(level="error", syntax="auto")  # the demo includes a receiver that is down, so warnings are expected
     clock = SystemClock() if speed == 1 else FastClock(speed)

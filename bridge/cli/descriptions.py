@@ -34,11 +34,19 @@ MOST_BYTES: Final = 64 << 20
 @command("providers")
 @click.argument("name", required=False)
 @click.option("--read", "file", metavar="FILE|-", help="Show how the answer in FILE (or on stdin) is read.")
-@click.option("--status", type=click.IntRange(100, 599), metavar="N", help="Its HTTP status; 200 by default.")
+@click.option(
+    "--status", type=click.IntRange(100, 599), metavar="N", help="The HTTP status of the answer; 200 by default."
+)
 @click.option("--id", "task_id", metavar="ID", help="The task that was polled; by default the one in the answer.")
 @click.option("--action", metavar="PATH", help="The action of the task.")
-@click.option("--second", metavar="FILE", help="The answer to the second request, if there is one.")
-@click.option("--second-status", type=click.IntRange(100, 599), default=200, metavar="N", help="Its HTTP status.")
+@click.option("--second", metavar="FILE", help="The answer to the second request, for a provider that needs one.")
+@click.option(
+    "--second-status",
+    type=click.IntRange(100, 599),
+    default=200,
+    metavar="N",
+    help="The HTTP status of the second answer; 200 by default.",
+)
 @json_option
 @click.pass_obj
 def providers_command(
@@ -46,12 +54,12 @@ def providers_command(
 ) -> None:
     """List providers, print one, or show how it reads an answer.
 
-    Prints the full description of one, as you could write it under `providers:` in the settings. Your own providers are
-    listed, too.
+    With NAME, it prints the full description, as you could write it under `providers:` in the settings. The list
+    includes your own providers.
 
-    --read sends nothing. `curl ... | genbridge providers kie --read -` shows which form fits the answer and why others
-    do not, its status, results and times, what is ignored, and what it means for the task. The output of `curl -i`
-    works, too; it includes the HTTP status.
+    --read sends nothing. `curl ... | genbridge providers kie --read -` shows which form fits the answer, and why the
+    others do not. It also shows the status, the results and times, what is ignored, and what the answer means for the
+    task. The output of `curl -i` works, too; it includes the HTTP status.
     """
     loaded = _loaded(session)
     known = descriptions() if loaded is None else catalogue(loaded)

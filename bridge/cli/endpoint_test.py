@@ -55,7 +55,7 @@ def test_command(session: CommandSession, endpoint: str, topic: str, results: in
 
     The sample is a `task_succeeded` event, or one of another topic, for a task that does not exist. Nothing is stored.
 
-    Exit 0 when it was accepted, 1 when it was not.
+    Exit 0 when the sample was accepted, 1 when it was not.
     """
     return 0 if sample_sent(session, endpoint, Topic(topic), results, attach=attach) else 1
 

@@ -52,10 +52,11 @@ def list_command(
 ) -> None:
     """List watched tasks, the most recently added first.
 
-    On a terminal: all live tasks, then the last 20 that finished, cut to the terminal's width. --phase, --since and
-    --limit show every match; --wide and --json show every value. In a pipe: every task, one line each, nothing cut.
+    On a terminal: all live tasks, then the last 20 that finished, cut to the terminal's width. --phase, --live, --since
+    and --limit show every match; --wide and --json show every value. In a pipe: every task, one line each, nothing cut.
 
-    SINCE is when the task finished, or else when it was added. ETA is when 80 % of similar tasks finish.
+    SINCE is when the task finished; if it has not finished, when it was added. ETA is the time span in which 80 % of
+    similar tasks finish.
     """
     if phase and live:
         raise UsageError("give --phase or --live, not both")

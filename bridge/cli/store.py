@@ -75,7 +75,7 @@ def backup_command(session: CommandSession, file: Path) -> None:
 
     The copy is a consistent snapshot that only its owner can read. FILE must not exist yet.
 
-    A store in PostgreSQL is backed up with pg_dump.
+    Back up a store in PostgreSQL with pg_dump.
     """
     place = session.store_place
     if isinstance(place, PostgresUrl):
@@ -96,8 +96,8 @@ def backup_command(session: CommandSession, file: Path) -> None:
 def restore_command(session: CommandSession, file: Path, force: bool) -> None:
     """Replace the store with a backup, while no daemon is running.
 
-    FILE is checked first. If it is damaged, newer than this genbridge, or not a store, nothing changes. A store in
-    PostgreSQL is restored with pg_restore.
+    genbridge checks FILE first. If FILE is damaged, from a newer genbridge, or not a store, nothing changes. Restore a
+    store in PostgreSQL with pg_restore.
     """
     place = session.store_place
     if isinstance(place, PostgresUrl):
