@@ -33,7 +33,7 @@ class TaskKey(ApiModel):
 
 
 class AddQuery(ApiModel):
-    account: str | None = Field(None, description="for tasks without an action, e.g. the answer of a create call")
+    account: str | None = Field(None, description="the account of tasks that name none, such as a create answer")
     again: bool = Field(False, description="watch finished tasks again")
 
 
@@ -63,7 +63,7 @@ class TaskRecord(BaseModel):
     ended_at: str | None
     next_poll_at: str | None = Field(description="null: at once, never, or unknown")
     polls: int
-    progress: float | None = Field(description="0 to 1")
+    progress: float | None = Field(description="percent, 0 to 100; null: unknown")
     urls: list[str]
     reason: str | None
     eta_at: str | None = Field(description="when half of similar tasks have finished; null: unknown")
@@ -77,8 +77,8 @@ class TaskListQuery(ApiModel):
     label: str | None = None
     q: str | None = Field(
         None,
-        description="the beginning of an id, of ACCOUNT/ID or of a label, or the id of an event; if nothing begins "
-        "with it: what contains it",
+        description="the beginning of an id, of ACCOUNT/ID or of a label, or the id of an event; if no task begins "
+        "with this text, the tasks that contain it",
     )
     since: Since | None = Field(None, description="added or finished since")
     limit: Limit = 100
@@ -112,7 +112,7 @@ class DeliveryRecord(BaseModel):
 
 
 class TaskQuery(TaskKey):
-    wait: float = Field(0.0, ge=0, le=WAIT_S, description="answer when the task has finished, at the latest after this")
+    wait: float = Field(0.0, ge=0, le=WAIT_S, description="wait until the task has finished, at most this many seconds")
 
 
 class TaskDetails(TaskRecord):
@@ -220,7 +220,9 @@ class StatusAnswer(BaseModel):
 
 class HealthAnswer(BaseModel):
     status: str = Field(description="ok, stuck, ready or not ready")
-    problems: list[str] | None = Field(None, description="why it is stuck or not ready; only for callers with a token")
+    problems: list[str] | None = Field(
+        None, description="why the daemon is stuck or not ready; only for callers with a token"
+    )
     hint: str | None = Field(None, description="how to see the problems; only for callers without a token")
 
 

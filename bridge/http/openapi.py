@@ -49,8 +49,8 @@ _EVERYWHERE: Final = (  # problems that any request may get
 _DESCRIPTION: Final = (
     "Add tasks, follow them, and manage deliveries. Errors are problem documents (RFC 9457). Without `http.token` only "
     "this machine may connect; with it, send `Authorization: Bearer`. `http.read_token` allows GET. With "
-    "`http.gateway`, `/gateway/ACCOUNT/PATH` passes every request on to the provider of an account. `/results/` serves "
-    "copies to anyone who has a signed link. Neither is described here."
+    "`http.gateway`, `/gateway/ACCOUNT/PATH` forwards every request to the provider of an account. `/results/` serves "
+    "copies to anyone who has a signed link. This document describes neither of them."
 )
 
 

@@ -118,7 +118,7 @@ def _route(path: str, summary: str, handle: Any, query: type[ApiModel] | None = 
 ROUTES: Final = (
     _route(
         "/api/v1/events",
-        "Follow events as server-sent events. `Last-Event-ID` resumes; `reset` says that it is too old.",
+        "Follow events as server-sent events. `Last-Event-ID` resumes; `reset` says that this id is too old.",
         events,
         EventsQuery,
     ),
