@@ -82,7 +82,8 @@ def _discover_problem(known: Mapping[str, Description], account: Account) -> str
     if account.discover_s is None or (call is not None and (call.actions or account.action or not call.takes_action)):
         return None
     if call is not None:
-        return f"{account.provider} keeps a list for each action; set action, or discover.actions in its description"
+        found = f"{account.provider} has one list of tasks for each action"
+        return f"{found}; set action, or ask.discover.actions in its description"
     able = ", ".join(sorted(name for name, each in known.items() if each.ask.discover is not None))
     return f"{account.provider} has no list of its tasks that genbridge can read; providers with one: {able}"
 
@@ -114,6 +115,6 @@ def _keys_problem(description: Description, account: Account) -> str | None:
     if account.api_key is None:
         return None if auth == "none" else "is missing"
     if auth == "signed":
-        return f"requests to {host or 'it'} are signed: write access_key and secret_key instead of api_key"
+        return f"requests to {host or 'this account'} are signed: write access_key and secret_key instead of api_key"
     is_prefixed = bool(auth.prefix) if isinstance(auth, KeyPlace) else auth in SCHEMES
     return scheme_problem(account.api_key.reveal()) if is_prefixed and account.api_key.is_resolved else None

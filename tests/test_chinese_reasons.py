@@ -21,11 +21,11 @@ def test_the_chinese_has_the_values_of_the_english(english: str) -> None:
     [
         (
             "not finished after 7200 s (give_up_after); the last answer: HTTP 500: the answer is empty",
-            "7200 秒后仍未结束（give_up_after）；最后一次应答：HTTP 500：应答为空",
+            "7200 秒后仍未结束（give_up_after）；最后一次响应：HTTP 500：响应为空",
         ),
         (
             "no success for 35 min, 8 failed attempts; the last one: no answer from hooks.example.com:443 in time",
-            "35 分钟内没有成功，失败 8 次；最后一次：hooks.example.com:443 未在限定时间内应答",
+            "35 分钟内没有成功，失败 8 次；最后一次：hooks.example.com:443 未在限定时间内响应",
         ),
         (
             "HTTP 404: the list of the requested tasks does not contain this one",
@@ -38,7 +38,7 @@ def test_the_chinese_has_the_values_of_the_english(english: str) -> None:
         ("images 2,5: the file is empty", "images 2,5：文件为空"),
         (
             "images 1-12: no answer from cdn.example.com:443 in time",
-            "images 1-12：cdn.example.com:443 未在限定时间内应答",
+            "images 1-12：cdn.example.com:443 未在限定时间内响应",
         ),
         ("videos 1: the file is empty; images 2: HTTP 403", "videos 1：文件为空；images 2: HTTP 403"),
         ("videos 1: HTTP 403; the URL has expired", "videos 1: HTTP 403；链接已失效"),

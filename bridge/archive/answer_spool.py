@@ -35,7 +35,7 @@ Digests = Mapping[tuple[str, int], str]
 
 READ_BYTES: Final = 1 << 20
 KEEP_WITHIN_S: Final = 30.0  # how long a poll waits for the disk
-HANGS: Final = "the archive does not answer"
+HANGS: Final = "the archive does not respond"
 OVER: Final = frozenset({ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED, ReadingKind.CANCELED})
 
 
@@ -164,12 +164,12 @@ def _sha256_again(wanted: WantedCopy, reading: Reading) -> str:
     """The hash of the file, from the provider's new answer."""
     seen = reading.snapshot
     if reading.kind is not ReadingKind.SUCCEEDED or seen is None:
-        said = f"the provider was asked again: {reading.detail or reading.kind}"
+        said = f"polled again: {reading.detail or reading.kind}"
         raise CopyFailed(said, is_final=reading.kind in OVER, retry_after_s=reading.retry_after_s)
     items = seen.result.get(wanted.kind, ())
     item = items[wanted.place] if wanted.place < len(items) else {}
     if not item.get("embedded"):
-        raise CopyFailed("the provider was asked again: its answer no longer holds the file")
+        raise CopyFailed("polled again: the answer no longer contains the file")
     if not item.get("sha256"):
         raise CopyFailed("the file of the answer cannot be kept")
     return str(item["sha256"])

@@ -123,7 +123,9 @@ def _reread(path: Path, served: StorePlace, said: LogOptions) -> Loaded:
     fresh = CommandSession(_file=load.load(path, os.environ, resolvable=True))
     if fresh.store_place != served:
         # Otherwise, commands would add tasks to a store that no daemon serves.
-        raise ConfigError([fresh.file.problem(["store"], f"the daemon serves {served}; another store needs a restart")])
+        raise ConfigError(
+            [fresh.file.problem(["store"], f"the daemon works on {served}; it uses another store only after a restart")]
+        )
     return _settled(fresh, said)
 
 

@@ -9,8 +9,8 @@ from bridge.config.problems import Steps, written_key
 from bridge.config.yaml import Node, Pairs, walk
 
 _SPACED: Final = (
-    "the wait between two polls depends on how long similar tasks took, within these bounds; for the former waits, set "
-    "polling.cadence: fixed"
+    "the wait between two polls depends on how long similar tasks took, within these limits; for the waits of 0.1.0, "
+    "set polling.cadence: fixed"
 )
 CHANGED: Final = {
     "store": "without it, this settings file has its own store; before, all files of a user shared one; to keep using "

@@ -296,5 +296,5 @@ def _key_mistake(account: Mapping[str, Any]) -> tuple[str, str]:
     if "api_key" in account:
         return (pair[0], "cannot be combined with api_key; remove one of them") if pair else ("", "")
     if len(pair) == 1:
-        return pair[0], "access_key and secret_key go together"
+        return pair[0], "set both access_key and secret_key"
     return ("", "") if pair else ("api_key", "is missing")

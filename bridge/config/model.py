@@ -47,7 +47,7 @@ class Account(SettingsModel):
     access_key: types.Token | None = Field(
         None, description="with secret_key, instead of api_key: for Kling's JWT and Jimeng"
     )
-    secret_key: types.Token | None = Field(None, description="belongs to access_key")
+    secret_key: types.Token | None = Field(None, description="required with access_key")
     callback_secret: Annotated[tuple[types.CallbackSecret, ...], *types.ONE_OR_MORE] = Field(
         (), description="checks the signature of callbacks, see docs/callbacks.md; a list during rotation"
     )
@@ -283,8 +283,10 @@ class NotFound(SettingsModel):
 class Polling(SettingsModel):
     """How tasks are polled."""
 
-    min_interval_s: types.Duration = Field(2.0, description="between two polls of a new task")
-    max_interval_s: types.Duration = Field(300.0, description="between two polls, at most", validate_default=True)
+    min_interval_s: types.Duration = Field(2.0, description="the minimum time between two polls")
+    max_interval_s: types.Duration = Field(
+        300.0, description="the maximum time between two polls", validate_default=True
+    )
     cadence: types.CadenceName = Field(
         "learned", description="learned: from how long similar tasks took; fixed: from the age alone"
     )

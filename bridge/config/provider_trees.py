@@ -44,7 +44,7 @@ def extended(name: str, tree: Tree, own: Tree, above: tuple[str, ...] = ()) -> d
     if not isinstance(parent, str):
         raise ExtendsError("must be the name of one provider")
     if parent in above or (parent == name and name not in builtin_names()):
-        raise ExtendsError(f"is a circle: {' extends '.join((*above, name, parent))}")
+        raise ExtendsError(f"extends itself: {' extends '.join((*above, name, parent))}")
     if parent != name and isinstance(own.get(parent), Mapping):
         return merged(extended(parent, own[parent], own, (*above, name)), rest)
     if parent in builtin_names():

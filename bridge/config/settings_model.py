@@ -56,7 +56,7 @@ class Http(SettingsModel):
     hosts: Annotated[tuple[types.HostName, ...], Field(max_length=100)] = Field(
         (), description="further Host names to accept, e.g. behind a reverse proxy"
     )
-    gateway: types.Flag = Field(False, description="pass requests through to the providers; needs `token`")
+    gateway: types.Flag = Field(False, description="forward requests to the providers; needs `token`")
     previews: Annotated[tuple[types.Origin, ...], Field(max_length=100)] = Field(
         (), description="origins whose results the page may show, e.g. https://cdn.example.com"
     )

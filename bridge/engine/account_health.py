@@ -227,7 +227,7 @@ class AccountHealth:
         elif host.held:
             log.info("host.resumed", account=self._name, held=list(host.held))
         concerned, host.held = {*held, *host.held}, held
-        reason = f"the host named account {self._name} a time"
+        reason = f"the host asked account {self._name} to wait"
         return [
             AccountPaused(account=name, until_at=host.paused_until if name in held else 0.0, route=HOST, reason=reason)
             for name in concerned

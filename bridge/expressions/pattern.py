@@ -16,7 +16,7 @@ MEMORY_BYTES: Final = 1 << 20  # limit for a compiled pattern with its caches
 FREE_WORK: Final = 4_000  # the same product: 20 microseconds in RE2's slowest mode
 FREE_US: Final = 20  # a faster search is free; most take 1 or 2
 STEPS_A_US: Final = 2
-TOO_LARGE: Final = "the regular expression is too large; repeat fewer things, or fewer times"
+TOO_LARGE: Final = "the regular expression is too large; use fewer or smaller repetitions"
 
 _BEYOND: Final = re.compile(r"invalid (perl operator|escape sequence)|bad repetition operator")
 LACKING: Final = (

@@ -15,7 +15,7 @@ from bridge.http.problem_details import HttpProblem
 MOST_BYTES: Final = 64 << 20
 SMALL_BYTES: Final = 1 << 20  # read before sending, so that a slow caller does not use up the account's limits
 CHUNK_S: Final = 60.0  # how long a caller may take for a small body, or for the next part of a large one
-TOO_LARGE: Final = f"the gateway passes on at most {MOST_BYTES >> 20} MiB"
+TOO_LARGE: Final = f"the gateway forwards at most {MOST_BYTES >> 20} MiB"
 
 
 class CallerGone(Exception):

@@ -201,10 +201,10 @@ class _GatewayCall:
             raise HttpProblem(HTTPStatus.NOT_FOUND, problem)
         if any(key == b"upgrade" and b"websocket" in value.lower() for key, value in self._headers):
             raise HttpProblem(
-                HTTPStatus.NOT_IMPLEMENTED, "the gateway passes no WebSocket on: call the provider directly"
+                HTTPStatus.NOT_IMPLEMENTED, "the gateway does not support WebSockets: call the provider directly"
             )
         if self._method in NOT_PASSED:
-            raise HttpProblem(HTTPStatus.NOT_IMPLEMENTED, f"the gateway does not pass {self._method} on")
+            raise HttpProblem(HTTPStatus.NOT_IMPLEMENTED, f"the gateway does not support {self._method}")
         if account.rules.refusal is not None:
             raise HttpProblem(HTTPStatus.NOT_IMPLEMENTED, f"account {name}: {account.rules.refusal}")
         return account

@@ -37,7 +37,7 @@ class Body:
         if coding in {"gzip", "x-gzip", "deflate"}:
             self._inflate = zlib.decompressobj(GZIP_OR_ZLIB)
         elif coding != "identity":
-            self.trouble = "the body has a content encoding that was not asked for"
+            self.trouble = "the body has a content encoding that was not requested"
 
     def feed(self, chunk: bytes) -> bool:
         """Process one raw chunk; returns False if no more is wanted."""

@@ -142,7 +142,7 @@ class _Explainer:
         for name, form in self._description.forms.items():
             fits = [line for selector in form.task if (line := _fit(form, selector, body, task_id)) is not None]
             if not fits and any(_fit(form, selector, inside, task_id) for selector in form.task):
-                fits = ["fits what is under data"]
+                fits = ["fits the object under data"]
             lines = fits or [f"does not fit: {_unfit(form, selector, selector(body))}" for selector in form.task]
             if isinstance(found, FoundTask) and found.form is form:
                 lines = [f"{line}; used" if line.startswith("fits") else line for line in lines]
@@ -251,7 +251,7 @@ def _outcome(reading: Reading) -> Iterator[str]:
     if reading.detail:
         yield f"reason: {reading.detail}"
     if reading.unread:
-        yield f'notice: unknown_status, once for the word "{reading.unread}"'
+        yield f'event: unknown_status, once for the word "{reading.unread}"'
     if reading.retry_after_s is not None:
         yield f"wait: {reading.retry_after_s:g} s"
 

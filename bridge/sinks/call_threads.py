@@ -42,7 +42,7 @@ class CallThreads:
         Cancellation abandons the call, too.
         """
         if self._busy >= self._count:
-            raise NoThread("previous attempts still hang")
+            raise NoThread("earlier attempts have not returned yet")
         results: list[T] = []
         returned, token = anyio.Event(), current_token()
 
@@ -58,7 +58,7 @@ class CallThreads:
         try:
             threading.Thread(target=in_thread, name=self._name, daemon=True).start()
         except RuntimeError as error:
-            raise NoThread("this machine has no thread left") from error
+            raise NoThread("this machine has no free thread") from error
         self._busy += 1
         with anyio.move_on_after(timeout_s):
             await returned.wait()

@@ -97,7 +97,7 @@ class HookAddress:
                 continue
             value = values.get(piece.text)
             if value is None:
-                raise Unaddressed(f"{self._where} had other expressions when this was stored")
+                raise Unaddressed(f"{self._where} had other expressions when this delivery was stored")
             if not value and "?" not in made:
                 raise Unaddressed(f"{self._where}: {{{{ {piece.text} }}}} has no value for this event")
             made += value

@@ -26,8 +26,8 @@ def migrations(engine: str) -> tuple[str, ...]:
 def other_version(place: object, version: int, latest: int) -> StoreError:
     if version > latest:
         known = f"(store version {version}; this one knows {latest})"
-        return StoreDamaged(f"store {place} was written by a newer genbridge {known}: upgrade")
-    return StoreError(f"store {place} is of an older version: `genbridge store migrate` brings it up to date")
+        return StoreDamaged(f"store {place} was written by a newer genbridge {known}: upgrade genbridge")
+    return StoreError(f"store {place} has an older version: `genbridge store migrate` upgrades it")
 
 
 def migrate(connection: sqlite3.Connection, steps: Sequence[str]) -> None:

@@ -90,7 +90,7 @@ async def test_a_copy_that_was_made_before_a_crash_is_found_again(tmp_path: Path
 
 
 def asked(reading: Reading, *, spool: Path | None = None) -> tuple[AskAgain, list[str]]:
-    """A provider that gives this answer when it is asked again."""
+    """A provider that gives this answer when it is polled again."""
     ids: list[str] = []
 
     async def ask(task_id: str, action: str | None) -> Reading:
@@ -142,13 +142,13 @@ async def test_a_missing_file_is_requested_once(tmp_path: Path, how: Callable[[P
 @pytest.mark.parametrize(
     ("reading", "is_final", "reason"),
     [
-        (Reading(kind=ReadingKind.TRANSIENT, detail="HTTP 503", retry_after_s=7.0), False, "asked again: HTTP 503"),
-        (Reading(kind=ReadingKind.NOT_FOUND), False, "asked again: not_found"),
-        (Reading(kind=ReadingKind.EXPIRED_RESULT, detail="it is gone"), True, "asked again: it is gone"),
+        (Reading(kind=ReadingKind.TRANSIENT, detail="HTTP 503", retry_after_s=7.0), False, "polled again: HTTP 503"),
+        (Reading(kind=ReadingKind.NOT_FOUND), False, "polled again: not_found"),
+        (Reading(kind=ReadingKind.EXPIRED_RESULT, detail="it is gone"), True, "polled again: it is gone"),
         (
             Reading(kind=ReadingKind.SUCCEEDED, snapshot=Snapshot(result={"images": []})),
             False,
-            "no longer holds the file",
+            "no longer contains the file",
         ),
         (answer(PNG).without_files(), False, "cannot be kept"),
     ],
@@ -253,7 +253,7 @@ async def test_a_finish_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> N
         assert reading.snapshot is not None
         assert reading.snapshot.files == ()
         assert "sha256" not in reading.snapshot.result["images"][0]
-    assert [one["reason"] for one in logged] == ["the archive does not answer"] * 2
+    assert [one["reason"] for one in logged] == ["the archive does not respond"] * 2
 
     os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
     with anyio.fail_after(20):

@@ -193,7 +193,7 @@ def test_check_requires_a_base_url_for_a_variant_of_a_provider(shell: Shell) -> 
     ("account", "wrong"),
     [
         ({"provider": "vidu", "discover": "1m"}, "discover: vidu has no list of its tasks that genbridge can read"),
-        ({"provider": "bare", "discover": "1m"}, "discover: bare keeps a list for each action; set action"),
+        ({"provider": "bare", "discover": "1m"}, "discover: bare has one list of tasks for each action; set action"),
         ({"provider": "replicate", "discover": "5s"}, "discover: 5s is not between 10s and 24h"),
         ({"provider": "replicate", "discover": "often"}, "discover: "),
         ({"provider": "vidu", "discover": None}, None),

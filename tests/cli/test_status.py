@@ -25,7 +25,7 @@ def test_explain_and_status_show_what_is_held_and_until_when(shell: Shell, store
         held("videos/text2video", FAR, "HTTP 503"),
         held("images/generations", FAR, "HTTP 500"),
         held("audio/tts", NOW, "over"),
-        held(HOST, FAR, "the host named account kling a time", "other"),
+        held(HOST, FAR, "the host asked account kling to wait", "other"),
         held("", FAR, "HTTP 429", "third"),
     ]
     store.commit(pauses, Teller())
@@ -46,7 +46,7 @@ def test_explain_and_status_show_what_is_held_and_until_when(shell: Shell, store
     ]
     assert found[0]["reason"] == "HTTP 500"
     assert found[0]["until"].endswith("Z")
-    store.commit([held(HOST, FAR, "the host named account other a time"), held("videos/text2video", 0, "")], Teller())
+    store.commit([held(HOST, FAR, "the host asked account other to wait"), held("videos/text2video", 0, "")], Teller())
     story = shell("explain", "live").out
     assert "next poll: as soon as possible" in story
     assert "account kling sends one request every 30 s until" in story

@@ -125,7 +125,11 @@ def test_an_invalid_new_settings_file_is_ignored_and_a_valid_one_is_applied(tmp_
         settings.write_text(good.replace('"queue"', '"quueue"'))
         until(lambda: "settings.invalid" in daemon.log.read_text(), seconds=5, what="the complaint")
         settings.write_text(good.replace("state.db", "other.db"))
-        until(lambda: "another store needs a restart" in daemon.log.read_text(), seconds=5, what="the refusal")
+        until(
+            lambda: "it uses another store only after a restart" in daemon.log.read_text(),
+            seconds=5,
+            what="the refusal",
+        )
         world.ends_at["a"] = 0.0
         drop(tmp_path / "queue", "a.txt", "a\n")
         until(lambda: len(world.received) == 1, seconds=10, what="work by the old settings")

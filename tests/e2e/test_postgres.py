@@ -211,7 +211,9 @@ def test_a_daemon_stops_with_a_reason_when_a_newer_version_upgrades_its_store(
     assert (
         daemon.log.read_text()
         .splitlines()[-1]
-        .endswith(f"written by a newer genbridge (store version {LATEST + 1}; this one knows {LATEST}): upgrade")
+        .endswith(
+            f"written by a newer genbridge (store version {LATEST + 1}; this one knows {LATEST}): upgrade genbridge"
+        )
     )
     assert "Traceback" not in daemon.log.read_text()
     time.sleep(1)

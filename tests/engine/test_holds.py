@@ -114,7 +114,7 @@ async def test_an_idle_account_probes_a_paused_host_now_and_then_and_explain_say
             await rig.watch("x", account="second")
             await rig.clock.advance(100)
             [hold] = rig.store.accounts()["kling"].holds
-            assert (hold.route, hold.reason) == (HOST, "the host named account second a time")
+            assert (hold.route, hold.reason) == (HOST, "the host asked account second to wait")
             assert hold.until_at == pytest.approx(other.asked[0][0] + 300, abs=1)
             rig.provider.default = RUNNING
             await rig.watch("a", "b")

@@ -42,8 +42,8 @@ def test_content_is_decoded_however_it_arrives(encoding: str, packed: bytes) -> 
 @pytest.mark.parametrize(
     ("encoding", "data", "trouble"),
     [
-        ("br", b"hello", "the body has a content encoding that was not asked for"),
-        ("gzip, gzip", b"hello", "the body has a content encoding that was not asked for"),
+        ("br", b"hello", "the body has a content encoding that was not requested"),
+        ("gzip, gzip", b"hello", "the body has a content encoding that was not requested"),
         ("gzip", b"<html>", "the compressed body is damaged"),
         ("gzip", gzip.compress(b"hello")[:-9], "the compressed body is incomplete"),
         ("gzip", gzip.compress(b"hello")[:-1] + b"\x00\x00", "the compressed body is damaged"),

@@ -150,7 +150,7 @@ def test_own_forms_are_tried_before_inherited_ones() -> None:
         (lambda tree: tree.update(result_life={"lasts": "soon"}), ("result_life", "lasts"), "soon"),
         (lambda tree: tree.pop("title"), ("title",), "is missing"),
         (lambda tree: tree.update(extends="sumo"), ("extends",), 'unknown provider "sumo"; did you mean "suno"?'),
-        (lambda tree: tree.update(extends="mine"), ("extends",), "is a circle: mine extends mine"),
+        (lambda tree: tree.update(extends="mine"), ("extends",), "extends itself: mine extends mine"),
     ],
 )
 def test_a_mistake_is_reported_at_its_place(

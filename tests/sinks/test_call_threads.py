@@ -25,7 +25,7 @@ async def test_an_abandoned_call_keeps_its_thread_until_it_returns() -> None:
         with pytest.raises(CallTimeout, match="may still arrive"):
             await threads.run(release.wait, timeout_s=0.05)
     watch = Stopwatch()
-    with pytest.raises(NoThread, match="still hang"):
+    with pytest.raises(NoThread, match="have not returned yet"):
         await threads.run(release.wait, timeout_s=30)
     assert watch.seconds < 5
     release.set()
@@ -44,7 +44,7 @@ async def test_a_call_beyond_the_limit_is_refused_at_once() -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(lambda: threads.run(release.wait, timeout_s=10))
         await anyio.wait_all_tasks_blocked()
-        with pytest.raises(NoThread, match="still hang"):
+        with pytest.raises(NoThread, match="have not returned yet"):
             await threads.run(lambda: True, timeout_s=30)
         release.set()
     assert await threads.run(lambda: True, timeout_s=5)
@@ -56,7 +56,7 @@ async def test_a_cancelled_call_counts_as_abandoned() -> None:
     with anyio.move_on_after(0.05) as scope:
         await threads.run(release.wait, timeout_s=30)
     assert scope.cancelled_caught
-    with pytest.raises(NoThread, match="still hang"):
+    with pytest.raises(NoThread, match="have not returned yet"):
         await threads.run(lambda: True, timeout_s=30)
     release.set()
 

@@ -190,7 +190,7 @@ async def test_a_third_attempt_waits_while_two_abandoned_ones_still_hang() -> No
     assert [outcome.reason for outcome in outcomes if isinstance(outcome, Deferred)] == [
         "no answer within 0.3 s; the message may still arrive",
         "no answer within 0.3 s; the message may still arrive",
-        "previous attempts still hang",
+        "earlier attempts have not returned yet",
     ]
 
 

@@ -162,7 +162,7 @@ def test_a_reason_of_genbridge_is_chinese_in_a_chinese_message() -> None:
     chinese = ChatTexts(endpoint="chat", title=None, body=None, style=ChatStyle(language="zh"))
     reason = "HTTP 400: the answer is not a JSON object"
     assert write(task_sample(Topic.TASK_FAILED, None, reason=reason), chinese)[1].startswith(
-        "应答不是 JSON 对象（HTTP 400）。"
+        "响应不是 JSON 对象（HTTP 400）。"
     )
     assert write(task_sample(Topic.TASK_FAILED, None, reason=reason))[1].startswith(
         "the answer is not a JSON object (HTTP 400)."

@@ -169,7 +169,7 @@ class TestLostAnswers:
         self, torn: PostgresStore, wire: Wire
     ) -> None:
         changes, tell = list(self.CHANGES), Teller()
-        with pytest.raises(StoreError, match="whether the commit was done is not known yet"):
+        with pytest.raises(StoreError, match="it is not known yet whether the commit succeeded"):
             torn.commit(changes, tell)
         wire.cut()
         wire.is_deaf = False
@@ -183,7 +183,7 @@ class TestLostAnswers:
 
     def test_later_writes_do_not_hide_the_outcome_of_a_commit_in_doubt(self, torn: PostgresStore, wire: Wire) -> None:
         changes, tell = list(self.CHANGES), Teller()
-        with pytest.raises(StoreError, match="whether the commit was done is not known yet"):
+        with pytest.raises(StoreError, match="it is not known yet whether the commit succeeded"):
             torn.commit(changes, tell)
         wire.cut()
         wire.is_deaf = False

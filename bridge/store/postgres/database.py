@@ -117,7 +117,7 @@ class Database:
             except psycopg.Error as error:
                 if not connection.closed:
                     raise
-                what = f"{understood(error, self.place)}; whether the commit was done is not known yet"
+                what = f"{understood(error, self.place)}; it is not known yet whether the commit succeeded"
                 raise InDoubt(what, mark) from error
 
     @contextmanager
