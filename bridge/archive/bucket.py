@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,18 @@ SINGLE_BYTES: Final = 4 << 20  # smaller files are uploaded in one request, and 
 READ_BYTES: Final = 256 * 1024
 LIST_AT_ONCE: Final = 1000
 STREAM_BYTES: Final = 512 * 1024
+_STATUS: Final = re.compile(r"status code: (\d{3})")
+_CODE: Final = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
+_NO_BUCKET: Final = "NoSuchBucket"
+
+# What a part of the library's error text means. The first match counts.
+_CAUSES: Final = (
+    (_NO_BUCKET, "there is no such bucket"),
+    ("//169.254.169.254/", "no key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    ("redirect without LOCATION", "the bucket is in another region: set AWS_REGION"),
+    ("kind: Connect", "its server cannot be reached"),
+    ("kind: Timeout", "no answer in time"),
+)
 
 
 class Bucket:
@@ -34,8 +47,7 @@ class Bucket:
 
     @contextmanager
     def _store(self) -> Iterator[S3Store]:
-        """The connection, created when it is first used. Converts the library's errors to PlaceFailed. Their text is
-        not used, because it may quote a signed address."""
+        """The connection, created when it is first used. Converts the library's errors to PlaceFailed."""
         try:
             from obstore.exceptions import BaseError
             from obstore.store import S3Store
@@ -49,11 +61,15 @@ class Bucket:
             )
             yield self._made
         except (BaseError, OSError, ValueError) as error:
-            raise PlaceFailed(f"{self._url}: {type(error).__name__}") from error
+            raise PlaceFailed(f"{self._url}: {_reason(error)}") from error
 
     def read(self, path: str) -> bytes | None:
-        with self._store() as store, suppress(FileNotFoundError):
-            return bytes(store.get(path).bytes())
+        with self._store() as store:
+            try:
+                return bytes(store.get(path).bytes())
+            except FileNotFoundError as error:
+                if _NO_BUCKET in str(error):
+                    raise
         return None
 
     def create(self, path: str, content: bytes) -> bool:
@@ -126,6 +142,17 @@ class Bucket:
             except AlreadyExistsError:
                 return False
         return True
+
+
+def _reason(error: Exception) -> str:
+    """Why a request failed. The library's own text is not shown, because it may quote a signed address."""
+    text = str(error)
+    for part, cause in _CAUSES:
+        if part in text:
+            return cause
+    status, code = _STATUS.search(text), _CODE.search(text)
+    said = [f"HTTP {status[1]}" if status else "", code[1] if code else ""]
+    return ", ".join(filter(None, said)) or type(error).__name__
 
 
 def _chunks(source: Path) -> Iterator[bytes]:

@@ -56,9 +56,9 @@ async def archive_reached(loaded: Loaded) -> Finding | None:
     if archive is None or not isinstance(place, Bucket):
         return None
     try:
-        await anyio.to_thread.run_sync(place.size, PROBE)
+        await anyio.to_thread.run_sync(place.read, PROBE)
     except PlaceFailed as error:
-        return Finding(Level.ERROR, "archive", f"{error}: check the bucket, and AWS_* in the environment")
+        return Finding(Level.ERROR, "archive", f"{error}; check the bucket, and AWS_* in the environment")
     return Finding(Level.OK, "archive", f"reachable ({archive.to})")
 
 

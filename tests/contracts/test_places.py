@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 
 from bridge.archive.bucket import SINGLE_BYTES, Bucket
 from bridge.archive.folder import Folder
@@ -100,4 +101,30 @@ def test_a_bucket_that_does_not_answer_is_a_failure_without_its_key(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-secret")
     with pytest.raises(PlaceFailed) as failure:
         Bucket("s3://nowhere", Path()).create("a.json", b"x")
-    assert "canary" not in str(failure.value)
+    assert str(failure.value) == "s3://nowhere: its server cannot be reached"
+
+
+def test_a_missing_bucket_is_not_an_empty_one(bucket: Bucket, tmp_path: Path) -> None:
+    missing = Bucket("s3://nowhere", tmp_path)
+    for call in (lambda: missing.create("a.json", b"x"), lambda: missing.read("a.json")):
+        with pytest.raises(PlaceFailed, match=r"^s3://nowhere: there is no such bucket$"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (403, b"<Error><Code>AccessDenied</Code><Message>key canary</Message></Error>", "HTTP 403, AccessDenied"),
+        (403, b"", "HTTP 403"),
+        (301, b"<Error><Code>PermanentRedirect</Code></Error>", "the bucket is in another region: set AWS_REGION"),
+    ],
+)
+async def test_a_refusal_of_the_bucket_names_its_status_and_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, body: bytes, reason: str
+) -> None:
+    async with loopback(answers(status, body)) as server:
+        for name, value in environment(server.url).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(PlaceFailed) as failure:
+            await to_thread.run_sync(Bucket(f"s3://{BUCKET}", tmp_path).create, "a.json", b"x")
+    assert str(failure.value) == f"s3://{BUCKET}: {reason}"

@@ -73,6 +73,12 @@ async def test_check_online_reads_the_bucket(tmp_path: Path, monkeypatch: pytest
         for name, value in environment(url).items():
             monkeypatch.setenv(name, value)
         found = await archive_reached(loaded(tmp_path, f"{LEAST}archive: {{to: 's3://{BUCKET}/check'}}\n"))
+        missing = await archive_reached(loaded(tmp_path, f"{LEAST}archive: {{to: 's3://nowhere/check'}}\n"))
     assert found is not None
+    assert missing is not None
     assert found.level is Level.OK
+    assert (missing.level, missing.seen.partition(";")[0]) == (
+        Level.ERROR,
+        "s3://nowhere/check: there is no such bucket",
+    )
     assert await archive_reached(loaded(tmp_path, LEAST)) is None
