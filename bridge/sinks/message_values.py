@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from bridge.chinese_reasons import in_language, is_own
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
+from bridge.domain.quoting import printable
 from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of, with_paths_of
 from bridge.domain.task import NO_RESULT, RESULT_GONE, Json
 from bridge.sinks.chat_cards import CardLink, markdown_link
@@ -28,6 +29,7 @@ from bridge.sinks.human_values import (
 )
 from bridge.sinks.neutral import link, neutral, neutral_json
 
+CUT_REASON: Final = 60  # so many first characters of a message in a reason that was cut mean that it quotes the message
 MOST_URLS: Final = 500  # more would never fit into a message
 MOST_TEXTS: Final = 10
 MOST_TEXT: Final = 1_500  # maximum characters of a result that is a text
@@ -74,7 +76,7 @@ def template_values(event: Event, style: ChatStyle | None = None) -> dict[str, o
     style = style or ChatStyle()
     data, words, found = event.data, style.words, facts_of(event)
     task_id = None if "task_id" not in data else neutral(event.subject, most_chars=80)
-    reason, message = _text(data, "reason"), _text(data, "task_status_msg")
+    reason = _text(data, "reason")
     watched_at, ended_at = _number(data.get("watched_at")), _number(data.get("ended_at"))
     expires_at, progress = _number(data.get("expires_at")), _number(data.get("progress"))
     meta, result = neutral_json(data.get("meta") or {}), neutral_json(data.get("task_result") or {})
@@ -102,7 +104,7 @@ def template_values(event: Event, style: ChatStyle | None = None) -> dict[str, o
         "links": [markdown_link(each) for each in card_links(found, words)],
         "main_urls": [link(url) for url in found.urls][:MOST_URLS],
         "mark": _mark(event, found) if style.marks else "",
-        "message": None if message and reason and message in reason else message,
+        "message": _message(data, reason),
         "meta": meta,
         "name": label or task_id or f"{role} {_text(data, role, most_chars=80) or '?'}",
         "occurred_at": human_instant(event.occurred_at * 1000, style.timezone),
@@ -316,6 +318,16 @@ def _until(expires_ms: float | None, seen_ms: float, style: ChatStyle) -> str | 
 def _text(data: Mapping[str, Json], key: str, *, most_chars: int = 500) -> str | None:
     value = data.get(key)
     return neutral(value, most_chars=most_chars) or None if isinstance(value, str) else None
+
+
+def _message(data: Mapping[str, Json], reason: str | None) -> str | None:
+    """The provider's message, if it says more than the reason. A reason that was cut says enough."""
+    message = _text(data, "task_status_msg")
+    if message is None or reason is None:
+        return message
+    as_reason = neutral(printable(" ".join(str(data["task_status_msg"])[:2000].split())))  # as reasons quote it
+    start = as_reason[:CUT_REASON] if reason.endswith("…") else as_reason
+    return None if message in reason or start in reason else message
 
 
 def _texts(result: Json) -> list[str]:

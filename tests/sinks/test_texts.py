@@ -21,6 +21,8 @@ from bridge.sinks.texts import MOST_BODY, MOST_TITLE, ChatTexts
 from tests.sinks.samples import FAILED, SONG, SONG_URLS, SUCCEEDED, URL, every_sample, task_sample
 from tests.sinks.writing import write
 
+LONG = "The input image is too large. " * 15
+
 
 def test_a_success_is_the_label_the_result_and_one_quiet_line() -> None:
     title, body = write(task_sample())
@@ -41,6 +43,18 @@ def test_a_failure_says_why_once_and_ends_with_the_id() -> None:
 def test_a_message_that_differs_from_the_reason_is_shown_too() -> None:
     _, body = write(task_sample(Topic.TASK_FAILED, FAILED, reason="code 1301"))
     assert body.splitlines()[:2] == ["code 1301.", "“The prompt was refused by content moderation”"]
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (LONG, f"HTTP 400, code 1201: {LONG[:240]}…"),
+        ("Refused \u202eby\nmoderation\x07", "Refused \\u202eby moderation\\x07"),
+    ],
+)
+def test_a_message_that_the_reason_quotes_is_not_shown_again(message: str, reason: str) -> None:
+    _, body = write(task_sample(Topic.TASK_FAILED, FAILED._replace(message=message), reason=reason))
+    assert "“" not in body
 
 
 @pytest.mark.parametrize(
