@@ -112,7 +112,7 @@ def _sandbox(timezone: str) -> Sandbox:
     def time(value: object, style: str | None = None) -> str:
         return format_time(value, timezone, style)
 
-    return Sandbox(filters={"time": time})
+    return Sandbox(filters={"time": time}, finalize=lambda value: "" if value is None else value)
 
 
 PLAIN: Final = ChatTexts(endpoint="", title=None, body=None)

@@ -41,6 +41,11 @@ def test_names_of_earlier_versions_keep_their_meaning() -> None:
     assert write(every_sample()[8], named)[0] == "account kling: blocked"
 
 
+def test_a_name_without_a_value_is_empty_in_a_text() -> None:
+    texts = ChatTexts(endpoint="chat", title="{{ label }}{{ reason }}{{ data.expires_at }}done", body=None)
+    assert write(task_sample(label=None), texts)[0] == "done"
+
+
 def test_the_templates_of_the_docs_give_the_default_texts() -> None:
     title, body = re.findall(r"^```jinja\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
     written = ChatTexts(endpoint="chat", title=title, body=body)
