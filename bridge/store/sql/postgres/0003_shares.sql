@@ -1,13 +1,14 @@
--- Who works on this store. The fence is never the same twice; a lease ends by this server's clock.
+-- The daemons that work on this store. A fence is never used twice. A lease ends according to this server's clock.
 CREATE TABLE members (
     fence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,
-    scopes text NOT NULL,  -- JSON: what it serves, and into how many groups it would cut that; see domain.shares
+    scopes text NOT NULL,  -- JSON: what the daemon serves, with its number of groups; see bridge/domain/slots.py
     joined_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     lease_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
--- Who holds what. What nobody holds has no row, so claiming is inserting, and a member's end frees all it held.
+-- Who holds which share. A share that nobody holds has no row, so a claim is an INSERT. When a member is deleted, its
+-- shares are free.
 CREATE TABLE shares (
     scope text COLLATE "C" NOT NULL,
     slot smallint NOT NULL,

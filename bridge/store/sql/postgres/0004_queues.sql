@@ -1,4 +1,4 @@
--- Until when nothing is sent to a target, because its service asked for a wait. Kept across restarts.
+-- Until when nothing is sent to a target, because its service asked for a wait. It also applies after a restart.
 CREATE TABLE queues (
     endpoint text COLLATE "C" NOT NULL,
     target text COLLATE "C" NOT NULL,

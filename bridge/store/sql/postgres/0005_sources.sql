@@ -1,4 +1,4 @@
--- What each daemon's sources have seen, for `status`; see bridge/domain/source.
+-- What each daemon's sources have read, for `status`; see bridge/domain/source.py.
 CREATE TABLE sources (
     daemon text COLLATE "C" NOT NULL,
     source text COLLATE "C" NOT NULL,

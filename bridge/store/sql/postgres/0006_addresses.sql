@@ -1,2 +1,2 @@
--- What is fixed of a delivery's address at the commit, where the URL holds expressions; '' where it is the endpoint's own.
+-- The part of a delivery's address that is fixed at the commit, if the URL has expressions; '' if the URL has none.
 ALTER TABLE deliveries ADD COLUMN address text NOT NULL DEFAULT '';

@@ -1,7 +1,7 @@
--- Until when an account is held back on one route, because the provider named a time. Kept across restarts.
+-- Until when an account waits on one route, because the provider asked for it. It also applies after a restart.
 CREATE TABLE holds (
     account text COLLATE "C" NOT NULL,
-    route text COLLATE "C" NOT NULL,  -- the action in the address asked; '@host': all of them, for the host named others a time
+    route text COLLATE "C" NOT NULL,  -- the action in the address; '@host': all of them (others at the host wait)
     held_until double precision NOT NULL,
     reason text NOT NULL,
     PRIMARY KEY (account, route)

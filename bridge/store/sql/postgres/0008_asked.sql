@@ -1,2 +1,2 @@
--- When the last poll of a watch was answered: after a restart the one asked longest ago comes first.
+-- When the last poll of a watch was answered: after a restart, the watch whose last poll is oldest is polled first.
 ALTER TABLE watches ADD COLUMN asked_at double precision;

@@ -1,6 +1,6 @@
--- Random keys of this store, made once, that secrets in addresses are derived from: callback addresses, signed links.
+-- Random keys of this store. The secrets in callback addresses and signed links are derived from them.
 CREATE TABLE keys (
-    purpose text COLLATE "C" PRIMARY KEY,  -- see bridge/domain/store_key
+    purpose text COLLATE "C" PRIMARY KEY,  -- see bridge/domain/store_key.py
     key bytea NOT NULL,
     created_at double precision NOT NULL
 );

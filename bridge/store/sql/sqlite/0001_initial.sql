@@ -2,11 +2,11 @@
 
 CREATE TABLE store (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    revision INTEGER NOT NULL  -- grows with every touch of a watch by anyone but the poller
+    revision INTEGER NOT NULL  -- grows with each change of a watch that is not a poll
 );
 INSERT INTO store (only_row, revision) VALUES (1, 0);
 
--- What polling needs stands in front, so that loading it does not read past a long meta or snapshot.
+-- The columns that polling needs come first, so that loading them does not read past a long meta or snapshot.
 CREATE TABLE watches (
     watch_id INTEGER PRIMARY KEY,
     account TEXT NOT NULL,
@@ -14,13 +14,13 @@ CREATE TABLE watches (
     generation INTEGER NOT NULL,
     revision INTEGER NOT NULL,
     phase TEXT NOT NULL,
-    is_tombstone INTEGER NOT NULL DEFAULT 0,  -- cut down to what its sources must find; see retention
+    is_tombstone INTEGER NOT NULL DEFAULT 0,  -- only what its sources must find is kept; see retention
     action TEXT,
     give_up_after_s REAL,
     added_at REAL NOT NULL,
     blocked_before_s REAL NOT NULL,
     next_poll_at REAL,
-    poll_asked_at REAL,  -- somebody wants it asked at once; a poll begun before that does not undo it
+    poll_asked_at REAL,  -- when somebody requested a poll; a poll that began before that does not clear it
     polls INTEGER NOT NULL DEFAULT 0,
     failures INTEGER NOT NULL DEFAULT 0,
     doubt_kind TEXT,
@@ -44,7 +44,7 @@ CREATE INDEX watches_by_revision ON watches (revision);
 CREATE INDEX watches_by_phase ON watches (phase);
 CREATE INDEX watches_over ON watches (ended_at) WHERE ended_at IS NOT NULL AND is_tombstone = 0;
 
--- Which source names which watch. A listing source still does; any other did so once.
+-- Which source names which watch. `is_listed`: the source is a list that still contains it. Others named it once.
 CREATE TABLE naming (
     source TEXT NOT NULL,
     watch_id INTEGER NOT NULL REFERENCES watches ON DELETE CASCADE,
@@ -86,9 +86,9 @@ CREATE TABLE deliveries (
     endpoint TEXT NOT NULL,
     target TEXT NOT NULL,
     watch_id INTEGER REFERENCES watches,  -- NULL: about an account or an endpoint
-    is_live INTEGER NOT NULL,  -- of a running task: canceled by its end
+    is_live INTEGER NOT NULL,  -- about a running task: canceled when the task finishes
     state TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,  -- in the present round of retries
+    attempts INTEGER NOT NULL DEFAULT 0,  -- in the current round of retries
     next_attempt_at REAL,
     created_at REAL NOT NULL,
     settled_at REAL,
@@ -107,7 +107,7 @@ CREATE TABLE attempts (
     outcome TEXT NOT NULL,
     detail TEXT NOT NULL,
     duration_s REAL NOT NULL,
-    PRIMARY KEY (delivery_id, at)  -- so that an attempt written down twice stays one
+    PRIMARY KEY (delivery_id, at)  -- so that an attempt that is stored twice has one row
 ) WITHOUT ROWID;
 
 CREATE TABLE accounts (
@@ -124,7 +124,7 @@ CREATE TABLE endpoints (
     disabled_at REAL,
     reason TEXT NOT NULL,
     count INTEGER NOT NULL,
-    fingerprint TEXT  -- of its settings when it was disabled; NULL: not known
+    fingerprint TEXT  -- of the endpoint's settings when it was disabled; NULL: unknown
 ) WITHOUT ROWID;
 
 CREATE TABLE cursors (

@@ -1,5 +1,5 @@
--- What is known of how long tasks take, so that a daemon need not learn it anew. Each row is a few sums (JSON, below
--- 2 KB) into which daemons add what they have seen; see bridge/domain/durations.
+-- What daemons have learned about how long tasks take. Each row has a few sums (JSON, less than 2 KB) to which daemons
+-- add what they observe; see bridge/domain/durations.
 CREATE TABLE durations (
     account TEXT NOT NULL,
     action TEXT NOT NULL,

@@ -1,6 +1,6 @@
--- What each source has seen, for `status`; see bridge/domain/source.
+-- What each source has read, for `status`; see bridge/domain/source.py.
 CREATE TABLE sources (
-    daemon TEXT NOT NULL,  -- its name on a shared store; empty here
+    daemon TEXT NOT NULL,  -- the daemon's name on a shared store; empty here
     source TEXT NOT NULL,
     path TEXT NOT NULL,
     read_at REAL,

@@ -1,3 +1,3 @@
--- Whose store this is, where several settings files could take it for theirs; see bridge/placing.
-ALTER TABLE store ADD COLUMN settings TEXT;  -- the path of the settings file; NULL: not known
-ALTER TABLE store ADD COLUMN base_urls TEXT NOT NULL DEFAULT '{}';  -- JSON: of each account as last polled
+-- Which settings file owns this store, if several could use it; see bridge/store_location.py.
+ALTER TABLE store ADD COLUMN settings TEXT;  -- the path of the settings file; NULL: unknown
+ALTER TABLE store ADD COLUMN base_urls TEXT NOT NULL DEFAULT '{}';  -- JSON: each account's last base URL

@@ -1,4 +1,4 @@
--- How the attempts at an endpoint went since its last success; count numbers the events about it.
+-- The failed attempts to deliver to an endpoint since its last success. `count` numbers the events about the endpoint.
 CREATE TABLE health (
     endpoint TEXT PRIMARY KEY,
     failing_since REAL,

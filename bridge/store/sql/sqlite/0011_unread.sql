@@ -1,4 +1,4 @@
--- Answers that nobody could read, by account and by what was unknown in them: a status word, too_large, unknown_route.
+-- Answers that genbridge could not read, by account and by what was unknown: a status word, too_large, unknown_route.
 CREATE TABLE unread_answers (
     account TEXT NOT NULL,
     word TEXT NOT NULL,
@@ -6,6 +6,6 @@ CREATE TABLE unread_answers (
     first_at REAL NOT NULL,
     last_at REAL NOT NULL,
     reason TEXT NOT NULL,
-    told_at REAL,  -- when people were notified; NULL: there were too many that day
+    told_at REAL,  -- when people were notified; NULL: not notified, because there were too many that day
     PRIMARY KEY (account, word)
 ) WITHOUT ROWID;

@@ -1,2 +1,2 @@
--- Of a delivery that becomes several messages: which of them the service has accepted; see bridge/sinks/splitting.
+-- If a delivery becomes several messages: which of them the service has accepted; see bridge/sinks/splitting.py.
 ALTER TABLE deliveries ADD COLUMN sent_so_far TEXT NOT NULL DEFAULT '';

@@ -1,6 +1,6 @@
--- Random keys of this store, made once, that secrets in addresses are derived from: callback addresses, signed links.
+-- Random keys of this store. The secrets in callback addresses and signed links are derived from them.
 CREATE TABLE keys (
-    purpose TEXT PRIMARY KEY,  -- see bridge/domain/store_key
+    purpose TEXT PRIMARY KEY,  -- see bridge/domain/store_key.py
     key BLOB NOT NULL,
     created_at REAL NOT NULL
 ) WITHOUT ROWID;

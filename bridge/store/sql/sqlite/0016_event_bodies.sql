@@ -1,5 +1,5 @@
--- The documented bytes of events that no delivery has, in the order of the log. (In the table of events, which is kept in
--- the order of the ids, each of them would be put between others: three times the CPU time.)
+-- The documented bytes of events that no delivery has, in the order of the log. (The table of events is sorted by ids.
+-- There, each row would be inserted between others, which takes three times the CPU time.)
 CREATE TABLE event_bodies (
     number INTEGER PRIMARY KEY,
     body BLOB NOT NULL

@@ -1,5 +1,5 @@
--- Forms of the status page that were sent, so that none is carried out twice: each holds a value of its own.
+-- Forms of the status page that were sent, so that each takes effect only once. Every form contains a unique value.
 CREATE TABLE forms (
-    form TEXT PRIMARY KEY,  -- a digest of its fields
+    form TEXT PRIMARY KEY,  -- a digest of the form's fields
     used_at REAL NOT NULL
 ) WITHOUT ROWID;
