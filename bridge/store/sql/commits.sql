@@ -7,15 +7,15 @@ FROM {new} JOIN watches USING (account, task_id, generation)
 FROM deliveries WHERE delivery_id IN (:delivery_ids[])
 {postgres:ORDER BY delivery_id FOR NO KEY UPDATE}
 
--- told_of: Which endpoints a task names, and what its description keeps.
+-- told_of: Which endpoints a task names, and what the provider last said about it.
 SELECT endpoints, snapshot FROM watches WHERE watch_id = :watch_id
 
 -- never_attempted: Part of the following: a delivery that was never attempted. If it is not due for a while, no daemon
 -- has it in memory, so its bytes may still be written.
 state = 'waiting' AND attempts = 0 AND last_outcome IS NULL
 
--- held: The deliveries of an event that were held for a later one, and are not due for a while: for half of the time
--- that they are held, within these limits.
+-- held: The deliveries of an event that are held for a later event, if they are not due soon. Soon is half of the time
+-- for which they are held, within these limits.
 SELECT endpoint, target FROM deliveries WHERE event_id = :event_id AND {never_attempted}
     AND next_attempt_at - :at > {sqlite:max}{postgres:greatest}(:least_s,
         {sqlite:min}{postgres:least}(:most_s, (next_attempt_at - created_at) / 2))
@@ -60,8 +60,8 @@ RETURNING account
 UPDATE accounts SET blocked_at = NULL, blocked_s = :blocked_s WHERE account = :account AND blocked_at IS NOT NULL
 RETURNING account
 
--- pause_account: Pause an account. A daemon that has not yet heard of a longer pause does not shorten it. A pause that is an
--- hour longer than another was written by a wrong clock, and is replaced.
+-- pause_account: Pause an account. A daemon that has not yet heard of a longer pause does not shorten it. A pause that
+-- is an hour longer than another was written by a wrong clock, and is replaced.
 INSERT INTO accounts (account, paused_until) VALUES (:account, :until_at)
 ON CONFLICT (account) DO UPDATE SET paused_until = excluded.paused_until
     WHERE accounts.paused_until IS NULL

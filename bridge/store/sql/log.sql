@@ -1,4 +1,4 @@
--- bounds: The last number that retention has taken from the log, and the newest one.
+-- bounds: The last number that retention has removed from the log, and the newest one.
 SELECT coalesce((SELECT number FROM forgotten), 0),
     coalesce((SELECT max(number) FROM events WHERE number IS NOT NULL), 0)
 
@@ -17,32 +17,32 @@ SELECT events.number, topic, events.account, events.subject, events.event_id,
 -- numbers: The existing numbers.
 SELECT number FROM events WHERE number > :after ORDER BY number LIMIT :limit
 
--- writers: Who may still commit a number that is missing. Unlike rows, locks are those of this very moment, not of the
--- snapshot.
+-- writers: Which transactions may still commit a missing number. Unlike rows, locks are read as they are now, not as
+-- they were at the snapshot.
 {sqlite:SELECT '' WHERE false}
 {postgres:SELECT DISTINCT virtualtransaction FROM pg_locks
     WHERE relation = 'events'::regclass AND mode = 'RowExclusiveLock' AND granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())}
 
--- oldest: The events at the front of the log.
+-- oldest: The oldest events of the log.
 SELECT number, event_id, occurred_at FROM events WHERE number > :after AND number < :upto
 ORDER BY number LIMIT :limit
 
--- delete_events: Delete those that no delivery needs.
+-- delete_events: Delete these events, except those that a delivery needs.
 DELETE FROM events WHERE event_id IN (:event_ids[])
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = events.event_id)
 
--- forget_events: The others leave the log.
+-- forget_events: Remove events from the log.
 UPDATE events SET number = NULL, documented_at = NULL WHERE event_id IN (:event_ids[])
 
--- forget_bodies: The bytes of events that have left the log.
+-- forget_bodies: Delete the bytes of events that were removed from the log.
 DELETE FROM event_bodies WHERE number <= :number
 
--- note_forgotten: Up to which number events have left the log.
+-- note_forgotten: Store up to which number events were removed from the log.
 INSERT INTO forgotten (only_row, number) VALUES (1, :number)
 ON CONFLICT (only_row) DO UPDATE SET number = excluded.number
 
--- take_bodies: Give the bodies of these deliveries to the events of the log that have them there.
+-- take_bodies: Copy the bodies of these deliveries into the log, for the events whose bytes are only in a delivery.
 INSERT INTO event_bodies (number, body)
 SELECT number, deliveries.body FROM deliveries JOIN events USING (event_id)
 WHERE delivery_id IN (:delivery_ids[]) AND endpoint = documented_at AND target = '' AND number IS NOT NULL

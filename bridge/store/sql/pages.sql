@@ -55,7 +55,8 @@ ORDER BY ended_at DESC, watch_id DESC LIMIT :most
 SELECT watch_id, account || '/' || task_id, snapshot FROM watches
 WHERE watch_id IN (:ids[]) AND length(snapshot) <= :most_chars
 
--- hits: The watches whose id, ACCOUNT/ID or label (in upper or lower case) begins with a text, and that of an event.
+-- hits: The watches whose id, ACCOUNT/ID or label (in upper or lower case) begins with a text, and the watch of an
+-- event.
 SELECT watch_id FROM (
     SELECT watch_id FROM watches WHERE task_id >= :text AND task_id < :end LIMIT :most
 ) AS by_id
@@ -78,18 +79,18 @@ EXISTS (SELECT 1 FROM events WHERE events.event_id = deliveries.event_id AND top
 -- of_text: A condition: the deliveries of an event, or of the watches that a text finds. They are looked up one by one.
 delivery_id IN (SELECT delivery_id FROM deliveries WHERE event_id = :text OR watch_id IN (:watch_ids[]))
 
--- waits_of_text: A condition: those of a text that wait, after a mark. The plus sign keeps SQLite from using the index
--- of all deliveries.
+-- waits_of_text: A condition: deliveries of a text that wait, after a mark. The plus sign keeps SQLite from using the
+-- index of all deliveries.
 {sqlite:+}state = 'waiting' AND delivery_id > :delivery_id
 
--- settled_of_text: A condition: those of a text that are settled in this state, after a mark.
+-- settled_of_text: A condition: deliveries of a text that are settled in this state, after a mark.
 {sqlite:+}state = :state AND settled_at <= :at AND (settled_at, delivery_id) < (:at, :delivery_id)
 
--- settled: A condition: those that are settled in this state, after a mark.
+-- settled: A condition: deliveries that are settled in this state, after a mark.
 state = :state AND state <> 'waiting' AND settled_at <= :at AND (settled_at, delivery_id) < (:at, :delivery_id)
 
--- waits: A condition: those that wait, after a mark. The plus sign and the endpoint make SQLite use the small index of
--- waiting deliveries.
+-- waits: A condition: deliveries that wait, after a mark. The plus sign and the endpoint make SQLite use the small
+-- index of waiting deliveries.
 state = 'waiting' AND endpoint >= '' AND +delivery_id > :delivery_id
 
 -- tasks: Tasks along an index, the last added first.
@@ -99,7 +100,7 @@ SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT :most
 -- order of ids, and read every row if few match.
 SELECT watch_id FROM watches WHERE {where} ORDER BY {sqlite:watch_id}{postgres:(watch_id + 0)} DESC LIMIT :most
 
--- task_floor: The last of so many tasks.
+-- task_floor: The id of the last of this many tasks.
 SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT 1 OFFSET :skipped
 
 -- count_tasks: How many tasks there are, up to a number.
@@ -111,7 +112,7 @@ SELECT 0.0, delivery_id FROM deliveries WHERE {where} ORDER BY +delivery_id LIMI
 -- settled_deliveries: Deliveries that are settled, the last first.
 SELECT settled_at, delivery_id FROM deliveries WHERE {where} ORDER BY settled_at DESC, delivery_id DESC LIMIT :most
 
--- delivery_floor: The last of so many of them.
+-- delivery_floor: The last of this many deliveries.
 SELECT settled_at, delivery_id FROM deliveries WHERE {where}
 ORDER BY settled_at DESC, delivery_id DESC LIMIT 1 OFFSET :skipped
 

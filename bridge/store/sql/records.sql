@@ -10,7 +10,7 @@ SELECT account, action, variant, sums FROM {new} JOIN durations USING (account, 
 UPDATE durations SET sums = new.sums FROM {new}
 WHERE durations.account = new.account AND durations.action = new.action AND durations.variant = new.variant
 
--- set_sources (daemon, source, path, read_at, taken, rejected, left_alone, error, error_at, is_failing, note): Store what sources have seen.
+-- set_sources (daemon, source, path, read_at, taken, rejected, left_alone, error, error_at, is_failing, note): Store what sources have read.
 INSERT INTO sources ({columns}) SELECT {columns} FROM {new} WHERE true
 ON CONFLICT (daemon, source, path) DO UPDATE SET read_at = excluded.read_at, taken = excluded.taken,
     rejected = excluded.rejected, left_alone = excluded.left_alone, error = excluded.error,

@@ -1,7 +1,7 @@
--- may_create: The schema, and whether we may create tables there.
+-- may_create: The schema, and whether this user may create tables there.
 SELECT current_schema(), has_schema_privilege(current_schema(), 'CREATE')
 
--- closed: A table that we may not read or write.
+-- closed: A table that this user may not read or write.
 SELECT relname FROM pg_class
 WHERE relnamespace = current_schema()::regnamespace AND relname IN (:tables[]) AND EXISTS (
     SELECT FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
@@ -11,13 +11,13 @@ ORDER BY relname LIMIT 1
 -- now: The server's time.
 SELECT extract(epoch FROM clock_timestamp())::float8
 
--- mark: Mark a commit. Each connection has its row, so a later commit on another connection is not mistaken for a commit
--- in doubt. A store of another version takes no mark. A migration makes marks wait until it has ended.
+-- mark: Mark a commit. Each connection has its row, so a later commit on another connection is not mistaken for a
+-- commit in doubt. A store of another version takes no mark. A migration makes marks wait until it has ended.
 INSERT INTO writers (writer, serial, at) SELECT :writer, :serial, now() FROM genbridge_store WHERE version = :latest
 ON CONFLICT (writer) DO UPDATE SET serial = excluded.serial, at = excluded.at
 
--- last_commit: The last mark of a connection. Waits for a transaction of it that is still open at the server: that one
--- holds the row.
+-- last_commit: The last mark of a connection. If a transaction of it is still open at the server, it waits for that
+-- transaction, which holds the row.
 INSERT INTO writers (writer, serial, at) VALUES (:writer, 0, now())
 ON CONFLICT (writer) DO UPDATE SET at = excluded.at
 RETURNING serial
@@ -34,22 +34,24 @@ WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspna
 -- unlimited: Remove the time limit of statements. Locks are awaited for at most 30 s.
 SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = 0
 
--- guard: Part of the following: our lease. If the connection dies while we hold this lock, the server must not keep it
--- longer than others wait for us.
+-- guard: Part of the following: this daemon's lease. If the connection dies while it holds this lock, the server must
+-- not keep the lock longer than others wait for this daemon.
 SELECT set_config('idle_in_transaction_session_timeout', :idle_ms, true)
 FROM members WHERE fence = :fence AND lease_until > clock_timestamp()
 
 -- guard_together: Others may guard their transactions at the same time.
 {guard} FOR KEY SHARE
 
--- guard_alone: No other guarded transaction of ours is under way at the same time.
+-- guard_alone: No other guarded transaction of this daemon runs at the same time.
 {guard} FOR UPDATE
 
--- synced: An acknowledged commit is on the server's disk, even if role or database say otherwise. Stricter settings stay.
+-- synced: An acknowledged commit is on the server's disk, even if role or database say otherwise. Stricter settings
+-- stay.
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 
--- migrate_first: Intake begins with the row of genbridge_store, and every write ends with its mark. A migration locks the
--- first, alters the tables, then locks the marks. So few writers can wait for it while it waits for them.
+-- migrate_first: Intake begins with the row of genbridge_store, and every write ends with its mark. A migration locks
+-- that row first, then alters the tables, then locks the marks. So only few writers wait for the migration while it
+-- waits for them.
 LOCK TABLE genbridge_store IN EXCLUSIVE MODE
 
 -- migrate_last: See `migrate_first`.

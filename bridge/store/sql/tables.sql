@@ -1,4 +1,4 @@
--- Not statements: the columns of each table, with their types. Each table stands after those it refers to.
+-- Not statements: the columns of each table, with their types. Each table comes after those that it refers to.
 
 -- watches: What is stored about each task.
 watch_id int, account text, task_id text, generation int, revision int, phase text, is_tombstone bool, action text,
@@ -13,7 +13,7 @@ source text, watch_id int, is_listed bool
 -- readings: How often each kind of answer came.
 watch_id int, kind text, count int, first_at float, last_at float, last_detail text
 
--- history: The rare events in the history of a watch.
+-- history: What happened to a watch, except polls.
 history_id int, watch_id int, at float, what text, detail text
 
 -- events: Events, and their numbers in the log.
@@ -22,7 +22,7 @@ event_id text, topic text, account text, subject text, occurred_at float, number
 -- event_bodies: The documented bytes of events that no delivery has.
 number int, body bytes
 
--- forgotten: Up to which number events have left the log.
+-- forgotten: Up to which number events were removed from the log.
 only_row int, number int
 
 -- deliveries: One event for one target of an endpoint.
@@ -57,7 +57,7 @@ source text, value text
 -- pauses: Accounts and endpoints that people have paused.
 what text, name text, since_at float, until_at float, before_s float
 
--- sources: What sources have seen.
+-- sources: What sources have read.
 daemon text, source text, path text, read_at float, taken int, rejected int, left_alone int, error text, error_at
 float, is_failing bool, note text
 

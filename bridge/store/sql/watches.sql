@@ -26,7 +26,7 @@ SELECT DISTINCT action FROM watches AS w WHERE account = :account AND EXISTS (
 -- adopt_names: Take over the names of a source that came from SQLite, where sources are not named by daemon and file.
 UPDATE naming SET source = :source WHERE source = :kind AND source <> :source
 
--- cursor: How far a source has been read. The longer name counts: that of the daemon and its file.
+-- cursor: How far a source has been read. A name with daemon and file takes precedence over a short one.
 SELECT value FROM cursors WHERE source IN (:sources[]) ORDER BY length(source) DESC LIMIT 1
 
 -- move_cursor: Store how far a source has been read.
@@ -55,8 +55,8 @@ UPDATE watches SET phase = 'withdrawn', revision = :revision, ended_at = :now, n
     poll_asked_at = NULL
 WHERE watch_id IN (:watch_ids[])
 
--- noted (account, task_id, generation) -> account, task_id, generation, watch_id, phase, polls: The watches of these notes. One that is locked is skipped: the change under way, such as a withdrawal,
--- makes the note void anyway.
+-- noted (account, task_id, generation) -> account, task_id, generation, watch_id, phase, polls: The watches of these notes. A locked watch is skipped, because the change in
+-- progress, such as a withdrawal, makes its note obsolete.
 FROM {new} JOIN watches USING (account, task_id, generation)
 {postgres:ORDER BY watch_id FOR NO KEY UPDATE OF watches SKIP LOCKED}
 
