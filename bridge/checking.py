@@ -13,6 +13,7 @@ from bridge.clock import SystemClock
 from bridge.config.field_types import ROBOTS
 from bridge.config.load import Loaded, secrets, sound_part
 from bridge.config.model import Account, Apprise, Webhook
+from bridge.config.postgres_url import names_postgres
 from bridge.config.secret import SecretText
 from bridge.domain.proxies import NO_PROXY, ProxyRules
 from bridge.errors import ConfigError
@@ -21,6 +22,7 @@ from bridge.net.client import address_problem, proxy_problem
 from bridge.plan_builder import PlanBuilder
 from bridge.redaction import hide
 from bridge.sinks.hook_address import HookAddress
+from bridge.sources.queue_files import takes
 
 Key = tuple[str | int, ...]
 
@@ -71,9 +73,29 @@ def _mistakes(loaded: Loaded) -> Iterator[tuple[Key, str]]:
             found = _chat_problems(endpoint, loaded.proxies)
         yield from _named(("endpoints", name), found)
 
+    yield from _own_files_in_queue(loaded)
     archive = loaded.settings.archive
     if archive is not None and archive.to.startswith("s3://") and find_spec("obstore") is None:
         yield ("archive", "to"), "a bucket needs the extra s3: pip install 'genbridge[s3]'"
+
+
+def _own_files_in_queue(loaded: Loaded) -> Iterator[tuple[Key, str]]:
+    """The first file or folder in these settings that the queue would take as a task file, and remove."""
+    sources, archive, store = loaded.settings.sources, loaded.settings.archive, loaded.settings.store
+    if sources.queue is None:
+        return
+    folder = loaded.under(sources.queue.path)
+    named = {  # the archive's own files are all in one folder for each year
+        "the settings file": str(loaded.path),
+        "sources.watchlist": sources.watchlist,
+        "sources.lines": sources.lines,
+        "store": None if store is None or names_postgres(store) else store,
+        "archive.to": None if archive is None or archive.to.startswith("s3://") else f"{archive.to}/2026",
+    }
+    for what, path in named.items():
+        if path is not None and takes(folder, loaded.under(path)):
+            yield ("sources", "queue"), f"genbridge would take {what} as a task file; name a folder of its own"
+            return
 
 
 def _named(above: Key, found: Iterator[tuple[Key, str | None]]) -> Iterator[tuple[Key, str]]:

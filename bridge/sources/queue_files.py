@@ -63,11 +63,7 @@ class QueueFile:
     @property
     def is_left_alone(self) -> bool:
         """Whether its name shows that it is not a task file: it is hidden, incomplete, or has an unknown suffix."""
-        if self.is_retired:
-            return False
-        if self.name.startswith(".") or self.name.endswith(_INCOMPLETE):
-            return True
-        return self.is_regular and self.suffix not in SUFFIXES
+        return not self.is_retired and _is_left_alone(self.name, is_regular=self.is_regular)
 
     @property
     def is_retired(self) -> bool:
@@ -100,6 +96,21 @@ class QueueFile:
     def quiet_at(self) -> float:
         """When it is taken although it seems incomplete."""
         return self.since_at + QUIET_S
+
+
+def takes(folder: Path, path: Path) -> bool:
+    """Whether a queue in `folder` would remove this file of genbridge's own, or the folder above it."""
+    inside, own = Path(os.path.realpath(folder)), Path(os.path.realpath(path.parent), path.name)
+    if inside not in own.parents:
+        return False
+    name, *below = own.relative_to(inside).parts
+    return name != FOLDER and not _is_left_alone(name, is_regular=not below)
+
+
+def _is_left_alone(name: str, *, is_regular: bool) -> bool:
+    if name.startswith(".") or name.endswith(_INCOMPLETE):
+        return True
+    return is_regular and PurePath(name).suffix.lower() not in SUFFIXES
 
 
 def scan(

@@ -162,6 +162,48 @@ def test_check_run_once_and_test_refuse_the_same_settings_with_the_same_line(
     assert set(shell.folder.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"sources": {"queue": "."}}, "the settings file"),
+        ({"sources": {"queue": {"path": "../{here}", "settle": "5s"}}}, "the settings file"),
+        ({"sources": {"queue": "/"}}, "the settings file"),
+        ({"sources": {"queue": "link", "watchlist": "queue/tasks.yaml"}}, "sources.watchlist"),
+        ({"sources": {"queue": "queue", "lines": "queue/deep/ids.log"}}, "sources.lines"),
+        ({"sources": {"queue": "queue"}, "store": "queue/state"}, "store"),
+        ({"sources": {"queue": "queue"}, "archive": {"to": "queue"}}, "archive.to"),
+        ({"sources": {"queue": "queue"}, "archive": {"to": "queue/copies.d"}}, "archive.to"),
+    ],
+)
+def test_a_queue_that_would_take_a_file_of_genbridge_is_refused(
+    settings: dict[str, Any], what: str, shell: Shell, world: World
+) -> None:
+    (shell.folder / "queue").mkdir()
+    (shell.folder / "link").symlink_to("queue")
+    change(shell.folder / "genbridge.yaml", **json.loads(json.dumps(settings).replace("{here}", shell.folder.name)))
+    said = shell("check")
+    assert said.code == 78
+    expected = f": sources.queue: genbridge would take {what} as a task file; name a folder of its own\n"
+    assert said.err.endswith(expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sources": {"queue": "queue", "lines": "queue/ids.log", "watchlist": "queue/.tasks.yaml"}},
+        {"sources": {"queue": "queue", "watchlist": "queues/tasks.yaml"}, "store": "queue/state.db"},
+        {"sources": {"queue": "queue", "watchlist": "queue/rejected/tasks.yaml"}, "archive": {"to": "queue/.copies"}},
+    ],
+)
+def test_a_queue_that_ignores_the_files_of_genbridge_is_valid(
+    settings: dict[str, Any], shell: Shell, world: World
+) -> None:
+    for folder in ("queue/rejected", "queues"):
+        (shell.folder / folder).mkdir(parents=True)
+    change(shell.folder / "genbridge.yaml", **settings)
+    assert shell("check").code == 0
+
+
 @pytest.mark.parametrize("command", ["list", "add", "status"])
 def test_an_invalid_store_setting_is_refused_and_not_printed(command: str, shell: Shell) -> None:
     shell.settings({"store": "host=127.0.0.1 user=u password=SECRET"})
