@@ -206,6 +206,8 @@ class Queue:
                     break
         finally:
             reader.stop()
+            for problem in reader.stuck[:1]:
+                self.tally.refused(0, problem, self._clock.now())
             chunks.close()
             self._readers.discard(reader)
             os.close(folder_fd)
@@ -213,12 +215,13 @@ class Queue:
     async def _commit(self, reader: QueueReader, chunk: Chunk) -> None:
         if chunk.wishes:
             await self._intake.add(chunk.wishes, source=NAME)
+        taken = [read for read in chunk.files if read.tasks and not read.file.is_committed]
         for read, retired in await anyio.to_thread.run_sync(reader.finish, chunk.files):
             self._files.pop(read.file.name, None)
             if retired is not None:
                 self._files[retired.name] = retired
             self._count(read)
-        if taken := [read for read in chunk.files if read.tasks]:
+        if taken:
             tasks = sum(read.tasks for read in taken)
             log.info("queue.taken", files=len(taken), tasks=tasks, first=escaped(taken[0].file.name))
 

@@ -45,7 +45,8 @@ class QueueFile:
     is_reported: bool = False  # the log has reported that it stays in the folder
     failures: int = 0  # number of failures of the process that reads it
     is_rest_kept: bool = False  # its invalid tasks are already in `rejected/`
-    is_read: bool = False  # read in this state, and its tasks are committed
+    is_committed: bool = False  # its tasks in this state are committed, but it could not be moved or removed
+    is_read: bool = False  # read in this state, and nothing of it remains to be committed or kept
 
     @property
     def suffix(self) -> str:

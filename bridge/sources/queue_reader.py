@@ -14,7 +14,7 @@ from bridge.logs import get_logger
 from bridge.sources.entry import NO_TASK
 from bridge.sources.parse_process import ParseProcess, ParseStopped, ParseTimeout
 from bridge.sources.queue_files import FileState, QueueFile
-from bridge.sources.rejects import RejectedFolder, RejectedTasks, escaped
+from bridge.sources.rejects import FOLDER, RejectedFolder, RejectedTasks, escaped
 from bridge.sources.task_files import MAX_FILE_BYTES, is_json, may_lack_its_end
 from bridge.sources.task_reader import TaskProblem, TaskReader
 from bridge.sources.writers import Writers, Writing
@@ -91,6 +91,7 @@ class QueueReader:
         self._writers = writers
         self._steady = steady
         self._parsing = ParseProcess(steady=steady)
+        self.stuck: list[str] = []  # the files that the system did not let it open, move or remove, and why
 
     def chunks(self, files: Sequence[QueueFile]) -> Generator[Chunk, None, None]:
         """The tasks of these files, read on demand; at most one file is in memory."""
@@ -128,6 +129,7 @@ class QueueReader:
             except _Changed:
                 continue  # it was replaced or written to since it was read, so it will be read again
             except OSError as error:
+                read.file.is_committed = True
                 self._put_off(read.file, error)
         return left
 
@@ -174,7 +176,8 @@ class QueueReader:
                     read.rest.add(entry, str(problem))
                 else:
                     read.tasks += 1
-                    yield wish
+                    if not file.is_committed:
+                        yield wish
             _check_same(file, os.fstat(opened.fileno()))
 
     def _check_each(self, opened: BinaryIO, file: QueueFile) -> None:
@@ -247,7 +250,7 @@ class QueueReader:
         if is_same and (writing is Writing.DONE or (writing is Writing.UNKNOWN and file.is_retired)):
             os.unlink(name, dir_fd=self._folder_fd)
             return None
-        return replace(file, name=name, since_at=self._steady(), is_read=is_same)
+        return replace(file, name=name, since_at=self._steady(), is_read=is_same, is_committed=is_same)
 
     def _report_waiting(self, file: QueueFile) -> None:
         """Log once if a program keeps a file open without writing to it."""
@@ -258,10 +261,13 @@ class QueueReader:
 
     def _put_off(self, file: QueueFile, error: OSError) -> None:
         file.retry_at = self._steady() + RETRY_S
+        name, reason = escaped(file.name), error.strerror or str(error)
+        if error.filename == FOLDER:
+            reason = f"{FOLDER}: {reason}"
         if not file.is_reported:
-            reason = error.strerror or str(error)
-            log.warning("queue.stuck", name=escaped(file.name), reason=reason, retry_in_s=RETRY_S)
+            log.warning("queue.stuck", name=name, reason=reason, retry_in_s=RETRY_S)
         file.is_reported = True
+        self.stuck.append(f"{name} could not be {'moved or removed' if file.is_committed else 'read'}: {reason}")
 
 
 def _kind_problem(file: QueueFile) -> str:

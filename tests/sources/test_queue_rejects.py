@@ -15,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.sources.queue import Queue
+from bridge.sources.queue_reader import RETRY_S
 from bridge.sources.task_files import MAX_FILE_BYTES
 from tests.fakes import RecordingIntake
 from tests.sources.dropping import drop, inside, names_in, reason
@@ -205,11 +206,31 @@ async def test_a_folder_that_forbids_removing_takes_files_without_spinning(
             async with running(queue):
                 await until(lambda: [entry for entry in logs if entry["event"] == "queue.stuck"])
                 await until(queue.is_idle)
-                await pause(2.5)
+                await pause(RETRY_S + 1.0)
         finally:
             folder.chmod(0o700)
+    assert intake.commits == [1], "or a task that was withdrawn meanwhile would be watched again"
+    assert [entry["event"] for entry in logs if entry["event"] != "queue.created"] == ["queue.stuck", "queue.taken"]
+    assert queue.tally.error == "a.txt could not be moved or removed: Permission denied"
+
+
+async def test_the_tasks_of_a_half_bad_file_are_added_once_although_the_rest_cannot_be_kept(
+    folder: Path, queue: Queue, intake: RecordingIntake
+) -> None:
+    folder.mkdir()
+    (folder / "rejected").write_text("a file")
+    drop(folder, "half.txt", "one\nbad id\n")
+    async with running(queue):
+        await until(lambda: queue.tally.error is not None)
+        assert queue.tally.error == "half.txt could not be moved or removed: rejected: Not a directory"
+        await pause(RETRY_S + 1.0)
+        assert inside(folder) == {"half.txt"}
+        assert intake.commits == [1]
+        (folder / "rejected").unlink()
+        await until(lambda: not inside(folder))
+    assert (folder / "rejected" / "half.txt").read_text() == "bad id\n"
     assert intake.commits == [1]
-    assert len([entry for entry in logs if entry["event"] == "queue.stuck"]) == 1
+    assert (queue.tally.taken, queue.tally.rejected) == (1, 1)
 
 
 async def test_a_link_in_place_of_rejected_is_not_followed(
