@@ -71,7 +71,7 @@ def _text(error: click.ClickException) -> str:
             said = f"no option {printable(name)}"
             if error.ctx is not None and _takes_ids(error.ctx.command) and not name.startswith("--"):
                 return f"{said}; an id that begins with - goes after --, as in `{error.ctx.command_path} -- -x7`"
-            if near:
+            if near and difflib.get_close_matches(name.strip("-")[:100], [near[0].strip("-")], cutoff=ENOUGH_ALIKE):
                 return f"{said}; did you mean {near[0]}?"
             return _misplaced(error) or said
         case click.MissingParameter(param=click.Parameter() as param):

@@ -65,6 +65,7 @@ def test_the_version_is_reported(shell: Shell) -> None:
         (["logs"], "journalctl -u genbridge"),
         (["version"], "`genbridge --version`"),
         (["list", "--sinc", "2h"], "no option --sinc; did you mean --since?"),
+        (["list", "--nope"], "list: no option --nope; see `genbridge list --help`"),
         (["list", "--odd"], "list: no option --odd; see `genbridge list --help`"),
         (["list", "more"], "list: got unexpected extra argument (more); see `genbridge list --help`"),
         (["list", "--phase", "odd"], 'list: --phase: unknown phase "odd"; there are: canceled, failed, not_found, '),
