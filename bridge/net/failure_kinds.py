@@ -53,6 +53,10 @@ class Failure(StrEnum):
     FORBIDDEN = "forbidden"  # the guard does not allow the address; nothing was sent
 
 
+class Unreached(httpx.ConnectError):
+    """No connection to the other side, reported by another library than httpx. The cause says why."""
+
+
 class ProxyUnreached(httpx.ConnectError):
     """No connection to the proxy itself. The cause says why."""
 

@@ -113,7 +113,7 @@ class ChatTarget:
     def _reason(self, why: str, recorded: Recording, plugin: ApprisePlugin | None) -> str:
         """Why an attempt failed, in one line without secrets."""
         texts = _problems(recorded.exchanges)
-        if not any(each.proxy_problem for each in recorded.exchanges):  # otherwise Apprise adds its raw exception
+        if not any(each.problem for each in recorded.exchanges):  # otherwise Apprise adds its raw exception
             texts += [why, *recorded.log]
         shown = plugin.shown_url if plugin is not None else ""
         reason = without_secrets(texts, url=self._url, shown=shown)
@@ -223,8 +223,8 @@ def failed(exchanges: Sequence[Exchange], schemes: Collection[str], log: Sequenc
 
 
 def _problems(exchanges: Sequence[Exchange]) -> list[str]:
-    """Details that plugins often leave out: status and text of answers other than 2xx, and failures of the proxy."""
-    found = [each.proxy_problem for each in exchanges if each.proxy_problem]
+    """Details that plugins often leave out: status and text of answers other than 2xx, and why there was no answer."""
+    found = [each.problem for each in exchanges if each.problem]
     for each in exchanges:
         if each.answer is not None and not each.is_good:
             outcome = judge(each.answer, asked=each.url)

@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 
 from bridge.domain.proxies import ProxyRules
 from bridge.net.client import NO_RULES, Answer, trusting, written_ns
-from bridge.net.failure_kinds import ProxyUnreached, explain
+from bridge.net.failure_kinds import ProxyUnreached, Unreached, explain
 from bridge.sinks.judging import MOST_ANSWER_BYTES, requested_wait_s
 
 _installing: Final = threading.Lock()
+_CAUSE: Final = "Socket Exception: "
 _thread: Final = threading.local()  # has the attribute `recording` while a thread records
 
 
@@ -58,7 +59,7 @@ class Exchange:
     url: str = field(repr=False)
     answer: Answer | None = None  # with the first `MOST_ANSWER_BYTES` of its body
     was_sent: bool = True  # False: it did not reach the service, for instance because the connection was refused
-    proxy_problem: str = ""  # why the proxy did not forward it
+    problem: str = ""  # why there is no answer
 
     @property
     def host(self) -> str:
@@ -117,12 +118,11 @@ class _LogHandler(logging.Handler):
         if current is None:
             return
         text = record.getMessage()
-        # Apprise logs the cause of a failed connection at debug level, among whole payloads, as the last part of a long
-        # chain.
+        # Apprise logs the cause of a failed connection at debug level, among whole payloads.
         if record.levelno >= logging.WARNING:
             current.log.append(text)
-        elif text.startswith("Socket Exception"):
-            current.log.append(text.rpartition("Caused by ")[2])
+        elif text.startswith(_CAUSE):
+            current.log.append(text.removeprefix(_CAUSE))
 
 
 _log_handler: Final = _LogHandler(level=logging.DEBUG)
@@ -162,7 +162,7 @@ def _send(send: Callable[..., Any], session: Any, request: Any, options: dict[st
             method=str(request.method),
             url=url,
             was_sent=_may_have_arrived(error),
-            proxy_problem=_proxy_problem(error, url, current.network),
+            problem=_problem(error, url, current.network),
         )
         current.exchanges.append(failed)
         raise
@@ -198,21 +198,27 @@ def _may_have_arrived(error: Exception) -> bool:
     return not isinstance(cause, NewConnectionError | ConnectTimeoutError)
 
 
-def _proxy_problem(error: Exception, url: str, network: ChatNetwork | None) -> str:
-    """One line about a proxy that failed, with the same words as for polls and webhooks; "" if the proxy was not the
-    cause."""
+def _problem(error: Exception, url: str, network: ChatNetwork | None) -> str:
+    """One line about a request without an answer, with the same words as for polls and webhooks; "" for an error that
+    is not about the connection."""
     import requests
 
     proxy = network.proxy_for(url) if network is not None else None
-    if proxy is None or not isinstance(error, requests.exceptions.ProxyError):
+    known: Exception
+    if isinstance(error, requests.exceptions.ProxyError) and proxy is not None:
+        tunnel = re.search(r"Tunnel connection failed: (\d{3})", str(error))
+        if tunnel is not None:
+            named, target = urlsplit(proxy).netloc.rpartition("@")[2], urlsplit(url).netloc.rpartition("@")[2]
+            return f"the proxy {named} refused to connect to {target} (HTTP {tunnel[1]})"
+        known = ProxyUnreached("")
+    elif isinstance(error, requests.Timeout):
+        known = TimeoutError()
+    elif isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+        known = ConnectionResetError() if _may_have_arrived(error) else Unreached("")
+    else:
         return ""
-    tunnel = re.search(r"Tunnel connection failed: (\d{3})", str(error))
-    if tunnel is not None:
-        named, target = urlsplit(proxy).netloc.rpartition("@")[2], urlsplit(url).netloc.rpartition("@")[2]
-        return f"the proxy {named} refused to connect to {target} (HTTP {tunnel[1]})"
-    unreached = ProxyUnreached("")
-    unreached.__cause__ = error
-    return explain(unreached, url, proxy)[1]
+    known.__cause__ = error
+    return explain(known, url, proxy)[1]
 
 
 def _context(ca_file: str | None, bundle: str) -> ssl.SSLContext:

@@ -35,9 +35,9 @@ ELSEWHERE: Final = (  # files in which only some texts can become reasons
 )
 OTHERS: Final = frozenset(  # these are not reasons, but words to look for, keys, and parts of requests
     {
-        *("Not Found", "not found", "404 not found", "http 404: not found", "404: not found", "Socket Exception"),
+        *("Not Found", "not found", "404 not found", "http 404: not found", "404: not found", "Socket Exception: "),
         "account action event_id label meta provider task_id topic",
-        *("key words", "ip not allowed", "chat not found", "too many request", "Caused by ", "Bearer {}"),
+        *("key words", "ip not allowed", "chat not found", "too many request", "Bearer {}"),
         *("Tunnel connection failed: (\\d{3})", "file {}", "text {}", "keys {}", "(no keys)", "(not a word)"),
         *("code {}", "answer budget", "only http and https", "no connection", "no connection to the proxy"),
         *("genbridge show {}", "genbridge status", "never: the task has finished"),

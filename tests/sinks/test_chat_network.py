@@ -14,7 +14,7 @@ from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.requests_hook import ChatNetwork
 from tests.loopback import answers, loopback
 from tests.net.tunnel import context_for
-from tests.sinks.receivers import answer, free_port, http_receiver
+from tests.sinks.receivers import answer, free_port, http_receiver, silent_service
 from tests.sinks.samples import as_delivery, task_sample
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -124,3 +124,18 @@ async def test_a_proxy_that_refuses_to_forward_is_named_with_its_status() -> Non
         outcome = await _deliver("jsons://chat.invalid/room", ChatNetwork(proxy=f"http://127.0.0.1:{proxy.port}"))
     reason = f"the proxy 127.0.0.1:{proxy.port} refused to connect to chat.invalid (HTTP 407)"
     assert outcome == Deferred(reason=reason)
+
+
+async def test_a_service_that_does_not_answer_is_named_as_for_webhooks() -> None:
+    dead = free_port()
+    outcome = await _deliver(f"json://127.0.0.1:{dead}/room", ChatNetwork())
+    assert outcome == Deferred(reason=f"127.0.0.1:{dead} refused the connection")
+    outcome = await _deliver("json://no-such-host.invalid/room", ChatNetwork())
+    assert outcome == Deferred(reason="the name of no-such-host.invalid does not resolve")
+    async with loopback(answers(200), tls=context_for(trustme.CA(), "127.0.0.1")) as server:
+        outcome = await _deliver(f"jsons://127.0.0.1:{server.port}/room", ChatNetwork())
+    assert isinstance(outcome, Deferred)
+    assert outcome.reason.startswith(f"the certificate of 127.0.0.1:{server.port} is not accepted: ")
+    with silent_service() as hanging:
+        outcome = await _deliver(f"json://127.0.0.1:{hanging}/room?rto=0.2", ChatNetwork())
+    assert outcome == Deferred(reason=f"no answer from 127.0.0.1:{hanging} in time", is_unanswered=True)
