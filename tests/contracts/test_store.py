@@ -83,7 +83,9 @@ class TestAdding:
         assert [watch.state.account for watch in store.find("task-1", None)] == ["one", "two"]
         assert [watch.state.account for watch in store.find("task-1", "two")] == ["two"]
 
-    @pytest.mark.parametrize("task_id", ["0123", "a/b?c#d", "%2f", "🦁" * 100, "O'Brien; --", "x" * 512])
+    @pytest.mark.parametrize(
+        "task_id", ["0123", "a/b?c#d", "%2f", "🦁" * 100, "O'Brien; --", "x" * 512, "null", '{a,"b\\"}']
+    )
     def test_an_id_that_looks_like_a_number_or_date_stays_text(self, store: Store, task_id: str) -> None:
         key = add(store, task_id)[0].key
         store.commit([make_end(key)], Teller())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bridge.store.postgres.failures import lease_lost
 from bridge.store.postgres.server_connection import ServerConnection
@@ -22,13 +22,14 @@ MUTE: Final = 0.25  # maximum silence of a guarded transaction, as a part of the
 _UNHURRIED_S: Final = 3600.0
 _FETCHED: Final = 2000  # rows at a time
 
-_TYPES: Final[Mapping[str, tuple[str, Callable[..., object]]]] = {
-    "int": ("bigint", int),
-    "float": ("float8", float),
-    "text": ("text", str),
-    "bool": ("bool", bool),
-    "bytes": ("bytea", bytes),
+_TYPES: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
+    "int": ("bigint", lambda value: str(int(value))),
+    "float": ("float8", lambda value: str(float(value))),
+    "text": ("text", lambda value: '"' + str(value).replace("\\", r"\\").replace('"', r"\"") + '"'),
+    "bool": ("bool", lambda value: str(bool(value))),
+    "bytes": ("bytea", lambda value: rf'"\\x{value.hex()}"'),
 }
+"""Each kind of column: its type on PostgreSQL, and how to write a value as an element of an array."""
 
 
 class PostgresSession:
@@ -114,10 +115,10 @@ def plain_sql(statement: str) -> str:
     return text
 
 
-def arrays(statement: Statement, rows: Iterable[Row]) -> list[list[object]]:
-    """Rows as one array for each column, with values of the column's type."""
-    makers = [_TYPES[kind][1] for kind in statement.new.values()]
+def arrays(statement: Statement, rows: Iterable[Row]) -> list[str]:
+    """Rows as one array for each column, in PostgreSQL's own notation. psycopg takes four times as long to write it."""
+    writers = [_TYPES[kind][1] for kind in statement.new.values()]
     return [
-        [None if value is None else make(value) for value in column]
-        for make, column in zip(makers, zip(*rows, strict=True), strict=True)
+        f"{{{','.join(['NULL' if value is None else write(value) for value in column])}}}"
+        for write, column in zip(writers, zip(*rows, strict=True), strict=True)
     ]
