@@ -18,7 +18,7 @@ from bridge.errors import LeaseLost, StoreDamaged
 from bridge.logs import get_logger
 from bridge.ports import Sink
 from bridge.restarting import keep_running
-from bridge.wiring import Parts, sources_changed
+from bridge.wiring.parts import Parts, sources_changed
 
 log = get_logger()
 

@@ -28,7 +28,7 @@ from bridge.ports import Clock, StoreObserver
 from bridge.redaction import hidden
 from bridge.service import ServiceManager
 from bridge.store import ReadStore, Store
-from bridge.wiring import Parts
+from bridge.wiring.parts import Parts
 
 if TYPE_CHECKING:
     from bridge.http.serving import Bound, HttpServer

@@ -9,8 +9,8 @@ from typing import Final
 
 import pytest
 
-from bridge.checking import check
 from bridge.config.load import load, resolve
+from bridge.wiring.checking import check
 from tests.domain.reason_texts import ELSEWHERE, FILES, KNOWN, texts_of, without_chinese
 from tests.test_docs import blocks
 

@@ -18,7 +18,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable, quoted
 from bridge.errors import UsageError
 from bridge.sources.entry import Entry
-from bridge.task_reading import task_reader
+from bridge.wiring.task_reading import task_reader
 
 
 @command("add")

@@ -46,7 +46,7 @@ from bridge.simulator.demo_plan import (
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.webhook_receiver import ReceivedWebhook, Receiver
 from bridge.store import open_follower, open_reader, open_store
-from bridge.wiring import Parts
+from bridge.wiring.parts import Parts
 
 SHOW_EVERY_S: Final = 0.1
 LOOPBACK: Final = "127.0.0.1"

@@ -12,7 +12,6 @@ from typing import Any, Final
 import click
 import yaml
 
-from bridge.account_catalogue import catalogue
 from bridge.cli.options import json_option
 from bridge.cli.output import print_json, print_table
 from bridge.cli.session import CommandSession, command
@@ -26,6 +25,7 @@ from bridge.errors import ConfigError, UnknownNameError, UsageError
 from bridge.providers.catalogue import descriptions, effective
 from bridge.providers.description import Description
 from bridge.screen import screen_of
+from bridge.wiring.account_catalogue import catalogue
 
 WIDTH: Final = 80
 MOST_BYTES: Final = 64 << 20

@@ -21,9 +21,9 @@ from bridge.domain.delivery import Accepted, Outcome
 from bridge.domain.event import Topic
 from bridge.domain.quoting import printable
 from bridge.domain.sample import MOST_RESULTS, sample_images
-from bridge.plan_builder import PlanBuilder
 from bridge.redaction import hidden
 from bridge.sinks.chat_services import ROBOTS as CHAT_ROBOTS
+from bridge.wiring.plan_builder import PlanBuilder
 
 
 @command("test")

@@ -31,7 +31,7 @@ from bridge.errors import ConfigError
 from bridge.redaction import hidden
 from bridge.screen import Screen, folded, screen_of
 from bridge.store import DaemonLock, StorePlace, open_follower, open_reader
-from bridge.store_location import ADOPTED, is_service, prepare
+from bridge.wiring.store_location import ADOPTED, is_service, prepare
 
 log = logs.get_logger()
 

@@ -17,7 +17,7 @@ from bridge.domain.quoting import printable
 from bridge.errors import ConfigError, StoreDamaged, StoreError
 from bridge.redaction import hide
 from bridge.store import DaemonLock, ReadStore, StorePlace, files, open_command_store, open_reader, open_store
-from bridge.store_location import StoreLocation, is_service, note_owner, place_store, prepare
+from bridge.wiring.store_location import StoreLocation, is_service, note_owner, place_store, prepare
 
 if TYPE_CHECKING:
     from bridge.config.load import Loaded
@@ -62,7 +62,7 @@ class CommandSession:
 
     def working(self) -> Loaded:
         """The resolved settings, checked by everything that uses them. ConfigError lists the mistakes of all checks."""
-        from bridge.checking import check, with_further_mistakes
+        from bridge.wiring.checking import check, with_further_mistakes
 
         try:
             loaded = self.resolved()

@@ -18,7 +18,7 @@ from bridge.control.formats import count
 from bridge.errors import StoreBusy, UsageError
 from bridge.store import DaemonLock, Store, StorePlace, files, migrate_store, open_store
 from bridge.store.copying import back_up, restore
-from bridge.store_location import is_service, prepare
+from bridge.wiring.store_location import is_service, prepare
 
 
 @click.group("store")

@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 
 import anyio.to_thread
 
-from bridge.account_catalogue import base_url_of, catalogue
 from bridge.archive.bucket import Bucket
 from bridge.archive.keeper import space_problem
 from bridge.archive.place import PlaceFailed
-from bridge.archive_builder import allowed_hosts, place_of
 from bridge.config.load import Loaded
 from bridge.domain.finding import Finding, Level
 from bridge.domain.public_addresses import IpNetwork, why_not_public
 from bridge.domain.result_urls import why_refused
+from bridge.wiring.account_catalogue import base_url_of, catalogue
+from bridge.wiring.archive_builder import allowed_hosts, place_of
 
 PROBE: Final = "genbridge-check"  # a file that does not exist
 

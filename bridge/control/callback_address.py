@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.account_catalogue import known_providers
 from bridge.config.secret import fill
 from bridge.config.settings_file import SettingsFile
 from bridge.domain.quoting import unknown_name
 from bridge.domain.store_key import KeyPurpose, callback_path
 from bridge.errors import ConfigError, UnknownNameError
+from bridge.wiring.account_catalogue import known_providers
 
 if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore

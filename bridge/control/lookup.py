@@ -47,7 +47,7 @@ def _find_key(store: ReadStore, file: SettingsFile, text: str, account: str | No
 def _located(file: SettingsFile, url: str, account: str | None) -> WatchKey:
     # Imported here, because only a query URL needs them.
     from bridge.sources.task_reader import DoubtfulId, TaskProblem
-    from bridge.task_reading import task_reader
+    from bridge.wiring.task_reading import task_reader
 
     try:
         return task_reader(file).read({"id": url, "account": account}).key

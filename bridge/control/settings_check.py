@@ -9,7 +9,6 @@ from typing import Final, cast
 
 import anyio
 
-from bridge.account_catalogue import base_url_of, catalogue
 from bridge.clock import SystemClock
 from bridge.config.changed_settings import changed_settings
 from bridge.config.load import Loaded
@@ -25,7 +24,6 @@ from bridge.domain.finding import Finding, Level
 from bridge.domain.task import ABOUT_ACCOUNT, Reading, ReadingKind
 from bridge.errors import GenbridgeError
 from bridge.net.client import Answer, Request, Unanswered
-from bridge.plan_builder import PlanBuilder
 from bridge.ports import Intake, TaskLists
 from bridge.providers.base_url_advice import advice, repeated_path
 from bridge.providers.task_requests import harmless_action
@@ -33,8 +31,10 @@ from bridge.sinks.apprise_plugin import usable_plugin
 from bridge.sinks.chat_services import ROBOTS, host_warning, question_of
 from bridge.sinks.hook_address import has_address_without_task, sample_url
 from bridge.sinks.judging import redirection
-from bridge.store_location import StoreLocation
-from bridge.wiring import file_sources
+from bridge.wiring.account_catalogue import base_url_of, catalogue
+from bridge.wiring.parts import file_sources
+from bridge.wiring.plan_builder import PlanBuilder
+from bridge.wiring.store_location import StoreLocation
 
 CONNECT_S: Final = 10.0
 PROBE_ID: Final = "genbridge-check"  # an unused id: polling it is harmless and free

@@ -34,7 +34,7 @@ from bridge.net.failure_kinds import Failure
 from bridge.net.httpx_connections import BodyCut, StreamedAnswer
 from bridge.net.served_connection import ABORT
 from bridge.net.streaming_client import StreamedRequest
-from bridge.task_reading import task_reader
+from bridge.wiring.task_reading import task_reader
 
 log = get_logger()
 

@@ -19,13 +19,13 @@ from bridge.archive.bucket import Bucket
 from bridge.archive.content_sniffing import MEDIA_TYPES, UNKNOWN
 from bridge.archive.folder import Folder
 from bridge.archive.place import PlaceFailed
-from bridge.archive_builder import place_of
 from bridge.domain.store_key import RESULTS, KeyPurpose, is_signed
 from bridge.errors import Unavailable
 from bridge.http.file_requests import is_unchanged, requested_parts
 from bridge.http.problem_details import HttpProblem, answer_error
 from bridge.http.services import Services
 from bridge.store import ReadStore
+from bridge.wiring.archive_builder import place_of
 
 CHUNK_BYTES: Final = 512 * 1024
 SHOWN: Final = ("video/", "audio/", "image/")  # shown in a browser; every other type is only saved

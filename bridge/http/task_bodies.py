@@ -19,7 +19,7 @@ from bridge.ports import Added, Clock
 from bridge.sources.entry import Entry
 from bridge.sources.parse_process import ParseProcess, ParseTimeout
 from bridge.sources.task_files import SMALL_BYTES, read_any, read_json_text, read_tasks
-from bridge.task_reading import task_reader
+from bridge.wiring.task_reading import task_reader
 
 COMMITTED_AT_ONCE: Final = 2000  # tasks per commit, because other commits of the daemon wait for it
 _ONE_AT_A_TIME: Final = anyio.CapacityLimiter(1)

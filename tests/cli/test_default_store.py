@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bridge.store import SqliteStore, open_store
-from bridge.store_location import is_service
+from bridge.wiring.store_location import is_service
 from tests.cli.shell import Shell
 from tests.daemon_process import DaemonProcess
 from tests.factories import NOW, make_wish

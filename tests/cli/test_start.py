@@ -16,7 +16,7 @@ HEAVY: Final = {
     *("pydantic", "pydantic_core", "jinja2", "markupsafe", "httpx", "httpcore", "apprise", "requests", "rich", "re2"),
     *("jmespath", "psycopg", "structlog", "asyncio", "email", "ssl", "difflib", "importlib.resources", "tempfile"),
     *("bridge.cli.usage_errors", "bridge.cli.foreground", "bridge.cli.wait"),
-    *("bridge.wiring", "bridge.domain.change", "bridge.store.full_store", "bridge.store.transaction"),
+    *("bridge.wiring.parts", "bridge.domain.change", "bridge.store.full_store", "bridge.store.transaction"),
 }
 SCRIPT: Final = """\
 import sys
@@ -35,7 +35,7 @@ def imported(shell: Shell, *words: str) -> set[str]:
 
 
 def test_simulate_does_without_the_daemon() -> None:
-    script = "import sys, bridge.cli.simulate; sys.exit(bool({'bridge.app', 'bridge.wiring'} & set(sys.modules)))"
+    script = "import sys, bridge.cli.simulate; sys.exit(bool({'bridge.app', 'bridge.wiring.parts'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.control.settings_check import check_offline
 from bridge.domain.finding import Level
-from bridge.store_location import StoreLocation
+from bridge.wiring.store_location import StoreLocation
 from tests.config.settings_files import LEAST, loaded
 
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"

@@ -104,7 +104,7 @@ class Rig:
         self._build(notes_every_s, max_unpolled)
 
     def _build(self, notes_every_s: float, max_unpolled: int) -> None:
-        """Connect the parts, as `bridge.wiring` does."""
+        """Connect the parts, as `bridge.wiring.parts` does."""
         offload = DirectOffload()
         self.metrics = Metrics()
         self.writes = WriteBatcher(

@@ -20,10 +20,10 @@ from bridge.daemon import Daemon
 from bridge.domain.task import ReadingKind
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
-from bridge.plan_builder import PlanBuilder
 from bridge.store import open_store
 from bridge.store.event_log import FollowStore
-from bridge.wiring import Parts
+from bridge.wiring.parts import Parts
+from bridge.wiring.plan_builder import PlanBuilder
 from tests.loopback import Exchange, loopback
 from tests.world import kling
 

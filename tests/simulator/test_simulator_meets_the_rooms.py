@@ -14,7 +14,6 @@ from bridge.config.load import load, resolve
 from bridge.domain.delivery import Accepted, Deferred
 from bridge.domain.task import ReadingKind
 from bridge.net.client import HttpClient
-from bridge.plan_builder import PlanBuilder
 from bridge.providers.catalogue import descriptions
 from bridge.providers.provider import HttpProvider
 from bridge.simulator.demo_plan import ACCOUNT, ENDPOINT, PROVIDER_KEY, DemoFile, DemoPlan
@@ -22,7 +21,8 @@ from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.simulated_task import DEFAULT_MESSAGE, SimulatedResult
 from bridge.simulator.vendor import vendor_names
 from bridge.simulator.webhook_receiver import PATH, ReceivedWebhook, Receiver
-from bridge.task_reading import task_reader
+from bridge.wiring.plan_builder import PlanBuilder
+from bridge.wiring.task_reading import task_reader
 from tests.factories import make_delivery
 from tests.fakes import START, FakeClock
 from tests.served import served

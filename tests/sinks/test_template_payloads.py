@@ -17,7 +17,6 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.checking import check
 from bridge.config import field_types
 from bridge.config.field_types import FORMATS, SHIPPED_TEMPLATES
 from bridge.domain.event import Event, Topic
@@ -27,6 +26,7 @@ from bridge.sinks.chat_services import ROBOTS
 from bridge.sinks.payloads import PAYLOADS
 from bridge.sinks.template_payloads import NAMES, SHIPPED, TemplatePayload, shipped, template_values
 from bridge.sinks.templates import TemplateFault
+from bridge.wiring.checking import check
 from tests.config.settings_files import LEAST, resolved
 from tests.sinks.samples import ENDED_AT, TASK_ID, URL, every_sample, task_sample
 

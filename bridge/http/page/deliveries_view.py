@@ -7,7 +7,6 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from bridge.archive_builder import RETRIES
 from bridge.control.delivery_table import DeliveryRow, OpenDelivery, delivery_table
 from bridge.domain.event import Topic
 from bridge.domain.page_views import NOT_ACCEPTED, DeliverySearch, Standing
@@ -17,6 +16,7 @@ from bridge.http.page.result_copies import TaskResult
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.problem_details import since_at
 from bridge.redaction import hidden
+from bridge.wiring.archive_builder import RETRIES
 
 COPIES_WITHIN_S: Final = 0.05  # how long to wait for the archive
 TABS: Final[Mapping[str, tuple[Standing, ...]]] = {

@@ -12,12 +12,12 @@ import anyio.to_thread
 import orjson
 
 from bridge.archive.place import Place, PlaceFailed
-from bridge.archive_builder import place_of
 from bridge.domain.archive_names import COPIED_KINDS, CopyMade, stems, wanted_copies
 from bridge.domain.store_key import LINK_LIFE_S, KeyPurpose, result_link
 from bridge.domain.task import Json, Phase, Snapshot
 from bridge.domain.views import WatchView
 from bridge.http.services import Services
+from bridge.wiring.archive_builder import place_of
 
 DAY_S: Final = 86_400
 SEARCHES_AT_ONCE: Final = 8  # abandoned reads keep using a thread until the archive answers

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from bridge.archive_builder import RETRIES
 from bridge.config.load import Loaded
 from bridge.control.lookup import find_keys
 from bridge.control.poll_record import last_polls
@@ -25,6 +24,7 @@ from bridge.http.page.tasks_view import kept_for
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.problem_details import HttpProblem
 from bridge.store import ReadStore
+from bridge.wiring.archive_builder import RETRIES
 
 COPIES_WITHIN_S: Final = 0.5  # how long to wait for the archive
 MOST_LOOKED_FOR: Final = 4096  # maximum characters of `id`; a URL may be longer than an id

@@ -20,7 +20,7 @@ from bridge.http.problem_details import HttpProblem
 from bridge.http.task_bodies import WrongTasks, add_tasks
 from bridge.ports import Added
 from bridge.store import ReadStore
-from bridge.task_reading import task_reader
+from bridge.wiring.task_reading import task_reader
 
 MAX_ADD_BYTES: Final = 1 << 20
 MOST_MISTAKES: Final = 50  # maximum number of mistakes that the page shows

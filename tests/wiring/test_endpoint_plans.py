@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from bridge import plan_builder
 from bridge.clock import SystemClock
 from bridge.config.load import Loaded, load, resolve
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import ARCHIVE
 from bridge.engine.dispatcher import parcels_by
 from bridge.ports import Sink
+from bridge.wiring import plan_builder
 from tests.sinks.samples import FAILED, TASK_ID, URL, task_sample
 
 SETTINGS = """

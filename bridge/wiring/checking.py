@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from bridge.account_catalogue import catalogue
 from bridge.clock import SystemClock
 from bridge.config.field_types import ROBOTS
 from bridge.config.load import Loaded, secrets, sound_part
@@ -19,10 +18,11 @@ from bridge.domain.proxies import NO_PROXY, ProxyRules
 from bridge.errors import ConfigError
 from bridge.expressions.query import Query
 from bridge.net.client import address_problem, proxy_problem
-from bridge.plan_builder import PlanBuilder
 from bridge.redaction import hide
 from bridge.sinks.hook_address import HookAddress
 from bridge.sources.queue_files import takes
+from bridge.wiring.account_catalogue import catalogue
+from bridge.wiring.plan_builder import PlanBuilder
 
 Key = tuple[str | int, ...]
 

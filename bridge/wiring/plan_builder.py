@@ -10,19 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bridge import __version__
-from bridge.account_catalogue import base_url_of, catalogue
 from bridge.archive.download import cannot_ask
-from bridge.archive_builder import (
-    COPIES_AT_ONCE,
-    RETRIES,
-    LinkKey,
-    allowed_hosts,
-    answer_spool,
-    archive_sink,
-    asking,
-    download,
-    result_files,
-)
 from bridge.config.field_types import ROBOTS
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Settings, Webhook
@@ -46,6 +34,18 @@ from bridge.sinks.answers import AcceptRule, AnswerReader, read_nothing
 from bridge.sinks.attached_files import NOTHING_KNOWN, ResultFiles
 from bridge.sinks.posting import PostSettings
 from bridge.sinks.webhook import WebhookSink
+from bridge.wiring.account_catalogue import base_url_of, catalogue
+from bridge.wiring.archive_builder import (
+    COPIES_AT_ONCE,
+    RETRIES,
+    LinkKey,
+    allowed_hosts,
+    answer_spool,
+    archive_sink,
+    asking,
+    download,
+    result_files,
+)
 
 KEY_SET_BYTES: Final = 64 << 10
 CHAT_CONCURRENCY: Final = 1  # keeps the messages of a chat in order
@@ -225,7 +225,7 @@ class PlanBuilder:
 
     def _sink(self, name: str, endpoint: Webhook | Apprise, loaded: Loaded) -> Sink:
         if isinstance(endpoint, Apprise):
-            from bridge.chat_builder import chat_sink  # here, because a daemon without chats does not need it
+            from bridge.wiring.chat_builder import chat_sink  # here, because a daemon without chats does not need it
 
             return chat_sink(name, endpoint, loaded, files=self._result_files(endpoint, loaded))
         secrets = [secret.reveal() for secret in endpoint.secret]
@@ -240,7 +240,7 @@ class PlanBuilder:
             holds_secret=has_reference(endpoint.url.written),
         )
         if endpoint.format in ROBOTS:
-            from bridge.chat_builder import robot_sink  # here, for the same reason
+            from bridge.wiring.chat_builder import robot_sink  # here, for the same reason
 
             files = self._result_files(endpoint, loaded)
             return robot_sink(name, endpoint, loaded.settings, post=post, secrets=secrets, files=files)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bridge.account_catalogue import base_url_of
 from bridge.config.secret import has_reference
 from bridge.config.settings_file import AccountEntry
 from bridge.domain.quoting import quoted
@@ -26,6 +25,7 @@ from bridge.sources.task_reader import (
     has_known_keys,
     has_misspelled_key,
 )
+from bridge.wiring.account_catalogue import base_url_of
 
 MAX_QUOTED_CHARS: Final = 200  # maximum characters of an answer's text
 # Keys that only answers have, not tasks of a source.

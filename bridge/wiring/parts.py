@@ -9,7 +9,6 @@ from functools import partial
 from anyio.abc import TaskGroup
 
 from bridge.archive.keeper import Keeper
-from bridge.archive_builder import keep_rules
 from bridge.config.load import Loaded
 from bridge.config.model import Settings
 from bridge.domain.source import SourceTally, origin
@@ -28,13 +27,14 @@ from bridge.engine.store_news import follow_news
 from bridge.engine.workload import Workload
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.metrics import Metrics
-from bridge.plan_builder import PlanBuilder, routes
 from bridge.ports import Clock, FileSource, Intake, News, Offload, Source, StoreObserver
 from bridge.sources.lines import LinesFile
 from bridge.sources.queue import Queue
 from bridge.sources.watchlist import Watchlist
 from bridge.store import Store
-from bridge.task_reading import task_reader
+from bridge.wiring.archive_builder import keep_rules
+from bridge.wiring.plan_builder import PlanBuilder, routes
+from bridge.wiring.task_reading import task_reader
 
 
 class Parts:

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 
 from bridge import __version__
-from bridge.account_catalogue import base_url_of, catalogue
 from bridge.archive.answer_spool import AnswerSpool
 from bridge.archive.archive_sink import ArchiveSink, LinkTo
 from bridge.archive.bucket import Bucket
@@ -37,6 +36,7 @@ from bridge.engine.poller import Poller
 from bridge.net.outside_client import KeyFor, OutsideClient
 from bridge.ports import Clock, Provider
 from bridge.sinks.attached_files import ResultFiles
+from bridge.wiring.account_catalogue import base_url_of, catalogue
 
 COPIES_AT_ONCE: Final = 8
 RETRIES: Final = RetryPlan(

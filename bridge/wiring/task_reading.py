@@ -12,7 +12,7 @@ from bridge.providers.task_rules import TaskRules, builtin_rules
 from bridge.sources.task_reader import TaskReader
 
 if TYPE_CHECKING:
-    from bridge.task_lookup import TaskLookup
+    from bridge.wiring.task_lookup import TaskLookup
 
 
 def task_reader(file: SettingsFile) -> TaskReader:
@@ -26,8 +26,8 @@ def task_reader(file: SettingsFile) -> TaskReader:
     @cache
     def lookup() -> TaskLookup:
         # Imported here, because plain ids of built-in providers do not need pydantic.
-        from bridge.account_catalogue import known_providers
-        from bridge.task_lookup import TaskLookup
+        from bridge.wiring.account_catalogue import known_providers
+        from bridge.wiring.task_lookup import TaskLookup
 
         return TaskLookup(accounts, known_providers(file))
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from bridge.account_catalogue import base_url_of, catalogue
 from bridge.config import load
 from bridge.config.load import Loaded
 from bridge.domain.task import Json
 from bridge.errors import ConfigError
-from bridge.plan_builder import limits_of
 from bridge.providers.catalogue import descriptions
 from bridge.sources.task_reader import TaskProblem
-from bridge.task_lookup import TaskLookup
-from bridge.task_reading import task_reader
+from bridge.wiring.account_catalogue import base_url_of, catalogue
+from bridge.wiring.plan_builder import limits_of
+from bridge.wiring.task_lookup import TaskLookup
+from bridge.wiring.task_reading import task_reader
 
 BASE = "https://api.example.com"
 ACCOUNTS = f"""

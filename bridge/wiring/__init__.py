@@ -1,0 +1,1 @@
+"""Builds the parts of a daemon from the settings, and connects the rooms, which do not know each other."""
