@@ -68,7 +68,7 @@ def run(quick: bool) -> Report:
     tables = [
         Table(head=("what", "no requests", f"{RATE} requests a second"), rows=rows),
         Table(head=("answers meanwhile", "p50", "p99"), rows=answers),
-        Table(head=("idle, one notice sent", "RSS"), rows=memory),
+        Table(head=("idle, one notification sent", "RSS"), rows=memory),
     ]
     notes = [f"{asked.failed} requests failed", "target: requests delay neither polls nor commits; RSS <= 85 MB"]
     return Report(title="HTTP", how=__doc__, tables=tables, notes=notes)

@@ -38,14 +38,14 @@ def run(quick: bool) -> Report:
                 spread(known(per_polled) if size > 1 else [], unit="KB"),
             ]
         )
-    head = ("watches", "CPU to first poll", "RSS when read", "per watch", "RSS when polled once", "per watch ")
+    head = ("watches", "CPU to first poll", "RSS when loaded", "per watch", "RSS when polled once", "per watch ")
     notes = [
         "targets: <= 0.5 KB per watch, 1,000,000 watches <= 500 MB; start with 100,000 <= 1 s CPU",
         "a dash where it was not measured: polling a million once takes minutes",
     ]
     idle = [["one webhook endpoint", f"{number(_idle(apprise=False))} MB", "<= 60 MB"]]
     idle.append(["one Apprise endpoint", f"{number(_idle(apprise=True))} MB", "<= 90 MB"])
-    tables = [Table(head=head, rows=rows), Table(head=("idle, one notice sent", "RSS", "target"), rows=idle)]
+    tables = [Table(head=head, rows=rows), Table(head=("idle, one notification sent", "RSS", "target"), rows=idle)]
     return Report(title="Memory and start", how=__doc__, tables=tables, notes=notes)
 
 

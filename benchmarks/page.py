@@ -81,7 +81,7 @@ def run(quick: bool) -> Report:
             found = [*asyncio.run(site.measure(measured, provider)), *site.in_browser(quick)]
     opened = idle_mb([*(view.format(task=ALONE) for view in VIEWS), "/api/v1/changes"])
     rows = [["without `http:`", f"{idle_mb():.0f} MB", "60 MB"], ["with one open page", f"{opened:.0f} MB", "85 MB"]]
-    found.append(Table(head=("idle, one notice sent", "RSS", "at most"), rows=rows))
+    found.append(Table(head=("idle, one notification sent", "RSS", "at most"), rows=rows))
     notes = ["targets: p95 <= 100 ms; on screen <= 1 s; drawn <= 300 ms without layout shift; open <= 1 % of a core"]
     notes.append(f"browser: {'none is installed' if CHROMIUM is None else Path(CHROMIUM).name}")
     return Report(title="The status page", how=__doc__, tables=found, notes=notes)

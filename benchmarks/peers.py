@@ -105,9 +105,9 @@ def run(quick: bool) -> Report:
     delays = {name: [(float(size), p50) for size, side, p50, _ in work if side == name] for name in names}
     tables = [Table(head=WORK_HEAD, rows=[row for *_, row in work])]
     if losses:
-        tables.append(Table(head=("notified of how many, when", *losses), rows=lost))
+        tables.append(Table(head=("notified, of how many", *losses), rows=lost))
     plot = lines(delays, x="tasks", y="s from end to webhook, p50")
-    return Report(title="Beside other watchers", how=__doc__, tables=tables, notes=notes, plots={"peers": plot})
+    return Report(title="Compared with other programs", how=__doc__, tables=tables, notes=notes, plots={"peers": plot})
 
 
 def _work(name: str, size: int) -> tuple[int, str, float, list[str]]:
@@ -202,5 +202,5 @@ LOSSES: Final[dict[str, Callable[[str], str]]] = {
     "503 once": refused_once,
     "receiver down 60 s": down,
     "kill -9 in a burst": killed,
-    "over before it was added": over_before,
+    "finished before it was added": over_before,
 }

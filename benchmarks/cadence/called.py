@@ -72,5 +72,5 @@ def by_callbacks(number: int = 2000) -> Answer:
         (name, f"{one.polls:.2f}", f"{one.polls / found[0].polls:.2f}", f"{one.p50_s:.2f}")
         for name, one in zip(names, found, strict=True)
     ]
-    head = ("callbacks", "polls per task", "of those without", "median delay, s")
+    head = ("callbacks", "polls per task", "compared with none", "median delay, s")
     return Answer(title="Callbacks, 50 ms after the change", head=head, rows=rows)

@@ -1,4 +1,4 @@
-"""The dynamic programme: it finds the instants that minimize polls + worth x delay for a known distribution."""
+"""Dynamic programming: finds the instants that minimize polls + worth x delay for a known distribution."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def knowing(kinds: list[ReadingKind], *, exponent: float, worth: float) -> Walk:
 
 
 class Planned(Blind):
-    """Polls at the instants that the dynamic programme has found, by kind."""
+    """Polls at the instants that dynamic programming has found, by kind."""
 
     def __init__(self, plans: Mapping[str, list[float]]) -> None:
         self._plans = plans

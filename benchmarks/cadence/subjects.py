@@ -35,7 +35,7 @@ def frontier(number: int) -> Answer:
         ("a tenth of the age", ShareOfAge()),
         ("known, exponent 1/2, worth 0.8", knowing(KINDS, exponent=1 / 2, worth=0.8**0.5)),
         *((f"known, exponent 1/3, c = {c}", knowing(KINDS, exponent=1 / 3, worth=c)) for c in (0.25, WORTH, 0.5)),
-        ("optimum (dynamic programme)", optimum(KINDS, worth=1.6)),
+        ("optimum (dynamic programming)", optimum(KINDS, worth=1.6)),
         *((f"learned, c = {c}", Learned(c)) for c in (0.15, 0.25, WORTH, 0.5)),
         (f"learned, kinds not distinguished, c = {WORTH}", Learned(WORTH, is_one_kind=True)),
     ]
@@ -44,7 +44,7 @@ def frontier(number: int) -> Answer:
         found = play(tasks, schedule)
         rows.append((name, *figures(found), f"{polls_at(tasks, found.mean_s) / found.polls:.2f}"))
     head = ("schedule", "polls", "mean s", "p95 s", "polls x mean", "fewer polls than fixed, at equal mean")
-    return Answer(title=f"The frontier: {number} tasks of the mix", head=head, rows=rows)
+    return Answer(title=f"All schedules, with {number} tasks of the mix", head=head, rows=rows)
 
 
 def figures(found: Score) -> tuple[str, ...]:
@@ -119,8 +119,8 @@ def learning(seeds: int, *, drift: bool = False) -> Answer:
                 f"{(mine.product / best.product) ** 0.5:.2f}",
             )
         )
-    title = "Durations double at the 101st task" if drift else "Cold start: from nothing"
-    head = ("tasks", "polls", "mean s", "p95 s", "known: polls", "mean s", "p95 s", "cost against known")
+    title = "Durations double at the 101st task" if drift else "Cold start"
+    head = ("tasks", "polls", "mean s", "p95 s", "known: polls", "mean s", "p95 s", "cost / known")
     return Answer(title=title, head=head, rows=rows)
 
 
@@ -137,7 +137,7 @@ def crowds(seeds: int) -> Answer:
                 )
             ]
             rows.append((f"{in_flight} in flight, c = {worth}", *(f"{mean:.2f}" for mean in means)))
-    head = ("list endpoint", "requests a task", "mean s", "p95 s", "first poll after s")
+    head = ("list endpoint", "requests per task", "mean s", "p95 s", "first poll after s")
     return Answer(title="Many tasks in one request", head=head, rows=rows)
 
 
@@ -157,7 +157,7 @@ def by_progress(number: int) -> Answer:
         without, followed = play(tasks, Learned(WORTH)), play(tasks, Learned(WORTH, by_progress=True))
         rows.append((name, *figures(without), *figures(followed), f"{without.product / followed.product:.2f}"))
     head = ("progress", *("polls", "mean s", "p95 s", "product") * 2, "gain")
-    return Answer(title="Durations alone, and with progress", head=head, rows=rows)
+    return Answer(title="Without and with progress", head=head, rows=rows)
 
 
 def aggregators(number: int) -> Answer:
@@ -187,5 +187,5 @@ def kinds_alone(number: int) -> Answer:
         gain = [polls_at(tasks, each.mean_s) / each.polls for each in (found, best)]
         name = f"{kind.name}: {kind.median_s:g} s, spread {kind.spread:g}"
         rows.append((name, *figures(found)[:3], f"{gain[0]:.2f}", f"{gain[1]:.2f}"))
-    head = ("kind", "polls", "mean s", "p95 s", "fewer than fixed", "the optimum's")
-    return Answer(title="Kinds alone, learned against fixed at equal mean", head=head, rows=rows)
+    head = ("kind", "polls", "mean s", "p95 s", "fewer than fixed", "optimum: fewer")
+    return Answer(title="Each kind alone: learned compared with fixed, at equal mean delay", head=head, rows=rows)
