@@ -1,4 +1,4 @@
-"""Status words and keys of results and reasons that aggregators use for all vendors.
+"""Status words, keys of results and reasons, and refusals that aggregators use for all vendors.
 
 The words and keys are in `aggregators.yaml`.
 """
@@ -42,6 +42,7 @@ _IN_OUTPUTS: Final = _kinds(_DATA["inside_outputs"])
 _OUTPUTS, _CONTAINERS, _ADDRESSES, _STATUSES, _REASONS, _MESSAGES = (
     tuple(_DATA[name].split()) for name in ("outputs", "containers", "addresses", "statuses", "reasons", "messages")
 )
+_NO_CREDIT: Final = tuple(map(fold, _DATA["no_credit"].split()))
 _REASON_KEYS: Final = frozenset(_REASONS)
 _MESSAGE_KEYS: Final = frozenset({*_REASONS, *_MESSAGES})
 ADDRESSED: Final = (
@@ -71,6 +72,12 @@ def messages(task: Mapping[str, Json]) -> list[Json]:
     if not any(map(task.get, _MESSAGE_KEYS.intersection(task))):  # true for most answers about a running task
         return []
     return [*reasons(task), *(task[key] for key in _MESSAGES if task.get(key))]
+
+
+def lacks_credit(text: str) -> bool:
+    """Whether the text or code of a refusal says that the account has no credit left."""
+    folded = fold(text)
+    return any(phrase in folded for phrase in _NO_CREDIT)
 
 
 def result_candidates(task: Json, *, makes: str) -> Iterator[ResultCandidate]:

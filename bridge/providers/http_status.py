@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ import orjson
 from bridge.domain.backoff import parse_retry_after
 from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.net.client import Answer
+from bridge.providers.aggregators import lacks_credit
 from bridge.providers.json_values import one_line
 
 
@@ -27,6 +29,7 @@ class Shape(Enum):
 _ABOUT_ACCOUNT: Final = frozenset({402, 403, 407})
 _ABOUT_ID: Final = frozenset({404, 410})
 _ABOUT_REQUEST: Final = frozenset({400, 406, 415, 422})
+_PERHAPS_CREDIT: Final = frozenset({401, 429})  # OpenAI and aggregators send these, too, if the account cannot pay
 _BY_STATUS: Final = {
     401: ReadingKind.AUTH_ERROR,
     409: ReadingKind.PENDING,
@@ -53,6 +56,7 @@ _TASK: Final = re.compile(
 )
 _UNKNOWN: Final = re.compile(r"not (be )?found|not exist|unknown|no such|不存在|未找到|找不到", re.IGNORECASE)
 _TEXTS: Final = ("message", "msg", "detail", "error", "title", "description", "reason")
+_CODES: Final = ("code", "type")
 
 
 PARTIAL: Final = 206
@@ -83,6 +87,8 @@ def by_status(answer: Answer, shape: Shape, *, said: str = "") -> Reading:
         kind = ReadingKind.NO_ROUTE
     elif answer.status == 404:
         kind, is_vague = _missing(answer.body, shape)
+    elif answer.status in _PERHAPS_CREDIT and shape is Shape.JSON and _says_no_credit(orjson.loads(answer.body)):
+        kind = ReadingKind.ACCOUNT_ERROR
     reading = read_as(kind, answer, said=said or _text_of(answer, shape))._replace(is_vague=is_vague)
     is_page = shape is Shape.PAGE and 200 <= answer.status < 300
     return reading._replace(unread="web_page") if is_page else reading
@@ -121,6 +127,10 @@ def _kind(status: int, shape: Shape) -> ReadingKind:
     return ReadingKind.TRANSIENT
 
 
+def _says_no_credit(body: Json) -> bool:
+    return any(map(lacks_credit, _texts(body, depth=3, keys=(*_TEXTS, *_CODES))))
+
+
 def _missing(body: bytes, shape: Shape) -> tuple[ReadingKind, bool]:
     """Whether a 404 is about the address or the task, and whether that is uncertain.
 
@@ -143,14 +153,13 @@ def _missing(body: bytes, shape: Shape) -> tuple[ReadingKind, bool]:
     return ReadingKind.NO_ROUTE if is_frameworks or shape is Shape.TEXT else ReadingKind.NOT_FOUND, is_vague
 
 
-def _texts(value: Json, depth: int) -> list[str]:
+def _texts(value: Json, depth: int, keys: Sequence[str] = _TEXTS) -> list[str]:
     if isinstance(value, str):
         return [value[:1000]] if value.strip() else []
     if isinstance(value, dict) and depth:
-        return [text for key in _TEXTS for text in _texts(value.get(key), depth - 1)]
-    return (
-        [text for each in value[:10] for text in _texts(each, depth - 1)] if isinstance(value, list) and depth else []
-    )
+        return [text for key in keys for text in _texts(value.get(key), depth - 1, keys)]
+    items = value[:10] if isinstance(value, list) and depth else []
+    return [text for each in items for text in _texts(each, depth - 1, keys)]
 
 
 def _text_of(answer: Answer, shape: Shape) -> str:
