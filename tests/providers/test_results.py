@@ -169,3 +169,77 @@ def test_an_empty_url_next_to_a_valid_one_is_ignored_silently() -> None:
 
 def test_a_private_aggregator_may_return_its_own_address() -> None:
     assert _seen(newapi(result_url="http://192.168.1.5:3000/v1/x"), own_host="192.168.1.5").urls
+
+
+ELEMENT: Json = {
+    "element_id": 829836802793406551,
+    "element_name": "Mia",
+    "element_image_list": {"frontal_image": IMAGE},
+}
+VOICE: Json = {"voice_id": "v-17", "voice_name": "warm", "trial_url": "https://cdn.example.com/v.mp3"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "body", "expected"),
+    [
+        ("kling", kling(task_result={"elements": [ELEMENT]}), {**ELEMENT, "text": "829836802793406551"}),
+        ("kling", kling(task_result={"voices": [VOICE]}), {**VOICE, "text": "v-17"}),
+        (
+            "kling",
+            newapi(data=kling(task_result={"elements": [{**ELEMENT, "status": "succeed"}]})),
+            {**ELEMENT, "status": "succeed", "text": "829836802793406551"},
+        ),
+        (
+            "kling_v2",
+            [{"type": "element", "id": "e-1", "status": "succeeded", "references": [{"url": IMAGE}]}],
+            {"type": "element", "id": "e-1", "status": "succeeded", "references": [{"url": IMAGE}], "text": "e-1"},
+        ),
+        (
+            "kling_v2",
+            [{"type": "voice", "id": "v-1", "status": "succeeded"}],
+            {"type": "voice", "id": "v-1", "status": "succeeded", "text": "v-1"},
+        ),
+    ],
+)
+def test_the_result_of_an_element_or_a_voice_is_its_id(provider: str, body: Json, expected: Json) -> None:
+    if isinstance(body, list):
+        body = {"code": 0, "data": [{"id": TASK_ID, "status": "succeeded", "message": "", "outputs": body}]}
+    reading = reading_of(body, provider=provider, action="general/advanced-custom-elements")
+
+    assert (reading.kind, reading.detail) == (ReadingKind.SUCCEEDED, ""), reading
+    assert reading.snapshot is not None
+    assert reading.snapshot.result == {"texts": [expected]}
+    assert reading.snapshot.urls == ()
+
+
+@pytest.mark.parametrize(
+    ("provider", "body"),
+    [
+        ("kling", kling(task_result={"elements": [{**ELEMENT, "status": "deleted"}]})),
+        (
+            "kling_v2",
+            {
+                "code": 0,
+                "data": [
+                    {
+                        "id": TASK_ID,
+                        "status": "succeeded",
+                        "outputs": [{"type": "voice", "id": "v-1", "status": "deleted"}],
+                    }
+                ],
+            },
+        ),
+    ],
+)
+def test_a_deleted_element_or_voice_is_a_result_that_is_gone(provider: str, body: Json) -> None:
+    assert reading_of(body, provider=provider).kind is ReadingKind.EXPIRED_RESULT
+
+
+def test_a_video_next_to_an_element_is_reported_with_it() -> None:
+    outputs: Json = [{"type": "video", "id": "1", "url": A}, {"type": "element", "id": "e-1"}]
+    body = {"code": 0, "data": [{"id": TASK_ID, "status": "succeeded", "outputs": outputs}]}
+    reading = reading_of(body, provider="kling_v2")
+
+    assert reading.snapshot is not None
+    assert reading.snapshot.urls == (A,)
+    assert {kind: len(items) for kind, items in reading.snapshot.result.items()} == {"videos": 1, "texts": 1}
