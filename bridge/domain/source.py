@@ -52,10 +52,17 @@ class SourceTally(SourceFacts):
     second."""
 
     is_listing: bool = False  # each reading lists all tasks of the source
+    is_waiting: bool = False  # for what it reads, which does not exist; `note` says so
 
     def looked(self, now: float) -> None:
         """Count a successful reading."""
         self.read_at, self.is_failing = now, False
+        if self.is_waiting:
+            self.note, self.is_waiting = None, False
+
+    def waits(self, note: str) -> None:
+        """Note that what it reads does not exist, which is no failure."""
+        self.note, self.is_waiting, self.is_failing = note, True, False
 
     def failed(self, reason: str, now: float) -> None:
         """Count a failed reading."""

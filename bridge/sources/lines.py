@@ -64,7 +64,8 @@ class LinesFile:
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Read until canceled. If the file is missing, wait for it."""
-        rescanner = Rescanner(self.tally, self._path.parent, self._path.name, clock=self._clock)
+        folder, name = self._path.parent, self._path.name
+        rescanner = Rescanner(self.tally, folder, name, clock=self._clock, may_be_missing=True)
         try:
             await rescanner.run(self._look, self.is_idle, task_status=task_status)
         finally:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from watchfiles import Change
 
 RESCAN_S: Final = 2.0  # the longest time between two checks
+MISSING: Final = "the file does not exist; genbridge waits for it"
 READY_S: Final = 2.0  # a source that is still reading after this long is reported as started
 
 _STEP_MS: Final = 100  # changes are reported after this long without another one ...
@@ -38,14 +39,18 @@ class Rescanner:
     """Calls a source's check: at once, after each change of its files, and every `RESCAN_S`.
 
     `folder` is watched for changes of the entry `name` (None: of any entry). An OSError of a check is logged, and
-    repetitions are not. It does not end the loop; all other exceptions do.
+    repetitions are not. It does not end the loop; all other exceptions do. If the entry `may_be_missing`, the source
+    only waits for it, provided that the folder exists.
     """
 
-    def __init__(self, tally: SourceTally, folder: Path, name: str | None, *, clock: Clock) -> None:
+    def __init__(
+        self, tally: SourceTally, folder: Path, name: str | None, *, clock: Clock, may_be_missing: bool = False
+    ) -> None:
         self._tally = tally
         self._folder = folder
         self._name = name
         self._clock = clock
+        self._may_be_missing = may_be_missing
         self._wake = anyio.Event()
         self._stop = anyio.Event()
         self._read_once = anyio.Event()
@@ -93,7 +98,11 @@ class Rescanner:
             if reason != self._trouble:
                 log.warning("source.failed", source=self._tally.source, reason=reason, retry_in_s=RESCAN_S)
             self._trouble = reason
-            self._tally.failed(reason, self._clock.now())
+            is_missing = self._may_be_missing and isinstance(error, FileNotFoundError)
+            if is_missing and await self._identity() is not None:
+                self._tally.waits(MISSING)
+            else:
+                self._tally.failed(reason, self._clock.now())
             return RESCAN_S
         if self._trouble:
             log.info("source.recovered", source=self._tally.source)

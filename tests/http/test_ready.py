@@ -36,6 +36,36 @@ def test_a_missing_watchlist_is_not_ready_and_the_answer_names_it(tmp_path: Path
         assert site.client.get("/readyz").json() == {"status": "ready"}
 
 
+def test_a_lines_file_that_does_not_exist_yet_is_ready_and_the_status_says_that_it_is_awaited(tmp_path: Path) -> None:
+    with running_site(tmp_path, sources={"lines": "ids.txt"}) as site:
+
+        def lines() -> Any:
+            [one] = site.client.get("/api/v1/status").json()["sources"]
+            return one
+
+        until(lambda: lines()["note"] is not None, seconds=20, what="the note about the file")
+        missing = lines()
+        assert (missing["failing"], missing["last_read_at"]) == (False, None)
+        assert missing["note"] == "the file does not exist; genbridge waits for it"
+        assert site.client.get("/readyz").json() == {"status": "ready"}
+        (tmp_path / "ids.txt").write_text("id-1\n")
+        until(lambda: lines()["taken"] == 1, seconds=20, what="the line")
+        assert lines()["note"] is None
+        (tmp_path / "ids.txt").rename(tmp_path / "ids.txt.1")
+        until(lambda: lines()["note"] is not None, seconds=20, what="the note after the rotation")
+        assert site.client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_lines_file_in_a_missing_folder_is_not_ready(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with running_site(tmp_path, sources={"lines": "in/ids.txt"}) as site:
+        folder.rmdir()
+        until(lambda: site.client.get("/readyz").status_code == 503, seconds=20, what="the missing folder")
+        [problem] = site.client.get("/readyz").json()["problems"]
+        assert problem == f"source lines: No such file or directory: {folder}/ids.txt"
+
+
 @pytest.mark.parametrize(
     ("failure", "answer"),
     [
