@@ -123,7 +123,7 @@ class HttpProvider:
         if (refusal := self._refusal(request)) is not None:
             return refusal
         answer = await self._fetch(request)
-        if self._route.second is None and not self._route.is_batch_of_one:
+        if self._route.second is None:
             reading = read(self._description, answer, question)
         else:
             with answer_budget():  # all answers of this poll share the budget
@@ -131,7 +131,7 @@ class HttpProvider:
         return _naming_address(reading, request, action) if reading.kind is ReadingKind.NO_ROUTE else reading
 
     async def _read_further(self, answer: Answer | Unanswered, question: PollContext) -> Reading:
-        """The reading of an answer that may need a second request, or may be a list of one task."""
+        """The reading of an answer that may need a second request."""
         reading = read(self._description, answer, question)
         second = self._route.second if reading.lacks_result else None
         if second is not None and (value := second_value(self._description, answer, question)) is not None:
@@ -140,9 +140,6 @@ class HttpProvider:
             if (refusal := self._refusal(further)) is not None:
                 return refusal
             return read(self._description, answer, question, second=await self._fetch(further))
-        if self._route.is_batch_of_one and reading.kind is ReadingKind.AMBIGUOUS and reading.snapshot is None:
-            listed = read_together(self._description, answer, [question])
-            return reading if isinstance(listed, Reading) else listed[question.task_id]
         return reading
 
     @property

@@ -37,9 +37,11 @@ def read(
     asked: PollContext,
     *,
     second: Answer | Unanswered | None = None,
+    may_be_batch: bool = False,
 ) -> Reading:
     """The meaning of the answer. It is checked in this order: whether it is complete, its own code, the HTTP status,
-    its form. `second` is the answer to the second request, if one was needed."""
+    its form. `second` is the answer to the second request, if one was needed. `may_be_batch`: the answer may be to the
+    request about many tasks, also if that differs from the request about one."""
     try:
         with answer_budget():
             body = judge(description, answer)
@@ -47,7 +49,11 @@ def read(
                 return body
             found = find(description, body, asked.task_id)
             if isinstance(found, str):
-                return _read_unknown(description, body, found)
+                is_list = may_be_batch or description.route(asked.own_host).is_batch_of_one
+                listed = find_listed(description, body, [asked.task_id]) if is_list else found
+                if isinstance(listed, str):
+                    return _read_unknown(description, body, found)
+                return _read_listed(description, listed[asked.task_id], AnswerBytes(answer), asked)
             reading = _read_found(description, found, AnswerBytes(answer), asked)
             if reading.kind is ReadingKind.FAILED:
                 return _with_outer_text(description, body, reading)

@@ -17,7 +17,7 @@ from bridge.providers.json_values import as_code, as_message, as_ms, one_line
 from bridge.providers.reading import FUTURE_S, judge, read, second_value
 from bridge.providers.results import PollContext, collect
 from bridge.providers.selector import Selector, expressions, selected
-from bridge.providers.task_requests import call_request, task_request
+from bridge.providers.task_requests import TaskRequest, call_request, task_request
 from bridge.providers.task_search import FoundTask, Task, find, inside_of, looked_at, own_id
 
 SHOWN_CHARS: Final = 100
@@ -72,8 +72,10 @@ def _named_ids(description: Description, body: Json) -> Iterator[str]:
 def explain_reading(
     description: Description, answer: Answer, asked: PollContext, *, second: Answer | None = None
 ) -> tuple[Reading, list[ReadingStep]]:
-    """The result of `read`, and every step from the answer to it."""
-    reading = read(description, answer, asked, second=second)
+    """The result of `read`, and every step from the answer to it. If tasks can be polled together, the answer may be to
+    that request, too."""
+    may_be_batch = description.route(asked.own_host).batch is not None
+    reading = read(description, answer, asked, second=second, may_be_batch=may_be_batch)
     explainer, steps = _Explainer(description, answer, asked, second), []
     try:
         for what, lines in explainer.steps():
@@ -82,6 +84,11 @@ def explain_reading(
         steps.append(ReadingStep("stopped", (str(limit),)))
     steps.append(ReadingStep("outcome", tuple(_outcome(reading))))
     return reading, [step for step in steps if step.lines]
+
+
+def _lines_of(request: TaskRequest) -> list[str]:
+    body = [] if request.body is None else [f"body {request.body.decode(errors='replace')}"]
+    return [f"{request.method} {request.url}", *body]
 
 
 Steps = Iterator[tuple[str, list[str]]]
@@ -123,8 +130,17 @@ class _Explainer:
             )
         except ValueError as error:
             return [f"none: {error}"]
-        body = [] if request.body is None else [f"body {request.body.decode(errors='replace')}"]
-        return [f"{request.method} {request.url}", *body]
+        return [*_lines_of(request), *self._batch_request()]
+
+    def _batch_request(self) -> list[str]:
+        asked, route = self._asked, self._description.route(self._asked.own_host)
+        if route.batch is None or route.is_batch_of_one:
+            return []
+        given = {"ids": [asked.task_id]}
+        request = call_request(
+            self._description, route.batch, base_url=asked.base_url, action=asked.action, given=given
+        )
+        return ["or for many tasks:", *_lines_of(request)]
 
     def _code(self, body: Json) -> list[str]:
         codes = self._description.codes

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from bridge.providers.catalogue import descriptions
+from bridge.providers.reading import read_together
+from bridge.providers.results import PollContext
 from tests.cli.shell import Shell, change
+from tests.providers.reading_of import answered
 from tests.providers.recorded import DATA
 
 OWN = {
@@ -104,6 +110,35 @@ def test_the_answer_may_come_from_stdin_and_the_reading_may_be_json(shell: Shell
     assert said["urls"] == ["https://cdn.example.com/v.mp4"]
     assert said["created_at"] == "2025-09-11T09:49:24.490Z"
     assert [step["step"] for step in said["steps"]][:4] == ["request", "answer", "code", "form job"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "body"),
+    [
+        ("kling_v2", {"code": 0, "data": []}),
+        ("kling_v2", {"code": 0, "data": [{"id": "other", "status": "processing"}]}),
+        ("suno_feed", []),
+        ("suno", {"code": "success", "data": []}),
+        ("suno", {"code": "success", "data": [{"task_id": "other", "status": "SUCCESS"}]}),
+        ("midjourney", []),
+    ],
+)
+def test_a_list_without_the_task_is_read_as_the_daemon_reads_it(provider: str, body: Any, shell: Shell) -> None:
+    asked = PollContext(task_id="ours", action=None, own_host="api.example.com")
+    batch = read_together(descriptions()[provider], answered(orjson.dumps(body)), [asked])
+
+    said = shell("providers", provider, "--read", "-", "--id", "ours", "--json", stdin=orjson.dumps(body)).json
+
+    assert isinstance(batch, Mapping)
+    assert (said["outcome"], said["reason"]) == (batch["ours"].kind, batch["ours"].detail)
+    assert said["outcome"] == "not_found"
+
+
+def test_the_request_about_many_tasks_is_shown_if_it_differs(shell: Shell) -> None:
+    asked = ["--read", "-", "--id", "ours"]
+
+    assert "or for many tasks:" in shell("providers", "suno", *asked, stdin=b"[]").out
+    assert "or for many tasks:" not in shell("providers", "kling_v2", *asked, stdin=b"[]").out
 
 
 def test_a_second_request_is_named_and_its_answer_read(shell: Shell) -> None:

@@ -219,7 +219,7 @@ OTHERS: list[tuple[str, int, Json, ReadingKind]] = [
     ),
     ("jimeng", 400, {"code": 50200, "message": "bad parameter", "data": None}, ReadingKind.BAD_REQUEST),
     ("jimeng", 200, {"code": 10000, "data": {"task_id": "2", "status": "done", "video_url": A}}, ReadingKind.AMBIGUOUS),
-    ("kling_v2", 200, {"code": 0, "data": []}, ReadingKind.AMBIGUOUS),
+    ("kling_v2", 200, {"code": 0, "data": []}, ReadingKind.NOT_FOUND),
     ("kling_v2", 429, {"code": 1102, "message": "used up"}, ReadingKind.ACCOUNT_ERROR),
     *(
         (provider, 400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}, ReadingKind.NOT_FOUND)
