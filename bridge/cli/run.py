@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -22,6 +22,7 @@ from bridge.config import load
 from bridge.config.field_types import LEVELS, LOG_FORMATS
 from bridge.config.load import Loaded
 from bridge.config.model import Apprise, Webhook
+from bridge.config.settings_file import read_settings
 from bridge.control.formats import count
 from bridge.daemon import Daemon, stamp
 from bridge.domain.listen_address import ListenAddress
@@ -83,7 +84,7 @@ def once_command(session: CommandSession, /, timeout: float | None, **said: str 
 
 
 def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said: LogOptions) -> int:
-    loaded = _settled(session, said)
+    loaded = _settled(session.working(), said)
     seen = stamp(loaded.path)
     place = session.store_place
     placed = session.placed
@@ -120,18 +121,28 @@ def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said
 
 
 def _reread(path: Path, served: StorePlace, said: LogOptions) -> Loaded:
-    fresh = CommandSession(_file=load.load(path, os.environ, resolvable=True))
-    if fresh.store_place != served:
-        # Otherwise, commands would add tasks to a store that no daemon serves.
-        raise ConfigError(
-            [fresh.file.problem(["store"], f"the daemon works on {served}; it uses another store only after a restart")]
-        )
-    return _settled(fresh, said)
+    """The settings in the file now. ConfigError lists every mistake, as at the start, and a store that has changed."""
+    fresh, loaded = CommandSession(_file=read_settings(path, [])), None
+    problems: list[str] = []
+    try:
+        loaded = fresh.working()
+    except ConfigError as error:
+        problems += error.problems
+    with suppress(ConfigError):  # the mistakes are known
+        if fresh.store_place != served:
+            # Otherwise, commands would add tasks to a store that no daemon serves.
+            problems.append(
+                fresh.file.problem(
+                    ["store"], f"the daemon works on {served}; it uses another store only after a restart"
+                )
+            )
+    if loaded is None or problems:
+        raise ConfigError(problems)
+    return _settled(loaded, said)
 
 
-def _settled(session: CommandSession, said: LogOptions) -> Loaded:
-    """The settings with resolved secrets. Also sets up the log as the options and settings say."""
-    loaded = session.working()
+def _settled(loaded: Loaded, said: LogOptions) -> Loaded:
+    """These settings; sets up the log as the options and settings say."""
     chosen = load.log_settings(loaded, os.environ, {key: value for key, value in said.items() if value is not None})
     logs.set_up(level=chosen.level, syntax=chosen.format)
     for warning in loaded.warnings:

@@ -41,14 +41,21 @@ class CommandSession:
             self._file = read_settings(find(self.config, os.environ), check=self.checked)
         return self._file
 
+    @property
+    def _path(self) -> Path:
+        return find(self.config, os.environ) if self._file is None else Path(self._file.name)
+
     def checked(self, *, resolvable: bool = False) -> Loaded:
         """All settings, checked. ConfigError lists every mistake; with `resolvable`, also every reference that cannot
         be resolved."""
         from bridge.config.load import Loaded, load  # imported here, because quick commands do not need pydantic
 
         if not isinstance(self._file, Loaded):
-            path = find(self.config, os.environ)
-            self._file = load(path, os.environ, resolvable=resolvable)
+            path = self._path
+            try:
+                self._file = load(path, os.environ, resolvable=resolvable)
+            except ConfigError as error:
+                raise _with_all(error, path) from None
         return self._file
 
     def resolved(self) -> Loaded:
@@ -62,12 +69,12 @@ class CommandSession:
 
     def working(self) -> Loaded:
         """The resolved settings, checked by everything that uses them. ConfigError lists the mistakes of all checks."""
-        from bridge.wiring.checking import check, with_further_mistakes
+        from bridge.wiring.checking import check
 
         try:
             loaded = self.resolved()
         except ConfigError as error:
-            raise with_further_mistakes(error, find(self.config, os.environ), os.environ) from None
+            raise _with_all(error, self._path) from None
         check(loaded)
         return loaded
 
@@ -163,6 +170,12 @@ class CommandSession:
             how = "`systemctl start genbridge`" if is_service(self.file.path) else "`genbridge run`"
             click.echo(f"note: no daemon is running; {how} starts one", err=True)
         self._has_hinted = True
+
+
+def _with_all(error: ConfigError, path: Path) -> ConfigError:
+    from bridge.wiring.checking import with_further_mistakes  # imported here, because only mistakes need it
+
+    return with_further_mistakes(error, path, os.environ)
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.cli.check_report import ACCOUNT, HOOK, report
 from tests.cli.shell import Shell, change
-from tests.world import World
+from tests.daemon_process import DaemonProcess
+from tests.world import World, until
 
 
 def test_check_reports_each_thing_with_a_level(shell: Shell, world: World) -> None:
@@ -74,6 +75,27 @@ def test_all_mistakes_are_listed_together_and_in_order(command: str, shell: Shel
     said = shell(command)
     assert said.code == 78
     assert re.findall(r"^genbridge\.yaml:(\d+:\d+: [\w.\[\]]+): ", said.err, re.M) == PLACES
+
+
+def test_a_command_without_secrets_lists_all_mistakes_except_missing_secrets(shell: Shell) -> None:
+    (shell.folder / "genbridge.yaml").write_text(MANY_MISTAKES.lstrip())
+    said = shell("providers")
+    assert said.code == 78
+    assert re.findall(r"^genbridge\.yaml:(\d+:\d+: [\w.\[\]]+): ", said.err, re.M) == PLACES[1:]
+
+
+def test_a_reload_lists_the_mistakes_that_a_start_lists_and_a_store_that_has_changed(
+    shell: Shell, world: World
+) -> None:
+    settings = shell.folder / "genbridge.yaml"
+    with DaemonProcess(settings) as daemon:
+        until(lambda: "daemon.ready" in daemon.log.read_text(), seconds=20, what="the daemon")
+        settings.write_text(f"{MANY_MISTAKES.lstrip()}store: other.db\n")
+        until(lambda: "another store only after a restart" in daemon.log.read_text(), seconds=20, what="the mistakes")
+    lines = [json.loads(line) for line in daemon.log.read_text().splitlines()]
+    reasons = [line["reason"] for line in lines if line["event"] == "settings.invalid"]
+    places = [":".join(reason.split(":")[1:4]) for reason in reasons]
+    assert places == [*PLACES, "9:8: store"]
 
 
 def test_without_a_valid_account_the_endpoints_are_checked_all_the_same(shell: Shell) -> None:
