@@ -21,7 +21,8 @@ OTHER_WORDS: Final = "(others)"
 class Note(NamedTuple):
     """A poll that changed nothing. Notes are stored in batches; a crash may lose those of the last second.
 
-    `kind` and `detail` are counted per watch for `explain`; `next_poll_why` is the reason for `next_poll_at`.
+    `kind` and `detail` are counted per watch for `explain`; `next_poll_why` is the reason for `next_poll_at`. The poll
+    answers requests for a poll up to this `revision` of the watch; later ones stay.
     """
 
     key: WatchKey
@@ -33,6 +34,7 @@ class Note(NamedTuple):
     next_poll_at: float | None
     next_poll_why: str
     heard: CallbackHeard | None = None  # the callback that led to this poll
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -245,6 +245,7 @@ class StepPlanner:
             None if ends else next_poll_at,
             why,
             heard,
+            entry.revision if entry.again_at is None else 0,
         )
         if topic is None and step.memory.phase is entry.memory.phase:
             return NextStep(step, note, next_poll_at, unreadable)

@@ -59,7 +59,7 @@ def polled_row(watch_id: int, note: Note) -> Row:
     phase, polls, failures, doubt, *told = note.memory
     doubted = (doubt.kind, doubt.answers, doubt.since_at) if doubt else (None, None, None)
     memory = phase, polls, failures, *doubted, *told
-    return (watch_id, *memory, note.next_poll_at, plain(note.next_poll_why), note.at)
+    return (watch_id, *memory, note.next_poll_at, plain(note.next_poll_why), note.at, note.revision)
 
 
 def watch(row: Row) -> Watch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.domain.filters import WatchFilter
@@ -348,10 +350,18 @@ class TestNotes:
 
     def test_a_requested_poll_is_kept_when_an_earlier_poll_is_noted(self, store: Store) -> None:
         add(store, "task-1")
+        before = store.revision()
         store.poll_now([KEY], now=NOW + 10)
-        store.note([make_note(at=NOW + 9, next_poll_at=NOW + 100)])
+        for at in (NOW + 9, NOW + 11):  # answered before and after the request; the daemon did not know of it
+            store.note([make_note(at=at, next_poll_at=NOW + 100, revision=before)])
+            assert state_of(store).next_poll_at == NOW + 10
+        change = make_progress(50)
+        store.commit([replace(change, note=change.note._replace(revision=before))], Teller())
         assert state_of(store).next_poll_at == NOW + 10
-        store.note([make_note(at=NOW + 11, next_poll_at=NOW + 100)])
+        after = make_note(
+            memory=Memory(phase=Phase.RUNNING, polls=3), next_poll_at=NOW + 100, revision=store.revision()
+        )
+        store.note([after])
         assert state_of(store).next_poll_at == NOW + 100
 
     def test_a_note_cannot_finish_a_task(self, store: Store) -> None:

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from bridge.domain.account_state import FAILING
 from bridge.domain.cadence import Pacing
 from bridge.domain.change import AccountPaused
 from bridge.domain.event import Topic
+from bridge.domain.ids import WatchKey
 from bridge.domain.limits import RateLimits
 from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.domain.watch import Rules, Wish
@@ -231,6 +234,25 @@ async def test_a_requested_poll_is_made_at_once() -> None:
         await rig.fetch()
         await rig.clock.advance(0)
         assert len(rig.provider.asked) == polled + 1
+
+
+@pytest.mark.parametrize("earlier_polls", [0, 1])
+async def test_a_poll_requested_during_a_poll_is_made_even_if_that_is_noticed_after_the_answer_is_stored(
+    earlier_polls: int,
+) -> None:
+    rig = Rig(answer_s=0.5, pacing=Pacing(min_interval_s=60, max_interval_s=60, learned=False))
+    rig.script("a", *[RUNNING] * (earlier_polls + 1), SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(earlier_polls * 60.6 + 0.2)
+        assert len(rig.provider.asked) == earlier_polls + 1, "a poll is in flight"
+        rig.store.poll_now([WatchKey("kling", "a")], now=rig.clock.now())  # a command or another daemon
+        await rig.clock.advance(2)
+        assert rig.store.find("a", None)[0].state.memory.polls == earlier_polls + 1, "its answer is stored"
+        await rig.fetch()
+        await rig.clock.advance(1)
+        assert rig.topics() == ["task_succeeded"]
+        assert rig.store.find("a", None)[0].state.next_poll_at is None
 
 
 async def test_a_store_that_cannot_be_written_delays_the_event_and_loses_nothing() -> None:

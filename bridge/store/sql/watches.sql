@@ -93,14 +93,14 @@ ON CONFLICT (watch_id, kind) DO UPDATE SET count = readings.count + excluded.cou
 
 -- memory_columns: Part of the following: what a poll changes.
 watch_id, phase, polls, failures, doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at,
-input_told, next_poll_at, next_poll_why, asked_at
+input_told, next_poll_at, next_poll_why, asked_at, revision
 
--- memory: Part of the following.
+-- memory: Part of the following. A poll that began before a request for a poll was known does not answer it.
 phase = new.phase, polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
     doubt_answers = new.doubt_answers, doubt_since_at = new.doubt_since_at, progress = new.progress,
     progress_told = new.progress_told, progress_told_at = new.progress_told_at, input_told = new.input_told,
     next_poll_at = new.next_poll_at, next_poll_why = new.next_poll_why, asked_at = new.asked_at,
-    poll_asked_at = CASE WHEN poll_asked_at > new.asked_at THEN poll_asked_at END
+    poll_asked_at = CASE WHEN watches.revision > new.revision THEN poll_asked_at END
 
 -- note ({memory_columns}): Store polls that found nothing new.
 UPDATE watches SET {memory} FROM {new} WHERE watches.watch_id = new.watch_id
