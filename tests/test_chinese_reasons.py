@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 
 import pytest
 
-from bridge.chinese_reasons import MOST_CHARS, chinese_texts, in_language, is_own
+from bridge.chinese_reasons import MOST_CHARS, chinese_texts, earlier_texts, in_language, is_own
 
 
 @pytest.mark.parametrize("english", chinese_texts())
@@ -52,6 +53,17 @@ def test_the_chinese_has_the_values_of_the_english(english: str) -> None:
 def test_a_reason_is_shown_in_the_language_of_the_reader(english: str, chinese: str) -> None:
     assert (in_language(english, "zh"), in_language(english, "en")) == (chinese, english)
     assert is_own(english)
+
+
+@pytest.mark.parametrize("earlier", earlier_texts())
+def test_a_reason_that_an_earlier_version_stored_is_shown_as_that_of_today(earlier: str) -> None:
+    def filled(text: str) -> str:
+        values = count(1)
+        return re.sub(r"\{\}", lambda _: f"value{next(values)}", text)
+
+    before, now = (filled(text) for text in (earlier, earlier_texts()[earlier]))
+    assert in_language(before, "zh") == in_language(now, "zh") != before
+    assert in_language(f"HTTP 502: {before}", "zh") == in_language(f"HTTP 502: {now}", "zh")
 
 
 @pytest.mark.parametrize(
