@@ -68,8 +68,19 @@ def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shel
     assert process.returncode in ({0} if words[0] == "simulate" else {130})
 
 
-@pytest.mark.parametrize(("word", "code"), [("list", 130), ("run", 0)])
-def test_ctrl_c_while_it_loads_what_it_needs_is_no_traceback_either(word: str, code: int, shell: Shell) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("word", "codes"),
+    [
+        ("list", {signal.SIGINT: 130, signal.SIGTERM: -15}),
+        ("once", {signal.SIGINT: 130, signal.SIGTERM: -15}),
+        ("wait", {signal.SIGINT: 130, signal.SIGTERM: -15}),
+        ("run", {signal.SIGINT: 0, signal.SIGTERM: 0}),
+    ],
+)
+def test_a_signal_while_it_loads_what_it_needs_is_no_traceback_either(
+    word: str, codes: dict[signal.Signals, int], number: signal.Signals, shell: Shell
+) -> None:
     with ended(
         subprocess.Popen(
             [sys.executable, "-X", "importtime", "-m", "bridge", word],
@@ -81,9 +92,9 @@ def test_ctrl_c_while_it_loads_what_it_needs_is_no_traceback_either(word: str, c
     ) as process:
         assert process.stderr is not None
         assert any(line.endswith(" click\n") for line in process.stderr)  # the first of many imports of other packages
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert "Traceback" not in process.stderr.read()
-        assert process.wait(15) == code
+        assert process.wait(15) == codes[number]
 
 
 class InterruptedWhileNamed:
