@@ -131,7 +131,7 @@ class TaskExplanation:
         rate = self.rates[state.account]
         if is_due and self.due - 1 > rate:
             others = count(self.due - 1, "other task")
-            limit = "" if holds else f"; its limit is {rate:g} requests a second"
+            limit = "" if holds else f"; its limit is {rate:g} requests a second, and less for a minute after a 429"
             yield f"{others} of account {state.account} are due, too{limit}"
         if self.eta == LATE:
             yield f"it runs {LATE}: 90 % of similar tasks have finished at this age"

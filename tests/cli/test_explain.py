@@ -140,6 +140,7 @@ def test_explain_says_how_many_other_tasks_wait_for_the_limits(shell: Shell) -> 
     shell("add", *(f"t{number}" for number in range(5)))
     story = shell("explain", "t0").out
     assert "4 other tasks of account kling are due, too; its limit is 3 requests a second" in story
+    assert "a second, and less for a minute after a 429" in story, "it may be halved now"
 
 
 def test_explain_says_that_copies_are_made_and_what_waits_for_them(shell: Shell, store: SqliteStore) -> None:
