@@ -35,7 +35,7 @@ _WHOLES: Final = (
         "it is a placeholder from an example: write the id that the provider gave you",
     ),
     (
-        rf"{_COLUMN}(?:[,;]\w+)*|\w+(?:[,;]\w+)*[,;](?:task_)?id(?:[,;]\w+)*|{_KEY}(?:[,;]{_KEY})+",
+        rf"{_COLUMN}(?:[,;|]\w+)*|\w+(?:[,;|]\w+)*[,;|](?:task_)?id(?:[,;|]\w+)*|{_KEY}(?:[,;|]{_KEY})+",
         "it looks like the header of a CSV file: name the file .csv, or remove this line",
     ),
     (rf"{_COLUMN}[:=]\S+", "it looks like a key with its value: keep only the id"),

@@ -12,6 +12,7 @@ from bridge.sources.entry import KEYS, MAX_TASK_CHARS, NO_TASK, Entry, SyntaxPro
 from bridge.sources.json_syntax import parse_json
 
 _DELIMITERS: Final = ",;\t"
+_PIPED: Final = "| does not separate cells: use commas, semicolons or tabs, or put an id that contains | in quotes"
 _HEADINGS: Final = frozenset({"task_id", "taskid", "task id", "task", "ids", "tasks"})
 _NAMES: Final = re.compile(r"[,;|\s]+")  # separators of endpoints in a cell
 
@@ -23,6 +24,11 @@ class _Row(NamedTuple):
     text: str
     cells: Sequence[str]
 
+    @property
+    def is_piped(self) -> bool:
+        """Whether its only cell looks like several, separated by |. In quotes, | is part of the id."""
+        return len(self.cells) == 1 and "|" in self.cells[0] and not self.text.lstrip().startswith('"')
+
 
 def read_csv(data: bytes) -> Iterator[Entry]:
     """The tasks of a `.csv` file. The file is read twice, because it must be valid to its end before any task
@@ -33,6 +39,8 @@ def read_csv(data: bytes) -> Iterator[Entry]:
         first = first or row
     if first is None:
         raise SyntaxProblem(1, NO_TASK)
+    if first.is_piped:
+        raise SyntaxProblem(first.line, _PIPED)
     columns = _columns(first)
     for row in _rows(data, delimiter):
         if columns is None:
@@ -92,6 +100,8 @@ def _columns(first: _Row) -> tuple[str, ...] | None:
 def _entry(row: _Row, columns: Sequence[str], head: str) -> Entry:
     if problem := too_long(len(row.text)):
         return Entry(line=row.line, text=None, head=head, problem=problem)
+    if row.is_piped:
+        return Entry(line=row.line, text=row.text, head=head, problem=_PIPED)
     if any(cell.strip() for cell in row.cells[len(columns) :]):
         problem = f"{len(row.cells)} cells, but {len(columns)} {'columns' if head else 'column of ids'}"
         return Entry(line=row.line, text=row.text, head=head, problem=problem)

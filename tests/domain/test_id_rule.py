@@ -82,6 +82,7 @@ def test_ids_of_providers_pass(task_id: str) -> None:
         ("csv-1, Shot 1", "a CSV row: name the file .csv"),
         ("id: x", "it looks like YAML"),
         ("id,label", "the header of a CSV file"),
+        ("id|account|label", "the header of a CSV file"),
         ("x\u200b", "U+200B"),
         ("NULL", FAILED),
         ("nan", FAILED),

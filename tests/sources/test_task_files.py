@@ -46,6 +46,8 @@ def test_a_line_that_is_not_utf8_leaves_the_others() -> None:
         ("id\na\nid\n", [{"id": "a"}, {"id": "id"}]),
         ("id,,\na,,\n", [{"id": "a"}]),
         ("id,label\na", [{"id": "a"}]),
+        ('"a|b"\nc\n', ["a|b", "c"]),
+        ('id,label\n"a|b",x|y\n', [{"id": "a|b", "label": "x|y"}]),
     ],
 )
 def test_csv_has_a_header_of_our_keys_or_one_column_of_ids(text: str, expected: list[Any]) -> None:
@@ -64,6 +66,8 @@ def test_rows_of_a_csv_file_know_their_lines() -> None:
         ("task_id\na\n", "one of them id"),
         ("label,action\nx,y\n", "one of them id"),
         ("id,id\na,b\n", '"id" is there twice'),
+        ("a|b|c\nd|e|f\n", "| does not separate cells"),
+        ("id|account|label\na|kling|x\n", "| does not separate cells"),
         ('id,label\na,"x\n', "not CSV"),
         ("id,label\na,标题\n".encode("gbk"), "it looks like GBK"),
         ("id,label\na,étude\n".encode("cp1252"), "it looks like Windows-1252"),
@@ -73,6 +77,14 @@ def test_rows_of_a_csv_file_know_their_lines() -> None:
 )
 def test_a_csv_file_that_cannot_be_understood_is_one_problem(text: str | bytes, hint: str) -> None:
     assert hint in only_problem(text, ".csv")[1]
+
+
+@pytest.mark.parametrize(("head", "first"), [("", "a"), ("id\n", {"id": "a"}), ("id,label\n", {"id": "a"})])
+def test_a_csv_row_with_pipes_in_a_good_file_is_rejected_alone(head: str, first: Any) -> None:
+    good, bad = read(f"{head}a\nb|kling|x\n", ".csv")
+    assert (good.value, good.problem) == (first, None)
+    assert bad.text == "b|kling|x"
+    assert "| does not separate cells: use commas" in str(bad.problem)
 
 
 # no suffix
