@@ -108,7 +108,7 @@ def test_events_come_in_the_order_of_their_commits_with_growing_numbers(store: S
     assert numbers == sorted(set(numbers))
 
 
-def test_an_event_is_in_the_log_once_however_often_its_change_is_repeated(store: Store, log: EventLog) -> None:
+def test_an_event_is_in_the_log_once_even_if_its_change_repeats(store: Store, log: EventLog) -> None:
     add(store, "task-1", now=0)
     for _ in range(2):
         store.commit([make_progress(10), make_progress(10), make_end()], webhook)
@@ -171,7 +171,7 @@ class TestRetention:
         self.prune(store, now=3e9)
         assert log.read_events(b.number).is_gone
 
-    def test_an_event_leaves_the_log_while_a_dead_delivery_of_it_is_kept(self, store: Store, log: EventLog) -> None:
+    def test_an_event_leaves_the_log_although_its_dead_delivery_is_kept(self, store: Store, log: EventLog) -> None:
         ended(store, "a", at=10, parcels_for=webhook)
         ended(store, "b", at=20)
         self.prune(store, now=115)
@@ -182,9 +182,7 @@ class TestRetention:
         self.prune(store, now=301)
         assert store.list_deliveries() == []
 
-    def test_an_event_keeps_its_bytes_when_the_delivery_that_had_them_goes_first(
-        self, store: Store, log: EventLog
-    ) -> None:
+    def test_an_event_keeps_its_bytes_when_its_delivery_is_removed_first(self, store: Store, log: EventLog) -> None:
         ended(store, "a", at=10, parcels_for=webhook)
         [before] = log.read_events(0).events
         store.commit([make_attempt(due(store)[0], at=11)], nobody)

@@ -54,7 +54,7 @@ class TestFigures:
         assert store.delivery_lags(NOW) == [1.5]
         assert store.delivery_lags(NOW + 62) == []
 
-    def test_snapshots_are_read_for_many_tasks_at_once_but_not_very_long_ones(self, store: Store) -> None:
+    def test_snapshots_of_many_tasks_are_read_together_except_long_ones(self, store: Store) -> None:
         add(store, "a", "b", "long")
         huge = VIDEO._replace(message="x" * task_pages.MOST_SNAPSHOT)
         store.commit([make_end(key("a")), make_end(key("long"), snapshot=huge)], nobody)

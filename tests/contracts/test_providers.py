@@ -121,7 +121,7 @@ async def test_each_call_sends_one_request_for_this_task(rig: Rig) -> None:
     assert rig.asked() == ["a", "b", "a"]
 
 
-async def test_many_tasks_can_be_polled_at_once_and_each_gets_its_own_answer(rig: Rig) -> None:
+async def test_many_tasks_polled_at_once_each_get_their_own_answer(rig: Rig) -> None:
     words = ["running", "succeeded", "failed", "not_found"] * 4
     readings: dict[int, Reading] = {}
 

@@ -96,7 +96,7 @@ def test_a_member_that_left_holds_nothing_and_is_not_listed(crew: Crew) -> None:
         first.claim(ALL)
 
 
-def test_a_lease_that_is_renewed_lasts_and_one_that_is_not_frees_its_shares(crew: Crew) -> None:
+def test_a_renewed_lease_lasts_and_an_expired_one_frees_its_shares(crew: Crew) -> None:
     dead, alive = crew.member(), crew.member()
     dead.join(name="dead", scopes=SCOPES, lease_s=SHORT_S)
     dead.claim(ALL)

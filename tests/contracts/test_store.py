@@ -69,7 +69,7 @@ class TestAdding:
         assert (watch.label, watch.meta, watch.endpoints, watch.source) == ("Löwe", wish.meta, ("chat",), "cli")
         assert (watch.ended_at, watch.reason, watch.snapshot) == (None, None, None)
 
-    def test_the_same_task_again_is_one_watch_and_keeps_what_it_was_added_with(self, store: Store) -> None:
+    def test_adding_a_task_again_keeps_one_watch_with_its_first_values(self, store: Store) -> None:
         store.add([make_wish(label="first", action="a")], source="cli", now=NOW)
         again = [make_wish(label="second", action="b", meta={"x": 1}, endpoints=("chat",))]
         assert whats(store.add(again, source="queue", now=NOW + 5)) == ["known"]
@@ -219,7 +219,7 @@ class TestSync:
         assert self.sync(store, "task-1", "b") == (["added b"], [])
         assert state_of(store).memory.phase is Phase.WITHDRAWN
 
-    def test_a_task_withdrawn_by_a_person_is_watched_if_a_list_names_it_later(self, store: Store) -> None:
+    def test_a_withdrawn_task_is_watched_if_a_list_names_it_later(self, store: Store) -> None:
         add(store, "task-1")
         store.withdraw([KEY], now=NOW)
         assert self.sync(store, "task-1") == (["revived task-1"], [])
@@ -252,7 +252,7 @@ class TestRevisions:
         ]
         assert later == max(state.revision for state in states) > revision
 
-    def test_live_watches_are_read_in_parts_and_none_is_missed_when_its_phase_changes(self, store: Store) -> None:
+    def test_reading_live_watches_in_parts_misses_none_despite_phase_changes(self, store: Store) -> None:
         ids = [f"t{number:02}" for number in range(25)]
         add(store, *ids, "over", "withdrawn")
         store.commit([make_end(WatchKey("kling", "over"))], Teller())

@@ -246,7 +246,7 @@ class TestOutbox:
         assert store.commit([make_attempt(replace(delivery, delivery_id=999))], nobody) == [False]
 
 
-def test_the_address_of_a_delivery_is_kept_as_it_was_fixed_at_the_commit(store: Store) -> None:
+def test_a_deliverys_address_stays_as_fixed_at_the_commit(store: Store) -> None:
     add(store, "task-1")
     tell = Teller()
     store.commit([make_end()], tell)
@@ -327,7 +327,7 @@ class TestFailingEndpoints:
         add(store, "task-1", "b")
         store.commit([make_end(), make_end(WatchKey("kling", "b"))], Teller())
 
-    def test_five_failures_over_fifteen_minutes_are_reported_once_and_the_next_success_too(self, store: Store) -> None:
+    def test_five_failures_in_fifteen_minutes_and_the_recovery_are_reported_once(self, store: Store) -> None:
         self.ready(store)
         tell = Teller(("chat", ""))
         assert all(self.fail(store, tell, 0, 5, 300, 400, 899))

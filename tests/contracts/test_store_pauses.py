@@ -30,7 +30,7 @@ def test_only_paused_names_can_be_resumed(store: Store) -> None:
     assert (pause.lasts(NOW + 11), pause.paused_s(NOW + 99)) == (False, 10.0)
 
 
-def test_a_task_that_is_added_does_not_get_earlier_pauses_as_its_own(store: Store) -> None:
+def test_earlier_pauses_do_not_count_for_a_new_task(store: Store) -> None:
     store.pause(PauseOf.ACCOUNT, "kling", now=NOW, until_at=NOW + 60)
     store.add([make_wish()], source="cli", now=NOW + 20)
     [watch] = store.find(KEY.task_id, KEY.account)

@@ -127,7 +127,7 @@ def test_a_retry_after_sent_to_one_daemon_stops_them_all(world: World, crew: Cre
     assert any(named_at + 1 < one.at < named_at + pause_s for one in world.requests if one.account == "suno")
 
 
-def test_a_refused_key_is_reported_once_and_tried_no_more_often_than_by_one(world: World, crew: Crew) -> None:
+def test_a_refused_key_is_reported_once_and_probed_as_by_one_daemon(world: World, crew: Crew) -> None:
     crew.start(*TRIO)
     crew.drop("a", new_tasks(world, "kling", 150, ends_in=lasting))
     all_share(crew, *TRIO)

@@ -148,7 +148,7 @@ def test_a_500_about_the_task_does_not_count_as_a_server_failure() -> None:
     assert not limiter.probing
 
 
-def test_a_refusal_during_an_outage_blocks_with_the_first_probe_after_a_minute() -> None:
+def test_a_refusal_during_an_outage_blocks_and_is_probed_after_a_minute() -> None:
     limiter = in_trouble()
     assert ask(limiter, DOWN, at=2) is AccountEffect.NOTHING
     assert ask(limiter, REFUSED, at=10) is AccountEffect.BLOCKED

@@ -7,7 +7,7 @@ from bridge.domain.pause import Pause, PauseOf
 from tests.factories import NOW
 
 
-def test_an_account_has_a_state_if_it_has_a_block_a_hold_or_a_pause() -> None:
+def test_a_block_a_hold_or_a_pause_gives_an_account_a_state() -> None:
     blocked = AccountState(account="kling", blocked_at=NOW)
     hold = Hold(route="videos", until_at=NOW + 9, reason="HTTP 502")
     pause = Pause(of=PauseOf.ACCOUNT, name="suno", since_at=NOW, until_at=None)

@@ -90,7 +90,7 @@ def test_a_copy_is_read_as_it_was_written() -> None:
     assert CopyMade.parse("odd") is None
 
 
-def test_the_order_is_that_of_the_expiries_and_never_later_than_at_once() -> None:
+def test_copies_are_ordered_by_expiry_and_always_due_at_once() -> None:
     instants = [0, 1_762_000_000_000, 1_762_000_000_500, 1_999_999_999_999_999, None, True, "odd"]
     found = [due_first(one) for one in instants]
     assert found == sorted(found)

@@ -26,9 +26,7 @@ def test_an_empty_plan_allows_one_attempt() -> None:
     ("hint_s", "wait_s"),
     [(None, 300.0), (0.0, 300.0), (299.0, 300.0), (1000.0, 1000.0), (86_400.0, 86_400.0), (1e9, 86_400.0)],
 )
-def test_a_receivers_hint_replaces_the_step_when_later_up_to_the_longest_step(
-    hint_s: float | None, wait_s: float
-) -> None:
+def test_a_longer_retry_after_replaces_the_step_up_to_the_longest(hint_s: float | None, wait_s: float) -> None:
     assert retry_in_s(DOCUMENTED, 2, retry_after_s=hint_s, chance=0.0) == wait_s
 
 
@@ -55,7 +53,7 @@ def test_backoff_doubles_until_its_cap() -> None:
 
 
 @given(st.integers(0, 10**9), st.floats(0.01, 100), st.floats(0.01, 1e4), CHANCE)
-def test_backoff_stays_within_its_bounds_and_in_the_upper_half_of_its_step(
+def test_backoff_stays_within_bounds_and_in_the_upper_half_of_its_step(
     failures: int, first_s: float, most_s: float, chance: float
 ) -> None:
     wait_s = growing_s(failures, first_s=first_s, most_s=most_s, chance=chance)

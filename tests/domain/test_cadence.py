@@ -61,7 +61,7 @@ def test_polling_resumes_within_a_minute_after_an_outage(failures: int) -> None:
         assert 30 <= wait(Spacing.TROUBLE, memory=Memory(failures=failures), chance=chance)[0] <= 60
 
 
-def test_the_longest_interval_bounds_the_wait_for_a_provider_that_is_down_too() -> None:
+def test_the_longest_interval_also_limits_waits_for_a_failing_provider() -> None:
     assert wait(Spacing.TROUBLE, memory=Memory(failures=50), pacing=replace(PACING, max_interval_s=5.0))[0] <= 5
 
 
@@ -69,7 +69,7 @@ def test_when_the_account_must_slow_down_its_limiter_decides() -> None:
     assert wait(Spacing.ACCOUNT) == (2.0, "the account must slow down; polled again as soon as its limiter allows")
 
 
-def test_a_refused_watch_waits_up_to_ten_minutes_and_does_not_time_out() -> None:
+def test_a_refused_watch_waits_at_most_ten_minutes_without_timing_out() -> None:
     rules = Rules(give_up_after_s=10.0)
     waits = [
         wait(Spacing.REFUSED, memory=Memory(failures=count), rules=rules, chance=0.999)[0] for count in range(1, 7)
@@ -80,7 +80,7 @@ def test_a_refused_watch_waits_up_to_ten_minutes_and_does_not_time_out() -> None
     assert wait(Spacing.REFUSED)[1] == "the provider rejected the account; polled again when its block ends"
 
 
-def test_a_doubtful_answer_is_polled_again_soon_and_when_it_can_be_final() -> None:
+def test_a_doubtful_answer_is_polled_soon_and_when_it_can_be_final() -> None:
     reading, memory, at, polls = make_reading(ReadingKind.NOT_FOUND), Memory(), 0.0, 0
     while True:
         step = advance(memory, reading, now=NOW + at, age_s=at, rules=RULES)

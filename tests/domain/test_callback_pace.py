@@ -95,7 +95,7 @@ def test_after_a_missing_callback_polls_are_frequent_until_three_callbacks_came(
     assert made.stretched_s(1.0, now + LATE_S) == 4.0
 
 
-def test_after_ten_tasks_in_a_row_with_a_callback_polls_are_eight_times_rarer() -> None:
+def test_after_ten_tasks_with_a_callback_polls_are_eight_times_rarer() -> None:
     made, now = reliance(10.0)
     for number in range(PROVEN_BY):
         assert made.stretched_s(1.0, now) == 4.0
@@ -144,7 +144,7 @@ def test_the_largest_callback_can_be_read_after_a_quiet_time() -> None:
     assert budget.admits(16 << 20, 60.0)
 
 
-def test_the_first_tasks_of_each_account_are_taken_and_the_others_are_left() -> None:
+def test_only_the_first_tasks_of_each_account_are_taken() -> None:
     one, two, three, other = (WatchKey(*key) for key in (("a", "1"), ("a", "2"), ("a", "3"), ("b", "1")))
     assert first_of_each([one, two, other, three], 2) == ([one, two, other], [three])
     assert first_of_each([], 2) == ([], [])

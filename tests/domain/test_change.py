@@ -69,7 +69,7 @@ def test_notified_and_stored_unknown_words_are_limited() -> None:
     assert admitted(seen, words=MOST_WORDS, notified=0, is_known=True)[0] == seen
 
 
-def test_the_weight_of_a_change_is_about_the_size_of_what_the_provider_sent() -> None:
+def test_a_changes_weight_is_about_the_size_of_the_answer() -> None:
     kept = {"prompt": "p" * 1000, "seeds": (1, 2), "nested": [{"text": "t" * 500}, None]}
     snapshot = Snapshot(message="m" * 100, result={"videos": [{"url": "u" * 200}]}, kept=kept)
     assert weight(succeeded(snapshot)) == 100 + 200 + 1000 + 500 + 3 * 8

@@ -123,7 +123,7 @@ def test_no_outcome_causes_a_forbidden_state_change(
 
 
 @given(PLANS, st.lists(OUTCOMES, min_size=30, max_size=60), st.floats(0, 1, exclude_max=True))
-def test_every_delivery_ends_after_at_most_one_attempt_more_than_there_are_steps(
+def test_a_delivery_ends_after_at_most_one_attempt_more_than_its_steps(
     plan: RetryPlan, outcomes: list[Outcome], chance: float
 ) -> None:
     delivery, now, deferrals = make_delivery(), NOW, 0
@@ -152,7 +152,7 @@ def test_a_delivery_that_can_never_be_sent_is_dead_at_once() -> None:
     assert (made.state, made.outcome) == (DeliveryState.DEAD, "undeliverable")
 
 
-def test_a_log_line_names_the_event_of_an_attempt_and_the_endpoint_of_a_check() -> None:
+def test_a_log_line_names_an_attempts_event_and_a_checks_endpoint() -> None:
     assert key_of(settled(Accepted(detail="HTTP 200"))) == make_delivery().event_id
     assert key_of(EndpointChecked(endpoint="chat", at=NOW)) == "chat"
 
@@ -181,7 +181,7 @@ def test_uncounted_attempts_never_use_up_the_retries() -> None:
     assert made.queue_reason == "no space"
 
 
-def test_bodies_are_fetched_in_order_up_to_the_limit_and_at_least_one() -> None:
+def test_bodies_are_fetched_in_order_up_to_the_limit_one_at_least() -> None:
     sizes = [(7, 50), (3, 30), (9, 30), (1, 5)]
     assert within(sizes, 1000) == [7, 3, 9, 1]
     assert within(sizes, 80) == [7, 3]

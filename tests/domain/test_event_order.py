@@ -86,7 +86,7 @@ def test_every_committed_event_is_read_once_and_in_order(steps: list[tuple[str, 
     assert log.read == sorted(log.committed)
 
 
-def test_a_gap_is_passed_once_the_transactions_open_at_its_discovery_have_ended() -> None:
+def test_a_gap_is_passed_when_all_transactions_open_at_its_discovery_ended() -> None:
     order = EventOrder()
     assert order.passable(0, [1, 3]) == 1
     order.doubt(3, ["a", "b"])
@@ -97,7 +97,7 @@ def test_a_gap_is_passed_once_the_transactions_open_at_its_discovery_have_ended(
     assert order.passable(1, [3, 5]) == 3
 
 
-def test_a_gap_that_can_no_longer_be_filled_is_passed_at_the_next_read() -> None:
+def test_a_gap_that_nobody_can_fill_is_passed_at_the_next_read() -> None:
     order = EventOrder()
     order.doubt(3, [])
     assert not order.is_waiting

@@ -73,7 +73,7 @@ def test_after_a_pause_of_the_host_no_account_has_a_burst() -> None:
     assert two.room(NOW + 30.055) == 6
 
 
-def test_an_account_keeps_its_retry_time_whatever_happens_to_others_on_the_host() -> None:
+def test_other_accounts_on_the_host_do_not_change_an_accounts_retry_time() -> None:
     one, two = two_accounts()
     ask(two, GOOD, "c")
     ask(one, BUSY._replace(retry_after_s=3600.0), "a")
@@ -83,7 +83,7 @@ def test_an_account_keeps_its_retry_time_whatever_happens_to_others_on_the_host(
     assert one.wait_s(NOW + 3600) == 0
 
 
-def test_an_account_with_good_answers_or_a_request_in_flight_is_not_delayed() -> None:
+def test_an_account_with_good_or_pending_answers_is_not_delayed() -> None:
     one, two = two_accounts()
     two.take(NOW - RECENT_S)
     ask(one, BUSY, "a")
@@ -175,7 +175,7 @@ def test_a_retry_time_for_one_task_holds_all_tasks_of_the_account() -> None:
     assert one.wait_s(NOW) == 3600.0
 
 
-def test_a_retry_time_for_one_task_holds_only_it_while_others_are_answered() -> None:
+def test_a_retry_time_holds_only_its_task_while_others_are_answered() -> None:
     one, two = two_accounts()
     ask(one, BUSY, "sick")
     ask(one, GOOD, "well", at=30)
@@ -208,7 +208,7 @@ def test_an_account_that_moves_takes_what_is_in_flight_with_it() -> None:
     assert new.in_flight == 0
 
 
-def test_answers_to_what_was_in_flight_at_a_429_halve_the_rate_no_further() -> None:
+def test_requests_in_flight_at_a_429_halve_the_rate_no_further() -> None:
     limiter = RateLimiter(RateLimits(rate=100.0, burst=16, concurrency=16), now=NOW)
     limited = make_reading(ReadingKind.RATE_LIMITED)
     for _ in range(16):

@@ -113,5 +113,5 @@ def test_text_passed_by_mistake_is_refused_with_the_likely_cause(text: str, caus
 @given(
     st.text(min_size=1, max_size=40), st.sampled_from([" ", "\u3000", '"', "'", "<", ">", ";"]), st.text(max_size=40)
 )
-def test_no_id_holds_a_blank_a_quote_an_angle_bracket_or_a_semicolon(before: str, char: str, after: str) -> None:
+def test_no_id_contains_blanks_quotes_angle_brackets_or_semicolons(before: str, char: str, after: str) -> None:
     assert id_problem(before + char + after + "x") is not None

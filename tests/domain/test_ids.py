@@ -65,7 +65,7 @@ def test_watching_again_gives_new_event_ids() -> None:
 
 
 @given(PARTS, PARTS)
-def test_event_ids_repeat_for_the_same_parts_and_differ_when_any_part_differs(
+def test_event_ids_are_the_same_if_and_only_if_all_parts_are(
     one: tuple[str, str, str, int, str], other: tuple[str, str, str, int, str]
 ) -> None:
     assert event_id(*one) == event_id(*one)

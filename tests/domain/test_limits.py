@@ -63,7 +63,7 @@ def test_a_clock_that_is_set_back_causes_no_burst_and_no_stop() -> None:
 
 
 @pytest.mark.parametrize("hint_s", [None, 0.0])
-def test_a_429_without_a_hint_halves_the_rate_which_is_back_within_a_minute(hint_s: float | None) -> None:
+def test_a_429_without_retry_after_halves_the_rate_up_to_a_minute(hint_s: float | None) -> None:
     limiter = make_limiter(rate=10.0, burst=1)
     assert ask(limiter, LIMITED._replace(retry_after_s=hint_s)) is AccountEffect.NOTHING
     rates = []
@@ -207,7 +207,7 @@ def test_the_limiter_keeps_its_promises_in_any_order_of_calls(
 
 
 @given(LIMITS, st.lists(READINGS, min_size=1, max_size=30), st.floats(0, 1, exclude_max=True))
-def test_waiting_as_long_as_the_limiter_says_always_lets_the_next_request_through(
+def test_after_the_limiters_wait_the_next_request_is_always_allowed(
     limits: RateLimits, readings: list[Reading], chance: float
 ) -> None:
     limiter, now = RateLimiter(limits, now=NOW), NOW

@@ -33,7 +33,7 @@ def test_a_task_without_a_creation_time_is_new_once() -> None:
     assert MARK.moved(listed, now_ms=NOW_MS).new_among(listed) == []
 
 
-def test_the_mark_moves_to_the_newest_task_and_remembers_those_just_before_it() -> None:
+def test_the_mark_moves_to_the_newest_task_and_remembers_recent_ones() -> None:
     moved = MARK.moved([task("b", s=60), task("a", s=0), task("old", s=-3600)], now_ms=NOW_MS + 60_000)
     assert moved == ListMark(newest_ms=NOW_MS + 60_000, seen=frozenset({"b", "a"}))
 
@@ -50,7 +50,7 @@ def test_a_creation_time_far_in_the_future_does_not_hide_later_tasks() -> None:
     assert moved.new_among([wrong, task("next", s=600)]) == ["next"]
 
 
-def test_reading_stops_at_an_older_task_or_where_no_task_has_a_time() -> None:
+def test_reading_stops_at_an_older_task_or_without_any_times() -> None:
     assert not MARK.is_reached([task("b", s=60), task("a", s=-1)])
     assert MARK.is_reached([task("b", s=60), task("old", s=-3600)])
     assert MARK.is_reached([task("timeless", s=None)])

@@ -24,7 +24,7 @@ def test_a_pause_without_an_end_lasts_until_it_is_ended() -> None:
     assert ended.paused_s(900.0) == 50.0
 
 
-def test_another_end_moves_the_same_pause_and_a_later_pause_adds_to_it() -> None:
+def test_a_new_end_moves_the_pause_and_a_later_pause_adds_up() -> None:
     longer = PAUSE.again(120.0, 200.0)
     assert (longer.since_at, longer.until_at, longer.before_s) == (100.0, 200.0, 0.0)
     later = PAUSE.again(300.0, None)

@@ -83,7 +83,7 @@ def test_a_host_that_has_no_ascii_form_is_taken_as_it_is() -> None:
     assert rules.proxy_for("http", "other.test", None) == "http://proxy.test:3128"
 
 
-def test_a_proxy_of_its_own_is_for_every_address_and_none_ignores_the_environment() -> None:
+def test_an_own_proxy_serves_every_address_and_none_ignores_the_environment() -> None:
     environment = ProxyRules.of({"HTTP_PROXY": "http://proxy.test", "NO_PROXY": "exempt.test"})
     assert environment.with_own(None) == environment
     own = environment.with_own("http://own.test")

@@ -15,7 +15,7 @@ def test_quoted_text_is_one_short_line() -> None:
     assert len(quoted("x" * 1000)) == 62
 
 
-def test_an_unknown_word_is_answered_with_the_most_similar_one_or_with_a_list() -> None:
+def test_an_unknown_word_gets_the_most_similar_one_or_a_list() -> None:
     assert (
         unknown_name("topic", "task_fail", ["task_failed", "x"])
         == 'unknown topic "task_fail"; did you mean "task_failed"?'

@@ -59,7 +59,7 @@ def test_a_song_is_announced_without_its_cover_and_its_video() -> None:
     assert [each.is_rendition for each in found.every] == [False, True, True, False]
 
 
-def test_pictures_without_an_id_in_a_result_with_a_song_are_its_covers() -> None:
+def test_pictures_without_an_id_beside_a_song_are_its_covers() -> None:
     result = {"audios": [{"url": f"{CDN}/1.mp3", "title": "Tide"}], "images": [{"url": f"{CDN}/1.jpg"}]}
     assert result_facts(result, [f"{CDN}/1.jpg", f"{CDN}/1.mp3"]).urls == [f"{CDN}/1.mp3"]
 
@@ -70,7 +70,7 @@ def test_a_video_with_a_sound_track_is_a_video() -> None:
     assert (found.kind, len(found.made)) == ("videos", 2)
 
 
-def test_an_address_without_an_item_has_the_kind_of_its_extension_or_action() -> None:
+def test_a_bare_address_has_the_kind_of_its_extension_or_action() -> None:
     found = result_facts({}, [f"{CDN}/1.png", f"{CDN}/2"], "videos/text2video")
     assert [each.kind for each in found.made] == ["images", "videos"]
     assert result_facts({}, [f"{CDN}/2"]).kind == "files"

@@ -59,7 +59,7 @@ def test_an_endpoint_that_is_gone_from_the_settings_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize("topic", sorted(FOR_PEOPLE))
-def test_a_topic_for_people_goes_to_chats_and_to_others_only_if_named(topic: Topic) -> None:
+def test_a_topic_for_people_goes_to_webhooks_only_if_named(topic: Topic) -> None:
     people = ["chat", "mail"]
     assert destinations(of(topic), None, ALL, people=people) == ["chat", "mail"]
     assert destinations(of(topic), [route(*ALL)], ALL, people=people) == ["chat", "mail"]
@@ -83,7 +83,7 @@ def test_a_task_that_names_endpoints_notifies_only_those(routes: list[RoutingRul
 
 
 @pytest.mark.parametrize("topic", sorted(LIVE_TOPICS))
-def test_a_task_with_endpoints_has_running_events_only_if_a_route_names_them(topic: Topic) -> None:
+def test_a_task_with_endpoints_needs_a_route_for_running_events(topic: Topic) -> None:
     event = make_event(topic=topic, endpoints=("mail",))
     assert destinations(event, None, ALL) == []
     assert destinations(event, [route("chat")], ALL) == []

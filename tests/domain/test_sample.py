@@ -7,7 +7,7 @@ from bridge.domain.sample import URL, is_sample, sample_event
 from tests.factories import NOW, make_event
 
 
-def test_the_sample_looks_like_a_final_event_and_says_that_it_is_a_sample() -> None:
+def test_the_sample_looks_like_a_final_event_but_calls_itself_a_sample() -> None:
     event = sample_event(NOW)
     assert (event.topic, event.subject, event.occurred_at) == (Topic.TASK_SUCCEEDED, "genbridge-sample", NOW)
     assert (event.data["urls"], event.data["meta"]) == ([URL], {"sample": True})

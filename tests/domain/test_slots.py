@@ -40,7 +40,7 @@ def settled(members: dict[str, dict[str, int]], holders: dict[Share, str]) -> di
 
 
 @given(MEMBERS, HOLDERS)
-def test_every_share_of_a_served_scope_is_given_to_one_member_that_serves_it(
+def test_every_share_of_a_served_scope_has_one_serving_member(
     members: dict[str, dict[str, int]], holders: dict[Share, str]
 ) -> None:
     given_out = [(share, member) for member, shares in division(members, holders).items() for share in shares]

@@ -53,5 +53,5 @@ def test_an_invalid_file_keeps_the_time_when_it_became_invalid() -> None:
     assert (facts.is_failing, facts.error, facts.error_at, facts.rejected) == (True, "b", NOW, 1)
 
 
-def test_the_name_of_a_source_on_a_shared_store_begins_with_its_kind() -> None:
+def test_on_a_shared_store_a_sources_name_begins_with_its_kind() -> None:
     assert kind_of(origin("queue", "one", "/srv/queue@home")) == kind_of("queue") == "queue"

@@ -48,7 +48,7 @@ def test_only_refusals_of_the_key_are_about_the_account() -> None:
     assert ABOUT_ACCOUNT == {ReadingKind.AUTH_ERROR, ReadingKind.ACCOUNT_ERROR}
 
 
-def test_every_topic_is_of_one_class_and_every_task_topic_has_its_documented_status() -> None:
+def test_every_topic_has_one_class_and_task_topics_their_documented_status() -> None:
     assert sorted([*END_TOPICS, *ON_REQUEST, *OPERATOR_TOPICS]) == sorted(Topic)
     assert set(TASK_STATUS) == END_TOPICS | ON_REQUEST
     assert TASK_STATUS[Topic.TASK_SUCCEEDED] == "succeed"

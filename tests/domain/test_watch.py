@@ -232,7 +232,7 @@ def test_a_pending_task_stays_submitted_and_a_running_one_never_goes_back() -> N
 
 
 @pytest.mark.parametrize("before", sorted(LIVE))
-def test_a_task_that_waits_for_a_person_causes_one_event_with_the_reason(before: Phase) -> None:
+def test_a_task_waiting_for_a_person_causes_one_event_with_the_reason(before: Phase) -> None:
     first = step(Memory(phase=before), make_reading(ReadingKind.NEEDS_INPUT, detail="choose a variant"))
     assert (first.topic, first.topic_part, first.reason) == (Topic.TASK_RUNNING, "input", "choose a variant")
     assert (first.memory.phase, first.spacing) == (Phase.RUNNING, Spacing.SLOW)
@@ -243,7 +243,7 @@ def test_a_task_that_waits_for_a_person_causes_one_event_with_the_reason(before:
     assert step(running.memory, make_reading(ReadingKind.NEEDS_INPUT)).topic is None
 
 
-def test_progress_causes_an_event_at_most_every_half_minute_and_only_when_new() -> None:
+def test_new_progress_causes_an_event_at_most_every_half_minute() -> None:
     told = []
     memory = Memory()
     for at, percent in [(0, 5), (2, 10), (29, 20), (30, 20), (59, 30), (60, 30), (95, 30), (130, 30), (131, 31.5)]:
@@ -287,7 +287,7 @@ def test_a_watch_can_be_given_up_on_a_silent_answer() -> None:
     assert taken.reason == "not finished after 60 s (give_up_after)"
 
 
-def test_a_finish_found_by_the_last_poll_takes_precedence_over_the_time_out() -> None:
+def test_a_finish_found_by_the_last_poll_overrides_the_time_out() -> None:
     assert step(RUNNING, make_reading(ReadingKind.SUCCEEDED), age_s=1e9).topic is Topic.TASK_SUCCEEDED
 
 

@@ -91,7 +91,7 @@ async def test_a_queue_that_cannot_be_read_does_not_stop_others() -> None:
     assert len(bugs) <= 3
 
 
-async def test_a_bug_with_an_outcome_postpones_its_delivery_and_does_not_stop_others() -> None:
+async def test_a_bug_with_an_outcome_postpones_only_its_delivery() -> None:
     rig = Rig()
     rig.script("a", SUCCEEDED)
     rig.sink.script = [Deferred(reason="503", retry_after_s="soon")]  # type: ignore[arg-type]  # a bug of ours

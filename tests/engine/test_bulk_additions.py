@@ -55,7 +55,7 @@ def in_memory(rig: Rig) -> int:
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_every_task_added_in_bulk_is_polled_once_although_few_are_in_memory() -> None:
+async def test_every_bulk_task_is_polled_once_although_few_are_in_memory() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     for task_id in BULK:
         rig.script(task_id, SUCCEEDED)
@@ -71,7 +71,7 @@ async def test_every_task_added_in_bulk_is_polled_once_although_few_are_in_memor
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_running_tasks_added_in_bulk_are_polled_again_only_after_all_others_were_polled() -> None:
+async def test_bulk_tasks_are_polled_again_only_after_all_were_polled() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
         await rig.watch(*BULK)
@@ -103,7 +103,7 @@ async def test_the_rest_of_a_bulk_addition_is_polled_after_a_withdrawal() -> Non
         assert asked >= set(BULK) - set(held)
 
 
-async def test_a_task_that_waits_in_the_store_is_polled_at_once_on_request() -> None:
+async def test_a_task_left_in_the_store_is_polled_at_once_on_request() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
         await rig.watch(*BULK)

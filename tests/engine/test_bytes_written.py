@@ -65,7 +65,7 @@ async def test_a_note_that_cannot_be_stored_costs_no_other_note() -> None:
         assert [(line["event"], line["count"]) for line in logged] == [("note.bug", 1)]
 
 
-async def test_notes_are_stored_in_batches_and_changes_do_not_wait_for_all_of_them() -> None:
+async def test_notes_are_stored_in_batches_with_changes_in_between() -> None:
     async with writing() as (writes, book, clock):
         for number in range(3 * MAX_NOTES_AT_ONCE):
             writes.note(poll(number, watches=MAX_NOTES_AT_ONCE))

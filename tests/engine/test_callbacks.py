@@ -216,7 +216,7 @@ async def test_polls_are_as_usual_after_a_callback_failed_to_come() -> None:
         assert len(rig.provider.polls_of("quiet")) - before >= 5
 
 
-async def test_a_watch_that_was_left_in_the_store_is_polled_because_of_a_callback() -> None:
+async def test_a_callback_causes_a_poll_of_a_watch_left_in_the_store() -> None:
     rig = Rig(max_unpolled=10, limits=RateLimits(rate=0.01, burst=1, concurrency=1))
     ids = [f"t{number}" for number in range(400)]
     async with rig.running():

@@ -54,7 +54,7 @@ async def test_all_rate_limit_answers_count_as_rate_limited() -> None:
     assert rig.metrics.account("kling").rate_limited == polls(rig)["rate_limited"] == 1
 
 
-async def test_a_429_through_the_gateway_counts_as_rate_limited_but_not_as_a_poll() -> None:
+async def test_a_429_through_the_gateway_is_rate_limited_but_no_poll() -> None:
     rig = Rig()
     async with rig.running():
         rig.poller.limited("kling", SLOW_DOWN, asked_at=rig.clock.steady())
@@ -70,7 +70,7 @@ async def test_a_poll_stopped_by_a_bug_counts_as_an_internal_error() -> None:
     assert polls(rig) == {INTERNAL_ERROR: 1}
 
 
-async def test_the_delay_of_detection_counts_from_when_the_provider_says_that_the_task_ended() -> None:
+async def test_the_detection_delay_counts_from_the_providers_finish_time() -> None:
     rig = Rig()
     async with rig.running():
         await rig.watch("a")

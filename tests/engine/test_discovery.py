@@ -20,7 +20,7 @@ from tests.engine.rig import BROKEN, REVOKED, RUNNING, SUCCEEDED
 SOURCE = "discover:kling"
 
 
-async def test_tasks_created_after_the_switch_on_are_watched_and_earlier_ones_are_not() -> None:
+async def test_only_tasks_created_after_the_switch_on_are_watched() -> None:
     rig = ListRig()
     rig.lists.create("old", ago_s=3600)
     rig.lists.create("just before", ago_s=1)
@@ -37,7 +37,7 @@ async def test_tasks_created_after_the_switch_on_are_watched_and_earlier_ones_ar
         assert details.watch.state.action == "videos/text2video"
 
 
-async def test_the_list_is_requested_once_per_interval_however_often_the_settings_are_applied() -> None:
+async def test_the_list_is_requested_once_per_interval_despite_reloads() -> None:
     rig = ListRig()
     async with rig.running():
         for _ in range(10):  # as a reload does
@@ -46,7 +46,7 @@ async def test_the_list_is_requested_once_per_interval_however_often_the_setting
         assert [round(later - earlier) for earlier, later in pairwise(rig.lists.looks)] == [60] * 5
 
 
-async def test_every_task_created_during_a_day_of_downtime_is_found_page_by_page() -> None:
+async def test_tasks_created_during_a_day_of_downtime_are_found_page_by_page() -> None:
     rig = ListRig()
     rig.lists.create("old", ago_s=600)
     async with rig.discovering():
@@ -64,7 +64,7 @@ async def test_every_task_created_during_a_day_of_downtime_is_found_page_by_page
     assert "discover.started" not in {entry["event"] for entry in logged}
 
 
-async def test_after_an_empty_first_list_later_tasks_are_new_despite_a_slow_clock() -> None:
+async def test_after_an_empty_list_later_tasks_are_new_despite_slow_clocks() -> None:
     rig = ListRig()
     rig.lists.skew_ms = -3_600_000
     async with rig.discovering():
@@ -155,7 +155,7 @@ async def test_a_task_that_is_withdrawn_before_the_mark_moves_stays_withdrawn() 
         assert rig.phase("b") == "withdrawn"
 
 
-async def test_a_failing_list_is_requested_less_often_and_reported_once_and_misses_nothing() -> None:
+async def test_a_failing_list_is_requested_less_often_reported_once_and_misses_nothing() -> None:
     rig = ListRig()
     rig.clock.luck = 0.999
     async with rig.discovering() as discovery:
@@ -174,7 +174,7 @@ async def test_a_failing_list_is_requested_less_often_and_reported_once_and_miss
         assert not discovery.tally.is_failing
 
 
-async def test_after_a_failed_second_page_the_first_is_watched_and_both_are_read_again() -> None:
+async def test_a_failed_second_page_keeps_the_first_and_both_are_read_again() -> None:
     rig = ListRig()
     rig.lists.page_size = 1
     async with rig.discovering():
@@ -229,7 +229,7 @@ async def test_a_list_that_the_key_may_not_read_blocks_no_polls() -> None:
         assert rig.store.accounts().get("kling", AccountState(account="kling")).blocked_at is None
 
 
-async def test_a_list_that_the_key_may_not_read_ends_an_outage_and_blocks_nothing() -> None:
+async def test_a_forbidden_list_ends_an_outage_and_blocks_nothing() -> None:
     rig = ListRig()
     ids = [f"task-{number}" for number in range(6)]
     for task_id in ids:
@@ -276,7 +276,7 @@ async def test_a_paused_account_gets_no_list() -> None:
 
 
 @pytest.mark.parametrize("limits", [RateLimits(rate=1.0, burst=1, concurrency=1), RateLimits(rate=5.0, concurrency=2)])
-async def test_a_list_gets_its_turn_among_many_polls_and_counts_in_the_limits(limits: RateLimits) -> None:
+async def test_a_list_request_gets_its_turn_and_counts_in_the_limits(limits: RateLimits) -> None:
     rig = ListRig(limits=limits)
     rig.lists._answer_s = 0.4
     async with rig.discovering(every_s=10):
@@ -289,7 +289,7 @@ async def test_a_list_gets_its_turn_among_many_polls_and_counts_in_the_limits(li
         assert len(rig.provider.asked) >= 40
 
 
-async def test_of_several_daemons_only_one_requests_the_list_and_the_next_takes_over() -> None:
+async def test_one_of_several_daemons_requests_the_list_and_another_takes_over() -> None:
     rig = ListRig()
     scope = account_scope("kling")
     async with rig.running():
@@ -305,7 +305,7 @@ async def test_of_several_daemons_only_one_requests_the_list_and_the_next_takes_
             assert discovery.tally.note is None
 
 
-async def test_each_action_has_its_own_list_and_a_failing_list_does_not_delay_others() -> None:
+async def test_a_failing_list_of_one_action_does_not_delay_others() -> None:
     rig = ListRig()
     rig.lists.actions = ("videos/text2video", "images/generations")
     rig.lists.failing = {"images/generations"}

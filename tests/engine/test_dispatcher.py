@@ -52,7 +52,7 @@ async def test_after_the_last_retry_a_delivery_is_dead_kept_and_redeliverable() 
         assert rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.DEAD,))) == []
 
 
-async def test_a_receivers_retry_after_replaces_an_earlier_step_and_is_capped_at_the_longest() -> None:
+async def test_a_retry_after_replaces_an_earlier_step_up_to_the_longest() -> None:
     rig = Rig(retries=(5, 300))
     rig.sink.script = [Deferred(reason="429", retry_after_s=60), Deferred(reason="429", retry_after_s=9e9)]
     async with rig.running():
@@ -92,7 +92,7 @@ async def test_after_a_410_no_more_deliveries_of_a_burst_are_attempted() -> None
         assert len(rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.WAITING,)))) == 20
 
 
-async def test_a_410_that_cannot_be_stored_does_not_disable_the_endpoint_for_good() -> None:
+async def test_a_410_that_cannot_be_stored_does_not_disable_the_endpoint_permanently() -> None:
     rig = Rig(concurrency=1)
     rig.sink.script = [Refused(reason="410")]
 
@@ -209,7 +209,7 @@ async def test_stop_lets_attempts_in_flight_finish_and_starts_no_more() -> None:
         assert len(rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.WAITING,)))) == 1
 
 
-async def test_unaccepted_deliveries_are_sent_again_after_a_crash_with_the_same_id_and_bytes() -> None:
+async def test_after_a_crash_unaccepted_deliveries_repeat_with_the_same_id_and_bytes() -> None:
     rig = Rig()
     rig.sink.hang_s[""] = 60.0
     async with rig.running():
@@ -223,7 +223,7 @@ async def test_unaccepted_deliveries_are_sent_again_after_a_crash_with_the_same_
         assert len(rig.sink.handed) == 2
 
 
-async def test_with_the_wall_clock_set_ahead_new_and_redelivered_events_are_sent_at_once() -> None:
+async def test_a_clock_set_ahead_does_not_delay_new_or_redelivered_events() -> None:
     rig = Rig(retries=())
     rig.clock.wall_offset = 365 * 86_400.0
     rig.sink.script = [Deferred(reason="500")]
@@ -236,7 +236,7 @@ async def test_with_the_wall_clock_set_ahead_new_and_redelivered_events_are_sent
         assert len(rig.sink.handed) == 2
 
 
-async def test_a_retry_stored_by_a_clock_a_year_ahead_does_not_wait_a_year() -> None:
+async def test_a_retry_stored_by_a_wrong_clock_does_not_wait_a_year() -> None:
     rig = Rig(retries=(300,))
     rig.sink.script = [Deferred(reason="503")]
     async with rig.running():

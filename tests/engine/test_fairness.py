@@ -45,7 +45,7 @@ async def test_late_watches_do_not_delay_a_new_finished_task() -> None:
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_a_flood_does_not_delay_a_finished_task_that_is_added_after_it() -> None:
+async def test_a_flood_of_tasks_does_not_delay_a_finished_task_added_later() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     async with rig.running():
         await rig.watch(*[f"flood{number:04}" for number in range(2000)])
@@ -59,7 +59,7 @@ async def test_a_flood_does_not_delay_a_finished_task_that_is_added_after_it() -
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_a_task_added_during_a_flood_is_polled_at_once_and_keeps_its_interval() -> None:
+async def test_a_task_added_during_a_flood_is_polled_at_once_and_regularly() -> None:
     rig = Rig(limits=NARROW, pacing=Pacing(min_interval_s=1.0, max_interval_s=1.0))
     async with rig.running():
         for part in range(4):
@@ -74,7 +74,7 @@ async def test_a_task_added_during_a_flood_is_polled_at_once_and_keeps_its_inter
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_with_a_limit_that_is_too_low_every_watch_is_still_polled_repeatedly() -> None:
+async def test_despite_a_low_limit_every_watch_is_polled_repeatedly() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     ids = [f"t{number}" for number in range(200)]
     async with rig.running():
@@ -114,7 +114,7 @@ async def test_a_host_that_is_down_is_probed_once_for_all_its_accounts() -> None
         assert {task_id for _, task_id in other.asked[-30:]} == {f"x{number}" for number in range(20)}
 
 
-async def test_two_accounts_with_hanging_requests_do_not_hold_back_a_third_on_their_host() -> None:
+async def test_two_hanging_accounts_do_not_delay_a_third_on_their_host() -> None:
     rig = Rig(pacing=EVEN)
     hanging = {name: ScriptedProvider(rig.clock, answer_s=30.0) for name in ("alpha", "beta")}
     for other in hanging.values():

@@ -29,7 +29,7 @@ class Poisoned(Rig):
         return super().parcels_for(event)
 
 
-async def test_an_event_that_cannot_be_rendered_does_not_affect_the_rest_of_the_batch() -> None:
+async def test_an_unrenderable_event_does_not_affect_the_rest_of_the_batch() -> None:
     rig = Poisoned()
     rig.provider.most_together = 50
     ids = [f"t{number}" for number in range(9)]
@@ -46,7 +46,7 @@ async def test_an_event_that_cannot_be_rendered_does_not_affect_the_rest_of_the_
         assert sorted(delivery.subject for _, delivery in rig.sink.handed) == ids[::2]
 
 
-async def test_a_reading_that_cannot_be_processed_does_not_affect_the_rest_of_the_batch() -> None:
+async def test_an_unprocessable_reading_does_not_affect_the_rest_of_the_batch() -> None:
     rig = Rig()
     rig.provider.most_together = 50
     ids = [f"t{number}" for number in range(9)]
@@ -62,7 +62,7 @@ async def test_a_reading_that_cannot_be_processed_does_not_affect_the_rest_of_th
         assert [asked.count(task_id) for task_id in ids[::2]] == [1] * 5
 
 
-async def test_a_given_up_watch_whose_event_cannot_be_rendered_does_not_stop_others() -> None:
+async def test_a_timed_out_watch_with_an_unrenderable_event_does_not_stop_others() -> None:
     rig = Poisoned(rules=Rules(give_up_after_s=600.0))
     rig.provider.default = BROKEN
     ids = [f"t{number}" for number in range(8)]
@@ -73,7 +73,7 @@ async def test_a_given_up_watch_whose_event_cannot_be_rendered_does_not_stop_oth
         assert rig.phase("poison") != "timed_out"
 
 
-async def test_an_outcome_that_cannot_be_stored_postpones_its_delivery_and_does_not_stop_others() -> None:
+async def test_an_unstorable_outcome_postpones_only_its_delivery() -> None:
     rig = Poisoned()
     rig.poison = Topic.ENDPOINT_DISABLED
     rig.sink.script = [Refused(reason="410")]
@@ -189,7 +189,7 @@ async def test_a_reload_does_not_bring_polls_forward() -> None:
         assert len(rig.provider.asked) == asked
 
 
-async def test_a_watch_added_after_the_wall_clock_was_set_back_has_its_real_age() -> None:
+async def test_after_the_clock_was_set_back_a_new_watch_ages_correctly() -> None:
     rig = Rig()
     async with rig.running():
         await rig.clock.advance(60)
@@ -200,7 +200,7 @@ async def test_a_watch_added_after_the_wall_clock_was_set_back_has_its_real_age(
         assert rig.gaps("a")[0] == 2
 
 
-async def test_a_watch_that_could_not_be_fetched_is_fetched_when_the_store_works_again() -> None:
+async def test_a_watch_that_could_not_be_fetched_is_fetched_after_the_outage() -> None:
     class Torn(Rig):
         refusals = 3
 

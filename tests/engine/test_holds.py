@@ -72,7 +72,7 @@ async def test_a_retry_after_holds_only_its_own_route() -> None:
         assert later[1] > later[0]  # no burst
 
 
-async def test_a_held_route_stays_held_across_a_restart_and_despite_a_requested_poll() -> None:
+async def test_a_held_route_stays_held_after_a_restart_and_a_requested_poll() -> None:
     rig = Rig(pacing=EVEN)
     rig.provider.has_routes = True
     rig.script("v", busy(600), RUNNING)
@@ -105,7 +105,7 @@ async def test_a_stored_retry_after_without_a_route_counts_for_the_host() -> Non
         assert len(rig.provider.asked) == 1, "its neighbour tries the host with one request"
 
 
-async def test_an_idle_account_probes_a_paused_host_now_and_then_and_explain_says_so() -> None:
+async def test_explain_says_that_an_idle_account_probes_a_paused_host() -> None:
     rig = Rig(pacing=EVEN)
     other = ScriptedProvider(rig.clock)
     other.default = rig.provider.default = busy(300)

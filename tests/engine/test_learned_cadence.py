@@ -247,7 +247,7 @@ async def test_thirty_tasks_share_requests_and_are_found_finished_within_three_s
     assert sum(found) / 200 <= 3.0
 
 
-async def test_a_new_task_that_joins_a_batch_is_polled_within_the_minimum_interval() -> None:
+async def test_a_new_task_joins_a_batch_within_the_minimum_interval() -> None:
     rig = Rig()
     rig.provider.most_together = 50
     async with rig.running():

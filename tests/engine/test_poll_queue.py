@@ -159,7 +159,7 @@ def test_a_single_watch_does_not_wait_for_bulk_additions() -> None:
     assert len(popped(queue, NOW)) == 10 * (BULK + 1) - 1
 
 
-def test_a_single_watch_polled_before_takes_turns_with_a_bulk_addition_polled_before() -> None:
+def test_polled_single_watches_take_turns_with_a_polled_bulk_addition() -> None:
     queue = PollQueue()
     add_bulk(queue, 5 * BULK, 1, polled=True)
     for number in range(5):

@@ -132,7 +132,7 @@ async def test_a_revoked_key_blocks_the_account_with_one_notice_and_slow_probes(
         assert sorted(rig.topics()) == ["account_blocked", "account_restored", "task_succeeded", "task_succeeded"]
 
 
-async def test_an_unknown_task_is_not_found_only_after_repeated_answers_over_the_set_time() -> None:
+async def test_a_task_is_not_found_only_after_repeated_answers_over_time() -> None:
     rig = Rig(rules=Rules(not_found_answers=4, not_found_over_s=180))
     rig.script("a", NOT_FOUND)
     async with rig.running():
@@ -358,7 +358,7 @@ async def test_a_new_key_is_probed_at_once_although_no_watch_is_due() -> None:
         assert sorted(rig.topics()) == ["account_blocked", "account_restored", "task_succeeded"]
 
 
-async def test_a_watch_added_while_the_wall_clock_is_set_ahead_ages_all_the_same() -> None:
+async def test_while_the_clock_is_set_ahead_a_new_watch_ages_correctly() -> None:
     rig = Rig(rules=Rules(give_up_after_s=3600.0))
     rig.clock.wall_offset = 365 * 86_400.0
     async with rig.running():

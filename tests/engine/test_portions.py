@@ -122,7 +122,7 @@ async def test_a_pause_stored_by_another_daemon_applies_here() -> None:
         assert rig.provider.asked
 
 
-async def test_a_block_stored_by_another_daemon_applies_here_and_each_probes_less_often() -> None:
+async def test_daemons_share_a_block_and_each_probes_less_often() -> None:
     rig = Rig()
     async with rig.running():
         rig.poller.hold(polling(EVEN), daemons=3)

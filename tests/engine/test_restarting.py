@@ -46,7 +46,7 @@ async def test_work_starts_again_a_second_after_a_bug(bug: Exception) -> None:
     assert [(line["event"], line["work"], line["again_in_s"]) for line in logged] == [("work.bug", "part", 1.0)]
 
 
-async def test_the_pause_doubles_up_to_a_minute_and_resets_after_a_minute_of_work() -> None:
+async def test_the_pause_doubles_to_a_minute_and_resets_after_a_working_minute() -> None:
     clock = FakeClock()
     part = Faulty(clock, *[KeyError()] * 9)
     async with anyio.create_task_group() as group:

@@ -24,7 +24,7 @@ async def _watch(rig: Rig, task_id: str, action: str) -> None:
     await rig.intake.add([Wish(account="kling", task_id=task_id, action=action)], source="test")
 
 
-async def test_an_unknown_word_is_notified_and_logged_once_and_its_answers_are_counted() -> None:
+async def test_an_unknown_word_is_reported_once_and_its_answers_are_counted() -> None:
     rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=10))
     rig.script("a", ODD)
     rig.script("b", ODD)
@@ -43,7 +43,7 @@ async def test_an_unknown_word_is_notified_and_logged_once_and_its_answers_are_c
     assert {rig.phase("a"), rig.phase("b")} == {"submitted"}
 
 
-async def test_a_wrong_address_keeps_polling_with_one_warning_while_nothing_was_ever_answered() -> None:
+async def test_an_address_that_never_answered_is_polled_on_with_one_warning() -> None:
     rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=60), rules=Rules(give_up_after_s=7200))
     rig.script("a", NO_ROUTE)
     async with rig.running():
@@ -88,7 +88,7 @@ EMPTY = Reading(kind=ReadingKind.TRANSIENT, detail="HTTP 404: an empty body", is
 
 
 @pytest.mark.parametrize("answer", [VAGUE, EMPTY])
-async def test_a_vague_404_is_about_the_task_where_the_same_action_was_answered_before(answer: Reading) -> None:
+async def test_a_vague_404_is_about_the_task_if_its_action_was_answered(answer: Reading) -> None:
     rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=60))
     rig.script("gone", answer)
     rig.script("good", ALIVE)
@@ -111,7 +111,7 @@ async def test_an_unclear_404_does_not_finish_a_task_at_an_unanswered_address(an
     assert rig.phase("gone") == "submitted"
 
 
-async def test_a_web_page_is_notified_unless_the_address_is_known_to_be_right() -> None:
+async def test_a_web_page_is_reported_unless_the_address_has_worked_before() -> None:
     page = Reading(kind=ReadingKind.TRANSIENT, detail="HTTP 200: a web page", unread="web_page")
     rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=60))
     rig.script("fine", ALIVE, page, ALIVE, page)

@@ -65,7 +65,7 @@ async def test_closing_writes_pending_changes_first(failures: int) -> None:
         assert rig.phase("a") == "succeeded"
 
 
-async def test_a_batch_too_large_for_a_nearly_full_disk_is_written_in_parts() -> None:
+async def test_a_large_batch_is_written_in_parts_to_a_nearly_full_disk() -> None:
     rig = Rig()
     ids = [f"t{number}" for number in range(16)]
     for task_id in ids:

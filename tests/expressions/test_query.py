@@ -215,7 +215,7 @@ def test_an_expression_that_cannot_be_evaluated_is_refused_when_it_is_compiled(e
     assert len(str(caught.value)) < 500
 
 
-def test_the_expressions_of_one_answer_share_a_budget_and_the_costliest_is_named() -> None:
+def test_expressions_on_one_answer_share_a_budget_and_the_costliest_is_named() -> None:
     cheap = Query("items[0].id | @", where="cheap")
     dear = Query("length(items[?status == 'done'].url)", where="dear")
 

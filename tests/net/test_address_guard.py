@@ -146,7 +146,7 @@ def rebinding(*addresses: str) -> tuple[Resolve, list[str]]:
     return resolve, given
 
 
-async def test_a_host_name_that_changes_its_address_is_checked_by_the_address_connected_to() -> None:
+async def test_a_changing_host_name_is_checked_by_the_address_connected_to() -> None:
     # 127.0.0.2 acts as the public address: it is allowed, and 127.0.0.1 is not.
     public = [ipaddress.ip_network("127.0.0.2/32")]
     async with loopback(answers(200, b"secret")) as secret:

@@ -87,7 +87,7 @@ async def test_a_url_is_sent_unchanged(path: str, sent: str) -> None:
     assert server.asked[0].target == sent
 
 
-async def test_only_the_headers_given_are_sent_and_a_body_arrives_as_it_is() -> None:
+async def test_only_the_given_headers_are_sent_and_the_body_is_unchanged() -> None:
     async with pair(answers(204)) as (client, server):
         answer = await client.fetch(
             Request(method="POST", url=server.url, headers={"X-A": "1"}, body=b'{"a": 1}'), cap_bytes=9
@@ -160,7 +160,7 @@ async def test_thousands_of_short_headers_do_no_harm() -> None:
     assert (answer.body, set(answer.headers)) == (b"{}", {"date"})
 
 
-async def test_a_reset_before_the_answer_is_reported_and_a_post_is_not_repeated() -> None:
+async def test_a_reset_before_the_answer_is_reported_without_repeating_a_post() -> None:
     async with pair(Exchange.reset) as (client, server):
         for method in ("GET", "POST"):
             outcome = await client.fetch(Request(method=method, url=f"{server.url}/?key=secret"), cap_bytes=9)
@@ -275,7 +275,7 @@ async def test_an_unrequested_encoding_makes_the_answer_incomplete(encoding: str
     assert (answer.status, answer.body, answer.complete) == (200, b"", False)
 
 
-async def test_a_redirect_is_an_answer_like_any_other_and_cookies_are_not_kept() -> None:
+async def test_redirects_are_not_followed_and_cookies_are_not_kept() -> None:
     headers = {"Location": "http://127.0.0.1:1/", "Set-Cookie": "session=1"}
     async with pair(answers(302, b"", headers)) as (client, server):
         for _ in range(2):

@@ -131,7 +131,7 @@ async def test_a_handshake_that_hangs_leaves_no_connection_behind() -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_a_ca_file_that_cannot_be_used_is_an_error_of_the_settings(tmp_path: Path, content: bytes | None) -> None:
+def test_an_unusable_ca_file_is_an_error_of_the_settings(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)

@@ -234,7 +234,7 @@ async def test_answers_of_uvicorn_are_read(parser: str) -> None:
     assert posted.body == b"y" * 300_000
 
 
-async def test_a_slow_body_ends_at_the_deadline_and_the_next_request_is_answered() -> None:
+async def test_a_slow_body_ends_at_the_deadline_without_harming_the_next_request() -> None:
     async with _uvicorn() as port, client_of(timeout_s=0.3) as http:
         drip = await _get(http, f"http://127.0.0.1:{port}/drip")
         empty = await _get(http, f"http://127.0.0.1:{port}/empty")
@@ -242,7 +242,7 @@ async def test_a_slow_body_ends_at_the_deadline_and_the_next_request_is_answered
     assert (drip.status, drip.complete, empty.status) == (200, False, 204)
 
 
-async def test_no_get_is_lost_to_a_server_that_closes_idle_connections_at_once() -> None:
+async def test_a_server_that_closes_idle_connections_at_once_loses_no_get() -> None:
     """uvicorn closes a connection as soon as it is idle, so each next request races with this."""
     async with _uvicorn(timeout_keep_alive=0) as port, client_of() as http:
         for number in range(100):

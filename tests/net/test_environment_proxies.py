@@ -42,7 +42,7 @@ async def test_a_proxy_of_the_settings_comes_before_the_environment(own: str) ->
     assert proxy.asked == []
 
 
-async def test_a_proxy_that_cannot_be_used_is_named_and_nothing_is_sent_past_it() -> None:
+async def test_an_unusable_proxy_is_named_and_nothing_is_sent_without_it() -> None:
     async with loopback(answers(200, b"direct")) as host:
         rules = ProxyRules.of({"ALL_PROXY": "socks5://127.0.0.1:1080"})
         async with client_of(environment=rules) as client:

@@ -268,7 +268,7 @@ async def test_a_head_that_does_not_arrive_in_ten_seconds_is_refused() -> None:
     assert sum(answer.startswith(b"HTTP/1.1 200 ") for answer in answers) == 1
 
 
-def test_a_unix_socket_is_for_owner_and_group_and_replaces_a_dead_one(tmp_path: Path) -> None:
+def test_a_unix_socket_is_for_owner_and_group_and_replaces_dead_ones(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with listen_unix(path):
         assert path.stat().st_mode & 0o777 == 0o660

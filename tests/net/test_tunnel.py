@@ -72,7 +72,7 @@ async def test_a_proxy_that_does_not_speak_http_is_reported(authority: trustme.C
 
 @pytest.mark.parametrize("url", ["http://api.invalid/a", "https://api.invalid/a"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_dead_proxy_is_named_in_place_of_the_target_and_without_its_password(url: str, scheme: str) -> None:
+async def test_a_dead_proxy_is_named_instead_of_the_target_without_its_password(url: str, scheme: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # this port does not listen
         at = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -121,7 +121,7 @@ def test_the_owner_can_lock_what_root_has_locked(public: Path, as_user: AsUser) 
         pass
 
 
-def test_the_time_of_the_last_beat_is_stored_and_the_holder_stays_named(path: Path) -> None:
+def test_the_last_beat_is_stored_and_the_holder_stays_named(path: Path) -> None:
     assert DaemonLock.silence_s(path) is None
     with DaemonLock(path) as lock:
         assert DaemonLock.silence_s(path) is None  # its daemon still starts

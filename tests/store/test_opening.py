@@ -88,7 +88,7 @@ class TestDamage:
             assert isinstance(error, StoreDamaged)
             assert f"newer genbridge (store version {LATEST + 1}; this one knows {LATEST})" in str(error)
 
-    def test_a_newer_version_that_is_only_in_the_write_ahead_log_is_found(self, path: Path, tmp_path: Path) -> None:
+    def test_a_newer_version_in_the_write_ahead_log_is_found(self, path: Path, tmp_path: Path) -> None:
         closed_store(path)
         connection = sqlite3.connect(path)
         connection.execute(f"PRAGMA user_version = {LATEST + 1}")
@@ -182,7 +182,7 @@ class TestPlaces:
         store.revision()
 
     @pytest.mark.parametrize("is_replaced", [False, True])
-    def test_a_store_that_is_deleted_while_open_is_reported_at_the_next_check(
+    def test_a_store_deleted_while_open_is_reported_at_the_next_check(
         self, is_replaced: bool, store: SqliteStore, path: Path
     ) -> None:
         store.news()
@@ -192,9 +192,7 @@ class TestPlaces:
         with pytest.raises(StoreDamaged, match="removed or replaced while in use"):
             store.news()
 
-    def test_a_store_that_is_unreadable_for_a_while_does_not_count_as_deleted(
-        self, store: SqliteStore, path: Path
-    ) -> None:
+    def test_a_briefly_unreadable_store_does_not_count_as_deleted(self, store: SqliteStore, path: Path) -> None:
         before = store.news()
         folder, aside = path.parent, path.parent.with_name("aside")
         folder.rename(aside)
@@ -224,7 +222,7 @@ class TestModes:
         assert (mode(path.parent), mode(path.parent.parent), mode(public)) == (folder, folder, 0o755)
         store.close()
 
-    def test_a_store_that_others_may_read_is_restricted_and_no_mode_is_widened(self, path: Path) -> None:
+    def test_a_store_readable_by_others_is_restricted_and_no_mode_is_widened(self, path: Path) -> None:
         closed_store(path)
         for given, left in ((0o644, 0o640), (0o600, 0o600), (0o400, 0o400)):
             path.chmod(given)
@@ -279,9 +277,7 @@ class TestUsers:
             add(daemon, "task-3")
             daemon.close()
 
-    def test_the_service_is_reported_to_take_back_a_store_that_root_has_made(
-        self, public: Path, as_user: AsUser
-    ) -> None:
+    def test_the_error_says_how_the_service_gets_back_roots_store(self, public: Path, as_user: AsUser) -> None:
         path = self.service_store(public)
         open_store(path, create=True, group_access=True).close()
         os.chown(path, 0, 0)
@@ -332,7 +328,7 @@ class TestReadOnly:
         reader.close()
 
 
-def test_a_write_during_the_check_of_a_large_store_does_not_damage_it(tmp_path: Path) -> None:
+def test_a_write_during_the_check_of_a_large_store_does_no_damage(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = open_store(path, create=True, group_access=False)
     wishes = [Wish(account="a", task_id=f"t{number}", action="x" * 400) for number in range(20_000)]

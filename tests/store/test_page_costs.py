@@ -121,7 +121,7 @@ def steps(store: SqliteStore, question: Callable[[SqliteStore], object]) -> int:
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
-def test_the_cost_of_a_page_does_not_depend_on_the_number_of_finished_tasks(
+def test_a_pages_cost_does_not_depend_on_the_number_of_finished_tasks(
     stores: list[SqliteStore], question: Callable[[SqliteStore], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place in (task_pages, delivery_pages):

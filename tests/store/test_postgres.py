@@ -70,7 +70,7 @@ class TestOpening:
         store.close()
         assert look(postgres, "SELECT * FROM writers") == []
 
-    def test_a_newer_store_is_refused_and_an_older_one_says_how_to_upgrade(self, postgres: PostgresUrl) -> None:
+    def test_a_newer_store_is_refused_and_an_older_one_names_the_upgrade(self, postgres: PostgresUrl) -> None:
         open_store(postgres, create=True, group_access=False).close()
         with psycopg.connect(postgres.reveal()) as connection:
             connection.execute("UPDATE genbridge_store SET version = 99")
@@ -264,7 +264,7 @@ class TestMany:
                 plan = connection.execute(f"EXPLAIN {query}", given).fetchall()
                 assert not any("Seq Scan" in line for (line,) in plan), plan
 
-    def test_a_note_of_each_watch_is_the_last_and_all_answers_are_counted(self, store: PostgresStore) -> None:
+    def test_each_watch_keeps_its_last_note_and_all_answers_count(self, store: PostgresStore) -> None:
         add(store, "task-1", "b")
         notes = [make_note(memory=make_note().memory._replace(polls=poll), at=NOW + poll) for poll in range(1, 6)]
         store.note(notes)

@@ -70,7 +70,7 @@ def older(postgres: PostgresUrl) -> Iterator[PostgresStore]:
 
 
 @pytest.mark.parametrize("earlier", range(LATEST + 1))
-def test_a_store_of_every_earlier_version_becomes_the_same_as_a_new_one(
+def test_a_store_of_any_earlier_version_becomes_like_a_new_one(
     postgres_server: str, postgres: PostgresUrl, earlier: int
 ) -> None:
     assert migrate(postgres, STEPS[:earlier]) == (0, earlier)
@@ -138,7 +138,7 @@ def test_a_member_of_an_older_version_stops_writing_and_gets_the_reason(
 
 
 @pytest.mark.parametrize(("overtaken_at", "is_done"), [(b"INTO writers", False), (COMMIT, True)])
-def test_a_write_during_a_migration_is_completed_before_it_or_not_at_all(
+def test_a_write_during_a_migration_completes_before_it_or_never(
     postgres: PostgresUrl, older: PostgresStore, overtaken_at: bytes, is_done: bool
 ) -> None:
     with wire_to(postgres.reveal()) as wire:
@@ -164,7 +164,7 @@ def test_a_write_during_a_migration_is_completed_before_it_or_not_at_all(
     assert older.counts().waiting == (1 if is_done else 0)
 
 
-def test_a_member_waits_for_a_store_that_was_restored_to_an_older_state(
+def test_a_member_waits_if_the_store_was_restored_to_an_older_state(
     postgres: PostgresUrl, older: PostgresStore
 ) -> None:
     older.join(name="old", scopes=SCOPES, lease_s=60)

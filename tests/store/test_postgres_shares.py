@@ -155,7 +155,7 @@ def test_members_are_notified_of_their_deliveries_and_of_new_members(stores: lis
     until_heard(other, "members", before.members + 1)
 
 
-def test_an_event_stored_during_a_hand_over_is_found_by_the_new_holder(
+def test_the_new_holder_finds_an_event_stored_during_the_hand_over(
     place: PostgresUrl, stores: list[PostgresStore]
 ) -> None:
     """The new holder finds it at its first look, or is notified of it later."""
@@ -293,7 +293,7 @@ def until_done(call: Callable[[], T]) -> T:
     return call()
 
 
-def test_members_that_see_an_endpoint_fail_at_the_same_time_send_each_event_once(stores: list[PostgresStore]) -> None:
+def test_several_members_report_one_failing_endpoint_once(stores: list[PostgresStore]) -> None:
     for store in stores:
         store.join(name="any", scopes=SCOPES, lease_s=60)
     keys = [add(stores[0], task_id)[0].key for task_id in IDS[:2]]

@@ -90,7 +90,7 @@ class TestSilence:
             assert store.commit([make_end()], Teller()) == [True]
             assert len(due(store)) == 1
 
-    def test_a_connection_that_was_idle_at_the_give_up_does_not_fail_later_calls(self, postgres: PostgresUrl) -> None:
+    def test_a_connection_idle_at_the_give_up_does_not_fail_later_calls(self, postgres: PostgresUrl) -> None:
         database = Database(postgres, clock=SystemClock())
         database.migrate()
         database.give_up()  # as when a lease is lost and the daemon begins again on the same store

@@ -22,9 +22,7 @@ def command(store: SqliteStore, path: Path) -> Iterator[SqliteStore]:
     command.close()
 
 
-def test_the_daemon_notices_what_a_command_did_and_not_what_it_did_itself(
-    store: SqliteStore, command: SqliteStore
-) -> None:
+def test_the_daemon_notices_changes_by_commands_but_not_its_own(store: SqliteStore, command: SqliteStore) -> None:
     seen = store.news()
     add(store, "task-1")
     store.note([make_note()])

@@ -21,7 +21,7 @@ def test_learned_polls_are_fewer_than_with_a_fixed_interval_or_backoff() -> None
     assert whole.fewer_than_backoff >= 2.0
 
 
-def test_a_list_endpoint_with_thirty_in_flight_takes_about_a_request_for_each_task() -> None:
+def test_thirty_tasks_in_one_list_take_about_one_request_each() -> None:
     found = [play_crowd(30, worth=WORTH, seed=seed) for seed in range(4)]
     assert sum(each.requests for each in found) / 4 <= 1.2
     assert sum(each.mean_s for each in found) / 4 <= 3.0
@@ -35,7 +35,7 @@ def test_after_durations_have_doubled_it_is_soon_as_good_as_before() -> None:
     assert max(costs[7:]) <= 1.15
 
 
-def test_progress_helps_where_it_moves_and_does_no_harm_where_it_does_not() -> None:
+def test_moving_progress_helps_and_stuck_progress_does_no_harm() -> None:
     gains = {row[0]: float(row[-1]) for row in subjects.by_progress(600).rows}
     assert gains["progress that moves"] >= 1.7
     assert min(gains.values()) >= 0.95

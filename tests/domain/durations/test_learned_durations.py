@@ -15,7 +15,7 @@ def taught(knowledge: LearnedDurations, key: DurationKey, duration_s: float, num
     return knowledge
 
 
-def test_the_providers_word_for_a_duration_is_believed_when_it_fits_what_was_seen() -> None:
+def test_a_providers_duration_is_used_if_it_fits_the_observation() -> None:
     knowledge = LearnedDurations()
     knowledge.ended(VIDEO, 50.0, 70.0, at_s=52.0, succeeded=True)
     assert knowledge.take_fresh()[VIDEO].ends[bin_of(52.0)] == 1.0
@@ -83,7 +83,7 @@ def test_stored_tables_replace_known_ones_but_not_fresh_observations() -> None:
     assert knowledge.take_fresh()[VIDEO].count == 2
 
 
-def test_a_new_kind_uses_the_same_action_of_its_account_then_of_its_provider() -> None:
+def test_a_new_kind_learns_from_its_account_then_from_its_provider() -> None:
     knowledge = LearnedDurations({"one": "kling", "two": "kling", "three": "suno"})
     taught(knowledge, DurationKey("one", "videos"), 400.0)
     taught(knowledge, DurationKey("three", "songs", "v4"), 30.0)
