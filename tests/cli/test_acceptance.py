@@ -57,7 +57,7 @@ def attempts(shell: Shell) -> list[dict[str, Any]]:
     return made
 
 
-def test_test_shows_a_refusal_with_http_200_as_one_with_the_services_words(shell: Shell, world: World) -> None:
+def test_test_shows_a_refusal_with_http_200_in_the_services_words(shell: Shell, world: World) -> None:
     with receiver(REFUSED) as server:
         use(shell, server, format="feishu", secret="S")
         said = shell("test", "team")
@@ -120,9 +120,7 @@ def test_once_tries_a_refused_message_again_until_the_service_takes_it(shell: Sh
 @pytest.mark.parametrize(
     "said", [b'{"ok": false, "error": "quota exceeded"}', b'{"error": {"message": "quota exceeded"}}']
 )
-def test_a_webhook_whose_accept_says_no_is_dead_in_the_end_and_says_why(
-    said: bytes, shell: Shell, world: World
-) -> None:
+def test_a_webhook_refused_by_accept_is_finally_dead_with_the_reason(said: bytes, shell: Shell, world: World) -> None:
     with receiver(said) as server:
         use(shell, server, accept="ok")
         assert once(shell).code == 1
@@ -170,7 +168,7 @@ def test_an_answer_that_cannot_be_checked_is_accepted_with_a_warning(
     assert unchecked["team"]["reason"].startswith(why)
 
 
-def test_a_limit_in_a_burst_holds_the_robots_queue_and_every_task_arrives(shell: Shell, world: World) -> None:
+def test_a_rate_limit_holds_the_robots_queue_and_every_task_arrives(shell: Shell, world: World) -> None:
     limited = b'{"errcode":45009,"errmsg":"api freq out of limit"}'
     ids = [f"burst-{number:02}" for number in range(30)]
     world.ends_at |= dict.fromkeys(ids, 0.0)

@@ -169,7 +169,7 @@ def account(**changes: Any) -> dict[str, Any]:
         ({"store": "${STORE}"}, "store"),
     ],
 )
-def test_check_run_once_and_test_refuse_the_same_settings_with_the_same_line(
+def test_check_run_once_and_test_refuse_settings_with_the_same_line(
     settings: dict[str, Any], key: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STORE", "host=127.0.0.1 password=SECRET")

@@ -27,7 +27,7 @@ def test_check_online_tries_every_account_and_endpoint_and_sends_nothing(shell: 
     assert world.received == []
 
 
-def test_check_online_is_content_with_a_gateway_that_has_a_task_for_any_id(shell: Shell, world: World) -> None:
+def test_check_online_accepts_a_gateway_with_a_task_for_any_id(shell: Shell, world: World) -> None:
     answer = b'{"code": 0, "data": {"task_id": "genbridge-check", "task_status": "failed"}}'
     world.fault = lambda task_id: (200, answer, {})
     said = shell("check", "--online")

@@ -201,7 +201,7 @@ def test_check_says_who_uses_the_store(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("content", "what", "code"), [(b"", "is empty", 1), (b"no database" * 500, "", 1), (None, "not a regular file", 1)]
 )
-def test_check_reports_a_store_that_run_would_refuse_with_the_exit_code_of_run(
+def test_check_exits_like_run_for_a_store_that_run_refuses(
     content: bytes | None, what: str, code: int, shell: Shell
 ) -> None:
     place = shell.folder / "state.db"

@@ -29,7 +29,7 @@ def test_without_settings_each_command_says_where_it_looked(words: list[str], sh
     assert str(shell.folder / "config/genbridge/genbridge.yaml") in said.err
 
 
-def test_all_mistakes_of_the_settings_are_reported_at_once_each_at_its_place(shell: Shell) -> None:
+def test_all_mistakes_of_the_settings_are_reported_together_with_their_places(shell: Shell) -> None:
     shell.settings({"accounts": {"kling": {**ONE_ACCOUNT["kling"], "base_ulr": "x"}}, "polllling": {}})
     for words in (["check"], ["run"], ["once"]):
         said = shell(*words)
@@ -98,7 +98,7 @@ def test_quick_commands_and_check_report_a_mistake_in_the_same_words(shell: Shel
         assert f"genbridge.yaml:{line}" in said.err.splitlines(), words
 
 
-def test_quick_commands_work_without_the_secrets_and_the_others_name_the_missing_ones(shell: Shell) -> None:
+def test_quick_commands_work_without_secrets_and_others_name_the_missing_ones(shell: Shell) -> None:
     assert shell("add", "a").code == 0
     for words in (["list"], ["show", "a"], ["explain", "a"]):
         assert shell(*words).code == 0, words

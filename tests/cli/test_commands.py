@@ -210,7 +210,7 @@ def test_schema_and_providers_are_printed(shell: Shell) -> None:
     assert "there are: ark, " in shell("providers", "nothing").err
 
 
-def test_json_of_an_empty_store_is_an_empty_array_and_people_get_a_hint(shell: Shell) -> None:
+def test_an_empty_store_gives_an_empty_array_and_people_a_hint(shell: Shell) -> None:
     shell.store().close()
     for words in LISTS:
         assert shell(words, "--json").json == []

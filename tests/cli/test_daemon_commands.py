@@ -276,7 +276,7 @@ def test_once_exits_1_after_its_timeout(shell: Shell, world: World) -> None:
     assert shell("list", "--json").json[0]["phase"] in {"submitted", "running"}
 
 
-def test_once_exits_1_if_a_delivery_is_dead_or_a_task_timed_out(shell: Shell, world: World) -> None:
+def test_once_exits_1_after_a_dead_delivery_or_a_timed_out_task(shell: Shell, world: World) -> None:
     world.settings(shell.folder, delivery={"retries": ["0.1s"]})
     world.receive = lambda event_id, times: 500
     world.ends_at["a"] = 0.0
@@ -311,7 +311,7 @@ def test_once_does_not_wait_for_work_that_these_settings_can_never_finish(shell:
     assert (line["watches"], line["deliveries"]) == (1, 1)
 
 
-def test_test_sends_a_sample_of_any_topic_with_the_requested_number_of_results(shell: Shell, world: World) -> None:
+def test_test_sends_a_sample_of_any_topic_with_that_many_results(shell: Shell, world: World) -> None:
     assert shell("test", "hook", "--results", "4").code == 0
     assert shell("test", "hook", "--topic", "account_blocked").code == 0
     four, blocked = world.received

@@ -119,7 +119,7 @@ def test_all_spellings_of_one_path_mean_one_store(shell: Shell, state: Path, mon
     assert {place(shell, Path(one)) for one in spellings} == {f"{settings.parent}/.genbridge/state.db"}
 
 
-def test_a_link_to_a_settings_file_uses_the_store_next_to_the_file(shell: Shell, state: Path) -> None:
+def test_a_linked_settings_file_uses_the_store_beside_the_real_file(shell: Shell, state: Path) -> None:
     settings = project(shell.folder / "one")
     link = shell.folder / "elsewhere/mine.yaml"
     link.parent.mkdir()
@@ -176,7 +176,7 @@ def test_a_store_is_adopted_if_the_settings_have_all_of_its_accounts(shell: Shel
     assert place(shell, without) == f"{without.parent}/.genbridge/state.db"
 
 
-def test_a_store_of_version_1_is_adopted_by_the_first_settings_file_that_runs(shell: Shell, state: Path) -> None:
+def test_the_first_settings_file_that_runs_adopts_a_version_1_store(shell: Shell, state: Path) -> None:
     mine, other = project(shell.folder / "mine"), project(shell.folder / "other")
     common = state / "genbridge/state.db"
     with common_store(state) as store:
@@ -207,7 +207,7 @@ def test_a_store_of_version_1_is_adopted_by_the_first_settings_file_that_runs(sh
     assert daemon.log.read_text().count("store.adopted") == 1
 
 
-def test_a_store_of_version_1_with_an_unknown_account_is_unchanged_with_a_warning(shell: Shell, state: Path) -> None:
+def test_a_version_1_store_with_an_unknown_account_only_causes_a_warning(shell: Shell, state: Path) -> None:
     mine, common = project(shell.folder / "mine"), state / "genbridge/state.db"
     with common_store(state) as store:
         store.add([make_wish(account="kling", task_id="old-task")], source="cli", now=NOW)
@@ -241,7 +241,7 @@ def test_a_store_of_version_1_without_unfinished_tasks_is_adopted_by_name(shell:
     assert place(shell, mine) == f"{state}/genbridge/state.db"
 
 
-def test_if_the_folder_cannot_be_written_the_store_is_in_the_state_folder(shell: Shell, state: Path) -> None:
+def test_an_unwritable_folder_moves_the_store_to_the_state_folder(shell: Shell, state: Path) -> None:
     one, other = project(shell.folder / "one"), project(shell.folder / "other")
     for settings in (one, other):
         (settings.parent / ".genbridge").write_text("a file in the way")

@@ -27,7 +27,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.long
-def test_the_demo_ends_by_itself_with_a_line_per_webhook_and_a_summary(tmp_path: Path) -> None:
+def test_the_demo_ends_with_a_line_per_webhook_and_a_summary(tmp_path: Path) -> None:
     (tmp_path / "genbridge.yaml").write_text("broken: [")
     began = time.monotonic()
     done = run(tmp_path, "demo")
@@ -49,7 +49,7 @@ def test_the_demo_ends_by_itself_with_a_line_per_webhook_and_a_summary(tmp_path:
 
 
 @pytest.mark.long
-def test_the_demo_of_a_provider_with_batches_polls_many_tasks_in_one_request(tmp_path: Path) -> None:
+def test_the_demo_polls_many_tasks_per_request_if_the_provider_can(tmp_path: Path) -> None:
     done = run(tmp_path, "demo", "--provider", "suno", "--speed", "4")
     assert (done.returncode, done.stderr) == (0, "")
     _, _, summary = done.stdout.partition("\n\n")
@@ -101,7 +101,7 @@ def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}], ids=str)
-def test_on_a_terminal_each_task_is_a_bar_and_then_its_result_and_answer(tmp_path: Path, env: dict[str, str]) -> None:
+def test_on_a_terminal_each_task_is_a_bar_then_result_and_answer(tmp_path: Path, env: dict[str, str]) -> None:
     said = in_terminal(tmp_path, "demo", "--speed", "5", env=env)
     frames, _, summary = "\n".join(said.lines).rpartition("TASK  ")
     marks = {"✓", "✗"} if not env else set()
@@ -126,7 +126,7 @@ def test_ctrl_c_at_any_moment_gives_the_summary_so_far(tmp_path: Path, moment: s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_provider_that_is_not_simulated_is_a_mistake_that_names_the_others(tmp_path: Path) -> None:
+def test_an_unsimulated_provider_is_a_mistake_that_names_the_others(tmp_path: Path) -> None:
     done = run(tmp_path, "demo", "--provider", "pika")
     assert done.returncode == 2
     assert "midjourney" in done.stderr

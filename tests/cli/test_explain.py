@@ -72,7 +72,7 @@ def test_explain_has_the_same_for_programs(shell: Shell, store: SqliteStore) -> 
     ]
 
 
-def test_explain_json_has_the_next_step_and_the_reason_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> None:
+def test_explain_json_says_the_next_step_and_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> None:
     when, *more = shell("explain", "live", "--json").json["next_poll"]
     assert when.startswith("in ")
     assert "no daemon is running on this store: `genbridge run` starts one" in more

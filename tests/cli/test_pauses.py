@@ -13,7 +13,7 @@ from tests.cli.shell import Shell
 INSTANT = r"\d{4}-\d\d-\d\dT\S+Z"
 
 
-def test_a_pause_is_shown_with_its_start_or_its_end_as_an_instant(shell: Shell) -> None:
+def test_a_pause_is_shown_with_its_start_or_end_time(shell: Shell) -> None:
     shell("add", "task-one-1")
     shell("pause", "kling")
     shell("pause", "hook", "--for", "2h")

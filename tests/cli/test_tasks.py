@@ -186,7 +186,7 @@ def test_an_id_of_two_accounts_requires_the_account(shell: Shell) -> None:
     assert [one["account"] for one in shell("list", "--json", "--phase", "withdrawn").json] == ["other"]
 
 
-def test_withdrawing_and_polling_are_all_or_nothing_and_say_what_could_not_be_done(shell: Shell) -> None:
+def test_withdrawing_and_polling_are_all_or_nothing_and_say_what_failed(shell: Shell) -> None:
     shell("add", "a", "b")
     for command in ("withdraw", "poll"):
         said = shell(command, "a", "nobo\x1bdy")

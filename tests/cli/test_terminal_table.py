@@ -30,7 +30,7 @@ def test_a_cut_text_fits_and_one_that_fits_is_not_cut(text: str, most: int, midd
         assert cut(text, most, middle=middle) == text
 
 
-def test_an_id_is_cut_in_the_middle_so_that_both_ends_can_be_compared() -> None:
+def test_an_id_is_cut_in_the_middle_so_both_ends_are_visible() -> None:
     assert cut("6f1c2d3e-1111-4222", 9, middle=True) == "6f1c…4222"
     assert cut("雨中的灯塔", 6) == "雨中…"
 

@@ -48,7 +48,7 @@ def test_an_unknown_name_is_refused_with_the_near_one(shell: Shell, words: list[
     assert f'"{wrong}"; did you mean "{right}"?' in line
 
 
-def test_an_account_that_the_settings_no_longer_have_is_known_while_it_has_tasks(shell: Shell) -> None:
+def test_a_removed_account_is_known_while_it_has_tasks(shell: Shell) -> None:
     shell.settings({"accounts": {**ONE_ACCOUNT, **OLD}})
     assert shell("add", "task-one", "--account", "old").code == 0
     shell.settings()
@@ -59,7 +59,7 @@ def test_an_account_that_the_settings_no_longer_have_is_known_while_it_has_tasks
     assert shell("list", "--account", "older").code == 2
 
 
-def test_an_endpoint_that_the_settings_no_longer_have_is_known_while_it_has_deliveries(shell: Shell) -> None:
+def test_a_removed_endpoint_is_known_while_it_has_deliveries(shell: Shell) -> None:
     store = shell.store()
     add(store, "task-one")
     store.commit([make_end(WatchKey("kling", "task-one"))], Teller(("former", "")))

@@ -73,7 +73,7 @@ def test_an_account_whose_name_is_no_text_is_unknown(shell: Shell) -> None:
     assert "unknown account" in said.err
 
 
-def test_a_task_without_success_exits_1_even_if_it_finished_or_was_withdrawn_before(shell: Shell) -> None:
+def test_wait_exits_1_for_an_earlier_failure_or_withdrawal(shell: Shell) -> None:
     shell("add", "a", "b")
     shell("withdraw", "b")
     assert shell("wait", "b").out == "kling\tb\twithdrawn\n"
@@ -135,7 +135,7 @@ def test_on_a_terminal_bars_move_and_on_a_dumb_one_lines_follow(terminal: str, s
     assert ("kling/a: succeeded" if terminal == "dumb" else "[red]film[/red]") in said
 
 
-def test_results_on_a_terminal_have_marks_and_whole_urls_and_the_summary_stays(shell: Shell) -> None:
+def test_results_on_a_terminal_have_marks_whole_urls_and_a_summary(shell: Shell) -> None:
     shell("add", "a", "b")
     end(shell, ("a", Phase.SUCCEEDED), ("b", Phase.FAILED))
     said = in_terminal(shell.folder, "wait", "a", "b", exits=1)

@@ -27,7 +27,7 @@ def test_check_names_a_setting_whose_meaning_changed(tmp_path: Path, text: str, 
     assert [key for key, _ in changed_settings(loaded(tmp_path, LEAST + text).node)] == keys
 
 
-def test_a_changed_setting_of_an_account_or_endpoint_is_reported_with_its_name(tmp_path: Path) -> None:
+def test_a_changed_setting_of_an_account_or_endpoint_is_named(tmp_path: Path) -> None:
     text = "store: x.db\n" + LEAST.replace("endpoints:", "    limits: {rate: 3}\nendpoints:") + "    concurrency: 2\n"
     found = dict(changed_settings(loaded(tmp_path, text).node))
     assert list(found) == ["accounts.kling.limits", "endpoints.automation.concurrency"]

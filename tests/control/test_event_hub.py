@@ -84,7 +84,7 @@ async def test_readers_that_resume_at_the_same_event_share_one_read(
         assert all(one is other for one, other in zip(readers[0].events, readers[1].events, strict=True))
 
 
-async def test_a_stream_that_resumes_has_what_came_meanwhile_and_then_what_is_new(store: Store, hub: LiveHub) -> None:
+async def test_a_resumed_stream_has_the_missed_events_and_then_new_ones(store: Store, hub: LiveHub) -> None:
     commit(store, None, "a", "b", "c")
     async with running(hub) as follow:
         first = await follow(hub.events.follow(0))

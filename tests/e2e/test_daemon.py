@@ -98,7 +98,7 @@ def test_a_second_daemon_on_the_same_store_refuses_and_names_the_holder(tmp_path
         assert len(second.stderr.strip().splitlines()) == 1
 
 
-def test_ctrl_c_stops_within_ten_seconds_with_exit_zero_and_no_repeat_afterwards(tmp_path: Path, world: World) -> None:
+def test_ctrl_c_stops_in_ten_seconds_with_exit_0_and_repeats_nothing(tmp_path: Path, world: World) -> None:
     settings = world.settings(tmp_path)
     for number in range(50):
         world.ends_at[f"t{number}"] = time.monotonic() + (number / 20 if number < 40 else 3600)
@@ -117,7 +117,7 @@ def test_ctrl_c_stops_within_ten_seconds_with_exit_zero_and_no_repeat_afterwards
     assert len({told.event_id for told in world.received}) == len(world.received) == 50
 
 
-def test_an_invalid_new_settings_file_is_ignored_and_a_valid_one_is_applied(tmp_path: Path, world: World) -> None:
+def test_an_invalid_settings_file_is_ignored_and_a_valid_one_applied(tmp_path: Path, world: World) -> None:
     settings = world.settings(tmp_path)
     good = settings.read_text()
     with DaemonProcess(settings) as daemon:

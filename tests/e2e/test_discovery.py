@@ -108,7 +108,7 @@ def status(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_new_predictions_are_watched_by_themselves_also_those_made_while_the_daemon_was_down(
+def test_new_predictions_are_watched_even_those_made_during_downtime(
     tmp_path: Path, world: World, vendor: Vendor
 ) -> None:
     old = vendor.create(3)
@@ -141,7 +141,7 @@ def test_new_predictions_are_watched_by_themselves_also_those_made_while_the_dae
     assert "sources   discover:replicate: last read" in genbridge(tmp_path, "status").stdout
 
 
-def test_a_list_that_fails_is_reported_once_and_its_429_pauses_the_account(
+def test_a_failing_list_is_reported_once_and_its_429_pauses_the_account(
     tmp_path: Path, world: World, vendor: Vendor
 ) -> None:
     path = settings(world, tmp_path, vendor)
@@ -193,7 +193,7 @@ def test_a_reload_switches_it_on_and_off(tmp_path: Path, world: World, vendor: V
         assert daemon.stop() == 0
 
 
-def test_one_of_two_daemons_on_postgresql_polls_the_list_and_the_other_takes_over(
+def test_of_two_daemons_one_requests_the_list_and_the_other_takes_over(
     tmp_path: Path, world: World, vendor: Vendor, postgres: PostgresUrl
 ) -> None:
     base = {"provider": "replicate", "base_url": vendor.url, "api_key": KEY, "discover": "10s"}

@@ -116,7 +116,7 @@ def fill_until_lines_are_lost(disk: Path, daemon: DaemonProcess, settings: Path)
 
 
 @pytest.mark.real
-def test_a_full_disk_under_log_and_store_stops_nothing_and_tears_no_line(tmp_path: Path, world: World) -> None:
+def test_a_full_disk_stops_nothing_and_cuts_no_log_line(tmp_path: Path, world: World) -> None:
     with small_disk(tmp_path / "disk", size="4m") as disk:
         settings = world.settings(disk, log=DEBUG)
         (disk / "queue").mkdir()

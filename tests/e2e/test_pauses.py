@@ -66,9 +66,7 @@ def test_a_paused_account_is_not_polled_and_its_tasks_do_not_age(world: World, t
         until(lambda: bool(world.received), seconds=10, what="the webhook")
 
 
-def test_a_paused_endpoint_gets_nothing_over_a_restart_until_the_pause_ends_by_itself(
-    world: World, tmp_path: Path
-) -> None:
+def test_an_endpoints_pause_lasts_over_a_restart_until_its_end(world: World, tmp_path: Path) -> None:
     path = settings(world, tmp_path, min_interval="200ms", max_interval="500ms")
     genbridge(tmp_path, "add", "task-one-1")
     paused_at = time.monotonic()

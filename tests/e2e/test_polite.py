@@ -84,7 +84,7 @@ def test_no_request_comes_inside_a_retry_after_though_many_were_in_flight(
     assert refusing.came_early == 0
 
 
-def test_a_503_with_a_long_retry_after_holds_only_its_account_and_is_explained(tmp_path: Path, world: World) -> None:
+def test_a_503_with_long_retry_after_holds_one_account_and_is_explained(tmp_path: Path, world: World) -> None:
     settings = world.settings(tmp_path, accounts=two_keys(world))
     sick = (503, b"", {"Retry-After": "3600"})
     world.fault = lambda task_id: sick if task_id.startswith("sick") else None

@@ -99,7 +99,7 @@ def test_a_killed_and_restarted_server_loses_no_event_and_repeats_none(tmp_path:
         assert len({one.headers["webhook-id"] for one in told}) == 1
 
 
-def test_a_live_store_moves_to_postgresql_and_nothing_is_lost_or_sent_twice(
+def test_a_store_moves_to_postgresql_without_losing_or_repeating_anything(
     tmp_path: Path, world: World, postgres: PostgresUrl
 ) -> None:
     settings = world.settings(tmp_path)
@@ -192,7 +192,7 @@ def schema_of(connection: psycopg.Connection[tuple[str]]) -> str:
     return schema
 
 
-def test_a_daemon_stops_with_a_reason_when_a_newer_version_upgrades_its_store(
+def test_a_daemon_stops_with_a_reason_when_its_store_is_upgraded(
     tmp_path: Path, world: World, postgres: PostgresUrl
 ) -> None:
     with DaemonProcess(world.settings(tmp_path, store=postgres.reveal())) as daemon:

@@ -181,7 +181,7 @@ def test_since_takes_a_time_with_any_offset(site: Site, offset: str) -> None:
     assert site.client.post("/api/v1/deliveries/redeliver", json=body).json() == {"redelivered": 0}
 
 
-def test_a_wrong_task_in_a_list_on_one_line_is_named_by_its_number(site: Site) -> None:
+def test_a_wrong_task_in_a_one_line_list_is_named_by_number(site: Site) -> None:
     answer = site.client.post("/api/v1/tasks", content=b'["good", "b c", {"id": "x", "acount": "kling"}]')
     assert answer.status_code == 422
     assert [one["at"] for one in answer.json()["errors"]] == ["task 2", "task 3"]

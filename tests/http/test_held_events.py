@@ -59,7 +59,7 @@ def site(folder: Path, url: str, **archive: str) -> Iterator[Site]:
         yield running
 
 
-def test_the_stream_has_the_finish_at_once_and_webhooks_get_it_with_the_copies(tmp_path: Path) -> None:
+def test_the_stream_sends_a_finish_at_once_and_webhooks_with_copies(tmp_path: Path) -> None:
     with (
         gated_server() as (url, gate),
         site(tmp_path, url, patience="10m") as running,

@@ -79,7 +79,7 @@ def test_the_dashboard_shows_every_metric_and_no_other() -> None:
     assert set().union(*map(queried, expressions())) == exposed().keys()
 
 
-def test_the_panels_of_the_dashboard_have_ids_of_their_own_and_do_not_overlap() -> None:
+def test_dashboard_panels_have_unique_ids_and_do_not_overlap() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     places: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:

@@ -148,7 +148,7 @@ class TestEvents:
             assert failures.received == []
 
     @pytest.mark.parametrize("last_id", ["999999999", "not-a-number", "-1"])
-    def test_an_id_unknown_to_the_log_gets_a_reset_and_then_new_events(self, site: Site, last_id: str) -> None:
+    def test_an_unknown_event_id_gets_a_reset_and_then_new_events(self, site: Site, last_id: str) -> None:
         with following(site.url, "events", last_id=last_id) as stream:
             [reset] = stream.until(lambda found: bool(found))
             assert reset.name == "reset"

@@ -74,7 +74,7 @@ def words(text: str) -> list[str]:
 
 @pytest.mark.real
 @pytest.mark.long
-def test_the_image_runs_unprivileged_on_a_read_only_root_and_reports_its_health(tmp_path: Path) -> None:
+def test_the_image_runs_unprivileged_and_read_only_and_reports_its_health(tmp_path: Path) -> None:
     skip_unless_possible()
     stage, place = tmp_path / "stage", tmp_path / "place"
     place.mkdir()

@@ -39,7 +39,7 @@ async def test_a_daemon_whose_store_answers_is_alive() -> None:
     assert await alive_after(Store(), 0, 3600) == [True, True]
 
 
-async def test_a_store_that_hangs_is_excused_for_as_long_as_the_watchdog_would_wait() -> None:
+async def test_a_hanging_store_is_tolerated_as_long_as_the_watchdog_waits() -> None:
     store = Store()
     store.hangs = True
     assert await alive_after(store, MAX_SILENCE_S, 1) == [True, False]

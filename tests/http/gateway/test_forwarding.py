@@ -36,7 +36,7 @@ def test_method_path_query_body_status_and_headers_pass_unchanged(gate: Gate, me
     assert gate.arrived.header("x-odd") == "caf\xe9"
 
 
-def test_the_provider_gets_the_accounts_key_and_host_and_nothing_of_the_callers(gate: Gate) -> None:
+def test_the_provider_gets_the_accounts_key_and_host_not_the_callers(gate: Gate) -> None:
     headers = {
         **{"Cookie": "session=1", "X-Api-Key": TOKEN, "Genbridge-Label": "x", "Connection": "X-Hop, keep-alive"},
         **{"X-Hop": "1", "TE": "trailers", "Proxy-Authorization": "Basic x", "X-Kept": "1"},
@@ -58,7 +58,7 @@ def test_an_absolute_target_leads_to_the_account_and_to_no_other_host(gate: Gate
     assert gate.arrived.line == b"GET /base/x HTTP/1.1"
 
 
-def test_redirects_are_passed_on_and_those_below_the_base_url_lead_to_the_gateway(gate: Gate) -> None:
+def test_redirects_below_the_base_url_lead_to_the_gateway_others_are_unchanged(gate: Gate) -> None:
     for location, expected in (
         (f"{gate.provider.url}/v1/x?a=b", "/gateway/kling/v1/x?a=b"),
         ("https://cdn.example.test/x", "https://cdn.example.test/x"),
@@ -152,7 +152,7 @@ def test_a_download_ends_when_the_caller_hangs_up(gate: Gate) -> None:
     assert gate.provider.hung_up.wait(10)
 
 
-def test_a_request_that_creates_nothing_is_given_up_when_the_caller_hangs_up(gate: Gate) -> None:
+def test_a_request_that_creates_nothing_ends_when_the_caller_disconnects(gate: Gate) -> None:
     asked = threading.Event()
 
     def silent(arrived: Arrived) -> Iterable[bytes]:

@@ -96,7 +96,7 @@ def test_a_websocket_is_refused_with_a_reason(gate: Gate) -> None:
     assert b"WebSocket" in received
 
 
-def test_a_request_above_the_limit_is_refused_and_an_answer_above_it_is_cut(gate: Gate) -> None:
+def test_a_request_over_the_limit_is_refused_and_an_answer_is_cut(gate: Gate) -> None:
     before = gate.count
     received = gate.raw(gate.head(f"POST {PATH} HTTP/1.1", f"Content-Length: {(64 << 20) + 1}"))
     assert received.startswith(b"HTTP/1.1 413 ")

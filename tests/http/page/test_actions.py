@@ -247,9 +247,7 @@ def test_a_list_with_a_mistake_adds_nothing_and_keeps_the_text(site: Site, brows
 
 
 @pytest.mark.parametrize("value", ["", "x", "a.b.c", "expired", "session"])
-def test_a_missing_forged_or_expired_field_does_nothing_and_offers_a_fresh_form(
-    site: Site, browser: Browser, value: str
-) -> None:
+def test_a_missing_forged_or_expired_field_only_offers_a_new_form(site: Site, browser: Browser, value: str) -> None:
     key = store_key(site)
     fields = {
         "expired": form_field(key, 1_764_433_876.0 - FORM_S),
@@ -302,7 +300,7 @@ def test_after_a_form_the_browser_stays_on_this_site(site: Site, browser: Browse
     assert answer.headers["location"].startswith("/?done=")
 
 
-def test_one_url_of_a_chat_is_sent_again_and_the_others_are_not(tmp_path: Path) -> None:
+def test_only_the_failed_url_of_a_chat_is_sent_again(tmp_path: Path) -> None:
     with (
         running_site(tmp_path, delivery={"retries": ["0.1s"]}, chats=("one", "two")) as site,
         closing(Browser(site)) as browser,

@@ -84,7 +84,7 @@ def test_a_task_that_did_not_succeed_shows_no_result(phase: Phase) -> None:
     assert made.look == ("failed" if phase is Phase.FAILED else "other")
 
 
-def test_the_worst_state_at_an_endpoint_counts_and_only_of_the_last_finish() -> None:
+def test_only_the_worst_state_of_the_last_finish_counts_per_endpoint() -> None:
     found = [
         delivery("chat", DeliveryState.DEAD, created_at=NOW - 50),
         delivery("chat", target="0"),

@@ -176,9 +176,7 @@ def test_the_page_of_a_proxy_does_not_become_part_of_this_one(browser: Browser, 
         assert stays(page)
 
 
-def test_a_page_of_an_older_version_is_loaded_again_but_not_while_somebody_types(
-    browser: Browser, open_site: Site
-) -> None:
+def test_an_outdated_page_reloads_unless_somebody_types(browser: Browser, open_site: Site) -> None:
     with tab(browser, open_site.url) as page:
         open_live(page)
         page.page.fill("header input[type=search]", "half-typed")

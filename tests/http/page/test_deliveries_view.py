@@ -112,7 +112,7 @@ def test_a_wrong_filter_shows_an_error(browser: Browser, query: str) -> None:
     assert {"after": "cursor"}.get(query.partition("=")[0], query.partition("=")[0]) in answer.text
 
 
-def test_an_open_row_shows_its_attempts_and_the_sent_body_as_escaped_text(browser: Browser) -> None:
+def test_an_open_row_shows_attempts_and_the_escaped_body(browser: Browser) -> None:
     page = browser.get("/deliveries?state=dead&q=first-i").text
     [toggle] = re.findall(r'<a class="st bad" href="([^"]+)" data-open aria-expanded="false"', page)
     opened = browser.get(toggle.replace("&amp;", "&")).text
@@ -129,7 +129,7 @@ def test_an_open_row_shows_its_attempts_and_the_sent_body_as_escaped_text(browse
     assert "open=" not in close
 
 
-def test_an_open_row_is_shown_also_when_it_is_no_longer_in_the_list(browser: Browser) -> None:
+def test_an_open_row_is_shown_even_after_it_left_the_list(browser: Browser) -> None:
     page = browser.get("/deliveries?state=dead&q=first-i").text
     event = re.findall(r'data-delivery="(\S+) dead ', page)[0]
     elsewhere = browser.get(f"/deliveries?state=held&open={event},dead").text

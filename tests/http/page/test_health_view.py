@@ -174,7 +174,7 @@ def test_a_paused_endpoint_is_resumed(site: Site, browser: Browser) -> None:
     assert browser.does("resume", of="source", name="good").status_code == 422
 
 
-def test_a_pause_together_with_a_worse_state_is_shown_and_can_be_ended(tmp_path: Path) -> None:
+def test_a_pause_beside_a_worse_state_is_shown_and_can_be_ended(tmp_path: Path) -> None:
     with running_site(tmp_path) as site, closing(Browser(site)) as browser:
         site.world.receive = lambda event_id, times: 410
         finish(site, "one")

@@ -133,7 +133,7 @@ def test_keyboard_shortcuts_move_open_rows_and_switch_views(page: Tab) -> None:
     page.page.wait_for_url("**/tasks?q=gt")
 
 
-def test_a_row_opens_and_closes_by_a_letter_and_the_focus_stays_on_it(page: Tab) -> None:
+def test_a_letter_opens_and_closes_a_row_and_the_focus_stays(page: Tab) -> None:
     open_live(page, "/deliveries?state=dead")
     keys = page.page.keyboard
     keys.press("j")

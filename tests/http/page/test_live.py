@@ -40,7 +40,7 @@ def test_a_person_signs_in_and_the_page_is_live(browser: Browser, tmp_path: Path
         page.page.wait_for_url("**/signin")
 
 
-def test_a_page_says_when_it_is_not_live_and_catches_up_by_itself(browser: Browser, tmp_path: Path) -> None:
+def test_a_page_says_that_it_is_not_live_and_catches_up(browser: Browser, tmp_path: Path) -> None:
     """The clock of the browser is three hours ahead."""
     http = {"token": None, "read_token": None}
     with running_site(tmp_path, http=http) as site, tab(browser, site.url, timezone_id="UTC") as page:
@@ -97,7 +97,7 @@ def test_no_animation_of_an_open_page_runs_forever(browser: Browser, open_site: 
         assert "Infinity" not in lengths
 
 
-def test_a_finish_updates_the_row_in_place_and_the_card_appears_on_request(browser: Browser, open_site: Site) -> None:
+def test_a_finish_updates_the_row_but_adds_its_card_on_request(browser: Browser, open_site: Site) -> None:
     open_site.add("before", seconds=0)
     open_site.add("row")
     with tab(browser, open_site.url) as page:
@@ -117,7 +117,7 @@ def test_a_finish_updates_the_row_in_place_and_the_card_appears_on_request(brows
         assert page.page.locator("[data-new]").is_hidden()
 
 
-def test_on_a_phone_the_top_card_keeps_its_place_and_size_until_a_request(browser: Browser, open_site: Site) -> None:
+def test_on_a_phone_the_top_card_does_not_change_until_requested(browser: Browser, open_site: Site) -> None:
     open_site.add("on-top", seconds=0)
     until(lambda: "on-top" in open_site.world.by_task(), seconds=20, what="the first webhook")
     with tab(browser, open_site.url, width="phone") as page:

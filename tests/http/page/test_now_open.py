@@ -31,9 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, nobody: str) -> Iterator[Site
         yield running
 
 
-def test_a_box_whose_files_cannot_be_loaded_shows_an_error_and_a_link(
-    browser: Browser, site: Site, nobody: str
-) -> None:
+def test_a_box_shows_error_and_link_if_its_files_cannot_load(browser: Browser, site: Site, nobody: str) -> None:
     with tab(browser, site.url) as page:
         page.open("/")
         for task_id in ("images", "video"):

@@ -158,7 +158,7 @@ def test_a_card_without_a_picture_says_why(site: Site, task_id: str, text: str) 
         ("file", f"{CDN}/chair.glb", "The file is at cdn.example.com Open in a new tab"),
     ],
 )
-def test_a_result_that_may_not_be_shown_has_its_host_and_a_link(site: Site, task_id: str, url: str, text: str) -> None:
+def test_a_result_that_may_not_be_shown_has_host_and_link(site: Site, task_id: str, url: str, text: str) -> None:
     found = card(page_of(site), task_id)
     assert text in shown(found)
     assert f'href="{url}" target="_blank" rel="noopener noreferrer"' in found

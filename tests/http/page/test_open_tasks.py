@@ -71,7 +71,7 @@ def test_a_row_is_updated_in_place_and_new_tasks_appear_on_request(browser: Brow
         assert page.page.evaluate("window.stays")
 
 
-def test_a_task_that_moved_to_the_next_page_is_not_counted_as_new(browser: Browser, open_site: Site) -> None:
+def test_a_task_moved_to_the_next_page_does_not_count_as_new(browser: Browser, open_site: Site) -> None:
     add(open_site, "older", "Older")
     with tab(browser, open_site.url) as page:
         open_live(page, "/tasks")

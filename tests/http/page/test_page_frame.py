@@ -96,7 +96,7 @@ def test_a_link_from_another_site_is_opened_again_with_the_session_cookie(site: 
     assert "http-equiv" not in again.text
 
 
-def test_assets_are_compressed_and_kept_for_good_under_a_name_with_a_hash(site: Site) -> None:
+def test_assets_are_compressed_and_cached_forever_under_a_hashed_name(site: Site) -> None:
     page = site.stranger.get("/signin").text
     found = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
     assert len(found) == 3
@@ -131,7 +131,7 @@ def test_the_language_is_the_browsers_until_another_one_is_chosen(site: Site) ->
     assert language(Cookie="lang=xx") == "en"
 
 
-def test_an_unknown_address_is_a_page_for_people_and_a_problem_document_for_programs(site: Site) -> None:
+def test_an_unknown_address_gets_people_a_page_and_programs_a_problem(site: Site) -> None:
     page = site.stranger.get("/nothing", headers=signed_in(site))
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "Nothing is here" in page.text

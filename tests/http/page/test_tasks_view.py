@@ -165,7 +165,7 @@ def test_a_thumbnail_is_shown_only_from_an_allowed_origin(site: Site) -> None:
     assert page.count('<span class="thumb none"><svg') == 1
 
 
-def test_a_delivery_has_the_thumbnail_of_its_result_only_from_an_allowed_origin(site: Site) -> None:
+def test_a_delivery_shows_a_thumbnail_only_from_an_allowed_origin(site: Site) -> None:
     page = read(site, "/deliveries?state=all&q=covered")
     rows = re.findall(r"<tr data-delivery=.*?</tr>", page, re.DOTALL)
     images = {name: re.findall(r"<img[^>]*>", row) for row in rows for name in re.findall('id=(covered[^"]*)', row)}
