@@ -134,7 +134,7 @@ def test_every_topic_has_its_heading_and_none_is_left_over() -> None:
     assert list(sections(PAYLOADS)) == list(Topic)
 
 
-def test_every_suffix_of_a_task_file_is_in_the_docs_and_none_is_left_over() -> None:
+def test_the_docs_have_exactly_the_suffixes_of_task_files() -> None:
     settings, questions = ((ROOT / "docs" / name).read_text() for name in ("configuration.md", "faq.md"))
     [suffixes] = re.findall(r"suffix is not one of `([^`]+)`", questions)
     assert suffixes.split() == list(FILE_SUFFIXES)
@@ -143,7 +143,7 @@ def test_every_suffix_of_a_task_file_is_in_the_docs_and_none_is_left_over() -> N
     assert sorted(re.findall(r"`([.]\w+)`", " ".join(starts))) == sorted(FILE_SUFFIXES)
 
 
-def test_every_log_event_has_its_row_with_its_levels_and_none_is_left_over() -> None:
+def test_the_docs_have_exactly_the_log_events_with_their_levels() -> None:
     rows = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \| ([a-z, ]+) \| (.+) \|$", OPERATIONS, re.MULTILINE)
     assert [name for name, _, _ in rows] == sorted(name for name, _, _ in rows)
     said = logged()

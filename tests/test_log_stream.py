@@ -125,7 +125,7 @@ def test_a_full_device_drops_lines_of_several_threads() -> None:
     assert said == [3]
 
 
-def test_a_line_cut_by_a_full_disk_is_finished_when_there_is_room(tmp_path: Path) -> None:
+def test_a_line_cut_by_a_full_disk_is_completed_later(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", size="64k") as disk:
         log = disk / "log"
         stream = LogStream(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
@@ -144,7 +144,7 @@ def test_a_line_cut_by_a_full_disk_is_finished_when_there_is_room(tmp_path: Path
         assert said[3:] == [b"after"]
 
 
-def test_the_rest_of_a_cut_line_is_dropped_when_the_file_was_truncated(tmp_path: Path) -> None:
+def test_the_rest_of_a_cut_line_is_dropped_after_a_truncation(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", size="64k") as disk:
         log = disk / "log"
         stream = LogStream(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND))

@@ -74,7 +74,7 @@ async def test_files_from_answers_are_copied_and_their_spool_is_removed(tmp_path
     assert outcome.event.data["archive"][0]["media_type"] == "image/png"
 
 
-async def test_the_type_is_that_of_the_bytes_and_not_that_which_is_stated(tmp_path: Path) -> None:
+async def test_the_bytes_decide_the_type_and_not_the_stated_one(tmp_path: Path) -> None:
     await copied(archive_in(tmp_path), await spooled(tmp_path, answer(MP4)))
 
     assert f"{FOLDER}/cat-1.mp4" in files(tmp_path)

@@ -142,7 +142,7 @@ async def test_a_body_without_a_length_is_complete_if_two_downloads_are_equal(tm
     assert files(tmp_path)[f"{FOLDER}/cat-1.mp4"] == MP4
 
 
-async def test_a_body_without_a_length_that_is_cut_each_time_is_no_copy(tmp_path: Path) -> None:
+async def test_a_body_of_unknown_length_that_is_always_cut_is_not_copied(tmp_path: Path) -> None:
     ends = itertools.count(100)
 
     async def script(exchange: Exchange) -> None:

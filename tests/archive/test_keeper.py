@@ -75,7 +75,7 @@ def test_unfinished_files_are_deleted_after_a_week(tmp_path: Path) -> None:
     assert {path.name for path in partial.iterdir()} == {"new-1"}
 
 
-async def test_the_keeper_tidies_at_once_when_the_settings_change_and_then_every_few_minutes(tmp_path: Path) -> None:
+async def test_the_keeper_tidies_after_changed_settings_and_every_few_minutes(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
     keeper = Keeper(clock)
     rules = KeepRules(place=Folder(tmp_path), partial=tmp_path / PARTIAL, quota_bytes=None, keep_s=DAY_S)

@@ -76,7 +76,7 @@ def test_a_pair_of_keys_makes_the_documented_token() -> None:
     assert jwt.get_unverified_header(token) == json.loads(VECTOR["header"])
 
 
-def test_a_token_is_renewed_before_its_end_and_after_the_clock_was_set_back() -> None:
+def test_a_token_is_renewed_before_its_end_and_after_a_clock_change() -> None:
     clock = Hands()
     key = JwtKey(*KEYS, now=clock.now)
     first = key.token()
@@ -137,7 +137,7 @@ async def test_secrets_that_a_provider_quotes_are_not_repeated() -> None:
     assert reading.detail == "HTTP 401: code 1000: bad token Bearer *** of ***"
 
 
-async def test_a_task_with_a_file_is_polled_twice_and_reported_with_its_address() -> None:
+async def test_a_task_with_a_file_takes_two_requests_for_its_address() -> None:
     script = _in_turn(_fixture("minimax/success_needs_file.json"), _fixture("minimax/file_retrieve.json"))
     async with _account("minimax", script) as (provider, server):
         reading = await provider.poll("176843862716480", None)
@@ -317,7 +317,7 @@ def _flux() -> Description:
 
 
 @pytest.mark.parametrize(("task_id", "action"), [("f1", "eu1"), (REGIONAL, None)])
-async def test_a_key_is_not_sent_to_a_region_that_is_no_listed_origin(task_id: str, action: str | None) -> None:
+async def test_a_key_is_not_sent_to_regions_outside_the_listed_origins(task_id: str, action: str | None) -> None:
     async with _account(_flux(), answers(200, b"{}")) as (provider, server):
         reading = await provider.poll(task_id, action)
 
@@ -368,7 +368,7 @@ async def test_a_listed_region_gets_the_key() -> None:
     assert [(asked.method, asked.target) for asked in server.asked] == [("CONNECT", "api.eu1.bfl.ai:443")]
 
 
-async def test_an_id_that_is_a_full_url_of_the_account_is_polled_there() -> None:
+async def test_a_full_url_of_the_account_works_as_an_id() -> None:
     async with _account("suno", _fixture("suno/queued.json")) as (provider, server):
         single = await provider.poll(f"{server.url}/suno/fetch/{SUNO[0]}", None)
         together = await provider.poll_batch([f"{server.url}/suno/fetch/{SUNO[0]}", SUNO[0]], None)

@@ -12,7 +12,7 @@ from tests.providers.reading_of import TASK_ID, answered, newapi
 A = "https://cdn.example.com/a.mp4"
 
 
-def test_a_time_without_a_zone_is_read_in_the_zone_of_the_description() -> None:
+def test_a_time_without_a_zone_is_in_the_zone_of_the_description() -> None:
     tree = {
         "title": "t",
         "ask": {"path": "/{id}"},

@@ -25,7 +25,7 @@ from bridge.providers.catalogue import descriptions
         ),
     ],
 )
-def test_a_base_url_that_repeats_the_path_is_named_with_the_right_one(
+def test_the_right_url_is_suggested_if_base_url_repeats_the_path(
     provider: str, base_url: str, part: str, instead: str
 ) -> None:
     assert repeated_path(descriptions()[provider], base_url) == (part, instead)

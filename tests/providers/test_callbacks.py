@@ -78,7 +78,7 @@ def test_the_ids_and_the_status_are_read(provider: str, body: Any, ids: str | No
     assert callback.proof is CallbackProof.UNSIGNED
 
 
-def test_the_published_vector_of_kling_is_accepted_and_a_changed_body_is_not() -> None:
+def test_klings_published_vector_is_accepted_but_a_changed_body_is_not() -> None:
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
     headers = {name: KLING[name] for name in names}
     kling = reader("kling_v2", KLING["secret"])
@@ -109,7 +109,7 @@ def test_a_signature_of_another_time_is_stale(age_s: int) -> None:
     assert reader("replicate", WHSEC).read(posted(body, headers), now=NOW).proof is CallbackProof.STALE
 
 
-def test_a_callback_without_signature_is_refused_only_if_the_account_has_a_secret() -> None:
+def test_an_unsigned_callback_is_refused_only_if_the_account_has_a_secret() -> None:
     body = {"id": "a"}
     assert reader("replicate").read(posted(body), now=NOW).proof is CallbackProof.UNSIGNED
     assert reader("replicate", WHSEC).read(posted(body), now=NOW).proof is CallbackProof.MISSING
@@ -227,7 +227,7 @@ async def test_fal_signs_with_a_key_of_its_key_set() -> None:
     assert proof(new) is CallbackProof.SIGNED
 
 
-async def test_a_failed_fetch_keeps_the_old_keys_and_is_not_repeated_at_once() -> None:
+async def test_a_failed_fetch_keeps_the_old_keys_and_waits_before_a_retry() -> None:
     published = Published(Ed25519PrivateKey.generate())
     key_set = KeySet("https://keys.example.com", fetch=published.fetch)
     await key_set.refresh(0)
@@ -296,7 +296,7 @@ def test_hostile_json_names_a_bounded_number_of_ids(provider: str, body: bytes) 
     assert all(len(task_id) <= 512 for task_id in callback.ids)
 
 
-def test_the_ids_of_a_body_too_large_to_parse_are_searched_in_its_beginning() -> None:
+def test_ids_of_an_oversized_body_are_searched_in_its_beginning() -> None:
     body = b'{"id": "big-1", "output": "' + b"A" * (2 << 20) + b'", "other": "late-1"}'
     ids = said("replicate", body).ids
     assert "big-1" in ids

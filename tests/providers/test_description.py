@@ -232,7 +232,7 @@ def test_a_description_that_could_never_work_is_refused(place: str, value: objec
     assert said in message
 
 
-def test_a_vendor_who_names_no_id_and_has_no_envelope_can_be_described() -> None:
+def test_a_vendor_without_id_and_envelope_can_be_described() -> None:
     form = {"task": "@", "status": "state", "words": {"succeeded": ["done"]}, "results": [{"videos": "url"}]}
     loaded = load_descriptions({"mine": {**OWN, "forms": {"job": form}}})["mine"]
     asked = PollContext(task_id="1", action=None, own_host="api.example.com")

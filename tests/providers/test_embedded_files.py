@@ -13,7 +13,7 @@ from tests.providers.reading_of import OP, kling, reading_of, veo
 A = "https://cdn.example.com/a.mp4"
 
 
-def test_a_cloud_address_is_in_the_result_and_reason_but_not_in_urls() -> None:
+def test_a_cloud_address_is_in_result_and_reason_but_not_in_urls() -> None:
     cases: list[tuple[str, Json]] = [
         ("veo", veo(videos=[{"gcsUri": "gs://bucket/v.mp4", "mimeType": "video/mp4"}])),
         ("newapi", {"task_id": OP, "status": "succeeded", "result_url": "gs://bucket/v.mp4"}),

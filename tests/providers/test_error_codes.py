@@ -146,7 +146,7 @@ def test_a_number_keeps_its_sign_and_a_code_its_hyphens() -> None:
         assert read(own, answered(orjson.dumps(body)), asked).kind is kind, body
 
 
-def test_a_code_may_mean_any_kind_and_a_success_still_needs_its_result() -> None:
+def test_a_code_may_mean_any_kind_but_success_needs_a_result() -> None:
     tree = {
         "title": "t",
         "ask": {"path": "/{id}"},

@@ -94,7 +94,7 @@ def test_many_slow_patterns_and_expressions_on_one_answer_share_one_budget() -> 
     assert "providers.mine.needs_key" in reading.detail
 
 
-def test_one_slow_item_of_a_list_leaves_the_other_tasks_as_they_are() -> None:
+def test_one_slow_item_of_a_list_does_not_affect_the_others() -> None:
     description = _own(message=SLOW)
     jobs = [_job() | {"id": "1"}, _job(items=list(range(20_000))) | {"id": "2"}, _job("busy") | {"id": "3"}]
 

@@ -90,12 +90,12 @@ def test_a_status_that_is_false_is_in_no_form(status: str) -> None:
         ({"status": "r", "id": "1"}, ReadingKind.AMBIGUOUS),
     ],
 )
-def test_a_form_with_a_condition_checks_an_id_only_if_there_is_one(body: Json, kind: ReadingKind) -> None:
+def test_a_conditional_form_checks_the_id_only_if_there_is_one(body: Json, kind: ReadingKind) -> None:
     forms = {"job": {**JOB, "when": "type(position) == 'number'", "results": []}}
     assert reading(forms, body).kind is kind
 
 
-def test_a_second_request_without_a_value_is_made_for_every_success_without_results() -> None:
+def test_every_success_without_results_causes_a_second_request_without_a_value() -> None:
     ask = {"path": "/{id}", "second": {"path": "/{id}/result"}}
     form = {**JOB, "results": [{"url": "second.u"}]}
     own = load_descriptions({"own": {"title": "T", "ask": ask, "forms": {"job": form}}})["own"]

@@ -21,7 +21,7 @@ def _kept(form: dict[str, Any], **task: Any) -> Any:
     return reading.snapshot.kept
 
 
-def test_a_description_says_which_further_fields_are_kept_by_name_or_by_path() -> None:
+def test_a_description_keeps_further_fields_by_name_or_by_path() -> None:
     task = {"model": "a/b", "version": "", "request": {"seed": 3}, "started_at": None}
 
     assert _kept({"keep": ["model", "version", "started_at"]}, **task) == {"model": "a/b", "version": ""}

@@ -24,7 +24,7 @@ def test_with_a_success_code_the_status_of_the_task_decides(code: Json) -> None:
 
 
 @pytest.mark.parametrize("code", [7, 1999, -1, 1.5, True, False, "fail", "1999", "0.5", "", [0], {"a": 1}])
-def test_an_unknown_code_is_ambiguous_on_2xx_and_else_the_http_status_decides(code: Json) -> None:
+def test_an_unknown_code_is_ambiguous_on_2xx_otherwise_the_status_decides(code: Json) -> None:
     body = {**videos(VIDEO), "code": code}
 
     assert reading_of(body).kind is ReadingKind.AMBIGUOUS
@@ -74,7 +74,7 @@ def test_a_known_code_counts_whatever_the_http_status(code: Json, kind: ReadingK
         (503, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT, ReadingKind.TRANSIENT),
     ],
 )
-def test_without_a_code_the_http_status_and_the_type_of_the_body_decide(
+def test_without_a_code_http_status_and_body_type_decide(
     status: int, as_json: ReadingKind, as_empty: ReadingKind, as_html: ReadingKind
 ) -> None:
     readings = [reading_of(body, status=status) for body in (ERROR, b"  ", HTML)]
@@ -100,7 +100,7 @@ def test_a_retry_date_is_relative_to_the_answers_own_date(status: int) -> None:
     assert reading_of(HTML, status=status, headers={"retry-after": "-5"}).retry_after_s is None
 
 
-def test_a_blocked_account_is_no_rate_limit_though_429_and_a_hint_say_so() -> None:
+def test_a_blocked_account_is_no_rate_limit_despite_429_and_a_hint() -> None:
     reading = reading_of({"code": 1102, "message": "used up"}, status=429, headers={"retry-after": "5"})
 
     assert (reading.kind, reading.retry_after_s) == (ReadingKind.ACCOUNT_ERROR, None)
@@ -267,9 +267,7 @@ def test_words_are_compared_trimmed_and_without_case(word: str) -> None:
         ("done-ish", ReadingKind.AMBIGUOUS),
     ],
 )
-def test_status_words_of_both_manuals_are_known_with_and_without_the_outer_envelope(
-    word: str, kind: ReadingKind
-) -> None:
+def test_status_words_of_both_manuals_are_known_with_or_without_envelope(word: str, kind: ReadingKind) -> None:
     task = {"task_id": TASK_ID, "status": word, "url": VIDEO, "format": "mp4", "error": None, "metadata": None}
 
     for body in ({"code": "success", "data": task}, {"code": 0, "data": task}, task):

@@ -65,7 +65,7 @@ ASKED = [  # provider, base URL, action, id, address
 
 
 @pytest.mark.parametrize(("provider", "base_url", "action", "task_id", "url"), ASKED)
-def test_each_provider_is_polled_at_its_url_which_also_works_as_an_id(
+def test_each_provider_is_polled_at_its_url_which_works_as_id(
     provider: str, base_url: str, action: str | None, task_id: str, url: str
 ) -> None:
     description = descriptions()[provider]
@@ -184,9 +184,7 @@ def test_each_host_is_shown_the_key_in_its_own_way(provider: str, host: str, hea
         ("https://api.bfl.ai:x/", ["https://*.bfl.ai"], False),
     ],
 )
-def test_a_key_may_go_to_its_own_origin_and_to_those_that_are_listed(
-    url: str, origins: Sequence[str], may: bool
-) -> None:
+def test_a_key_may_go_to_its_own_and_to_listed_origins(url: str, origins: Sequence[str], may: bool) -> None:
     assert may_have_key(url, base_url=BASE, origins=origins) is may
 
 

@@ -52,7 +52,7 @@ def test_without_key_and_extension_the_action_decides_the_kind_of_a_result() -> 
     assert list(_seen(newapi(result_url=bare), action="other/thing").result) == ["files"]
 
 
-def test_an_items_own_keys_are_kept_and_watermark_and_cover_are_no_results() -> None:
+def test_an_item_keeps_its_keys_and_watermark_and_cover_are_no_results() -> None:
     item = {"id": "7", "url": A, "watermark_url": B, "cover_url": IMAGE, "duration": "5.1"}
     seen = _seen(kling(task_result={"videos": [item]}))
 

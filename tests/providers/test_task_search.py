@@ -114,7 +114,7 @@ SUCCEEDED: Final = {"id": "another", "status": "SUCCEEDED", "output": ["https://
         {"id": OWN_ID, "status": "WEIRD", "data": {**SUCCEEDED, "id": OWN_ID}},
     ],
 )
-def test_an_inner_final_status_does_not_finish_a_task_that_runs_at_the_aggregator(data: Json) -> None:
+def test_an_inner_final_status_does_not_finish_an_aggregators_running_task(data: Json) -> None:
     reading = reading_of({"code": "success", "data": data}, provider="runway", task_id=OWN_ID, action=None)
 
     assert reading.kind in {ReadingKind.RUNNING, ReadingKind.AMBIGUOUS}

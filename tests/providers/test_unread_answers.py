@@ -85,7 +85,7 @@ def test_a_404_about_the_task_is_not_found(body: Json) -> None:
         (b"<html>404 Not Found</html>", False),
     ],
 )
-def test_a_404_that_may_be_about_the_task_or_the_address_is_marked(body: Json, is_vague: bool) -> None:
+def test_a_404_that_may_concern_the_task_or_the_address_is_marked(body: Json, is_vague: bool) -> None:
     assert reading_of(body, provider="openai_video", status=404, task_id="T").is_vague is is_vague
 
 
@@ -116,7 +116,7 @@ def test_409_and_425_are_transient(status: int) -> None:
         assert reading_of(body, provider="openai_video", status=status, task_id="T").kind is ReadingKind.PENDING
 
 
-def test_an_unknown_word_and_a_body_over_the_limit_are_reported_as_unreadable() -> None:
+def test_unknown_words_and_oversized_bodies_are_reported_as_unreadable() -> None:
     word = reading_of({"id": "T", "status": "moderating " + "x" * 99}, provider="openai_video", task_id="T")
     big = answered(b"x")._replace(complete=False, trouble="body over 1048576 bytes", is_over_cap=True)
     too_large = read(load_descriptions({})["veo"], big, PollContext(task_id="T", action=None, own_host="x"))

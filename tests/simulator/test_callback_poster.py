@@ -82,7 +82,7 @@ async def arrived(receiver: Receiver, count: int) -> None:
         ("replicate", "/v1/predictions", {"input": {"prompt": "demo-fail-0.4s"}}, "webhook", ["processing", "failed"]),
     ],
 )
-async def test_a_callback_comes_when_a_task_starts_to_run_and_when_it_finishes(
+async def test_a_callback_comes_when_a_task_starts_and_when_it_finishes(
     name: str, path: str, body: dict[str, object], field: str, statuses: list[str]
 ) -> None:
     async with posting() as (own, address, receiver, _):

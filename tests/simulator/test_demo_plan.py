@@ -27,7 +27,7 @@ def results_of(tasks: Iterable[DemoTask]) -> set[SimulatedResult]:
     return {task.script.result for task in tasks}
 
 
-def test_the_demo_shows_every_result_and_one_task_that_finished_before_it_was_added() -> None:
+def test_the_demo_shows_every_result_also_of_an_already_finished_task() -> None:
     assert len(PLAN.tasks) == 8
     assert len({task.task_id for task in PLAN.tasks}) == 8
     assert results_of(PLAN.tasks) == {

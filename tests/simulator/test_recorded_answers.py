@@ -103,7 +103,7 @@ def test_a_failure_has_its_message_and_no_result() -> None:
 
 
 @pytest.mark.parametrize("name", vendor_names())
-def test_a_vendor_has_an_answer_for_every_stage_and_refusal_and_no_other_files(name: str) -> None:
+def test_a_vendor_has_answers_for_all_stages_and_refusals_and_nothing_else(name: str) -> None:
     simulated = load_vendor(name)
     files = files_of(name)
     used = {*REFUSALS, *(files & {"unknown_method"})}

@@ -23,7 +23,7 @@ MAGIC = {".mp4": (4, b"ftyp"), ".png": (0, b"\x89PNG"), ".mp3": (0, b"ID3"), ".w
         ("x/audio.wav", None),
     ],
 )
-async def test_a_result_is_a_file_of_its_type_and_can_be_read_in_parts(name: str, clip: str | None) -> None:
+async def test_a_result_has_its_type_and_can_be_read_in_parts(name: str, clip: str | None) -> None:
     async with served(SimulatedProvider(FakeClock(), key=None, provider="kling").app) as client:
         whole = await client.get(f"/files/{name}")
         assert whole.status_code == 200

@@ -134,7 +134,7 @@ async def test_without_the_right_key_every_request_is_401_with_code_1002(authori
     assert provider.polls == {}
 
 
-async def test_requests_above_the_rate_are_429_with_code_1302_until_the_next_second() -> None:
+async def test_requests_above_the_rate_get_429_and_code_1302_for_a_second() -> None:
     clock = FakeClock()
     provider = SimulatedProvider(clock, rate=3)
     async with served(provider.app) as client:
@@ -149,7 +149,7 @@ async def test_requests_above_the_rate_are_429_with_code_1302_until_the_next_sec
 
 
 @BOTH_PREFIXES
-async def test_a_create_call_is_answered_as_documented_and_its_id_can_be_polled(prefix: str) -> None:
+async def test_a_create_call_gets_the_documented_answer_and_a_pollable_id(prefix: str) -> None:
     clock = FakeClock()
     provider = SimulatedProvider(clock, key=KEY)
     async with served(provider.app, key=KEY) as client:
@@ -183,9 +183,7 @@ async def test_a_create_call_is_answered_as_documented_and_its_id_can_be_polled(
         ("videos/text2video", "demo-images-3s", "images"),
     ],
 )
-async def test_the_result_of_a_created_task_follows_its_action_or_a_demo_id(
-    action: str, external_id: str, key: str
-) -> None:
+async def test_a_created_tasks_result_depends_on_its_action_or_demo_id(action: str, external_id: str, key: str) -> None:
     clock = FakeClock()
     async with served(SimulatedProvider(clock).app) as client:
         created = (await client.post(f"/v1/{action}", json={"external_task_id": external_id})).json()["data"]

@@ -64,7 +64,7 @@ async def test_the_client_creates_a_prediction_of_a_model_by_name() -> None:
 
 
 @pytest.mark.parametrize("reference", ["acme/fox", "acme/fox:5c7d5dc6dd8b"])
-async def test_run_of_the_client_returns_the_output_of_a_model_or_a_version(reference: str) -> None:
+async def test_the_clients_run_returns_the_output_of_a_model_or_version(reference: str) -> None:
     async with client_of() as client:
 
         def run() -> None:

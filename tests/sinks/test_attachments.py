@@ -124,7 +124,7 @@ def methods(sent: list[Asked]) -> list[str]:
     return [asked.target.rpartition("/")[2] for asked in sent]
 
 
-async def test_telegram_gets_the_video_with_the_text_as_its_caption_in_one_request(tmp_path: Path) -> None:
+async def test_telegram_gets_video_and_caption_in_one_request(tmp_path: Path) -> None:
     async with studio(tmp_path) as here:
         outcome = await deliver(here.sink(URLS["telegram"]), here.video())
     assert outcome == Accepted(detail="Telegram, 1 file attached")
@@ -155,9 +155,7 @@ async def test_telegram_gets_four_images_as_one_album_in_one_request(tmp_path: P
         ("hangs.mp4", "not fetched within 0.5 s"),
     ],
 )
-async def test_a_result_that_cannot_be_fetched_is_sent_as_a_link_at_once(
-    name: str, reason: str, tmp_path: Path
-) -> None:
+async def test_an_unavailable_result_is_sent_as_a_link_at_once(name: str, reason: str, tmp_path: Path) -> None:
     async with studio(tmp_path) as here:
         within_s = 0.5 if name == "hangs.mp4" else 20.0
         outcome = await deliver(here.sink(URLS["telegram"], within_s=within_s), here.video(name))
@@ -208,7 +206,7 @@ async def test_a_file_is_fetched_once_for_all_attempts_during_a_rate_limit(tmp_p
     assert len(here.fetched) == 1
 
 
-async def test_discord_gets_its_files_after_the_text_and_a_refusal_of_them_changes_nothing(tmp_path: Path) -> None:
+async def test_discord_gets_files_after_the_text_and_may_refuse_them(tmp_path: Path) -> None:
     def refuses_files(asked: Asked) -> tuple[int, bytes]:
         return (200, b'{"id": "1"}') if asked.headers["content-type"].startswith("application/json") else (413, b"{}")
 
@@ -236,7 +234,7 @@ def parts_of(mail: bytes) -> tuple[str, str, dict[str, bytes]]:
 IMAGE: Final = re.compile(r'<a href="([^"]+)"><img src="cid:([^"]+)" width="(\d+)" alt="([^"]+)"')
 
 
-async def test_an_email_shows_images_that_lead_to_their_originals_and_never_holds_a_video(tmp_path: Path) -> None:
+async def test_an_email_has_linked_images_and_never_a_video(tmp_path: Path) -> None:
     async with studio(tmp_path) as here:
         with smtp_server() as (port, mailbox):
             sink = here.sink(mail_url(port))
@@ -257,7 +255,7 @@ async def test_an_email_shows_images_that_lead_to_their_originals_and_never_hold
     assert b"ftypmp42" not in mailbox.mails[1]
 
 
-async def test_an_email_shows_the_cover_of_a_video_and_it_leads_to_the_video(tmp_path: Path) -> None:
+async def test_the_cover_in_an_email_leads_to_the_video(tmp_path: Path) -> None:
     cover = "https://cdn.example.com/works/d7f0.jpg"
     seen = SUCCEEDED._replace(result={"videos": [{"url": URL, "cover_url": cover}]})
     files = ResultFiles(OutsideClient(hosts=[]), most_bytes=8_000_000, within_s=20, known={cover: PICTURE})
@@ -284,7 +282,7 @@ async def test_pictures_of_one_name_are_shown_each_in_its_place(tmp_path: Path) 
     assert shown == list(pictures) == ["image.png", "2-image.png", "3-image.png"]
 
 
-async def test_a_plugin_that_opens_its_files_by_path_finds_them_and_leaves_none(
+async def test_a_plugin_finds_its_files_by_path_and_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))

@@ -82,7 +82,7 @@ def slow_service(after_s: float = 0.0, refused: str | None = None) -> Iterator[S
         thread.join()
 
 
-async def test_an_attempt_longer_than_the_time_out_is_settled_by_its_own_late_outcome() -> None:
+async def test_a_late_outcome_settles_an_attempt_longer_than_the_time_out() -> None:
     assert check_url("json://127.0.0.1") is None  # loads Apprise
     with slow_service(1.0) as slow:
         outcome = await deliver(chat(f"json://127.0.0.1:{slow.port}/room?rto=30", timeout_s=0.2))
@@ -90,7 +90,7 @@ async def test_an_attempt_longer_than_the_time_out_is_settled_by_its_own_late_ou
         assert len(slow.told) == 1
 
 
-async def test_a_plugin_gets_the_delivery_time_out_for_reading_unless_its_url_names_one() -> None:
+async def test_a_plugins_url_may_replace_the_delivery_time_out() -> None:
     assert check_url("json://127.0.0.1") is None
     async with http_receiver(HANG) as receiver:
         watch = Stopwatch()
@@ -144,7 +144,7 @@ async def test_each_target_of_a_url_has_its_own_delivery() -> None:
     assert len({queue.partition(":")[2] for queue in queues}) == 3
 
 
-async def test_a_delivery_stored_for_the_whole_url_still_goes_to_all_its_targets() -> None:
+async def test_a_delivery_stored_for_a_whole_url_goes_to_all_targets() -> None:
     with slow_service() as slow:
         text = f"ntfy://127.0.0.1:{slow.port}/a/b"
         sink = chat(text)
@@ -286,7 +286,7 @@ async def test_a_mail_server_that_refuses_is_not_taken_for_unanswered() -> None:
     assert not outcome.is_unanswered
 
 
-def test_a_rate_limit_code_holds_the_queue_when_the_plugin_reports_a_failure() -> None:
+def test_a_rate_limit_code_of_a_failed_plugin_holds_the_queue() -> None:
     body = b'{"errcode":45009,"errmsg":"api freq out of limit"}'
     limited = Answer(status=200, headers={}, body=body, complete=True, trouble="", is_over_cap=False)
     for host, schemes in (("127.0.0.1", {"wecombot"}), ("qyapi.weixin.qq.com", set[str]())):
@@ -294,7 +294,7 @@ def test_a_rate_limit_code_holds_the_queue_when_the_plugin_reports_a_failure() -
         assert failed([exchange], schemes, []) == Deferred(reason="", retry_after_s=60.0, holds_queue=True)
 
 
-async def test_the_reason_of_a_failure_starts_with_the_status_and_message_of_the_service() -> None:
+async def test_a_failures_reason_starts_with_status_and_message_of_the_service() -> None:
     said = answer(429, b'{"errcode":"M_LIMIT","error":"slow down, 3ccdd113474722377935511fc85d3dd4"}')
     async with http_receiver(said) as receiver:
         outcome = await deliver(chat(f"mmost://127.0.0.1:{receiver.port}/3ccdd113474722377935511fc85d3dd4"))

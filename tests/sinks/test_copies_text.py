@@ -37,7 +37,7 @@ def test_a_message_about_copies_never_names_the_address_at_the_provider() -> Non
 
 
 @pytest.mark.parametrize(("archive", "has_link"), [([], False), ([COPY], True)])
-def test_a_result_that_was_inside_the_answer_has_the_link_of_its_copy(archive: list[Json], has_link: bool) -> None:
+def test_a_result_inside_the_answer_has_the_link_of_its_copy(archive: list[Json], has_link: bool) -> None:
     item = {"embedded": True, "media_type": "video/mp4", "bytes": 5, "sha256": "ab"}
     event = task_sample(snapshot=Snapshot(result={"videos": [item]}))
     written = ChatTexts(endpoint="", title=None, body=None, style=ChatStyle(files=True)).write(

@@ -103,7 +103,7 @@ def test_the_n8n_flow_gives_one_item_a_result_and_drops_repeats(tmp_path: Path) 
 
 
 @pytest.mark.real
-def test_a_node_red_flow_adds_a_task_over_http_and_waits_for_its_result(tmp_path: Path) -> None:
+def test_a_node_red_flow_adds_a_task_and_waits_for_its_result(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     with running_site(tmp_path / "site") as site:
 

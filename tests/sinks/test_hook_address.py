@@ -91,7 +91,7 @@ async def test_without_an_address_the_delivery_is_dead_at_once_with_the_reason(
     assert complaint in outcome.reason.replace("automation", "flow")
 
 
-def test_an_event_without_a_task_has_no_address_in_a_url_that_needs_one() -> None:
+def test_a_url_that_needs_a_task_has_no_address_for_other_events() -> None:
     operator = [event for event in every_sample() if "task_id" not in event.data]
     address = HookAddress(FLOW, endpoint="flow")
 

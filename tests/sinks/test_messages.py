@@ -227,7 +227,7 @@ async def test_with_link_no_picture_is_named_and_with_preview_it_is(form: str) -
         assert has_pictures == (previews and form != "feishu")
 
 
-async def test_wecom_says_the_facts_of_several_articles_in_the_only_place_that_it_shows() -> None:
+async def test_wecom_has_the_facts_of_several_articles_in_the_first_title() -> None:
     for event, first in (
         (POSTERS, "🖼️ Night train, four posters · 4 images · mj · took 52 s"),
         (SONG, "🎵 Rainy city, lo-fi · 2 versions, 2:34 and 2:41 · suno · took 1 min 58 s"),
@@ -352,7 +352,7 @@ async def test_a_broker_passes_on_every_message_as_plain_text(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("form", ROBOTS)
-async def test_with_a_public_page_the_last_line_links_to_the_history_of_the_task(form: str) -> None:
+async def test_with_a_public_page_the_last_line_links_to_the_task(form: str) -> None:
     style = ChatStyle(page_url="https://bridge.example.com")
     story = f"https://bridge.example.com/task?account=kling&id={TASK_ID}"
     for name in ("One video", "A failure"):

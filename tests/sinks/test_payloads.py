@@ -41,7 +41,7 @@ def odd_event(data: dict[str, object]) -> Event:
     return Event(event_id="evt_x", topic=Topic.TASK_FAILED, account="a", subject="s", occurred_at=0.0, data=data)
 
 
-def test_the_body_is_topic_then_data_with_every_key_in_the_documented_order() -> None:
+def test_the_body_has_topic_then_data_in_the_documented_order() -> None:
     body = json.loads(documented(task_sample(snapshot=None, label=None, meta={})))
     assert list(body) == ["topic", "data"]
     assert list(body["data"]) == TASK_KEYS
@@ -95,7 +95,7 @@ def test_the_kling_format_is_klings_own_callback() -> None:
     assert told["task_info"]["external_task_id"] == "trailer, take 3"
 
 
-def test_the_kling_format_has_no_word_or_null_that_kling_does_not_send() -> None:
+def test_the_kling_format_has_only_words_and_nulls_that_kling_sends() -> None:
     for event in task_samples():
         told = json.loads(kling(event))
         assert told["task_status"] in {"submitted", "processing", "succeed", "failed"}

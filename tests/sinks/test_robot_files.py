@@ -121,7 +121,7 @@ async def test_a_refused_file_becomes_a_link_in_the_same_attempt(format: str) ->
 
 
 @pytest.mark.parametrize("format", [name for name in ROBOTS if name not in ACCEPTS])
-async def test_a_service_that_takes_no_files_gets_the_link_and_nothing_is_fetched(format: str) -> None:
+async def test_a_service_without_files_gets_the_link_and_nothing_is_fetched(format: str) -> None:
     async with service(format) as (chat, sink):
         detail = accepted(await deliver(sink, chat.event("a.mp4")))
 
@@ -131,7 +131,7 @@ async def test_a_service_that_takes_no_files_gets_the_link_and_nothing_is_fetche
 
 
 @pytest.mark.parametrize("format", ACCEPTS)
-async def test_a_file_that_is_too_large_is_sent_as_a_link_without_an_upload(format: str) -> None:
+async def test_a_file_that_is_too_large_is_linked_and_not_uploaded(format: str) -> None:
     async with service(format, most_bytes=4000) as (chat, sink):
         detail = accepted(await deliver(sink, chat.event("a.mp4")))
 
@@ -171,7 +171,7 @@ async def test_a_caption_that_is_too_long_is_sent_as_a_separate_text() -> None:
         )
 
 
-async def test_more_results_than_an_album_holds_and_results_for_the_key_are_links() -> None:
+async def test_results_beyond_an_album_and_those_needing_the_key_are_links() -> None:
     async with service("telegram") as (telegram, sink):
         many = [f"{number}.png" for number in range(MOST_FILES + 1)]
         assert "more than 10 results" in accepted(await deliver(sink, telegram.event(*many, kind="images")))
@@ -205,7 +205,7 @@ async def test_the_copy_in_the_archive_is_attached_and_nothing_is_fetched(is_clo
     assert set(read) == {COPY["path"]}
 
 
-async def test_a_copy_that_is_gone_or_too_large_is_fetched_from_its_url() -> None:
+async def test_if_a_copy_is_gone_or_too_large_its_url_is_fetched() -> None:
     async with service("telegram", read_copy=lambda path, most_bytes: None) as (telegram, sink):
         event = telegram.event("a.mp4")
         accepted(await deliver(sink, replace(event, data={**event.data, "archive": [COPY]})))

@@ -140,7 +140,7 @@ async def test_the_reason_of_an_error_status_quotes_the_service(form: str) -> No
     assert "HTTP 403 Forbidden: code" in outcome.reason
 
 
-async def test_a_group_that_became_a_supergroup_is_followed_and_the_new_id_is_named() -> None:
+async def test_a_new_supergroup_gets_the_messages_and_its_id_is_named() -> None:
     moved = said(
         {
             "ok": False,

@@ -29,7 +29,7 @@ SECRET: Final = "SEC-f0e1d2c3"
 
 
 @pytest.mark.parametrize("form", ROBOTS)
-async def test_a_success_is_one_text_with_the_name_first_and_the_result_second(form: str) -> None:
+async def test_a_success_text_has_the_name_first_and_the_result_second(form: str) -> None:
     async with http_receiver(taken(form)) as receiver, robot_at(receiver.url, form) as sink:
         outcome = await deliver(sink)
     assert isinstance(outcome, Accepted)
@@ -225,7 +225,7 @@ async def test_a_delivery_stored_while_a_robot_was_a_webhook_arrives_as_text() -
     assert texts[::2] == texts[1::2]
 
 
-async def test_an_expression_in_the_address_is_filled_in_when_the_event_is_stored() -> None:
+async def test_an_expression_in_the_address_is_filled_at_the_commit() -> None:
     event = task_sample(meta={"chat": "a b"})
     async with http_receiver(taken("telegram")) as receiver:
         url = f"http://127.0.0.1:{receiver.port}/{{{{ meta.chat }}}}/sendMessage"

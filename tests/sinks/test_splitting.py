@@ -34,7 +34,7 @@ def test_four_long_urls_all_arrive_whole(chars: int) -> None:
     assert messages[0].startswith("title")
 
 
-def test_a_url_too_long_for_a_text_becomes_its_own_message_where_possible() -> None:
+def test_an_overlong_url_becomes_a_separate_message_if_possible() -> None:
     url = signed(1, 3000)
     assert split_text(f"title\n{url}\nkling", MessageLimit(size=2000, lone_url=4000), rest_at=AT) == [
         "title",
@@ -43,7 +43,7 @@ def test_a_url_too_long_for_a_text_becomes_its_own_message_where_possible() -> N
     ]
 
 
-def test_urls_that_do_not_fit_are_counted_with_a_command_that_shows_them() -> None:
+def test_urls_that_do_not_fit_are_counted_and_a_command_shows_them() -> None:
     urls = [signed(1, 5000), signed(2, 100), signed(3, 5000)]
     [message] = split_text("\n".join(["title", *urls]), MessageLimit(size=2000), rest_at=AT)
     assert message.split("\n") == ["title", urls[1], f"2 more results: {AT}"]

@@ -129,7 +129,7 @@ def test_a_template_without_json_output_is_refused_when_the_settings_are_read(so
         TemplatePayload(endpoint="hook", source=source)
 
 
-def test_a_body_that_gives_no_json_is_named_at_its_place_in_the_settings(tmp_path: Path) -> None:
+def test_a_body_without_json_is_reported_at_its_place_in_the_settings(tmp_path: Path) -> None:
     text = LEAST + "    format: template\n    body: |\n      {{ task_id }},\n"
     with pytest.raises(ConfigError) as caught:
         check(resolved(tmp_path, text))

@@ -121,7 +121,7 @@ def test_a_missing_result_is_no_plain_success() -> None:
     assert body.splitlines()[0] == "1 result URL was refused: ftp://x/y."
 
 
-def test_a_time_out_says_how_long_and_that_the_task_may_still_finish() -> None:
+def test_a_time_out_says_the_duration_and_that_the_task_may_finish() -> None:
     event = task_sample(Topic.TASK_TIMED_OUT, None, reason="not finished after 86400 s (give_up_after)")
     event = replace(event, data={**event.data, "watched_at": event.data["ended_at"] - 86_400_000})
     title, body = write(event)

@@ -180,7 +180,7 @@ async def test_replicates_client_validates_what_is_sent_as_a_prediction() -> Non
     assert Prediction(**json.loads(taken.content)).status == "succeeded"
 
 
-async def test_new_apis_vector_is_what_we_sign_and_nothing_of_another_scheme_is_sent() -> None:
+async def test_the_newapi_signature_matches_its_vector_without_other_schemes() -> None:
     vector = json.loads((NOTIFY / "newapi_signature_vector.json").read_text())
     parcel = Parcel(endpoint="automation", target="", body=vector["body"].encode())
     async with http_receiver() as receiver:

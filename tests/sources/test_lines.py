@@ -132,7 +132,7 @@ async def test_a_truncated_or_rewritten_file_is_read_from_its_beginning(
     assert len(told(logs, "lines.restarted")) == 1
 
 
-async def test_of_a_rotated_file_the_rest_is_read_and_then_the_new_one(
+async def test_the_rest_of_a_rotated_file_is_read_before_the_new_file(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "one\n")
@@ -167,7 +167,7 @@ async def test_a_rotation_while_the_daemon_is_stopped_loses_no_line(
         await until(lambda: intake.ids() == {"one", "two", "three"})
 
 
-async def test_an_editor_that_saves_a_new_file_with_the_same_beginning_repeats_nothing(
+async def test_a_new_file_with_the_same_beginning_repeats_nothing(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "one\ntwo\n")
@@ -193,9 +193,7 @@ async def test_a_missing_file_is_waited_for_and_reported_once(
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo"])
-async def test_a_path_that_is_not_a_file_neither_blocks_nor_stops_the_source(
-    path: Path, lines: LinesFile, kind: str
-) -> None:
+async def test_a_path_that_is_not_a_file_does_not_block_the_source(path: Path, lines: LinesFile, kind: str) -> None:
     if kind == "folder":
         path.mkdir()
     else:
@@ -216,7 +214,7 @@ async def test_a_cursor_that_makes_no_sense_means_the_beginning(
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_a_long_file_is_read_in_pieces_whose_cursors_are_committed_with_them(
+async def test_a_long_file_is_read_in_pieces_each_committed_with_its_cursor(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:
     append(path, "".join(f"id-{number}\n" for number in range(50_000)))

@@ -30,7 +30,7 @@ async def test_only_the_owner_can_use_the_created_folder(folder: Path, queue: Qu
         assert queue.is_idle()
 
 
-async def test_a_folder_is_created_only_where_its_parent_exists_and_the_log_says_so(tmp_path: Path) -> None:
+async def test_a_folder_is_created_and_logged_only_if_its_parent_exists(tmp_path: Path) -> None:
     folder = tmp_path / "mistyped" / "queue"
     intake = RecordingIntake()
     with capture_logs() as logs:
@@ -184,7 +184,7 @@ async def test_thousands_of_files_at_once_are_taken_in_few_commits(
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_a_long_file_is_handed_over_in_chunks_and_removed_after_the_last(
+async def test_a_long_file_is_handed_over_in_chunks_and_then_removed(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     lines = [f"id-{number}" for number in range(20_000)]
@@ -231,7 +231,7 @@ async def test_a_create_calls_answer_is_the_task_that_it_created(folder: Path, i
         await until(lambda: intake.ids() == {"one", "two", "three", "four"} and not inside(folder))
 
 
-async def test_a_file_without_suffix_is_taken_only_if_every_line_is_an_id(
+async def test_a_file_without_suffix_needs_an_id_in_every_line(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     async with running(queue):
@@ -244,7 +244,7 @@ async def test_a_file_without_suffix_is_taken_only_if_every_line_is_an_id(
     assert "valid id in every line" in reason(folder, "notes")
 
 
-async def test_of_a_csv_file_the_bad_rows_are_rejected_under_the_same_header(
+async def test_bad_rows_of_a_csv_file_are_rejected_under_its_header(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     async with running(queue):

@@ -38,7 +38,7 @@ async def test_a_bad_file_is_moved_to_rejected_with_its_reason(
     assert [entry["name"] for entry in logs if entry["event"] == "queue.rejected"] == ["half.json"]
 
 
-async def test_only_the_bad_entries_of_a_file_are_rejected_and_can_be_dropped_again(
+async def test_only_bad_entries_are_rejected_and_can_be_dropped_again(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     async with running(queue):
@@ -96,7 +96,7 @@ async def test_names_with_newlines_or_bad_utf8_are_dealt_with_like_others(
     assert reason(folder, newline).count("\n") == 1
 
 
-async def test_a_queue_entry_that_is_not_a_file_is_rejected_without_opening_it(
+async def test_a_queue_entry_that_is_not_a_file_is_rejected_unopened(
     folder: Path, tmp_path: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     outside = tmp_path / "outside.txt"
@@ -214,7 +214,7 @@ async def test_a_folder_that_forbids_removing_takes_files_without_spinning(
     assert queue.tally.error == "a.txt could not be moved or removed: Permission denied"
 
 
-async def test_the_tasks_of_a_half_bad_file_are_added_once_although_the_rest_cannot_be_kept(
+async def test_a_half_bad_file_adds_its_tasks_once_even_if_rejecting_fails(
     folder: Path, queue: Queue, intake: RecordingIntake
 ) -> None:
     folder.mkdir()

@@ -88,7 +88,7 @@ async def test_a_file_left_by_a_crash_during_its_removal_is_read_again(
     assert intake.ids() == {"one", "two"}
 
 
-async def test_without_detection_a_file_is_taken_after_settle_and_later_lines_are_read(
+async def test_without_detection_a_file_is_taken_after_settle_with_later_lines(
     as_nobody: Path, intake: RecordingIntake
 ) -> None:
     folder, clock = as_nobody, QuickClock()

@@ -278,7 +278,7 @@ def test_memory_stays_in_bounds_for_a_long_list(begin: str, one: str, end: str, 
         (b"['abc']", "must be in double quotes"),
     ],
 )
-def test_text_that_does_not_begin_like_json_is_refused_with_the_likely_cause(text: bytes, cause: str) -> None:
+def test_text_unlike_json_is_refused_with_the_likely_cause(text: bytes, cause: str) -> None:
     (entry,) = read_tasks(text, ".json")
     assert entry.problem is not None
     assert cause in entry.problem

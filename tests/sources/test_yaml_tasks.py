@@ -122,7 +122,7 @@ def test_a_task_may_merge_the_keys_of_another(text: str) -> None:
         assert values(text, suffix) == [{"id": each, "account": "k", "meta": {"n": 1}} for each in "ab"]
 
 
-def test_a_merge_key_that_takes_in_no_mapping_is_named_with_its_line() -> None:
+def test_a_merge_key_without_a_mapping_is_reported_with_its_line() -> None:
     line, problem = only_problem("- id: a\n  <<: 5\n", ".yaml")
 
     assert (line, problem[:23]) == (2, "<< needs a mapping or a")

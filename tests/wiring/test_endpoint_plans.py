@@ -52,9 +52,7 @@ def loaded(folder: Path) -> Loaded:
 
 
 @pytest.mark.parametrize("faulty", ["hook", "robot", "chat"])
-async def test_a_bug_in_one_endpoints_message_simplifies_it_and_does_not_affect_others(
-    tmp_path: Path, faulty: str
-) -> None:
+async def test_a_bug_in_one_endpoints_message_simplifies_only_that_message(tmp_path: Path, faulty: str) -> None:
     settings = loaded(tmp_path)
     async with aclosing(plan_builder.PlanBuilder(SystemClock())) as builder:
         plans = builder.endpoints(settings)

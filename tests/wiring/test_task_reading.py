@@ -190,7 +190,7 @@ UUID = "17f20503-6c24-4c16-946b-35dbbce2af2f"
 
 
 @pytest.mark.parametrize(("answer", "account"), [({"id": UUID}, "film"), ({"id": "cgt-2025-x"}, "seed")])
-def test_a_create_answer_with_a_bare_id_belongs_to_the_only_account_that_fits(
+def test_a_create_answer_with_a_bare_id_belongs_to_the_only_match(
     tmp_path: Path, answer: dict[str, str], account: str
 ) -> None:
     film = f'  film: {{provider: runway, base_url: "{BASE}", api_key: k12345}}\n'
@@ -254,7 +254,7 @@ def test_a_pair_of_keys_is_only_for_providers_that_know_one(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("key", ["Bearer k12345", "token k12345", "Key k12345"])
-def test_a_key_may_not_begin_with_the_scheme_that_is_sent_before_it(tmp_path: Path, key: str) -> None:
+def test_a_key_must_not_begin_with_the_scheme_that_genbridge_adds(tmp_path: Path, key: str) -> None:
     with pytest.raises(ConfigError) as refused:
         catalogue(loaded(tmp_path, ACCOUNTS.replace("k12345", f'"{key}"')))
     line = refused.value.problems[-1]
@@ -262,13 +262,13 @@ def test_a_key_may_not_begin_with_the_scheme_that_is_sent_before_it(tmp_path: Pa
     assert "k12345" not in line
 
 
-def test_a_key_that_is_sent_alone_in_a_header_may_hold_a_scheme(tmp_path: Path) -> None:
+def test_a_key_sent_alone_in_a_header_may_contain_a_scheme(tmp_path: Path) -> None:
     own = "providers:\n  ours: {extends: suno, ask: {auth: header Authorization}}\n"
     account = f'accounts:\n  music: {{provider: ours, base_url: "{BASE}", api_key: "Basic k12345"}}\n'
     assert "ours" in catalogue(loaded(tmp_path, own + account))
 
 
-def test_an_account_at_a_host_that_takes_signed_requests_needs_a_pair_of_keys(tmp_path: Path) -> None:
+def test_a_host_with_signed_requests_needs_a_pair_of_keys(tmp_path: Path) -> None:
     host = "https://visual.volcengineapi.com"
     account = f'accounts:\n  dream: {{provider: jimeng, base_url: "{host}", api_key: k12345}}\n'
     with pytest.raises(ConfigError) as refused:
@@ -332,7 +332,7 @@ def test_an_id_with_a_misspelled_key_is_not_a_create_answer(tmp_path: Path, key:
     assert task_created(settings, {"task_id": "x", key: "x"}, account=account) is None
 
 
-def test_an_id_with_an_unknown_key_needs_more_to_be_a_create_answer(tmp_path: Path) -> None:
+def test_an_id_with_an_unknown_key_alone_is_no_create_answer(tmp_path: Path) -> None:
     film = f'  film: {{provider: luma, base_url: "{BASE}", api_key: k12345}}\n'
     settings = loaded(tmp_path, ACCOUNTS + film)
     assert task_created(settings, {"id": "x", "shot": 1}, account="film") is None
