@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,7 @@ hypothesis.settings.load_profile("genbridge")
 CORE_MINUTES: Final = 21  # time of a whole run together with the other steps of .ci/run, on 2 cores
 MEASURED: Final = "COVERAGE_PROCESS_START"  # this variable is set for processes that measure their coverage
 TESTS: Final = Path(__file__).parent
+WHOLE_PROCESSES: Final = {"crash", "e2e", "page", "test_benchmarks.py"}  # what they test runs in other processes
 
 
 def runs_all(config: pytest.Config) -> bool:
@@ -90,11 +92,13 @@ def unmeasured_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def unmeasured() -> Iterator[None]:
-    """Measure no coverage in this test, because tracing makes it two or three times as long. Other tests run the same
+    """Measure no coverage in this test, because tracing makes it up to three times as long. Other tests run the same
     lines."""
-    tracer = sys.gettrace()
+    tracer, of_new_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
+    threading.settrace(None)
     yield
+    threading.settrace(of_new_threads)
     sys.settrace(tracer)
 
 
@@ -172,5 +176,9 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the long tests first, so that the run does not wait for one of them at the end."""
+    """Measure no coverage in tests of whole processes. Start the long tests first, so that the run does not wait for
+    one of them at the end."""
+    for item in items:
+        if WHOLE_PROCESSES & {*item.path.relative_to(TESTS).parts}:
+            item.add_marker(pytest.mark.usefixtures("unmeasured"))
     items.sort(key=lambda item: item.get_closest_marker("long") is None)

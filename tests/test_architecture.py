@@ -11,6 +11,8 @@ from typing import Final
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 PACKAGE: Final = Path(__file__).parents[1] / "bridge"
 FILES: Final = sorted(PACKAGE.rglob("*.py"))
 

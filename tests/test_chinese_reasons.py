@@ -9,6 +9,8 @@ import pytest
 
 from bridge.chinese_reasons import MOST_CHARS, chinese_texts, earlier_texts, in_language, is_own
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 @pytest.mark.parametrize("english", chinese_texts())
 def test_the_chinese_has_the_values_of_the_english(english: str) -> None:

@@ -143,6 +143,7 @@ def test_the_docs_have_exactly_the_suffixes_of_task_files() -> None:
     assert sorted(re.findall(r"`([.]\w+)`", " ".join(starts))) == sorted(FILE_SUFFIXES)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_the_docs_have_exactly_the_log_events_with_their_levels() -> None:
     rows = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \| ([a-z, ]+) \| (.+) \|$", OPERATIONS, re.MULTILINE)
     assert [name for name, _, _ in rows] == sorted(name for name, _, _ in rows)

@@ -14,6 +14,8 @@ from bridge.wiring.checking import check
 from tests.domain.reason_texts import ELSEWHERE, FILES, KNOWN, texts_of, without_chinese
 from tests.test_docs import blocks
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 ROOT: Final = Path(__file__).parents[1]
 README: Final = (ROOT / "README.md").read_text()
 CHINESE: Final = (ROOT / "README.zh-CN.md").read_text()

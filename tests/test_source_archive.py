@@ -14,6 +14,8 @@ import pytest
 
 import bridge
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 ROOT: Final = Path(__file__).parents[1]
 
 

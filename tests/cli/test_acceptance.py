@@ -209,6 +209,7 @@ def test_check_compiles_accept_and_names_its_place(shell: Shell, world: World) -
     assert "is not a JMESPath expression" in said.err
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(
     ("url", "instead"),
     [

@@ -65,6 +65,7 @@ def test_on_a_terminal_run_prints_a_summary_and_then_short_lines(shell: Shell, w
     assert all(cells(line) <= 80 for line in said.lines)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_options_say_how_to_log_before_the_environment_and_the_settings(
     shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +80,7 @@ def test_options_say_how_to_log_before_the_environment_and_the_settings(
     assert shell("once").err == ""
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_run_works_until_a_signal_and_reports_what_it_does_on_stderr(shell: Shell, world: World) -> None:
     world.ends_at["a"] = 0.0
 
@@ -257,6 +259,7 @@ def test_on_a_terminal_the_log_has_colours_unless_the_person_wants_none(
     assert (b"\x1b[" in screen) == (not wanted)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_once_reads_the_sources_first(shell: Shell, world: World) -> None:
     world.ends_at.update(a=time.monotonic() + 1, b=0.0)
     world.fails.add("b")
@@ -276,6 +279,7 @@ def test_once_exits_1_after_its_timeout(shell: Shell, world: World) -> None:
     assert shell("list", "--json").json[0]["phase"] in {"submitted", "running"}
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_once_exits_1_after_a_dead_delivery_or_a_timed_out_task(shell: Shell, world: World) -> None:
     world.settings(shell.folder, delivery={"retries": ["0.1s"]})
     world.receive = lambda event_id, times: 500

@@ -19,6 +19,8 @@ from tests.sinks.limits import within_limits, within_telegram_uploads
 from tests.sinks.reading import text_of
 from tests.sinks.robot_answers import OK
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 @pytest.fixture
 def robots() -> Iterator[Loopback]:

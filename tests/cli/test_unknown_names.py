@@ -13,6 +13,7 @@ OLD = {
 }
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(
     "words",
     [

@@ -28,6 +28,8 @@ from tests.store.making import (
     state_of,
 )
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 B = WatchKey("kling", "b")
 
 

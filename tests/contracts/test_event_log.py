@@ -285,6 +285,7 @@ class TestOpenTransactions:
         other.commit()
         assert subjects(log, newest) == ["slow", "b"]
 
+    @pytest.mark.usefixtures("unmeasured")
     def test_a_reader_misses_nothing_while_many_commit(
         self, opened: Callable[[], Store], store: Store, log: EventLog, place: PostgresUrl
     ) -> None:

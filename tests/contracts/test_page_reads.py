@@ -26,6 +26,8 @@ from bridge.store import Store, delivery_pages, task_pages
 from tests.factories import NOW, make_wish
 from tests.store.making import KEY, VIDEO, Teller, add, due, make_attempt, make_deferred, make_end, nobody
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 ALL = DeliverySearch(standings=tuple(Standing))
 QUARTER = int(NOW // 900)
 

@@ -23,7 +23,10 @@ from tests.sinks.receivers import HANG, answer, http_receiver, silent_service
 from tests.sinks.samples import as_delivery, every_sample, task_sample
 from tests.stopwatch import Stopwatch
 
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("unmeasured"),
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
+]
 
 TIMEOUT_S = 1.0
 EVENT = task_sample()

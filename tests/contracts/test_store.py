@@ -32,6 +32,8 @@ from tests.store.making import (
     whole,
 )
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 class TestSlices:
     def test_one_store_object_implements_every_store_interface(self, store: Store) -> None:

@@ -34,6 +34,8 @@ from tests.store.making import (
     whole,
 )
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 class TestTaskChanges:
     def test_a_transition_its_event_and_its_deliveries_are_committed_together(self, store: Store) -> None:

@@ -16,6 +16,8 @@ from bridge.store import Store
 from tests.factories import NOW, make_wish
 from tests.store.making import KEY, VIDEO, Teller, add, due, make_attempt, make_deferred, make_end
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 def copies_event(of: str) -> Event:
     data = {"account": KEY.account, "task_id": KEY.task_id, "archive": []}

@@ -28,6 +28,8 @@ from tests.store.making import (
     nobody,
 )
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 class TestOutbox:
     def ended(self, store: Store, *task_ids: str, tell: Teller | None = None) -> None:

@@ -122,6 +122,7 @@ def test_no_outcome_causes_a_forbidden_state_change(
     assert made.next_attempt_at is None or made.next_attempt_at >= NOW
 
 
+@pytest.mark.usefixtures("unmeasured")
 @given(PLANS, st.lists(OUTCOMES, min_size=30, max_size=60), st.floats(0, 1, exclude_max=True))
 def test_a_delivery_ends_after_at_most_one_attempt_more_than_its_steps(
     plan: RetryPlan, outcomes: list[Outcome], chance: float

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.event_order import EventOrder
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 PAGE = 4  # numbers that the reader sees at a time
 

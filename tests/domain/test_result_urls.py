@@ -150,6 +150,7 @@ def test_a_hostile_url_is_refused_with_the_reason(url: str, reason: str) -> None
     assert str(why_refused(url, own_host=OWN)).startswith(reason)
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("host", PRIVATE_HOSTS, ids=ascii)
 @pytest.mark.parametrize("port", ["", ":8080"])
 def test_no_notation_of_a_private_host_is_passed_on(host: str, port: str) -> None:

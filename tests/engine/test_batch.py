@@ -9,6 +9,8 @@ from bridge.domain.task import Reading, ReadingKind
 from tests.engine.rig import BROKEN, REVOKED, SUCCEEDED, Rig
 from tests.fakes import ScriptedProvider
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 def batching(most: int = 50, **more: object) -> Rig:
     rig = Rig(**more)  # type: ignore[arg-type]  # passed on as it came
@@ -139,7 +141,6 @@ async def test_limits_count_requests_and_an_outage_causes_few() -> None:
         assert len(rig.provider.batches) + len(rig.provider.asked) - before < 60
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_thirty_tasks_in_flight_cost_few_requests_each() -> None:
     """A task is added every six seconds and lasts three minutes, so thirty are running."""
     rig = batching()

@@ -16,6 +16,8 @@ from bridge.domain.watch import WatchState
 from bridge.errors import StoreError
 from tests.engine.rig import SUCCEEDED, Rig
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 FAST = RateLimits(rate=100.0, burst=10, concurrency=16)
 SELDOM = Pacing(min_interval_s=600.0, max_interval_s=600.0)
 BULK = [f"bulk-{number:04}" for number in range(1000)]
@@ -54,7 +56,6 @@ def in_memory(rig: Rig) -> int:
     return len(rig.poller.accounts["kling"]._queue)
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_every_bulk_task_is_polled_once_although_few_are_in_memory() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     for task_id in BULK:
@@ -70,7 +71,6 @@ async def test_every_bulk_task_is_polled_once_although_few_are_in_memory() -> No
     assert sorted(delivery.subject for _, delivery in rig.sink.handed) == BULK
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_bulk_tasks_are_polled_again_only_after_all_were_polled() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
@@ -90,7 +90,6 @@ async def test_a_single_task_is_polled_at_once_during_a_bulk_addition() -> None:
         assert rig.provider.polls_of("alone")
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_the_rest_of_a_bulk_addition_is_polled_after_a_withdrawal() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
@@ -115,7 +114,6 @@ async def test_a_task_left_in_the_store_is_polled_at_once_on_request() -> None:
         assert rig.provider.polls_of(late)
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_a_failing_store_leaves_no_task_out() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):
@@ -127,7 +125,6 @@ async def test_a_failing_store_leaves_no_task_out() -> None:
         assert sorted(task_id for _, task_id in rig.provider.asked) == BULK
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_after_a_restart_the_rest_of_a_bulk_addition_is_polled() -> None:
     rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
     async with loading(rig):

@@ -275,6 +275,7 @@ async def test_a_paused_account_gets_no_list() -> None:
         assert len(rig.lists.looks) >= 2
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("limits", [RateLimits(rate=1.0, burst=1, concurrency=1), RateLimits(rate=5.0, concurrency=2)])
 async def test_a_list_request_gets_its_turn_and_counts_in_the_limits(limits: RateLimits) -> None:
     rig = ListRig(limits=limits)

@@ -14,6 +14,8 @@ from bridge.ports import MOST_BYTES
 from bridge.store import SqliteStore
 from tests.engine.rig import RUNNING, SUCCEEDED, Rig
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 async def ended(rig: Rig, *ids: str) -> None:
     """Watch tasks that have already finished."""
@@ -169,7 +171,6 @@ async def test_a_burst_is_delivered_completely_within_the_endpoints_concurrency(
         assert len(set(rig.sink.ids())) == 20
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_deliveries_with_large_bodies_are_fetched_a_few_at_a_time() -> None:
     rig = Rig(concurrency=1)
     rig.sink.hang_s[""] = 1.0

@@ -13,6 +13,8 @@ from bridge.domain.task import Reading, ReadingKind
 from tests.engine.rig import BROKEN, RUNNING, SUCCEEDED, Rig
 from tests.fakes import ScriptedProvider
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 NARROW = RateLimits(rate=5.0, burst=5, concurrency=4)
 EVEN = Pacing(min_interval_s=10.0, max_interval_s=10.0)
 
@@ -32,7 +34,6 @@ async def test_new_and_old_watches_take_turns_in_a_flood_of_new_ones() -> None:
         assert sum(task_id not in old for task_id in later) >= 30
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_late_watches_do_not_delay_a_new_finished_task() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     async with rig.running():
@@ -44,7 +45,6 @@ async def test_late_watches_do_not_delay_a_new_finished_task() -> None:
         assert rig.topics() == ["task_succeeded"]
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_a_flood_of_tasks_does_not_delay_a_finished_task_added_later() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     async with rig.running():
@@ -58,7 +58,6 @@ async def test_a_flood_of_tasks_does_not_delay_a_finished_task_added_later() -> 
         assert {f"flood{number:04}" for number in range(100)} <= {task_id for _, task_id in rig.provider.asked}
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_a_task_added_during_a_flood_is_polled_at_once_and_regularly() -> None:
     rig = Rig(limits=NARROW, pacing=Pacing(min_interval_s=1.0, max_interval_s=1.0))
     async with rig.running():
@@ -73,7 +72,6 @@ async def test_a_task_added_during_a_flood_is_polled_at_once_and_regularly() -> 
     assert max(later - at for at, later in itertools.pairwise(times)) <= 2.0
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_despite_a_low_limit_every_watch_is_polled_repeatedly() -> None:
     rig = Rig(limits=NARROW, pacing=EVEN)
     ids = [f"t{number}" for number in range(200)]
@@ -157,7 +155,6 @@ async def test_changed_limits_apply_at_once() -> None:
         assert len({task_id for _, task_id in rig.provider.asked}) == 100
 
 
-@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("learned", [True, False])
 async def test_daemons_that_are_killed_repeatedly_first_poll_the_watch_polled_longest_ago(learned: bool) -> None:
     pacing = Pacing(min_interval_s=2.0, max_interval_s=3.0, learned=learned)

@@ -19,6 +19,8 @@ from bridge.errors import StoreError
 from tests.engine.rig import BROKEN, RUNNING, Rig
 from tests.fakes import DirectOffload
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 VIDEO = DurationKey("kling", "videos/text2video")
 
 
@@ -40,7 +42,6 @@ def fit(rig: Rig) -> Fit:
     return rig.knowledge.fit(VIDEO)
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_learning_from_earlier_tasks_reduces_polls_and_delays() -> None:
     rig = Rig()
     async with rig.running():
@@ -56,7 +57,6 @@ async def test_learning_from_earlier_tasks_reduces_polls_and_delays() -> None:
     assert all(rig.gaps(f"late{place}")[0] > 20 for place in range(10))
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_every_action_learns_separately() -> None:
     rig = Rig()
     async with rig.running():
@@ -65,7 +65,6 @@ async def test_every_action_learns_separately() -> None:
     assert rig.knowledge.fit(DurationKey("kling", "images/generations")).support == 0
 
 
-@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("ahead_s", [0.0, 0.7, -1.0, 45.0, -8 * 3600.0, 8 * 3600.0])
 async def test_a_providers_clock_may_be_hours_off(ahead_s: float) -> None:
     rig = Rig()
@@ -153,7 +152,6 @@ async def test_an_invalid_creation_time_is_ignored(created_ms: int) -> None:
     assert sum(rig.knowledge.take_fresh()[VIDEO].exposure_s) <= 100
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_an_outage_teaches_nothing_about_durations() -> None:
     rig = Rig()
     async with rig.running():
@@ -172,7 +170,6 @@ async def test_an_outage_teaches_nothing_about_durations() -> None:
     assert fit(rig).quantile_s(0.0, 0.5) == pytest.approx(before, rel=0.1)
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_progress_brings_polls_close_to_the_finish() -> None:
     found = {}
     for with_progress in (True, False):
@@ -227,7 +224,6 @@ async def test_explain_shows_the_expected_duration() -> None:
         assert why.startswith("similar tasks usually take ")
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_thirty_tasks_share_requests_and_are_found_finished_within_three_seconds() -> None:
     rig = Rig()
     rig.provider.most_together = 50

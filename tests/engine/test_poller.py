@@ -15,6 +15,8 @@ from bridge.domain.watch import Rules, Wish
 from tests.engine.rig import BROKEN, NOT_FOUND, REVOKED, RUNNING, SUCCEEDED, Rig
 from tests.fakes import START, ScriptedProvider
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 async def test_a_task_finished_before_it_was_added_is_notified_at_once() -> None:
     rig = Rig()

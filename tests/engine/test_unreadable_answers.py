@@ -101,6 +101,7 @@ async def test_a_vague_404_is_about_the_task_if_its_action_was_answered(answer: 
     assert "task_not_found" in rig.topics()
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("answer", [VAGUE, EMPTY, NO_ROUTE])
 async def test_an_unclear_404_does_not_finish_a_task_at_an_unanswered_address(answer: Reading) -> None:
     rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=60))

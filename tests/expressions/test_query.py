@@ -238,6 +238,7 @@ def _nested(depth: int) -> Json:
     return value
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_search_leaves_nothing_to_the_garbage_collector() -> None:
     query = Query("sort_by(b.c, &d)[?e > `1`].d")
     assert query.search(SMALL) == ["y"]

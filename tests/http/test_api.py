@@ -20,6 +20,8 @@ from tests.daemon_process import DaemonProcess
 from tests.http.site import READ_TOKEN, TOKEN, Site, free_port, is_ready, running_site
 from tests.world import World, drop, running_world, until
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:

@@ -16,6 +16,8 @@ from replicate.client import Client
 from tests.http.site import TOKEN, Site, free_port, running_site
 from tests.world import until
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 KEY: Final = "key-of-the-account-0123456789"
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.http.site import READ_TOKEN, running_site
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 STREAMS: Final = 500
 ROUND: Final = 40  # events
 

@@ -116,6 +116,7 @@ def test_the_list_of_routes_is_the_applications_own() -> None:
     assert len(PATHS) > 35
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("method", METHODS)
 def test_every_route_answers_every_method_with_the_strict_policy(site: Site, method: str) -> None:
     lax = []

@@ -19,6 +19,8 @@ from tests.http.test_monitoring import ALERTS, exposed
 from tests.programs import ended
 from tests.world import REFUSED, until
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 def impatient_rules() -> dict[str, Any]:
     """The shipped alert rules, without their waiting times."""

@@ -21,7 +21,7 @@ from tests.fork_server import completed
 from tests.http.site import Site, running_site
 from tests.world import Answer, kling, until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.usefixtures("unmeasured"), pytest.mark.long]
 
 PUBLIC = "https://bridge.example.com"
 FILES = {

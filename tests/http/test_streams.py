@@ -20,6 +20,8 @@ from tests.daemon_process import DaemonProcess
 from tests.http.site import READ_TOKEN, TOKEN, Site, free_port, is_ready, running_site
 from tests.world import until
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 @dataclass
 class Received:

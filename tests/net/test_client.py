@@ -20,7 +20,7 @@ from tests.loopback import Exchange, Script, answers
 from tests.net.pair import pair
 from tests.stopwatch import Stopwatch
 
-pytestmark = pytest.mark.usefixtures("transport")
+pytestmark = [pytest.mark.usefixtures("unmeasured"), pytest.mark.usefixtures("transport")]
 
 MIB = 1 << 20
 

@@ -19,7 +19,7 @@ from tests.net.nginx import nginx
 from tests.net.pair import client_of
 from tests.stopwatch import Stopwatch
 
-pytestmark = pytest.mark.usefixtures("transport")
+pytestmark = [pytest.mark.usefixtures("unmeasured"), pytest.mark.usefixtures("transport")]
 
 MIB = 1 << 20
 

@@ -9,6 +9,8 @@ from bridge.providers.catalogue import descriptions
 from bridge.providers.new_tasks import created
 from tests.providers.reading_of import reading_of
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 A = "https://cdn.example.com/a.mp4"
 IMAGE = "https://cdn.example.com/i.png"
 AGGREGATORS = ("openai_video", "newapi", "kling", "unified_v2", "video_query", "ark", "minimax", "vidu", "runway")
@@ -44,7 +46,6 @@ PLACEHOLDERS: list[Json] = [
 ]
 
 
-@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("place", PLACEHOLDERS, ids=str)
 @pytest.mark.parametrize("provider", AGGREGATORS)
 def test_an_aggregators_result_is_found_wherever_it_puts_it(provider: str, place: dict[str, Json]) -> None:

@@ -14,6 +14,8 @@ from bridge.providers.results import PollContext
 from tests.providers.reading_of import answered, reading_of
 from tests.providers.recorded import DATA, FIXTURES, NO_STATUS, action_of, id_of, provider_of, said
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 PLURALS: Final = {"video": "videos", "image": "images", "audio": "audios"}
 OTHERS: Final = {"outgoing", "vector", "challenge"}  # these answers are not about tasks
 HOST: Final = "api.example.test"

@@ -10,6 +10,8 @@ from bridge.domain.task import Json, Reading, ReadingKind
 from tests.providers.reading_of import reading_of
 from tests.providers.recorded import FIXTURES, NO_STATUS, action_of, id_of, provider_of, said
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 OWN_ID: Final = "task_Zq81"  # an id of an aggregator; the vendor's id is inside
 OUTER: Final = {"pending": "SUBMITTED", "running": "IN_PROGRESS", "succeeded": "SUCCESS", "failed": "FAILURE"}
 OTHERS: Final = {*NO_STATUS, "kling/list.json", "midjourney/list.json", "minimax/file_retrieve.json"}

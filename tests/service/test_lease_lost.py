@@ -30,6 +30,8 @@ from bridge.store.event_log import FollowStore
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import Database
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 class Held(PostgresStore):
     """A store in which one call waits once, for as long as the test wants."""
@@ -111,7 +113,6 @@ async def served(place: PostgresUrl) -> list[str]:
     return sorted(scope.removeprefix("account/") for scope in scopes if scope.startswith("account/"))
 
 
-@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.long
 @pytest.mark.parametrize("held_up", ["accounts", "sync"])
 async def test_settings_that_are_read_while_a_lease_is_lost_hold_afterwards(

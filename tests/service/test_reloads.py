@@ -27,6 +27,8 @@ from bridge.wiring.plan_builder import PlanBuilder
 from tests.loopback import Exchange, loopback
 from tests.world import kling
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 def settings(folder: Path, *accounts: str, url: str = "http://127.0.0.1:9", **polling: Any) -> Loaded:
     account = {"provider": "kling", "base_url": url, "api_key": "sk-1234", "action": "videos/text2video"}
@@ -43,7 +45,6 @@ def accounts_held(app: App) -> list[str]:
     return sorted(scope.removeprefix("account/") for scope in scopes if scope.startswith("account/"))
 
 
-@pytest.mark.usefixtures("unmeasured")
 async def test_objects_of_removed_accounts_are_freed(
     tmp_path: Path,
 ) -> None:

@@ -79,6 +79,7 @@ async def test_a_task_is_read_from_creation_to_success(name: str) -> None:
     assert finished.snapshot.result.keys() <= {"videos", "images", "audios"}
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("name", sorted({*vendor_names()} - {"avatar"}))
 async def test_a_failure_is_read_with_its_reason(name: str) -> None:
     async with provider_of(name) as provider:
@@ -94,6 +95,7 @@ async def test_a_digital_human_that_fails_keeps_running() -> None:
         assert (await ask(provider, "avatar", "demo-fail-0s")).kind is ReadingKind.RUNNING
 
 
+@pytest.mark.usefixtures("unmeasured")
 @EVERY
 async def test_a_task_that_never_finishes_keeps_running(name: str) -> None:
     clock = FakeClock()
@@ -175,6 +177,7 @@ async def test_a_task_makes_the_kind_of_result_that_its_id_names(name: str, shor
     assert {kind: len(items) for kind, items in finished.snapshot.result.items()} == kinds
 
 
+@pytest.mark.usefixtures("unmeasured")
 @EVERY
 async def test_every_result_can_be_downloaded_from_the_simulator(name: str) -> None:
     simulated = SimulatedProvider(FakeClock(), key=KEY, provider=name)

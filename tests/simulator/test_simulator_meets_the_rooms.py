@@ -28,6 +28,8 @@ from tests.fakes import START, FakeClock
 from tests.served import served
 from tests.sinks.posting import sink_at
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 KEY = "sk-simulated"
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 

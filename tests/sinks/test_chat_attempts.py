@@ -200,6 +200,7 @@ def test_targets_are_found_whatever_the_plugin_calls_them(url: str, count: int) 
 LONG = tuple(f"https://cdn.example.com/{number}.mp4?X-Amz-Signature={'s' * 1850}&n={number}" for number in range(40))
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(
     ("scheme", "field", "count"),
     [

@@ -27,6 +27,7 @@ from tests.sinks.test_messages import BERLIN, CHINESE, MESSAGES, by_robot
 from tests.world import World, drop, running_world, until
 
 pytestmark = [
+    pytest.mark.usefixtures("unmeasured"),
     pytest.mark.real,
     pytest.mark.long,
     pytest.mark.together,

@@ -32,7 +32,10 @@ from tests.sinks.samples import FAILED, IMAGES, SUCCEEDED, as_delivery, every_sa
 from tests.sinks.test_attachments import PICTURE, mail_url
 from tests.sinks.test_messages import HOSTILE, URLS, Services, by_apprise, services
 
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("unmeasured"),
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
+]
 
 __all__ = ["services"]  # a fixture
 

@@ -48,7 +48,10 @@ from tests.sinks.samples import (
 )
 from tests.stopwatch import until
 
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("unmeasured"),
+    pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),
+]
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "chat.md").read_text()
 BERLIN: Final = ChatStyle(timezone="Europe/Berlin")

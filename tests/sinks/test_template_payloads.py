@@ -92,6 +92,7 @@ def test_no_value_can_end_its_string(source: str) -> None:
 _texts = st.text() | st.sampled_from([HOSTILE, '"', "\\", "\x00", "null", '",'])
 
 
+@pytest.mark.usefixtures("unmeasured")
 @given(label=_texts, meta=st.dictionaries(_texts, st.none() | st.integers() | st.floats() | _texts | st.lists(_texts)))
 def test_values_never_change_the_structure_of_the_output(label: str, meta: dict[str, object]) -> None:
     source = '{"a": {{ label }}, "b": "{{ label }} and {{ meta }}", "c": [{{ meta }}, "{{ label }}"], "d": "d"}'

@@ -269,6 +269,7 @@ def test_ten_results_with_long_signed_urls_are_all_in_the_text() -> None:
     assert body.splitlines()[:-1] == list(urls)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_huge_numbers_and_lists_are_left_out() -> None:
     deep: object = "x"
     for _ in range(5000):

@@ -60,6 +60,7 @@ def most_memory_kb(pid: int) -> int:
     return int(next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")), 0))
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -85,6 +86,7 @@ def test_repeated_equal_ids_are_returned_about_once(tmp_path: Path) -> None:
     assert [entry.value for entry in parsed(path)] == ["a"]
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "begin", "one", "end", "mebibytes"),
@@ -204,6 +206,7 @@ async def test_a_source_that_stops_ends_the_process_and_loses_nothing(
     assert inside(folder) == {"large.txt"}
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_large_files_that_wait_for_their_turn_cost_nothing(
     folder: Path, timely: Queue, intake: RecordingIntake
 ) -> None:

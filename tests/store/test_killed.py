@@ -16,7 +16,7 @@ from bridge.store import open_store
 from tests.factories import NOW
 from tests.store.making import KEY, Teller, add, due, make_attempt, make_end, make_progress
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.usefixtures("unmeasured"), pytest.mark.crash]
 
 FORK = multiprocessing.get_context("fork")  # no second start of Python, so that many kills take little time
 

@@ -43,6 +43,7 @@ def test_steps_are_numbered_without_gaps_and_shipped_with_the_package() -> None:
     assert STEPS[0] == files[0].read_text()
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("earlier", range(LATEST + 1))
 def test_a_store_of_any_earlier_version_becomes_like_a_new_one(
     path: Path, connection: sqlite3.Connection, earlier: int

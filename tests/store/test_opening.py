@@ -328,6 +328,7 @@ class TestReadOnly:
         reader.close()
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_write_during_the_check_of_a_large_store_does_no_damage(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = open_store(path, create=True, group_access=False)

@@ -69,6 +69,7 @@ def older(postgres: PostgresUrl) -> Iterator[PostgresStore]:
     store.close()
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("earlier", range(LATEST + 1))
 def test_a_store_of_any_earlier_version_becomes_like_a_new_one(
     postgres_server: str, postgres: PostgresUrl, earlier: int

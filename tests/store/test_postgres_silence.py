@@ -243,6 +243,7 @@ class TestLostAnswers:
             assert len(due(store)) == 1
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.crash
 def test_every_change_is_applied_and_confirmed_once_however_often_answers_are_lost(
     postgres: PostgresUrl, wire: Wire

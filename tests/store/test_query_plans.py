@@ -20,6 +20,8 @@ from tests import garbage
 from tests.factories import NOW
 from tests.store.making import Teller, add, due, make_attempt, make_end, make_note
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 HOT = {
     "find a watch": plain_sql(SQL["watches.find"], 4),
     "load all live watches": SQL["watches.live_states"],
@@ -63,7 +65,6 @@ def test_the_daemons_statements_scan_and_sort_nothing(store: SqliteStore, path: 
     assert [line for line in plan if ("SCAN" in line or "TEMP B-TREE" in line) and not given.fullmatch(line)] == []
 
 
-@pytest.mark.usefixtures("unmeasured")
 def test_large_commits_and_large_loads_are_fast(
     store: SqliteStore,
 ) -> None:
@@ -103,7 +104,6 @@ def test_many_deliveries_of_a_burst_are_fetched_in_small_portions(store: SqliteS
     assert min(_cpu_s(store.queues) for _ in range(5)) < 0.005
 
 
-@pytest.mark.usefixtures("unmeasured")
 def test_a_store_that_is_emptied_gives_its_space_back(store: SqliteStore, path: Path) -> None:
     keys = [one.key for one in add(store, *map(str, range(2000)))]
 
@@ -134,7 +134,6 @@ def test_a_watch_polled_often_stays_small(store: SqliteStore, path: Path) -> Non
     assert path.stat().st_size == before
 
 
-@pytest.mark.usefixtures("unmeasured")
 def test_a_store_does_not_grow_while_tasks_are_added_and_deleted(store: SqliteStore, path: Path) -> None:
     sizes = []
     for day in range(1, 9):

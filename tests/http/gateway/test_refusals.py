@@ -15,6 +15,8 @@ from tests.http.site import READ_TOKEN, TOKEN, running_site
 from tests.http.upstream import Arrived, reply
 from tests.world import until
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 @pytest.mark.parametrize(
     "headers",
