@@ -32,6 +32,7 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "string_type": NOT_A_TEXT,
     "too_short": "is empty; name at least one",
     "string_too_short": "is empty",
+    "string_too_long": "has more than {max_length} characters",
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "is not a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "is not a number"),
     **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),

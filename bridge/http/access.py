@@ -102,6 +102,8 @@ class AccessRules:
         if self.accepts_any_host or host in self.hosts or (self.accepts_addresses and _is_address(host)):
             return
         detail = f'"{host[:100]}" is not a name of this server: add it to http.hosts, or set http.public_url'
+        if not host:
+            detail = "the request has no Host header: send one with a name of this server"
         raise HttpProblem(HTTPStatus.MISDIRECTED_REQUEST, detail)
 
     def check_origin(self, headers: Mapping[str, str], path: str) -> None:

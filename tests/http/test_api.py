@@ -257,6 +257,11 @@ def test_other_hosts_and_origins_are_refused(site: Site, headers: dict[str, str]
     assert site.client.get("/healthz", headers={"Origin": site.url}).status_code == 200
 
 
+def test_a_request_without_a_host_is_refused_with_the_reason(site: Site) -> None:
+    answer = site.client.get("/healthz", headers={"Host": ""})
+    assert (answer.status_code, "no Host header" in answer.json()["detail"]) == (421, True)
+
+
 def test_an_unknown_resource_gets_a_problem_document(site: Site) -> None:
     for method, path, status in (("GET", "/nothing", 404), ("PUT", "/api/v1/tasks", 405), ("GET", "/healthz/", 404)):
         answer = site.client.request(method, path)

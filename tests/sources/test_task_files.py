@@ -171,6 +171,10 @@ def test_broken_json_is_one_problem(text: str) -> None:
     only_problem(text, ".json")
 
 
+def test_a_number_that_is_too_long_says_what_to_write() -> None:
+    assert only_problem('{"id": ' + "9" * 5000 + "}", ".json")[1].endswith("is too long; write an id in quotes")
+
+
 def test_several_json_texts_in_one_file_are_pointed_to_their_form() -> None:
     assert ".jsonl" in only_problem('{"id": "a"}\n{"id": "b"}', ".json")[1]
 

@@ -224,6 +224,7 @@ def test_a_wrong_parameter_is_one_sentence(site: Site, query: str) -> None:
     answer = site.stranger.get(f"/tasks?{query}", headers=signed_in(site))
     assert answer.status_code == 422
     assert "That did not work" in answer.text
+    assert ("q: has more than 512 characters" in answer.text) is query.startswith("q=")
 
 
 def test_an_empty_store_shows_how_to_add_a_task(empty_site: Site) -> None:
