@@ -124,7 +124,10 @@ def resolve_secret(text: str, around: ReferenceContext) -> str:
     """The value of a secret. ValueError names what is missing, but never a value."""
     filled = fill(text, around.env, around.found)
     if text.startswith("file:"):
-        path = around.base_dir / filled.removeprefix("file:")
+        try:
+            path = around.base_dir / Path(filled.removeprefix("file:")).expanduser()
+        except RuntimeError:
+            raise ValueError("there is no home folder; write the path out, or set HOME") from None
         return _read(path, around, f"the file {quoted(str(path), limit=200)}", private=True)
     if text.startswith("credential:"):
         name = filled.removeprefix("credential:")

@@ -54,6 +54,12 @@ def test_one_trailing_newline_of_a_file_is_dropped(tmp_path: Path, data: bytes, 
     assert stands_for("file:key", {}, tmp_path) == value
 
 
+def test_a_secrets_file_may_be_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "key").write_text("k\n")
+    assert stands_for("file:~/key", {}, Path("/nowhere")) == "k"
+
+
 def test_a_credential_is_read_from_the_service_managers_folder(tmp_path: Path) -> None:
     (tmp_path / "kling").write_text("k\n")
     env = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
