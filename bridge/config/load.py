@@ -21,6 +21,7 @@ from bridge.config.problems import Problem, Steps, at_key, at_value
 from bridge.config.provider_trees import builtin_names, effective_tree, official_hosts
 from bridge.config.secret import ReferenceContext, SecretText, has_reference
 from bridge.config.settings_file import SettingsFile, named_store, read_settings
+from bridge.config.validators import SCHEMES
 from bridge.config.yaml import Pairs, YamlProblem, as_free, as_text
 from bridge.domain.proxies import ProxyRules
 from bridge.domain.quoting import unknown_name
@@ -145,7 +146,8 @@ def secrets(resolved: Loaded, env: Mapping[str, str]) -> list[str]:
         if key == "url":  # the URL of a group robot
             texts |= {part for part in _secret_parts(value) if _TOKEN.search(part)}
         else:
-            texts |= {value, value.removeprefix("whsec_"), *value.split()}
+            words = {word for word in value.split() if not re.fullmatch(SCHEMES, word, re.IGNORECASE)}
+            texts |= {value, value.removeprefix("whsec_"), *words}
         if key in {"urls", "proxy"}:
             texts |= _secret_parts(value)
     for proxy in (resolved.proxies.http, resolved.proxies.https):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
+SCHEMES: Final = "bearer|token|basic|key"  # of Authorization, in lower case
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CONTROL_IN_PROSE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _NUMBER: Final = r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?"
@@ -193,7 +195,7 @@ def token(text: str) -> str:
 
 def scheme_problem(key: str) -> str | None:
     """Why a key must not be sent after a scheme: it begins with one. Otherwise None."""
-    found = re.match(r"(bearer|token|basic|key)\s", key, re.IGNORECASE)
+    found = re.match(rf"({SCHEMES})\s", key, re.IGNORECASE)
     return f'begins with "{found[1]}"; write only the key: genbridge adds the word before it' if found else None
 
 

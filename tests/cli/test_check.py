@@ -226,6 +226,14 @@ def test_a_queue_that_ignores_the_files_of_genbridge_is_valid(
     assert shell("check").code == 0
 
 
+def test_a_key_after_its_scheme_is_refused_and_only_the_key_is_hidden(shell: Shell) -> None:
+    shell.settings({"accounts": {"kling": {**ACCOUNT, "api_key": "Bearer SECRETKEY"}}})
+    said = shell("check")
+    assert said.code == 78
+    assert 'accounts.kling.api_key: begins with "Bearer"; write only the key' in said.err
+    assert "SECRETKEY" not in said.err
+
+
 @pytest.mark.parametrize("command", ["list", "add", "status"])
 def test_an_invalid_store_setting_is_refused_and_not_printed(command: str, shell: Shell) -> None:
     shell.settings({"store": "host=127.0.0.1 user=u password=SECRET"})
