@@ -186,6 +186,12 @@ def test_meta_is_an_object_that_json_can_hold(meta: Any) -> None:
     assert problem_of({"id": "t", "meta": meta}).startswith("meta: ")
 
 
+@pytest.mark.parametrize("number", [2**70, float("inf")])
+def test_a_number_that_is_out_of_range_is_named_as_such(number: float) -> None:
+    expected = "meta: cannot be sent as JSON: a number is out of range; put it in quotes"
+    assert problem_of({"id": "t", "meta": {"a": number}}) == expected
+
+
 @pytest.mark.parametrize(
     ("task", "problem"),
     [
