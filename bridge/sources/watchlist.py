@@ -93,10 +93,13 @@ class Watchlist:
         if content is None:
             return warning(NAME, f"{path} is being written")
         if content.bad:
-            return error(NAME, f"{path}: {content.bad} invalid entries, so nothing is withdrawn; {content.problems[0]}")
+            bad = f"{content.bad} invalid {'entry' if content.bad == 1 else 'entries'}"
+            return error(NAME, f"{path}: {bad}, so nothing is withdrawn; {content.problems[0]}")
         if content.doubtful:
-            return warning(NAME, f"{path}: {len(content.doubtful)} entries are not watched; {content.problems[0]}")
-        return ok(NAME, f"{path} ({len(content.wishes)} tasks)")
+            return warning(
+                NAME, f"{path}: entries that are not watched: {len(content.doubtful)}; {content.problems[0]}"
+            )
+        return ok(NAME, f"{path} ({len(content.wishes)} {'task' if len(content.wishes) == 1 else 'tasks'})")
 
     async def _look(self) -> float:
         try:
