@@ -9,6 +9,8 @@ import re
 import unicodedata
 from typing import Final
 
+from bridge.domain.quoting import EMOJI_JOINER
+
 FILE_SUFFIXES: Final = (".yaml", ".yml", ".json", ".jsonl", ".txt", ".csv")  # of files with tasks
 _QUOTES: Final = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u2039\u203a\u00ab\u00bb"
 _COMMAS: Final = ",\uff0c"
@@ -78,7 +80,8 @@ def id_problem(task_id: str) -> str | None:
             return cause
     refused = re.search(_REFUSED, task_id)
     if refused is None:
-        hidden = next((char for char in task_id if unicodedata.category(char) == "Cf"), None)
+        shown = EMOJI_JOINER.sub("", task_id)
+        hidden = next((char for char in shown if unicodedata.category(char) == "Cf"), None)
         return hidden and f"the invisible character U+{ord(hidden):04X} is not allowed in an id: remove it"
     cause = next(cause for start, cause in _CAUSES if re.match(start, task_id))
     return f"{_named(refused[0])} not allowed in an id; {cause}"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Final
+
+_EMOJI: Final = r"\u2600-\u27bf\U0001f300-\U0001faff"
+EMOJI_JOINER: Final = re.compile(rf"(?<=[{_EMOJI}\ufe0f])\u200d(?=[{_EMOJI}])")  # as in the emoji for a family
 
 
 def printable(text: str) -> str:
@@ -10,6 +15,10 @@ def printable(text: str) -> str:
     that they cannot affect a terminal or a log."""
     if text.isprintable():
         return text
+    return "\u200d".join(map(_escaped, EMOJI_JOINER.split(text)))
+
+
+def _escaped(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 

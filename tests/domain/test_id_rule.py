@@ -15,7 +15,21 @@ PLACEHOLDER = "it is a placeholder from an example"
 @pytest.mark.parametrize(
     "task_id",
     [
-        *("0123", "CjgHPmYAAAAAAAAA", "a/b", "../x", "%2f", "a?b#c", "a,b", "a:b=c", "任务-1", "🎬", "...", "-x7"),
+        *(
+            "0123",
+            "CjgHPmYAAAAAAAAA",
+            "a/b",
+            "../x",
+            "%2f",
+            "a?b#c",
+            "a,b",
+            "a:b=c",
+            "任务-1",
+            "🎬",
+            "👩\u200d👧",
+            "...",
+            "-x7",
+        ),
         *(
             "a9b3c2d4-0000-4000-8000-00000000000f",
             "CjMT7Wd+/a==",
@@ -84,6 +98,7 @@ def test_ids_of_providers_pass(task_id: str) -> None:
         ("id,label", "the header of a CSV file"),
         ("id|account|label", "the header of a CSV file"),
         ("x\u200b", "U+200B"),
+        ("x\u200dy", "U+200D"),
         ("NULL", FAILED),
         ("nan", FAILED),
         ("jq: error (at <stdin>:1): Cannot index string", "an error message: did the create call fail?"),

@@ -7,6 +7,8 @@ from bridge.domain.quoting import printable, quoted, unknown_name
 
 def test_printable_text_is_unchanged_and_the_rest_is_escaped() -> None:
     assert printable("Ein Film, 第三幕") == "Ein Film, 第三幕"
+    assert printable("👩🏽\u200d🚀 🏳\ufe0f\u200d🌈 ❤\ufe0f\u200d🔥") == "👩🏽\u200d🚀 🏳\ufe0f\u200d🌈 ❤\ufe0f\u200d🔥"
+    assert printable("a\u200d\u200b🚀\u200d") == r"a\u200d\u200b🚀\u200d"
     assert printable("a\nb\x1b[31m\u202e\udcff") == r"a\nb\x1b[31m\u202e\udcff"
 
 
