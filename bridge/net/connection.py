@@ -10,7 +10,6 @@ import httptools
 import httpx
 
 MOST_HEAD_BYTES: Final = 100 * 1024  # maximum size of status line and headers, as in httpx
-READ_BYTES: Final = 16 * 1024  # bytes per read
 MOST_BUFFERED_BYTES: Final = 256 * 1024  # bytes of a body that are buffered; then reading pauses
 
 Headers = dict[bytes, bytes]  # the first value of each name, as written
@@ -19,14 +18,15 @@ Headers = dict[bytes, bytes]  # the first value of each name, as written
 class Connection(asyncio.BufferedProtocol):
     """One connection, for one exchange after another. Data that arrives without a request makes it unusable.
 
-    It has its own buffer, because for a plain protocol asyncio allocates 256 KiB for each read, which glibc maps and
+    It reads into `buffer`. All connections of an event loop may share one, because asyncio hands over what it has read
+    before it reads again. For a plain protocol asyncio would allocate 256 KiB for each read, which glibc maps and
     unmaps every time.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, read_bytes: int = READ_BYTES) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
         self.loop: Final = loop
         self.transport: asyncio.Transport | None = None
-        self._buffer = memoryview(bytearray(read_bytes))
+        self._buffer = buffer
         self._http: httptools.HttpResponseParser | None = None
         self._is_unusable = False  # no exchange may follow
         self._is_paused = False

@@ -18,9 +18,10 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 
 from bridge.clock import monotonic_us
 from bridge.domain.public_addresses import AllowedHosts
-from bridge.net.connection import READ_BYTES, Connection
+from bridge.net.connection import Connection
 from bridge.net.failure_kinds import AddressRefused, ProxyUnreached
 
+READ_BYTES: Final = 16 * 1024  # bytes per read
 NAMES_KEPT_US: Final = 10_000_000  # how long the addresses of a name are reused
 MOST_NAMES: Final = 100
 NEXT_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305, 5
@@ -53,7 +54,7 @@ class Connector:
         self._context = context
         self._proxy = proxy
         self._allowed = allowed
-        self._read_bytes = read_bytes
+        self._buffer = memoryview(bytearray(read_bytes))  # of all connections, so it stays in the processor's cache
         self._resolve = resolve
         self.proxy_lines: Final = _authorization(proxy)  # for every request that the proxy itself reads
         self._names: dict[tuple[str, int], tuple[int, Found]] = {}
@@ -93,7 +94,7 @@ class Connector:
             addresses = _usable(addresses, host, allowed)
         sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S, interleave=1)
         made = await loop.create_connection(
-            lambda: Connection(loop, self._read_bytes),
+            lambda: Connection(loop, self._buffer),
             sock=sock,
             ssl=self._context if tls else None,
             server_hostname=host if tls else None,
@@ -113,7 +114,7 @@ class Connector:
 
     async def _through(self, near: Connection, url: httpx.URL, ends_at: float) -> Connection:
         """TLS with the host, inside a tunnel through the proxy."""
-        loop, far = asyncio.get_running_loop(), Connection(near.loop, self._read_bytes)
+        loop, far = asyncio.get_running_loop(), Connection(near.loop, self._buffer)
         target = url.raw_host if b":" not in url.raw_host else b"[%b]" % url.raw_host
         target += b":%d" % (url.port or 443)
         try:
