@@ -12,12 +12,13 @@ from typing import Final
 
 from bridge.domain.host_limits import TROUBLED_TASKS, HostLimits, has_retry_after, is_trouble, probe_delay_s
 from bridge.domain.slots import Portion
-from bridge.domain.task import ABOUT_ACCOUNT, UNDER_WAY, Reading, ReadingKind
+from bridge.domain.task import ABOUT_ACCOUNT, ENDING, UNDER_WAY, Reading, ReadingKind
 
 SLOWEST_FACTOR: Final = 0.1  # a 429 without Retry-After halves the rate, down to a tenth ...
 RECOVERY_S: Final = 60.0  # ... and the full rate is back after a minute
 PROBE_FIRST_S: Final = 60.0  # a blocked account is probed after a minute ...
 PROBE_MOST_S: Final = 600.0  # ... and then less often, down to every ten minutes
+GOOD: Final = UNDER_WAY | ENDING
 SOON_S: Final = 0.001  # a shorter wait could be rounded to nothing
 
 
@@ -250,7 +251,7 @@ class RateLimiter:
     def is_changed_by(self, reading: Reading) -> bool:
         """Whether the answer changes any state here or at the host. A good answer changes nothing while there are no
         blocks, holds, failures or probes. For other answers callers use `count_answer`, which costs much less."""
-        return reading.kind not in UNDER_WAY or bool(
+        return reading.kind not in GOOD or bool(
             self.blocked
             or self._troubled
             or self._refused
