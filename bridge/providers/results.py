@@ -68,23 +68,24 @@ class _Collector:
     """Collects the results of one place, without repetition."""
 
     def __init__(self, form: Form, asked: PollContext) -> None:
-        self._otherwise = _kind_of_action(asked.action) or form.otherwise
+        self._form = form
+        self._action = asked.action
         self.items: dict[str, tuple[str, Item]] = {}
         self.files: dict[str, str] = {}  # the encoded files, by the keys of their items
 
     def add(self, key: str, item: Item) -> None:
         """Add an item that has `url`, `text` or `embedded` (base64), and the key that it was found under."""
-        held = next(name for name in ("url", "text", "embedded") if name in item)
+        held = "url" if "url" in item else "text" if "text" in item else "embedded"
         file = inline_file(item[held], expected=held == "embedded")
         if file is not None:
             others = {name: value for name, value in item.items() if value != item[held]}
-            kind = _kind(key) or _kind(file.media_type.partition("/")[0]) or self._otherwise
+            kind = _kind(key) or _kind(file.media_type.partition("/")[0]) or _usual_kind(self._form, self._action)
             place = f"file {len(self.items)}"
             self.items[place], self.files[place] = (kind, {**others, **file.item}), item[held]
         elif held == "text":
             self.items.setdefault(f"text {item['text']}", ("texts", item))
         elif item["url"]:
-            kind = _kind(key) or kind_of_file(item["url"]) or self._otherwise
+            kind = _kind(key) or kind_of_file(item["url"]) or _usual_kind(self._form, self._action)
             self.items.setdefault(item["url"], (kind, item))
 
 
@@ -164,7 +165,7 @@ def _alternatives(place: Results, form: Form, task: Mapping[str, Json], asked: P
     """The items of a place. For `usual`: each candidate in turn."""
     yield _items(place, form, task, asked)
     if place.usual:
-        for stands in result_candidates(task, makes=_kind_of_action(asked.action) or form.otherwise):
+        for stands in result_candidates(task, makes=_usual_kind(form, asked.action)):
             yield _usual(stands.kind, stands.values, form)
 
 
@@ -256,8 +257,8 @@ def _split(raw: Json, form: Form, key: str) -> Items:
         own = form.result_kind(raw) if form.result_kind is not None else None
         lacking = {name: select(raw) for name, select in form.attributes.items() if raw.get(name) in (None, "")}
         item = {**raw, **{name: value for name, value in lacking.items() if value is not None}}
-        urls = [(name, url.strip()) for name in form.result_urls if isinstance(url := raw.get(name), str)]
-        urls = [each for each in urls if each[1]]
+        texts = [(name, raw[name]) for name in form.result_urls if isinstance(raw.get(name), str)]
+        urls = [(name, url) for name, text in texts if (url := text.strip())]
         if not urls and (file := next((each for each in raw.values() if inline_file(each) is not None), None)):
             yield key, {**item, "url": file}
         for name, url in urls:
@@ -304,8 +305,9 @@ def _kind(key: str) -> str | None:
     return plural if plural in RESULT_KINDS else None
 
 
-def _kind_of_action(action: str | None) -> str | None:
-    return _kind((action or "").partition("/")[0])
+def _usual_kind(form: Form, action: str | None) -> str:
+    """The kind of results that nothing else shows."""
+    return _kind((action or "").partition("/")[0]) or form.otherwise
 
 
 def _shown(url: str) -> str:

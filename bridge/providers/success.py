@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Final
 
 from bridge.domain.task import NO_RESULT, RESULT_GONE, Json, Reading, ReadingKind, Snapshot
@@ -46,21 +45,17 @@ class AnswerBytes:
     def __init__(self, answer: Answer | Unanswered) -> None:
         assert isinstance(answer, Answer)
         self._body = answer.body
+        self._flaw: str | None = None
+        self._is_checked = False
 
     def flaw_in(self, task: Json) -> str | None:
         """Why an answer that would finish the task cannot be trusted; None if it can."""
         is_flat = self._body.count(b"{") + self._body.count(b"[") <= MAX_DEPTH  # too few brackets for deep nesting
-        return "the answer is nested too deeply" if not is_flat and is_deep(task) else self._flaw
-
-    @cached_property
-    def _flaw(self) -> str | None:
-        try:
-            _STRICT.decode(self._body.decode())
-        except RecursionError:
+        if not is_flat and is_deep(task):
             return "the answer is nested too deeply"
-        except ValueError:
-            return "a key is repeated in the answer"
-        return None
+        if not self._is_checked:
+            self._flaw, self._is_checked = _flaw(self._body), True
+        return self._flaw
 
     @property
     def start(self) -> str:
@@ -74,8 +69,18 @@ def is_deep(value: Json, most: int = MAX_DEPTH) -> bool:
     return any(most == 0 or is_deep(each, most - 1) for each in inner if isinstance(each, dict | list))
 
 
+def _flaw(body: bytes) -> str | None:
+    try:
+        _STRICT.decode(body.decode())
+    except RecursionError:
+        return "the answer is nested too deeply"
+    except ValueError:
+        return "a key is repeated in the answer"
+    return None
+
+
 def _each_once(pairs: Sequence[tuple[str, Json]]) -> None:
-    if len({key for key, _ in pairs}) != len(pairs):
+    if len(dict(pairs)) != len(pairs):
         raise ValueError("a key is repeated")
 
 

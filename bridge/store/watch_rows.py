@@ -89,8 +89,9 @@ def snapshot_text(snapshot: Snapshot | None) -> str | None:
     """A snapshot as the store keeps it: without the files."""
     if snapshot is None:
         return None
-    fields = snapshot._replace(files=())._asdict()
-    for name in ("kept", "error_code", "result_missing", "files"):
+    fields = snapshot._asdict()
+    del fields["files"]
+    for name in ("kept", "error_code", "result_missing"):
         if not fields[name]:
             del fields[name]
     return json_text(fields)

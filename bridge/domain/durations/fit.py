@@ -55,9 +55,8 @@ class Fit:
         ended = -math.expm1(begun - self._integral(max(to_s, from_s)))
         if ended <= 1e-9:
             return [from_s + part * (to_s - from_s) for part in PARTS]
-        reached = [begun - math.log1p(-part * ended) for part in PARTS]
-        ages_s = [age_at(each, self.hazards, self.sums) for each in reached]
-        return [min(max(from_s, age_s), to_s) for age_s in ages_s]
+        ages_s = [age_at(begun - math.log1p(-part * ended), self.hazards, self.sums) for part in PARTS]
+        return [from_s if age_s < from_s else to_s if age_s > to_s else age_s for age_s in ages_s]
 
     def _integral(self, age_s: float) -> float:
         return integral(max(0.0, age_s), self.hazards, self.sums)

@@ -101,7 +101,7 @@ class Table:
 
     def scale(self, factor: float) -> None:
         """Multiply the weight of all observations by a factor."""
-        self.moments = Moments(*(each * factor for each in self.moments))
+        self.moments = Moments(*[each * factor for each in self.moments])
         self._unit *= factor
         if self._unit < _LEAST_UNIT:
             self._ends, self._exposure_s, self._unit = self.ends, self.exposure_s, 1.0
