@@ -107,11 +107,8 @@ class HttpProvider:
 
     async def poll(self, task_id: str, action: str | None) -> Reading:
         """Poll once. Every failure is a Reading; nothing is raised except cancellation."""
-        return await self._kept(task_id, await self._poll(task_id, action))
-
-    async def _kept(self, task_id: str, reading: Reading) -> Reading:
-        has_files = reading.snapshot is not None and reading.snapshot.files
-        return await self._keep_files(task_id, reading) if has_files else reading
+        reading = await self._poll(task_id, action)
+        return await self._keep_files(task_id, reading) if _has_files(reading) else reading
 
     async def _poll(self, task_id: str, action: str | None) -> Reading:
         task_id, action = self._task(task_id, action)
@@ -172,7 +169,10 @@ class HttpProvider:
             readings = await self._poll_batch(task_ids, action)
         if isinstance(readings, Reading):
             return readings
-        return {task_id: await self._kept(task_id, reading) for task_id, reading in readings.items()}
+        return {
+            task_id: await self._keep_files(task_id, reading) if _has_files(reading) else reading
+            for task_id, reading in readings.items()
+        }
 
     async def _poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
         batch = self._route.batch
@@ -239,13 +239,16 @@ class HttpProvider:
         detail = f"not sent: the key must not be sent to {host}; add https://{host} to the account's origins"
         return Reading(kind=ReadingKind.AMBIGUOUS, detail=detail)
 
-    async def _fetch(self, asked: TaskRequest, cap_bytes: int | None = None) -> Answer | Unanswered:
-        """The answer without secrets. If a generated token was refused as expired or not yet valid, it is replaced
-        once."""
-        cap_bytes = cap_bytes or self._cap_bytes
+    def _fetch(self, asked: TaskRequest, cap_bytes: int | None = None) -> Awaitable[Answer | Unanswered]:
+        """The answer without secrets."""
+        fetch = self._exchange if self._jwt is None else self._exchange_renewing
+        return fetch(asked, cap_bytes or self._cap_bytes)
+
+    async def _exchange_renewing(self, asked: TaskRequest, cap_bytes: int) -> Answer | Unanswered:
+        """If a generated token was refused as expired or not yet valid, it is replaced once."""
+        assert self._jwt is not None
+        assert self._pair is not None
         answer = await self._exchange(asked, cap_bytes)
-        if self._jwt is None or self._pair is None:
-            return answer
         if (code := code_of(self._description, answer)) not in (*self._pair.early, *self._pair.expired):
             return answer
         self._jwt.renew(earlier=code in self._pair.early)
@@ -284,6 +287,10 @@ class HttpProvider:
     def _ungiven(self, headers: Mapping[str, str]) -> dict[str, str]:
         """These headers without those that the account's own headers replace."""
         return {name: value for name, value in headers.items() if name.lower() not in self._given}
+
+
+def _has_files(reading: Reading) -> bool:
+    return reading.snapshot is not None and bool(reading.snapshot.files)
 
 
 def _naming_address(reading: Reading, request: TaskRequest, action: str | None) -> Reading:
