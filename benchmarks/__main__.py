@@ -31,12 +31,16 @@ SUBJECTS: Final = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of: {', '.join(SUBJECTS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="least sizes: whether it works, not how fast it is")
-    parser.add_argument("--write", action="store_true", help="put what was found into docs/benchmarks.md")
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"one of: {', '.join(SUBJECTS)}; all by default")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="use the smallest sizes: shows that a benchmark works, not how fast genbridge is",
+    )
+    parser.add_argument("--write", action="store_true", help="write the report into docs/benchmarks.md")
     chosen = parser.parse_args()
     if unknown := set(chosen.subjects) - set(SUBJECTS):
-        parser.error(f"no such subject: {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}")
+        parser.error(f"unknown subject: {', '.join(sorted(unknown))}; choose from {', '.join(SUBJECTS)}")
     for subject in chosen.subjects or SUBJECTS:
         begun_at = time.monotonic()
         report = importlib.import_module(f"benchmarks.{subject}").run(chosen.quick)
