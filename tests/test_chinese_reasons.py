@@ -58,7 +58,7 @@ def test_a_reason_is_shown_in_the_language_of_the_reader(english: str, chinese: 
 
 
 @pytest.mark.parametrize("earlier", earlier_texts())
-def test_a_reason_that_an_earlier_version_stored_is_shown_as_that_of_today(earlier: str) -> None:
+def test_a_reason_stored_by_an_earlier_version_is_shown_as_todays(earlier: str) -> None:
     def filled(text: str) -> str:
         values = count(1)
         return re.sub(r"\{\}", lambda _: f"value{next(values)}", text)

@@ -84,9 +84,7 @@ def test_a_command_without_secrets_lists_all_mistakes_except_missing_secrets(she
     assert re.findall(r"^genbridge\.yaml:(\d+:\d+: [\w.\[\]]+): ", said.err, re.M) == PLACES[1:]
 
 
-def test_a_reload_lists_the_mistakes_that_a_start_lists_and_a_store_that_has_changed(
-    shell: Shell, world: World
-) -> None:
+def test_a_reload_lists_the_mistakes_of_a_start_and_a_changed_store(shell: Shell, world: World) -> None:
     settings = shell.folder / "genbridge.yaml"
     with DaemonProcess(settings) as daemon:
         until(lambda: "daemon.ready" in daemon.log.read_text(), seconds=20, what="the daemon")
@@ -226,7 +224,7 @@ def test_a_queue_that_ignores_the_files_of_genbridge_is_valid(
     assert shell("check").code == 0
 
 
-def test_a_key_after_its_scheme_is_refused_and_only_the_key_is_hidden(shell: Shell) -> None:
+def test_a_key_after_its_scheme_is_refused_without_showing_the_key(shell: Shell) -> None:
     shell.settings({"accounts": {"kling": {**ACCOUNT, "api_key": "Bearer SECRETKEY"}}})
     said = shell("check")
     assert said.code == 78

@@ -239,7 +239,7 @@ async def test_a_requested_poll_is_made_at_once() -> None:
 
 
 @pytest.mark.parametrize("earlier_polls", [0, 1])
-async def test_a_poll_requested_during_a_poll_is_made_even_if_that_is_noticed_after_the_answer_is_stored(
+async def test_a_poll_requested_during_a_poll_is_made_even_if_noticed_late(
     earlier_polls: int,
 ) -> None:
     rig = Rig(answer_s=0.5, pacing=Pacing(min_interval_s=60, max_interval_s=60, learned=False))

@@ -36,7 +36,7 @@ def test_a_missing_watchlist_is_not_ready_and_the_answer_names_it(tmp_path: Path
         assert site.client.get("/readyz").json() == {"status": "ready"}
 
 
-def test_a_lines_file_that_does_not_exist_yet_is_ready_and_the_status_says_that_it_is_awaited(tmp_path: Path) -> None:
+def test_a_missing_lines_file_is_ready_and_the_status_says_so(tmp_path: Path) -> None:
     with running_site(tmp_path, sources={"lines": "ids.txt"}) as site:
 
         def lines() -> Any:

@@ -132,9 +132,7 @@ def test_a_blocked_account_is_no_rate_limit_despite_429_and_a_hint() -> None:
         ("veo", 429, [{"error": {"message": "Insufficient balance"}}]),
     ],
 )
-def test_a_refusal_for_lack_of_credit_is_about_the_account_whatever_its_http_status(
-    provider: str, status: int, body: Json
-) -> None:
+def test_lack_of_credit_concerns_the_account_with_any_http_status(provider: str, status: int, body: Json) -> None:
     reading = reading_of(body, provider=provider, status=status, headers={"retry-after": "5"})
 
     assert (reading.kind, reading.retry_after_s) == (ReadingKind.ACCOUNT_ERROR, None)
