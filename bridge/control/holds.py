@@ -22,8 +22,8 @@ def holds_of(state: AccountState | None, now: float) -> Iterator[Hold]:
     """The waits of an account (`Retry-After`) that have not ended yet."""
     if state is None:
         return
-    if state.paused_until is not None and state.paused_until > now:
-        yield Hold(route=ACCOUNT, until_at=state.paused_until, reason="the provider asked for a wait (Retry-After)")
+    if state.wait_until_at is not None and state.wait_until_at > now:
+        yield Hold(route=ACCOUNT, until_at=state.wait_until_at, reason="the provider asked for a wait (Retry-After)")
     yield from (hold for hold in state.holds if hold.until_at > now)
 
 

@@ -40,7 +40,7 @@ class AccountState:
     reason: str = ""
     count: int = 0  # blocks so far
     blocked_s: float = 0.0  # seconds in all earlier blocks
-    paused_until: float | None = None  # from a Retry-After
+    wait_until_at: float | None = None  # from a Retry-After
     holds: tuple[Hold, ...] = ()
     pause: Pause | None = None  # the last pause that a person set
 

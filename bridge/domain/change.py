@@ -69,7 +69,7 @@ class AccountChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountPaused:
+class AccountAskedToWait:
     """The provider asked the account to wait (Retry-After).
 
     Without a route, the whole account waits. With a route, only that route waits, because of a 5xx. The
@@ -116,7 +116,7 @@ def admitted(change: AnswerUnread, *, words: int, notified: int, is_known: bool)
     return change, change.at if notified < MOST_NOTIFIED else None
 
 
-Change = TaskChange | AccountChange | AccountPaused | AnswerUnread | AttemptMade | EndpointChecked
+Change = TaskChange | AccountChange | AccountAskedToWait | AnswerUnread | AttemptMade | EndpointChecked
 
 
 def key_of(change: Change) -> str:
@@ -126,7 +126,7 @@ def key_of(change: Change) -> str:
             return f"{note.key.account}/{note.key.task_id}"
         case AttemptMade(event_id=event_id):
             return event_id
-        case AccountChange(account=account) | AccountPaused(account=account) | AnswerUnread(account=account):
+        case AccountChange(account=account) | AccountAskedToWait(account=account) | AnswerUnread(account=account):
             return account
         case EndpointChecked(endpoint=endpoint):
             return endpoint
@@ -137,7 +137,7 @@ def key_of(change: Change) -> str:
 def concerns_all(change: Change) -> bool:
     """Whether it is about what all daemons on a store share: accounts and endpoints."""
     disables = isinstance(change, AttemptMade) and change.disables
-    return disables or isinstance(change, AccountChange | AccountPaused | AnswerUnread)
+    return disables or isinstance(change, AccountChange | AccountAskedToWait | AnswerUnread)
 
 
 def weight(change: Change) -> int:

@@ -18,8 +18,8 @@ TROUBLED_TASKS: Final = 5  # the breaker opens when this many tasks fail and no 
 OUTAGE_PROBE_FIRST_S: Final = 2.0  # then single requests probe the host ...
 OUTAGE_PROBE_MOST_S: Final = 30.0  # ... at least this often, so that a recovery is noticed within a minute
 TURNS_S: Final = 2.0  # ... by its accounts in turn, at most this far apart
-RECENT_S: Final = 60.0  # accounts polled within this time are considered when the host may be paused
-PROBE_EVERY_S: Final = 30.0  # between probes of a paused host by accounts without a Retry-After of their own
+RECENT_S: Final = 60.0  # accounts polled within this time are considered when the whole host may have to wait
+PROBE_EVERY_S: Final = 30.0  # between probes of a host that waits by accounts without a Retry-After of their own
 IN_FLIGHT: Final = 128  # requests at one host, divided equally among its accounts: 8 accounts of 16
 
 
@@ -30,14 +30,14 @@ class HostLimits:
     fails, its own breaker opens, and the others continue. While the host's breaker is open, single requests probe the
     host. Accounts that have not probed yet come first, so that a working account can prove that the host works.
 
-    Pause: the host is paused when every account polled within `RECENT_S` got a Retry-After (`record_retry_after`), and
+    Wait: the host waits when every account polled within `RECENT_S` got a Retry-After (`record_retry_after`), and
     there was no good answer since. Accounts without a Retry-After of their own then send one request every
     `PROBE_EVERY_S`. An account with a Retry-After waits by its own limiter in any case.
     """
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self.paused_until = -math.inf
+        self.wait_until_at = -math.inf
         self.accounts = 1
         self.names: Collection[str] = ()  # the names of its accounts
         self.held: Collection[str] = ()  # accounts that have been notified that they wait
@@ -46,7 +46,7 @@ class HostLimits:
         self._waits_until: dict[
             str, float
         ] = {}  # per account: until when it was asked to wait, since the last good answer
-        self._prober: str | None = None  # the account whose request probes the paused host
+        self._prober: str | None = None  # the account whose request probes the host while it waits
         self._next_probe_at = -math.inf
         self._troubled: dict[str, set[str]] = {}  # per account: tasks with server errors since the last good answer
         self.well_at = -math.inf  # when it last recovered
@@ -62,19 +62,19 @@ class HostLimits:
     def opens_at(self, account: str, now: float) -> float:
         """When this account may send its next request; infinity means after the answer to a probe."""
         opens_at = -math.inf
-        if now < self.paused_until and not self._has_to_wait(account, now):
+        if now < self.wait_until_at and not self._has_to_wait(account, now):
             opens_at = math.inf if self._prober else self._next_probe_at
         if self.troubled:
             opens_at = max(opens_at, math.inf if self.in_flight else self._probe_at + self._turn_s(account))
         return opens_at
 
-    def is_paused(self, now: float) -> bool:
+    def is_waiting(self, now: float) -> bool:
         """Whether accounts without a Retry-After of their own must wait too."""
-        return now < self.paused_until
+        return now < self.wait_until_at
 
     def held_back(self, now: float) -> list[str]:
         """The accounts that wait only because the other accounts were asked to wait."""
-        return [name for name in self.names if not self._has_to_wait(name, now)] if self.is_paused(now) else []
+        return [name for name in self.names if not self._has_to_wait(name, now)] if self.is_waiting(now) else []
 
     def _has_to_wait(self, account: str, now: float) -> bool:
         return self._waits_until.get(account, -math.inf) > now
@@ -87,7 +87,7 @@ class HostLimits:
 
     def take(self, account: str, now: float) -> None:
         """Count a request that is sent now."""
-        if now < self.paused_until and not self._has_to_wait(account, now):
+        if now < self.wait_until_at and not self._has_to_wait(account, now):
             self._prober, self._next_probe_at = account, now + PROBE_EVERY_S
         self._asked_at[account] = now
         if self.troubled:
@@ -114,22 +114,22 @@ class HostLimits:
         self._waits_until[account] = max(self._waits_until.get(account, -math.inf), until_at)
         asked = [name for name, at in self._asked_at.items() if now - at <= RECENT_S]
         if self.accounts > 1 and all(self._has_to_wait(each, now) for each in asked):
-            self.paused_until = max(self._waits_until.values())
+            self.wait_until_at = max(self._waits_until.values())
 
     def answered(self, reading: Reading, *, account: str, task_id: str, now: float, chance: float) -> None:
         """Process the answer to a poll of this task. If it has a Retry-After, the caller calls
         `record_retry_after` next."""
         self.leave(account)
-        was_paused = self.is_paused(now)
+        was_waiting = self.is_waiting(now)
         if not has_retry_after(reading) and not self._has_to_wait(account, now):
-            self.paused_until = -math.inf
+            self.wait_until_at = -math.inf
         was_probe, self._probe_out = self._probe_out, False
         before = self.troubled
         if is_trouble(reading):
             self._troubled.setdefault(account, set()).add(task_id)
             self.troubled = len(self._troubled) > 1 and sum(map(len, self._troubled.values())) >= TROUBLED_TASKS
         elif (self._troubled or self._waits_until) and is_sound(reading):
-            self._found_well(now, was_held=self.troubled or was_paused)
+            self._found_well(now, was_held=self.troubled or was_waiting)
         if self.troubled and not before:
             self._tried = dict.fromkeys(self._troubled)
         if self.troubled and (was_probe or not before):
@@ -138,7 +138,7 @@ class HostLimits:
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether there are failures, pauses or probes. Otherwise a good answer changes nothing here. A host is paused
+        """Whether there are failures, waits or probes. Otherwise a good answer changes nothing here. A host waits
         only while `_waits_until` contains an account."""
         return bool(self._troubled or self._waits_until or self._prober or self.troubled or self._probe_out)
 
@@ -147,7 +147,7 @@ class HostLimits:
             self.well_at = now
         self._troubled.clear()
         self._waits_until.clear()
-        self.troubled, self.paused_until = False, -math.inf
+        self.troubled, self.wait_until_at = False, -math.inf
 
 
 def is_trouble(reading: Reading) -> bool:

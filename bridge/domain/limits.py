@@ -44,7 +44,7 @@ class AccountEffect(Enum):
     """What an answer changed for the whole account."""
 
     NOTHING = "nothing"
-    PAUSED = "paused"
+    ASKED_TO_WAIT = "asked to wait"
     BLOCKED = "blocked"
     RESTORED = "restored"
 
@@ -52,7 +52,7 @@ class AccountEffect(Enum):
 class RateLimiter:
     """Decides when the next request may be sent. Mutable, for one thread; reads no clock.
 
-    The strongest rule wins: a block (only single probes are sent), a pause (Retry-After: nothing is sent), the breaker
+    The strongest rule wins: a block (only single probes are sent), a wait (Retry-After: nothing is sent), the breaker
     (only single probes are sent), the token bucket. `HostLimits` has the rules that all accounts of a host share.
 
     One faulty task must not stop the others. So the breaker counts tasks, not answers. If the provider rejects a task
@@ -60,7 +60,7 @@ class RateLimiter:
     task whose 5xx has a Retry-After.
 
     The Retry-After of a 5xx holds its route: the action in the requested address. The other routes continue. If
-    addresses contain no action, the route is "", and the whole account is paused.
+    addresses contain no action, the route is "", and the whole account waits.
     """
 
     def __init__(self, limits: RateLimits, *, now: float, account: str = "", host: HostLimits | None = None) -> None:
@@ -70,15 +70,15 @@ class RateLimiter:
         self.in_flight = 0
         self.guests = 0  # requests of other programs on the account that are in flight
         self.in_line = 0  # requests of genbridge that wait: polls leave a place in flight and a token for them
-        self.paused_until = -math.inf
+        self.wait_until_at = -math.inf
         self._routes: dict[str, float] = {}  # until when each route is held
         self.blocked = False
         self._is_held = False  # blocked, or the account's own breaker is open
         self._account = account
         self._refused: set[str] = set()  # tasks whose last answer rejected the account
         # By route: tasks whose 5xx had a Retry-After, since the last good answer on that route.
-        self._pausing: dict[str, set[str]] = {}
-        self._pausing_alone: set[str] = set()  # tasks like these whose route has answered other tasks since
+        self._with_retry_after: dict[str, set[str]] = {}
+        self._alone_with_retry_after: set[str] = set()  # tasks like these whose route has answered other tasks since
         self._troubled: set[str] = set()  # tasks with server errors since the last good answer
         self._probes = 0  # probes since the block began or the breaker opened
         self._probe_at = -math.inf
@@ -139,8 +139,8 @@ class RateLimiter:
         taken = self.in_flight + self.in_line
         if taken + self.guests >= most and taken + min(self.guests, most - 1) >= most:
             return math.inf
-        opens_at = self.paused_until
-        if host.troubled or now < host.paused_until:
+        opens_at = self.wait_until_at
+        if host.troubled or now < host.wait_until_at:
             opens_at = max(opens_at, host.opens_at(self._account, now))
         if self._is_held:
             opens_at = max(opens_at, self._probe_at)
@@ -161,7 +161,7 @@ class RateLimiter:
         """Send nothing on this route before `until_at`, because of a 5xx with Retry-After. This or another daemon may
         have received it, or an earlier one."""
         if not route:
-            self._pause(until_at, now)
+            self._wait_until(until_at, now)
         elif until_at > now:
             self._routes[route] = max(until_at, self._routes.get(route, until_at))
         self.host.record_retry_after(self._account, until_at, now=now)
@@ -170,7 +170,7 @@ class RateLimiter:
         """How many requests may be sent at once."""
         if self.wait_s(now) > 0:
             return 0
-        if self.probing or self.host.is_paused(now):
+        if self.probing or self.host.is_waiting(now):
             return 1
         most = self.host.share(self.limits.concurrency)
         return min(most - self.in_flight - min(self.guests, most - 1), int(self._tokens)) - self.in_line
@@ -255,8 +255,8 @@ class RateLimiter:
             self.blocked
             or self._troubled
             or self._refused
-            or self._pausing
-            or self._pausing_alone
+            or self._with_retry_after
+            or self._alone_with_retry_after
             or self._probe_out
             or self.host.is_disturbed
         )
@@ -283,8 +283,8 @@ class RateLimiter:
             return self._trouble(reading, task_id, route, now) if is_trouble(reading) else AccountEffect.NOTHING
         self._troubled.clear()
         self._refused.discard(task_id)
-        self._pausing_alone |= self._pausing.pop(route, set())
-        self._pausing_alone.discard(task_id)
+        self._alone_with_retry_after |= self._with_retry_after.pop(route, set())
+        self._alone_with_retry_after.discard(task_id)
         if self.blocked and was_probe:
             self.blocked = False
             return AccountEffect.RESTORED
@@ -292,11 +292,11 @@ class RateLimiter:
 
     def _trouble(self, reading: Reading, task_id: str, route: str, now: float) -> AccountEffect:
         self._troubled.add(task_id)
-        if not has_retry_after(reading) or task_id in self._pausing_alone:
+        if not has_retry_after(reading) or task_id in self._alone_with_retry_after:
             return AccountEffect.NOTHING
-        self._pausing.setdefault(route, set()).add(task_id)
+        self._with_retry_after.setdefault(route, set()).add(task_id)
         self.hold(route, now + (reading.retry_after_s or 0.0), now=now)
-        return AccountEffect.PAUSED
+        return AccountEffect.ASKED_TO_WAIT
 
     def _refuse(self, task_id: str) -> AccountEffect:
         is_its_own = task_id in self._refused
@@ -315,8 +315,8 @@ class RateLimiter:
         """Apply a 429 that a request sent at `asked_at` got: one of genbridge's, or of another program."""
         self._troubled.clear()
         if reading.retry_after_s:
-            self._pause(now + reading.retry_after_s, now)
-            return AccountEffect.PAUSED
+            self._wait_until(now + reading.retry_after_s, now)
+            return AccountEffect.ASKED_TO_WAIT
         if asked_at < self._slowed_at:
             return AccountEffect.NOTHING
         self._fill(now)
@@ -325,11 +325,11 @@ class RateLimiter:
         self._tokens = min(self._tokens, 0.0)
         return AccountEffect.NOTHING
 
-    def _pause(self, until_at: float, now: float) -> None:
+    def _wait_until(self, until_at: float, now: float) -> None:
         """Send nothing before `until_at`, and no burst after it. A burst would exceed the limit again before the first
         answer arrives."""
         self._fill(now)
-        self.paused_until = max(self.paused_until, until_at)
+        self.wait_until_at = max(self.wait_until_at, until_at)
 
     def _cut_burst(self, now: float) -> None:
         """Continue with one request, and then at the rate. Otherwise everything that waited would be sent at once."""
@@ -349,12 +349,12 @@ class RateLimiter:
     def _fill(self, now: float) -> None:
         if self.host.well_at >= self._filled_at:
             self._tokens, self._filled_at = min(self._tokens, 1.0), self.host.well_at
-        if self._filled_at < self.host.paused_until <= now:
-            self._tokens, self._filled_at = min(self._tokens, 1.0), self.host.paused_until
-        if self.paused_until > self._filled_at:
+        if self._filled_at < self.host.wait_until_at <= now:
+            self._tokens, self._filled_at = min(self._tokens, 1.0), self.host.wait_until_at
+        if self.wait_until_at > self._filled_at:
             self._tokens = min(self._tokens, 1.0)
         if now == self._filled_at:
             return
-        elapsed = max(0.0, now - max(self._filled_at, self.paused_until))
+        elapsed = max(0.0, now - max(self._filled_at, self.wait_until_at))
         self._tokens = min(float(self.limits.burst), self._tokens + elapsed * self.rate_at(now))
         self._filled_at = now

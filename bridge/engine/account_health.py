@@ -1,5 +1,7 @@
-"""Whether one account may be polled: its rate limiter, blocks and pauses. Also computes the age of its watches, without
-the time of blocks and pauses."""
+"""Whether one account may be polled: its rate limiter, blocks, waits (Retry-After) and pauses (by a person).
+
+Also computes the age of its watches, without the time of blocks and pauses.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from bridge.domain.account_state import FAILING, HOST, AccountState
-from bridge.domain.change import AccountChange, AccountPaused
+from bridge.domain.change import AccountAskedToWait, AccountChange
 from bridge.domain.daemon_state import AccountNow
 from bridge.domain.host_limits import OUTAGE_PROBE_MOST_S, HostLimits, has_retry_after, is_trouble
 from bridge.domain.limits import PROBE_FIRST_S, AccountEffect, RateLimiter, RateLimits
@@ -30,14 +32,14 @@ LIST: Final = "(list)"  # in place of a task id, which cannot contain both paren
 FULL: Final = "the account is busy: limits.rate or limits.concurrency is used up"
 ASKED_TO_WAIT: Final = "the provider asked to wait (Retry-After)"
 FAILING_S: Final = 3 * OUTAGE_PROBE_MOST_S  # how long the note that a provider fails counts without a new one
-MAX_PAUSE_S: Final = 3600.0  # a longer stored pause can only come from a wrong clock
+MAX_WAIT_S: Final = 3600.0  # a longer stored wait can only come from a wrong clock
 
 
 class AccountEffects(NamedTuple):
     """The effects of an answer beyond its own task: changes to store, and whether other accounts of the host may poll
     again."""
 
-    changes: Sequence[AccountChange | AccountPaused] = ()
+    changes: Sequence[AccountChange | AccountAskedToWait] = ()
     frees_host: bool = False
 
 
@@ -45,7 +47,7 @@ NOTHING_FOLLOWS: Final = AccountEffects()
 
 
 class AccountHealth:
-    """Applies the effects of answers to the account. Returns blocks and pauses, which the caller stores."""
+    """Applies the effects of answers to the account. Returns blocks and waits, which the caller stores."""
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class AccountHealth:
         self._noted_failing_at = -math.inf
         if past.blocked_at is not None:
             self.limiter.block(now=now)
-        self._pause_as(past, now)
+        self._wait_as_stored(past, now)
 
     def apply(self, limits: RateLimits, host: HostLimits, *, is_new_key: bool) -> None:
         """Use the limits and the host of new settings. If the key may be new, a blocked account is probed at once."""
@@ -90,7 +92,7 @@ class AccountHealth:
     def update(self, past: AccountState) -> None:
         """Apply the stored state, unless this process has a newer one."""
         now = self._clock.steady()
-        self._pause_as(past, now)
+        self._wait_as_stored(past, now)
         self._past = replace(self._past, pause=past.pause)
         if (past.count, past.blocked_at is None) <= (self._past.count, self._past.blocked_at is None):
             return
@@ -100,10 +102,10 @@ class AccountHealth:
         else:
             self.limiter.block(now=now + PROBE_FIRST_S * self.limiter.daemons)
 
-    def _pause_as(self, past: AccountState, now: float) -> None:
-        latest_at = now + MAX_PAUSE_S
-        if past.paused_until is not None:
-            self.limiter.paused_until = max(self.limiter.paused_until, min(past.paused_until, latest_at))
+    def _wait_as_stored(self, past: AccountState, now: float) -> None:
+        latest_at = now + MAX_WAIT_S
+        if past.wait_until_at is not None:
+            self.limiter.wait_until_at = max(self.limiter.wait_until_at, min(past.wait_until_at, latest_at))
         for hold in past.holds:
             if hold.route not in {HOST, FAILING} and hold.until_at > now:
                 self.limiter.hold(hold.route, min(hold.until_at, latest_at), now=now)
@@ -148,13 +150,13 @@ class AccountHealth:
         limiter.guests -= held is not None
         return held
 
-    def limited(self, reading: Reading, *, asked_at: float) -> Sequence[AccountPaused]:
+    def limited(self, reading: Reading, *, asked_at: float) -> Sequence[AccountAskedToWait]:
         """See `Poller.limited`. Returns the changes to store."""
         self.metrics.other_rate_limited += 1
         now = self._clock.steady()
-        if self.limiter.limited(reading, asked_at=asked_at, now=now) is not AccountEffect.PAUSED:
+        if self.limiter.limited(reading, asked_at=asked_at, now=now) is not AccountEffect.ASKED_TO_WAIT:
             return ()
-        return (self._paused(reading, None, now),)
+        return (self._asked_to_wait(reading, None, now),)
 
     def left(self) -> None:
         """See `Poller.left`."""
@@ -172,7 +174,7 @@ class AccountHealth:
         return self.answered(reading, LIST, action, asked_at=asked_at, now=now)
 
     def _held(self, now: float) -> Held | None:
-        pause, until_at = self._past.pause, self.limiter.paused_until
+        pause, until_at = self._past.pause, self.limiter.wait_until_at
         if pause is not None and pause.lasts(now):
             return Held(left_s=pause.ends_at - now, reason=f"account {self._name} is paused: genbridge resume ends it")
         return None if until_at <= now else Held(left_s=until_at - now, reason=ASKED_TO_WAIT)
@@ -194,22 +196,22 @@ class AccountHealth:
     ) -> AccountEffects:
         """Process the answer to a request. `tasks` is the number of the account's tasks that are watched now."""
         limiter, host = self.limiter, self.limiter.host
-        was_probing, was_troubled, were_paused = limiter.probing, limiter.troubled, host.paused_until
+        was_probing, was_troubled, host_waited_until = limiter.probing, limiter.troubled, host.wait_until_at
         names = host.names if host.troubled else ()
         chance = self._clock.chance()
         verdict = limiter.answered(reading, task_id=task_id, route=route, now=now, chance=chance, asked_at=asked_at)
-        changes: list[AccountChange | AccountPaused] = []
-        if verdict is AccountEffect.PAUSED:
-            changes.append(self._paused(reading, route if has_retry_after(reading) else None, now))
+        changes: list[AccountChange | AccountAskedToWait] = []
+        if verdict is AccountEffect.ASKED_TO_WAIT:
+            changes.append(self._asked_to_wait(reading, route if has_retry_after(reading) else None, now))
         elif verdict is not AccountEffect.NOTHING:
             changes.append(self._changed(reading, now, blocked=verdict is AccountEffect.BLOCKED, tasks=tasks))
-        if host.paused_until != were_paused:
+        if host.wait_until_at != host_waited_until:
             changes += self._host_changed(now)
         if was_troubled or limiter.troubled:
             names = {self._name, *names, *(host.names if host.troubled else ())}
             changes += self._failing_changed(reading, now, names, was_troubled=was_troubled)
         # After a probe, another account may be next.
-        frees_host = host.troubled or were_paused > now or (was_probing and not limiter.probing)
+        frees_host = host.troubled or host_waited_until > now or (was_probing and not limiter.probing)
         return AccountEffects(changes, frees_host) if changes or frees_host else NOTHING_FOLLOWS
 
     def abandoned(self, *, is_bug: bool) -> None:
@@ -217,25 +219,27 @@ class AccountHealth:
         self.metrics.polls[INTERNAL_ERROR] += is_bug
         self.limiter.abandoned(now=self._clock.steady())
 
-    def _host_changed(self, now: float) -> list[AccountPaused]:
-        """If the host now pauses its other accounts, or resumes them: one change for each of them."""
+    def _host_changed(self, now: float) -> list[AccountAskedToWait]:
+        """If the other accounts of the host now have to wait, or no longer: one change for each of them."""
         host = self.limiter.host
         held = host.held_back(now)
         if held:
-            seconds = round(host.paused_until - now, 1)
+            seconds = round(host.wait_until_at - now, 1)
             log.warning("host.paused", account=self._name, held=held, seconds=seconds)
         elif host.held:
             log.info("host.resumed", account=self._name, held=list(host.held))
         concerned, host.held = {*held, *host.held}, held
         reason = f"the host asked account {self._name} to wait"
         return [
-            AccountPaused(account=name, until_at=host.paused_until if name in held else 0.0, route=HOST, reason=reason)
+            AccountAskedToWait(
+                account=name, until_at=host.wait_until_at if name in held else 0.0, route=HOST, reason=reason
+            )
             for name in concerned
         ]
 
     def _failing_changed(
         self, reading: Reading, now: float, names: Collection[str], *, was_troubled: bool
-    ) -> list[AccountPaused]:
+    ) -> list[AccountAskedToWait]:
         """If the provider begins to fail, still fails or works again: one change for each of these accounts."""
         is_troubled = self.limiter.troubled
         if not is_troubled:
@@ -247,7 +251,7 @@ class AccountHealth:
         self._noted_failing_at = now
         until_at = now + FAILING_S * self.limiter.daemons if is_troubled else 0.0
         return [
-            AccountPaused(account=name, until_at=until_at, route=FAILING, reason=reading.detail)
+            AccountAskedToWait(account=name, until_at=until_at, route=FAILING, reason=reading.detail)
             for name in sorted(names)
         ]
 
@@ -273,9 +277,9 @@ class AccountHealth:
             tasks=tasks,
         )
 
-    def _paused(self, reading: Reading, route: str | None, now: float) -> AccountPaused:
-        until_at = self.limiter.opens_at(route, now) if route else self.limiter.paused_until
+    def _asked_to_wait(self, reading: Reading, route: str | None, now: float) -> AccountAskedToWait:
+        until_at = self.limiter.opens_at(route, now) if route else self.limiter.wait_until_at
         about = {"route": route} if route else {}
         seconds = round(until_at - now, 1)
         log.warning("account.paused", account=self._name, seconds=seconds, reason=reading.detail, **about)
-        return AccountPaused(account=self._name, until_at=until_at, route=route, reason=reading.detail)
+        return AccountAskedToWait(account=self._name, until_at=until_at, route=route, reason=reading.detail)

@@ -149,7 +149,7 @@ WATCH_VIEWS: Final = Record(
     next_poll_at="coalesce(poll_asked_at, next_poll_at)",
     urls="{sqlite:json_extract(snapshot, '$.urls')}{postgres:urls}",
 )
-_ACCOUNTS: Final = Record("account", AccountState, "accounts", without=("holds", "pause"))
+_ACCOUNTS: Final = Record("account", AccountState, "accounts", without=("holds", "pause"), wait_until_at="paused_until")
 _HOLDS: Final = Record("hold", Hold, "holds", until_at="held_until")
 
 

@@ -25,8 +25,8 @@ from typing import Final, assert_never
 
 from bridge.domain.change import (
     DAY_S,
+    AccountAskedToWait,
     AccountChange,
-    AccountPaused,
     AnswerUnread,
     Change,
     EndpointChecked,
@@ -102,9 +102,9 @@ class Transaction:
             case AccountChange():
                 self.wakes_all = True
                 return self._move_account(change)
-            case AccountPaused(route=route):
+            case AccountAskedToWait(route=route):
                 self.wakes_all = True
-                how = SQL["commits.pause_account" if route is None else "commits.hold_route"]
+                how = SQL["commits.account_waits" if route is None else "commits.hold_route"]
                 self._session.execute(how, **asdict(replace(change, reason=plain(change.reason))))
                 return True
             case AnswerUnread():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bridge.domain.change import AccountPaused
+from bridge.domain.change import AccountAskedToWait
 from bridge.domain.event import Event, Parcel
 from bridge.store import DaemonLock, SqliteStore
 from tests.cli.kept_tasks import DELIVERY_KEYS, FAR, LIVE, RFC3339
@@ -87,7 +87,7 @@ def test_explain_shows_the_next_step_and_the_reason_for_its_delay(shell: Shell, 
     story = shell("explain", "live").out
     assert re.search(r"next poll: in \d+d \d+h; a tenth of its age", story)
     assert "no daemon is running on this store" in story
-    store.commit([make_block(), AccountPaused(account="kling", until_at=FAR)], Teller())
+    store.commit([make_block(), AccountAskedToWait(account="kling", until_at=FAR)], Teller())
     story = shell("explain", "live").out
     assert re.search(r"account kling has been blocked for \d+d \d+h: ", story)
     assert "401: key revoked" in story
@@ -107,7 +107,7 @@ def test_explain_of_an_overdue_poll_names_no_past_wait(shell: Shell, store: Sqli
     )
     [row] = [row for row in shell("list").out.splitlines() if " live " in row]
     assert re.search(r" ago +- +now +", row)
-    store.commit([AccountPaused(account="kling", until_at=FAR)], Teller())
+    store.commit([AccountAskedToWait(account="kling", until_at=FAR)], Teller())
     assert re.search(
         r"next poll: in \d+d .*; similar tasks usually take .* \(12 tasks seen\)\n", shell("explain", "live").out
     )

@@ -7,7 +7,7 @@ import re
 
 from bridge.clock import SystemClock
 from bridge.domain.account_state import FAILING, HOST
-from bridge.domain.change import AccountPaused
+from bridge.domain.change import AccountAskedToWait
 from bridge.domain.delivery_state import NOT_CHECKED
 from bridge.store import SqliteStore
 from tests.cli.kept_tasks import FAR, LIVE, RFC3339
@@ -17,8 +17,8 @@ from tests.store.making import Teller, make_attempt, make_block, make_deferred, 
 
 
 def test_explain_and_status_show_what_is_held_and_until_when(shell: Shell, store: SqliteStore) -> None:
-    def held(route: str, until_at: float, reason: str, account: str = "kling") -> AccountPaused:
-        return AccountPaused(account=account, until_at=until_at, route=route, reason=reason)
+    def held(route: str, until_at: float, reason: str, account: str = "kling") -> AccountAskedToWait:
+        return AccountAskedToWait(account=account, until_at=until_at, route=route, reason=reason)
 
     store.note([make_note(LIVE, next_poll_at=NOW + 3)])
     pauses = [
@@ -55,7 +55,7 @@ def test_explain_and_status_show_what_is_held_and_until_when(shell: Shell, store
 def test_explain_and_status_show_that_the_provider_fails(shell: Shell, store: SqliteStore) -> None:
     store.note([make_note(LIVE, next_poll_at=NOW)])
     store.add([make_wish(task_id=f"t{number}") for number in range(20)], source="cli", now=NOW)
-    failing = AccountPaused(account="kling", until_at=FAR, route=FAILING, reason="HTTP 502: down")
+    failing = AccountAskedToWait(account="kling", until_at=FAR, route=FAILING, reason="HTTP 502: down")
     store.commit([failing], Teller())
     line = "account kling sends one request at a time, at least every 30 s, until one is answered: HTTP 502: down"
     story = shell("explain", "live").out

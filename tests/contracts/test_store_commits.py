@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.account_state import AccountState, Hold
-from bridge.domain.change import AccountPaused, AnswerUnread, Note
+from bridge.domain.change import AccountAskedToWait, AnswerUnread, Note
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey, event_id
@@ -223,15 +223,15 @@ class TestAccounts:
         assert tell.events == []
 
     def test_a_pause_is_remembered(self, store: Store) -> None:
-        pauses = [AccountPaused(account="kling", until_at=NOW + until) for until in (30, 60)]
+        pauses = [AccountAskedToWait(account="kling", until_at=NOW + until) for until in (30, 60)]
         assert store.commit(pauses, nobody) == [True, True]
         store.commit([make_block()], nobody)
         state = store.accounts()["kling"]
-        assert (state.paused_until, state.blocked_at) == (NOW + 60, NOW)
+        assert (state.wait_until_at, state.blocked_at) == (NOW + 60, NOW)
 
     def test_a_held_route_is_stored_together_with_the_others(self, store: Store) -> None:
-        def held(route: str, for_s: float, reason: str) -> AccountPaused:
-            return AccountPaused(account="kling", until_at=NOW + for_s, route=route, reason=reason)
+        def held(route: str, for_s: float, reason: str) -> AccountAskedToWait:
+            return AccountAskedToWait(account="kling", until_at=NOW + for_s, route=route, reason=reason)
 
         store.commit([held("a/b", 60, "503"), held("c/d", 9, "500"), held("a/b", 30, "a shorter one")], nobody)
         store.commit([held("", 20, "502")], nobody)
@@ -244,7 +244,7 @@ class TestAccounts:
                 Hold(route="c/d", until_at=NOW + 9, reason="500"),
             ),
         )
-        store.commit([make_block(), AccountPaused(account="kling", until_at=0, route="a/b")], nobody)
+        store.commit([make_block(), AccountAskedToWait(account="kling", until_at=0, route="a/b")], nobody)
         state = store.accounts()["kling"]
         assert state.blocked_at == NOW
         assert [hold.until_at for hold in state.holds] == [NOW + 20, 0, NOW + 9]
@@ -257,6 +257,6 @@ class TestAccounts:
     def test_a_shorter_pause_does_not_shorten_the_pause_of_another_daemon(
         self, store: Store, before_s: float, left_s: float
     ) -> None:
-        store.commit([AccountPaused(account="kling", until_at=NOW + before_s)], nobody)
-        store.commit([AccountPaused(account="kling", until_at=NOW + 30)], nobody)
-        assert store.accounts()["kling"].paused_until == NOW + left_s
+        store.commit([AccountAskedToWait(account="kling", until_at=NOW + before_s)], nobody)
+        store.commit([AccountAskedToWait(account="kling", until_at=NOW + 30)], nobody)
+        assert store.accounts()["kling"].wait_until_at == NOW + left_s

@@ -10,7 +10,7 @@ import pytest
 from bridge.config.load import Loaded
 from bridge.control.health_facts import AccountFacts, EndpointFacts, FactState, account_facts, endpoint_facts
 from bridge.control.overview import overview
-from bridge.domain.change import AccountPaused
+from bridge.domain.change import AccountAskedToWait
 from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.durations.table import DurationKey, Table
@@ -90,7 +90,7 @@ def test_problems_come_first(store: Store, loaded: Loaded) -> None:
 
 def test_an_account_that_waits_says_until_when(store: Store, loaded: Loaded) -> None:
     store.commit(
-        [AccountPaused(account="kling", until_at=NOW + 200, route="videos/text2video", reason="HTTP 503")], nobody
+        [AccountAskedToWait(account="kling", until_at=NOW + 200, route="videos/text2video", reason="HTTP 503")], nobody
     )
     kling = account(facts(store, loaded))
     assert (kling.state, kling.until_at, kling.reason) == (FactState.HELD, NOW + 200, "HTTP 503")

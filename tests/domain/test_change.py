@@ -8,8 +8,8 @@ from bridge.domain.change import (
     MOST_NOTIFIED,
     MOST_WORDS,
     OTHER_WORDS,
+    AccountAskedToWait,
     AccountChange,
-    AccountPaused,
     AnswerUnread,
     Change,
     EndpointChecked,
@@ -44,7 +44,7 @@ def succeeded(snapshot: Snapshot | None) -> TaskChange:
     ("change", "key"),
     [
         (succeeded(None), "kling/a"),
-        (AccountPaused(account="kling", until_at=0.0), "kling"),
+        (AccountAskedToWait(account="kling", until_at=0.0), "kling"),
         (AccountChange(account="kling", blocked=True, reason="", count=1, blocked_s=0.0, at=0.0), "kling"),
         (AnswerUnread(account="kling", word="boiling", reason="", answers=1, at=0.0), "kling"),
         (EndpointChecked(endpoint="chat", at=NOW), "chat"),
@@ -55,7 +55,7 @@ def test_a_log_line_names_a_change_by_its_subject(change: Change, key: str) -> N
 
 
 def test_changes_of_accounts_concern_all_daemons_and_transitions_do_not() -> None:
-    assert concerns_all(AccountPaused(account="kling", until_at=0.0))
+    assert concerns_all(AccountAskedToWait(account="kling", until_at=0.0))
     assert not concerns_all(succeeded(None))
     assert not concerns_all(EndpointChecked(endpoint="chat", at=NOW))
 

@@ -65,7 +65,7 @@ def test_accounts_probe_a_failing_host_in_turn_and_new_ones_come_first() -> None
     assert two.room(NOW + 20.055) == 6
 
 
-def test_after_a_pause_of_the_host_no_account_has_a_burst() -> None:
+def test_after_a_wait_of_the_host_no_account_has_a_burst() -> None:
     one, two = two_accounts()
     ask(one, BUSY, "a")
     assert one.host.held_back(NOW) == ["two"]
@@ -87,13 +87,13 @@ def test_an_account_with_good_or_pending_answers_is_not_delayed() -> None:
     one, two = two_accounts()
     two.take(NOW - RECENT_S)
     ask(one, BUSY, "a")
-    assert not one.host.is_paused(NOW)
+    assert not one.host.is_waiting(NOW)
     assert two.room(NOW) > 1
     two.answered(GOOD, task_id="c", now=NOW, chance=0.0)
     assert two.room(NOW) > 1
 
 
-def test_an_idle_account_tries_a_paused_host_every_half_minute() -> None:
+def test_an_idle_account_tries_a_waiting_host_every_half_minute() -> None:
     one, two = two_accounts()
     ask(two, GOOD, "c", at=-RECENT_S - 1)
     ask(one, BUSY._replace(retry_after_s=3600.0), "a")
@@ -114,12 +114,12 @@ def test_an_idle_account_tries_a_paused_host_every_half_minute() -> None:
 
 
 @pytest.mark.parametrize("reading", [DOWN, LIMITED, REFUSED])
-def test_any_other_answer_to_another_account_ends_the_pause_of_the_host(reading: Reading) -> None:
+def test_any_other_answer_to_another_account_ends_the_wait_of_the_host(reading: Reading) -> None:
     one, two = two_accounts()
     ask(one, BUSY._replace(retry_after_s=3600.0), "a")
-    assert two.host.is_paused(NOW)
+    assert two.host.is_waiting(NOW)
     ask(two, reading, "c")
-    assert not two.host.is_paused(NOW)
+    assert not two.host.is_waiting(NOW)
 
 
 def test_accounts_that_fail_alternately_delay_only_themselves() -> None:
@@ -171,7 +171,7 @@ def test_a_429_or_a_rejected_key_affects_only_its_account(reading: Reading) -> N
 def test_a_retry_time_for_one_task_holds_all_tasks_of_the_account() -> None:
     one, two = two_accounts()
     ask(two, GOOD, "c")
-    assert ask(one, BUSY._replace(retry_after_s=3600.0), "a") is AccountEffect.PAUSED
+    assert ask(one, BUSY._replace(retry_after_s=3600.0), "a") is AccountEffect.ASKED_TO_WAIT
     assert one.wait_s(NOW) == 3600.0
 
 
@@ -182,7 +182,7 @@ def test_a_retry_time_holds_only_its_task_while_others_are_answered() -> None:
     assert ask(one, BUSY, "sick", at=31) is AccountEffect.NOTHING
     assert one.wait_s(NOW + 31) == two.wait_s(NOW + 31) == 0
     ask(one, GOOD, "sick", at=32)
-    assert ask(one, BUSY, "sick", at=33) is AccountEffect.PAUSED
+    assert ask(one, BUSY, "sick", at=33) is AccountEffect.ASKED_TO_WAIT
 
 
 def test_requests_in_flight_at_a_host_are_shared_equally() -> None:

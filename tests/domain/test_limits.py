@@ -44,7 +44,7 @@ def test_new_limits_hold_from_now_on() -> None:
     assert wait(limiter) == 1.0
 
 
-def test_a_long_pause_never_overfills_the_bucket() -> None:
+def test_a_long_idle_time_never_overfills_the_bucket() -> None:
     limiter = make_limiter(rate=10.0, burst=5)
     passed = 0
     while limiter.wait_s(NOW + 1e6) == 0:
@@ -110,7 +110,7 @@ def test_after_an_outage_there_is_no_burst(kind: ReadingKind) -> None:
 def test_after_a_retry_after_there_is_no_burst(kind: ReadingKind) -> None:
     limiter = make_limiter(rate=10.0, burst=20)
     limited = make_reading(kind, retry_after_s=30.0, server_trouble=kind is ReadingKind.TRANSIENT)
-    assert ask(limiter, limited) is AccountEffect.PAUSED
+    assert ask(limiter, limited) is AccountEffect.ASKED_TO_WAIT
     assert wait(limiter, at=29) == 1.0
     limiter.resize(RateLimits(rate=10.0, burst=20), now=NOW + 15)
     assert limiter.room(NOW + 30) == 1
@@ -119,9 +119,9 @@ def test_after_a_retry_after_there_is_no_burst(kind: ReadingKind) -> None:
     assert limiter.room(NOW + 31) == 10
 
 
-def test_after_a_stored_or_shared_pause_there_is_no_burst() -> None:
+def test_after_a_stored_or_shared_wait_there_is_no_burst() -> None:
     limiter = make_limiter(rate=10.0, burst=20)
-    limiter.paused_until = NOW + 30.0
+    limiter.wait_until_at = NOW + 30.0
     assert limiter.room(NOW + 30) == 1
     assert limiter.room(NOW + 31) == 11
 
@@ -129,13 +129,13 @@ def test_after_a_stored_or_shared_pause_there_is_no_burst() -> None:
 @pytest.mark.parametrize("task", ["task-1", "task-2"])
 def test_no_request_is_sent_before_the_end_of_a_retry_after(task: str) -> None:
     limiter = make_limiter()
-    assert ask(limiter, LIMITED._replace(retry_after_s=30.0)) is AccountEffect.PAUSED
-    assert limiter.paused_until == NOW + 30.0
+    assert ask(limiter, LIMITED._replace(retry_after_s=30.0)) is AccountEffect.ASKED_TO_WAIT
+    assert limiter.wait_until_at == NOW + 30.0
     assert wait(limiter, at=1.0) == 29.0
     assert ask(limiter, GOOD, at=30.0, task=task) is AccountEffect.NOTHING
 
 
-def test_a_shorter_hint_does_not_shorten_the_pause() -> None:
+def test_a_shorter_hint_does_not_shorten_the_wait() -> None:
     limiter = make_limiter()
     limiter.take(NOW)
     limiter.take(NOW)
@@ -180,7 +180,7 @@ def test_the_limiter_keeps_its_promises_in_any_order_of_calls(
                 for _ in range(most):
                     if limiter.wait_s(now) > 0:
                         break
-                    assert now >= limiter.paused_until
+                    assert now >= limiter.wait_until_at
                     limiter.take(now)
                     sent.append(now)
                     assert limiter.in_flight <= (1 if limiter.probing else limits.concurrency)
@@ -191,7 +191,7 @@ def test_the_limiter_keeps_its_promises_in_any_order_of_calls(
                 assert (verdict is AccountEffect.BLOCKED) is (limiter.blocked and not was_blocked)
                 assert (verdict is AccountEffect.RESTORED) is (was_blocked and not limiter.blocked)
                 asked_s = (reading.retry_after_s or 0.0) if reading.kind is ReadingKind.RATE_LIMITED else 0.0
-                assert asked_s == 0 or limiter.paused_until >= now + asked_s
+                assert asked_s == 0 or limiter.wait_until_at >= now + asked_s
                 if counting is not None:
                     counting.count_answer()
                     assert _values(counting) == _values(limiter)

@@ -48,7 +48,7 @@ async def test_a_503_with_retry_after_does_not_hold_back_another_account() -> No
     state = rig.store.accounts()["second"]
     [hold] = state.holds
     assert (hold.route, hold.reason) == ("", "HTTP 503")  # with only one address, the route is the whole account
-    assert state.paused_until is None
+    assert state.wait_until_at is None
 
 
 async def test_a_retry_after_holds_only_its_own_route() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.domain.account_state import FAILING
 from bridge.domain.cadence import Pacing
-from bridge.domain.change import AccountPaused
+from bridge.domain.change import AccountAskedToWait
 from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
 from bridge.domain.limits import RateLimits
@@ -108,7 +108,7 @@ async def test_a_pause_survives_a_restart() -> None:
 
 async def test_a_pause_stored_by_a_wrong_clock_lasts_at_most_an_hour() -> None:
     rig = Rig()
-    rig.store.commit([AccountPaused(account="kling", until_at=rig.clock.now() + 10 * 86_400)], rig.parcels_for)
+    rig.store.commit([AccountAskedToWait(account="kling", until_at=rig.clock.now() + 10 * 86_400)], rig.parcels_for)
     rig.script("a", RUNNING)
     async with rig.running():
         await rig.watch("a")

@@ -114,7 +114,7 @@ async def test_a_pause_stored_by_another_daemon_applies_here() -> None:
     rig = Rig()
     async with rig.running():
         now = rig.clock.steady()
-        rig.poller.update({"kling": AccountState(account="kling", paused_until=now + 100)})
+        rig.poller.update({"kling": AccountState(account="kling", wait_until_at=now + 100)})
         await rig.watch("a")
         await rig.clock.advance(99)
         assert not rig.provider.asked

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.domain.change import AccountPaused, Change
+from bridge.domain.change import AccountAskedToWait, Change
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreError
@@ -125,7 +125,7 @@ async def test_a_callback_that_raises_neither_repeats_the_commit_nor_delays_its_
     with capture_logs() as logged:
         async with rig.running():
             for number in range(3):
-                rig.writes.submit(AccountPaused(account=f"paused{number}", until_at=rig.clock.now()), then=raising)
+                rig.writes.submit(AccountAskedToWait(account=f"paused{number}", until_at=rig.clock.now()), then=raising)
             await rig.watch("a", "b")
             await rig.clock.advance(1)
             assert sorted(delivery.subject for _, delivery in rig.sink.handed) == ["a", "b"]
@@ -133,7 +133,7 @@ async def test_a_callback_that_raises_neither_repeats_the_commit_nor_delays_its_
     assert sum(sizes) == 3 + 2 + 2  # each pause, end and outcome once
     assert [delivery.subject for _, delivery in rig.sink.handed].count("a") == 1
     (bug,) = [line for line in logged if line["event"] == "commit.bug"]
-    assert (bug["what"], bug["keys"], bug["count"]) == ("AccountPaused", ["paused0", "paused1", "paused2"], 3)
+    assert (bug["what"], bug["keys"], bug["count"]) == ("AccountAskedToWait", ["paused0", "paused1", "paused2"], 3)
 
 
 async def test_a_bug_in_counting_neither_repeats_the_commit_nor_delays_its_deliveries() -> None:
@@ -170,7 +170,7 @@ async def test_each_callback_of_a_commit_is_called_although_one_before_it_raises
 
     async with writing() as (writes, _, clock):
         for name in ("a", "poison", "b"):
-            writes.submit(AccountPaused(account=name, until_at=0.0), then=hears(name))
+            writes.submit(AccountAskedToWait(account=name, until_at=0.0), then=hears(name))
         await clock.advance(0)
         assert heard == ["a", "b"]
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from bridge.config.postgres_url import PostgresUrl
-from bridge.domain.change import AccountPaused, AnswerUnread
+from bridge.domain.change import AccountAskedToWait, AnswerUnread
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
@@ -78,7 +78,9 @@ def fill(store: Store) -> None:
     store.commit(
         [make_attempt(first), make_attempt(second, state=DeliveryState.DEAD, outcome="deferred"), refused], tell
     )
-    store.commit([AccountPaused(account="kling", until_at=NOW + 90, route="videos/text2video", reason="503")], tell)
+    store.commit(
+        [AccountAskedToWait(account="kling", until_at=NOW + 90, route="videos/text2video", reason="503")], tell
+    )
     store.commit([AnswerUnread(account="kling", word="wörd", reason="w\0y", answers=3, at=NOW)], tell)
     add(store, "task-1", again=True, now=NOW + 100)
     store.poll_now([WatchKey("kling", "c")], now=NOW + 101)

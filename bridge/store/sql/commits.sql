@@ -60,8 +60,8 @@ RETURNING account
 UPDATE accounts SET blocked_at = NULL, blocked_s = :blocked_s WHERE account = :account AND blocked_at IS NOT NULL
 RETURNING account
 
--- pause_account: Pause an account. A daemon that has not yet heard of a longer pause does not shorten it. A pause that
--- is an hour longer than another was written by a wrong clock, and is replaced.
+-- account_waits: An account waits, because of a Retry-After. A daemon that has not yet heard of a longer wait does
+-- not shorten it. A wait that is an hour longer than another was written by a wrong clock, and is replaced.
 INSERT INTO accounts (account, paused_until) VALUES (:account, :until_at)
 ON CONFLICT (account) DO UPDATE SET paused_until = excluded.paused_until
     WHERE accounts.paused_until IS NULL

@@ -108,9 +108,9 @@ def test_only_the_worst_state_of_the_last_finish_counts_per_endpoint() -> None:
     [
         (AccountState(account="kling"), None, None),
         (AccountState(account="kling", blocked_at=NOW - 9), HeldBack.BLOCKED, NOW - 9),
-        (AccountState(account="kling", paused_until=NOW + 30), HeldBack.WAITS, NOW),
-        (AccountState(account="kling", paused_until=NOW + 2), None, None),
-        (AccountState(account="kling", paused_until=NOW - 9), None, None),
+        (AccountState(account="kling", wait_until_at=NOW + 30), HeldBack.WAITS, NOW),
+        (AccountState(account="kling", wait_until_at=NOW + 2), None, None),
+        (AccountState(account="kling", wait_until_at=NOW - 9), None, None),
         (AccountState(account="kling", holds=(Hold(route="images", until_at=NOW + 90, reason="429"),)), None, None),
     ],
 )
