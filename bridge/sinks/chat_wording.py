@@ -204,4 +204,5 @@ TOPIC_MARKS: Final[Mapping[Topic, str]] = MappingProxyType(
         Topic.UNKNOWN_STATUS: "⚠️",
     }
 )
-"""The marks of all topics except success, which has the mark of its result."""
+"""The marks of the topics that have their own. Messages of the other topics (succeeded, running, progress, archived)
+have the mark of their result."""
