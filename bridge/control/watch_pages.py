@@ -1,4 +1,4 @@
-"""Lists of tasks for the status page: running tasks, finished tasks, and search results."""
+"""Lists of tasks: search results for the API and the status page; running and finished tasks for the status page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of tasks for the status page. No page reads more than a bounded number of rows, whatever is asked for."""
+"""Pages of tasks for the API and the status page. No page reads more than a bounded number of rows."""
 
 from __future__ import annotations
 
