@@ -1,4 +1,5 @@
-"""The HTTP server: ASGI apps served by uvicorn inside genbridge's task groups.
+"""The HTTP server: ASGI apps served by uvicorn inside genbridge's task groups. The parser's callbacks, such as
+`on_headers_complete`, are in `served_connection.py`.
 
 There are no process-wide signal handlers and no access log. uvicorn and starlette are used because both are
 dependencies already, and only the parts below have to be added.

@@ -1,4 +1,5 @@
-"""One connection of the HTTP server: uvicorn's, with a deadline and a size limit for request heads.
+"""One connection of the HTTP server: uvicorn's, with a deadline and a size limit for request heads. Its `on_...`
+methods are the parser's callbacks.
 
 uvicorn itself waits for the head of a first request without limit, and accepts one of any size.
 """
