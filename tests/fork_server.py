@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import json
 import os
 import select
@@ -97,9 +98,25 @@ class ForkServer:
             self._process = subprocess.Popen(words, pass_fds=[theirs.fileno()], env={**env}, cwd=root)
         atexit.register(self._close)
 
-    def start(self, words: Sequence[str], *, folder: Path, env: Mapping[str, str], streams: Streams) -> ForkedProcess:
-        """`genbridge` with these words, in this folder."""
-        request = {"words": list(words), "env": dict(env), "folder": str(folder)}
+    def start(
+        self,
+        words: Sequence[str],
+        *,
+        folder: Path,
+        env: Mapping[str, str],
+        streams: Streams,
+        on_terminal: bool = False,
+        user: int | None = None,
+    ) -> ForkedProcess:
+        """`genbridge` with these words, in this folder. If wanted, on a terminal, in a session of its own, or as
+        another user."""
+        request = {
+            "words": list(words),
+            "env": dict(env),
+            "folder": str(folder),
+            "on_terminal": on_terminal,
+            "user": user,
+        }
         with self._one_at_a_time:
             self._prctl(ADOPT_ORPHANS, 1, 0, 0, 0)  # so that the daemon becomes a child of this process
             try:
@@ -127,7 +144,11 @@ def started(words: Sequence[str], env: Mapping[str, str], *, out: int, err: int)
 
 
 def completed(
-    *words: str | Path, folder: Path | None = None, stdin: str = "", env: Mapping[str, str] | None = None
+    *words: str | Path,
+    folder: Path | None = None,
+    stdin: str = "",
+    env: Mapping[str, str] | None = None,
+    user: int | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `genbridge` with these words to its end, which must come within a minute. `env` is added to that of this
     process."""
@@ -136,7 +157,8 @@ def completed(
         given.write(stdin.encode())
         given.seek(0)
         server, streams = fork_server(MEASURED in whole), (given.fileno(), out.fileno(), err.fileno())
-        command = server.start([str(word) for word in words], folder=folder or Path.cwd(), env=whole, streams=streams)
+        text = [str(word) for word in words]
+        command = server.start(text, folder=folder or Path.cwd(), env=whole, streams=streams, user=user)
         try:
             code = command.wait(60)
         finally:
@@ -150,6 +172,7 @@ def serve(requests: socket.socket) -> None:
     `genbridge`."""
     for name in IMPORTED:
         import_module(name)
+    gc.freeze()  # the garbage collector of a copy would write to, and so copy, the memory of everything imported here
     while True:
         raw, streams, *_ = socket.recv_fds(requests, MOST_BYTES, 3)
         if not raw:
@@ -178,9 +201,31 @@ def become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
     os.environ.update(request["env"])
     time.tzset()
     os.chdir(request["folder"])
+    if request["on_terminal"]:
+        os.setsid()
+        on_terminal()
+    if request["user"] is not None:
+        become_user(request["user"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = [str(program.__file__), *request["words"]]
     program.main()
+
+
+def on_terminal() -> None:
+    """Open the streams as Python does for a terminal."""
+    sys.stdin = open(0, encoding="utf-8", closefd=False)
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False, errors="backslashreplace")
+
+
+def become_user(number: int) -> None:
+    """Give up root. First import every command: the other user may not be allowed to read the interpreter's folder."""
+    import_module("anyio._backends._asyncio")
+    for module in {module for module, _ in import_module("bridge.cli").COMMANDS.values()}:
+        import_module(module)
+    os.setgroups([])
+    os.setresgid(number, number, number)
+    os.setresuid(number, number, number)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,14 @@ import pty
 import re
 import signal
 import struct
-import subprocess
-import sys
 import termios
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from tests.programs import ended
+from tests.fork_server import MEASURED, ForkedProcess, fork_server
 
 ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x1b]*\x1b\\")
 
@@ -39,7 +38,7 @@ def in_terminal(
     rows: int = 24,
     env: Mapping[str, str] | None = None,
     stdout: Path | None = None,
-    on_output: Callable[[str, subprocess.Popen[bytes]], None] | None = None,
+    on_output: Callable[[str, ForkedProcess], None] | None = None,
     answers: Sequence[tuple[str, str]] = (),
     exits: int = 0,
 ) -> Screenful:
@@ -50,21 +49,15 @@ def in_terminal(
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     plain = {name: text for name, text in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES"}}
     out = theirs if stdout is None else os.open(stdout, os.O_WRONLY | os.O_CREAT)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", *words],
-        cwd=folder,
-        env={**plain, "TERM": "xterm-256color", "PYTHONUTF8": "1", **(env or {})},
-        stdin=theirs,
-        stdout=out,
-        stderr=theirs,
-        start_new_session=True,
-    )
+    whole = {**plain, "TERM": "xterm-256color", "PYTHONUTF8": "1", **(env or {})}
+    server = fork_server(MEASURED in whole)
+    process = server.start(words, folder=folder, env=whole, streams=(theirs, out, theirs), on_terminal=True)
     os.close(theirs)
     if stdout is not None:
         os.close(out)
     seen, open_questions, at = b"", list(answers), 0
-    with ended(process):
-        try:
+    try:
+        with suppress(OSError):  # the other side has closed it
             while chunk := os.read(ours, 65536):
                 seen += chunk
                 if open_questions and (found := seen.find(open_questions[0][0].encode(), at)) >= 0:
@@ -72,20 +65,20 @@ def in_terminal(
                     os.write(ours, open_questions.pop(0)[1].encode())
                 if on_output is not None:
                     on_output(seen.decode(errors="replace"), process)
-        except OSError:
-            pass  # the other side has closed it
         assert process.wait(60) == exits, seen.decode(errors="replace")
+    finally:
+        process.kill()
     os.close(ours)
     return Screenful(seen.decode())
 
 
-def interrupt_at(text: str) -> Callable[[str, subprocess.Popen[bytes]], None]:
-    """Press Ctrl-C once this text is on the screen."""
+def interrupt_at(*texts: str) -> Callable[[str, ForkedProcess], None]:
+    """Press Ctrl-C once one of these texts is on the screen."""
     pressed = False
 
-    def look(seen: str, process: subprocess.Popen[bytes]) -> None:
+    def look(seen: str, process: ForkedProcess) -> None:
         nonlocal pressed
-        if text in seen and not pressed:
+        if not pressed and any(text in seen for text in texts):
             pressed = True
             process.send_signal(signal.SIGINT)
             again = threading.Timer(30, process.send_signal, [signal.SIGINT])  # readline loses it while it starts

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.shell import Shell
+from tests.fork_server import completed
 
 
-def completed(folder: Path, line: str) -> list[str]:
+def offered(folder: Path, line: str) -> list[str]:
     """The words that bash gets for the end of this line."""
     words = line.split(" ")
     asked = {"_GENBRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
-    script = "from bridge.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=folder,
-        env={**os.environ, **asked},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = completed(folder=folder, env=asked)
     assert done.stderr == ""
     return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
@@ -52,9 +42,9 @@ def folder(shell: Shell) -> Path:
     ],
 )
 def test_words_of_the_settings_and_the_store_are_offered(line: str, words: list[str], folder: Path) -> None:
-    assert completed(folder, line) == words
+    assert offered(folder, line) == words
 
 
 def test_completion_without_settings_is_empty_and_silent(shell: Shell) -> None:
     (shell.folder / "genbridge.yaml").unlink()
-    assert completed(shell.folder, "genbridge show ") == []
+    assert offered(shell.folder, "genbridge show ") == []

@@ -5,27 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.shell import ONE_ACCOUNT, SETTINGS, Shell
+from tests.fork_server import completed
 
 TWO_ACCOUNTS = {"accounts": {**ONE_ACCOUNT, "other": {**ONE_ACCOUNT["kling"], "base_url": "https://other.example.com"}}}
 URL = "https://api.example.com/kling/v1/images/generations/abc%2Fd?x=1"
-AS_NOBODY = """
-import os, sys
-from importlib import import_module
-import anyio._backends._asyncio
-from bridge.cli import COMMANDS, outcome
-for module in {module for module, _ in COMMANDS.values()}:
-    import_module(module)
-os.setgroups([])
-os.setresgid(65534, 65534, 65534)
-os.setresuid(65534, 65534, 65534)
-sys.exit(outcome(sys.argv[1:]))
-"""
+NOBODY = 65534
 
 
 def ids(shell: Shell) -> list[str]:
@@ -238,7 +227,7 @@ def test_another_user_may_look_and_learns_how_to_add(commons: Shell) -> None:
         (commons.folder / "genbridge.yaml").chmod(0o600)
         assert _as_nobody("list").returncode == 78
         commons.folder.chmod(0o700)
-        unseen = _as_nobody("list", "--config", str(commons.folder / "genbridge.yaml"), cwd="/")
+        unseen = _as_nobody("list", "--config", str(commons.folder / "genbridge.yaml"), folder=Path("/"))
         assert unseen.returncode == 78
         assert "Permission denied" in unseen.stderr
         assert len(unseen.stderr.splitlines()) == 1
@@ -262,16 +251,8 @@ def test_settings_that_only_root_may_read_are_faulty_settings_also_when_named(co
         shutil.rmtree(commons.folder)
 
 
-def _as_nobody(*words: str, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
-    root = str(Path(__file__).parents[2])
-    return subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, *words],
-        env={"HOME": "/", "PYTHONPATH": root},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def _as_nobody(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return completed(*words, folder=folder, env={"HOME": "/", "XDG_CONFIG_HOME": "/.config"}, user=NOBODY)
 
 
 def test_the_queue_is_suggested_only_if_it_can_be_used(shell: Shell) -> None:
