@@ -184,7 +184,7 @@ class Webhook(Endpoint):
         name = str(info.field_name)
         harmless = 1 if name == "concurrency" else cls.model_fields[name].default  # robots send one message at a time
         if format_ not in wanted and value != harmless:
-            raise ValueError(f"is only for format {' or '.join(wanted)}")
+            raise ValueError(f"is only for format {', '.join(wanted)}")
         return value
 
     @field_validator("format")
