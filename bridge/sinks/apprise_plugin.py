@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
+from bridge.domain.quoting import quoted
 from bridge.sinks import plugin_targets
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import (
@@ -71,7 +72,8 @@ _CARD_FORMS: Final[Mapping[str, _CardForm]] = {
 
 
 class UnusableUrl(Exception):
-    """Apprise has no plugin for this URL; the text says why, and may quote the URL."""
+    """Apprise has no plugin for this URL. The first argument says why; others are Apprise's words. They may quote the
+    URL."""
 
 
 class ChatMessage(NamedTuple):
@@ -282,7 +284,7 @@ def usable_plugin(url: str) -> ApprisePlugin:
         try:
             return ApprisePlugin(url)
         except UnusableUrl as error:
-            raise UnusableUrl(without_secrets([str(error), *recorded.log], url=url)) from None
+            raise UnusableUrl(without_secrets([*error.args, *recorded.log], url=url)) from None
 
 
 def check_url(url: str) -> str | None:
@@ -328,11 +330,26 @@ def _plugin(url: str) -> Any:
     try:
         plugin = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=False)
     except Exception as error:
-        raise UnusableUrl(str(error)) from error
+        raise UnusableUrl(f"not a URL Apprise can use: {_why_unusable(url)}", str(error)) from error
     if plugin is None:
-        missing = "its Python package is missing (for mqtt:// and xmpp://: install genbridge's extra notify)"
-        raise UnusableUrl(f"not a URL Apprise can use here: unknown service, or {missing}")
+        raise UnusableUrl(f"not a URL Apprise can use: {_why_unusable(url)}")
     return plugin
+
+
+def _why_unusable(url: str) -> str:
+    from apprise.manager_plugins import NotificationManager
+
+    services: Any = NotificationManager()  # type: ignore[no-untyped-call]
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        return "it has no scheme, such as tgram://"
+    if scheme.lower() not in services:
+        return f"unknown service {quoted(scheme)}; https://github.com/caronc/apprise/wiki lists all"
+    service = services[scheme.lower()]
+    if not service.enabled:
+        return f"the Python package for {service.service_name} is missing: install genbridge's extra notify"
+    form = str(service.templates[0]).replace("{schema}", scheme.lower())
+    return f"it is incomplete or wrong for {service.service_name}; write it like {form}"
 
 
 def _schemes(plugin: Any) -> frozenset[str]:

@@ -101,7 +101,7 @@ class ChatTarget:
                     self._idle.append(plugin)
                     return outcome
             except UnusableUrl as error:
-                return Deferred(reason=without_secrets([str(error), *recorded.log], url=self._url))
+                return Deferred(reason=without_secrets([*error.args, *recorded.log], url=self._url))
             # Not only Exception: if a plugin calls sys.exit, the delivery must not be lost.
             except BaseException as error:
                 why = f"{type(error).__name__}: {error}"

@@ -24,6 +24,7 @@ from bridge.net.failure_kinds import ProxyUnreached, Unreached, explain
 from bridge.sinks.judging import MOST_ANSWER_BYTES, requested_wait_s
 
 _installing: Final = threading.Lock()
+_SAYS_NOTHING: Final = ("Unparseable ", "Could not load ", "Unsupported URL")  # Apprise's words for an unusable URL
 _CAUSE: Final = "Socket Exception: "
 _thread: Final = threading.local()  # has the attribute `recording` while a thread records
 
@@ -119,6 +120,8 @@ class _LogHandler(logging.Handler):
             return
         text = record.getMessage()
         # Apprise logs the cause of a failed connection at debug level, among whole payloads.
+        if text.startswith(_SAYS_NOTHING):
+            return
         if record.levelno >= logging.WARNING:
             current.log.append(text)
         elif text.startswith(_CAUSE):

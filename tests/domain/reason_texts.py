@@ -36,6 +36,7 @@ ELSEWHERE: Final = (  # files in which only some texts can become reasons
 OTHERS: Final = frozenset(  # these are not reasons, but words to look for, keys, and parts of requests
     {
         *("Not Found", "not found", "404 not found", "http 404: not found", "404: not found", "Socket Exception: "),
+        *("Could not load ", "Unsupported URL"),
         "account action event_id label meta provider task_id topic",
         *("key words", "ip not allowed", "chat not found", "too many request", "Bearer {}"),
         *("Tunnel connection failed: (\\d{3})", "file {}", "text {}", "keys {}", "(no keys)", "(not a word)"),

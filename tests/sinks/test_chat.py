@@ -135,9 +135,37 @@ async def test_the_reason_of_a_failed_connection_holds_no_token() -> None:
 async def test_a_url_apprise_cannot_use_is_a_reason_not_an_error() -> None:
     outcome = await deliver(chat(f"nosuch://{TOKEN}/x"))
     assert isinstance(outcome, Deferred)
-    assert "not a URL Apprise can use" in outcome.reason
-    assert "install genbridge's extra notify" in outcome.reason
-    assert TOKEN not in outcome.reason
+    assert outcome.reason == (
+        'not a URL Apprise can use: unknown service "nosuch"; https://github.com/caronc/apprise/wiki lists all'
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("tgram://bad", "it is incomplete or wrong for Telegram; write it like tgram://{bot_token}"),
+        (
+            "discord://12345678",
+            (
+                "it is incomplete or wrong for Discord; write it like discord://{webhook_id}/{webhook_token}; "
+                "An invalid Discord Webhook Token (None) was specified."
+            ),
+        ),
+        ("hello", "it has no scheme, such as tgram://"),
+    ],
+)
+def test_an_unusable_url_is_explained_with_the_form_that_the_service_needs(url: str, reason: str) -> None:
+    assert check_url(url) == f"not a URL Apprise can use: {reason}"
+
+
+def test_a_service_whose_package_is_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from apprise.manager_plugins import NotificationManager
+
+    manager = NotificationManager()  # type: ignore[no-untyped-call]
+    monkeypatch.setattr(manager["mqtt"], "enabled", False)
+    reason = check_url("mqtt://127.0.0.1/topic")
+    assert reason is not None
+    assert "install genbridge's extra notify" in reason
 
 
 @contextmanager
