@@ -203,8 +203,12 @@ def read_settings(
     """The settings file at this path. ConfigError if it cannot be read, is not YAML, or is not a mapping. A repeated
     key is an error, too; if `repeated` is given, it is added to that instead. `check` names every mistake in a file of
     which a part is invalid."""
+    name, whole = str(path), path.absolute()
+    try:
+        str(whole).encode()
+    except UnicodeEncodeError:  # JSON, and the library that watches files, could not hold the path
+        raise ConfigError([f"{whole}: the path is not UTF-8; rename the file or its folder"]) from None
     data, mode = _read(path)
-    name = str(path)
     try:
         node = read_document(data, name=name, repeated=repeated)
     except YamlProblem as problem:
@@ -213,7 +217,7 @@ def read_settings(
         is_empty = isinstance(node, Scalar) and node.is_null
         message = "the settings are empty; name at least one account" if is_empty else f"the settings {NOT_A_MAPPING}"
         raise ConfigError([Problem((node.line, node.column), "", message).line(name)])
-    return SettingsFile(path=path.absolute(), name=name, node=node, mode=mode, check=check)
+    return SettingsFile(path=whole, name=name, node=node, mode=mode, check=check)
 
 
 def _read(path: Path) -> tuple[bytes, int]:

@@ -40,6 +40,14 @@ def test_a_backup_can_be_restored(shell: Shell, kept: Path) -> None:
     assert stat.S_IMODE((shell.folder / "state.db").stat().st_mode) == 0o600
 
 
+def test_a_backup_may_have_a_name_that_is_not_utf_8(shell: Shell, kept: Path) -> None:
+    name = os.fsdecode(b"caf\xe9?.db")
+    assert shell("backup", name).code == 0
+    assert shell("add", "task-new-2").code == 0
+    assert shell("restore", "--force", name).code == 0
+    assert ids(shell) == {"task-old-1"}
+
+
 def test_a_backup_is_one_file_that_only_its_owner_can_read(shell: Shell, kept: Path) -> None:
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert {entry.name for entry in shell.folder.iterdir()} == {"genbridge.yaml", "state.db", "copy.db"}

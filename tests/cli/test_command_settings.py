@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -27,6 +28,19 @@ def test_without_settings_each_command_says_where_it_looked(words: list[str], sh
     assert said.code == 78
     assert "no settings found" in said.err
     assert str(shell.folder / "config/genbridge/genbridge.yaml") in said.err
+
+
+@pytest.mark.parametrize("command", ["check", "run", "list", "status"])
+def test_settings_in_a_folder_whose_name_is_not_utf_8_are_refused(command: str, shell: Shell) -> None:
+    folder = shell.folder / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (shell.folder / "genbridge.yaml").rename(folder / "genbridge.yaml")
+    said = shell(command, "--config", str(folder / "genbridge.yaml"))
+    assert said.code == 78
+    expected = (
+        f"genbridge: {shell.folder}/caf\\udce9/genbridge.yaml: the path is not UTF-8; rename the file or its folder\n"
+    )
+    assert said.err == expected
 
 
 def test_all_mistakes_of_the_settings_are_reported_together_with_their_places(shell: Shell) -> None:

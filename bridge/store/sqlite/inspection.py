@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -60,7 +61,7 @@ def connect_read_only(path: Path) -> tuple[sqlite3.Connection, bool]:
 def connect(path: Path, how: str) -> sqlite3.Connection:
     """A connection in autocommit mode; `how` is the query of an SQLite URI."""
     return sqlite3.connect(
-        f"file:{quote(str(path))}?{how}",
+        f"file:{quote(os.fsencode(path))}?{how}",
         uri=True,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,
