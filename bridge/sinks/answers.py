@@ -138,12 +138,12 @@ def words_of(answer: Answer) -> str:
     """The receiver's own message: its code and text if it has any, or else the beginning of the body."""
     found, _ = object_of(answer)
     text = _first(text_in, found, _TEXTS)
-    return _with_code(_first(number, found, _CODES), text) if text else _excerpt(answer)
+    return _with_code(_first(number, found, _CODES), text, answer) if text else _excerpt(answer)
 
 
 def refusal(code: float | None, text: str | None, answer: Answer) -> str:
     """`code 19021: sign match fail; check secret and the clock of this machine`."""
-    said = _with_code(code, text or _excerpt(answer))
+    said = _with_code(code, text or _excerpt(answer), answer)
     advice = next((what for signs, what in _ADVICE if any(sign in (text or "").lower() for sign in signs)), "")
     return f"{said}; {advice}" if advice else said
 
@@ -170,5 +170,7 @@ def _excerpt(answer: Answer) -> str:
     return answer.body[:_EXCERPT_BYTES].decode(errors="replace")
 
 
-def _with_code(code: float | None, text: str) -> str:
-    return text if code is None else f"code {code:g}: {text}" if code < 1e6 else f"code {code:.0f}: {text}"
+def _with_code(code: float | None, text: str, answer: Answer) -> str:
+    if code is None or code == answer.status:  # the reason begins with the status
+        return text
+    return f"code {code:g}: {text}" if code < 1e6 else f"code {code:.0f}: {text}"

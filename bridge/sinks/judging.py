@@ -36,7 +36,7 @@ def judge(answer: Answer, verdict: Verdict = ACCEPTED, *, asked: str) -> Outcome
     words = one_line(hidden(verdict.refusal or words_of(answer)), most_chars=MOST_EXCERPT)
     reason = f"HTTP {answer.status}, but refused" if is_good else _status_line(answer, asked)
     if words:
-        reason += f": {words}"
+        reason += ": " + words.removeprefix(f"{_phrase(answer.status)}: ")
     if answer.status == HTTPStatus.GONE:
         return Refused(reason=reason)
     wait_s = requested_wait_s(answer, verdict)
@@ -68,12 +68,17 @@ def redirection(status: int, location: str | None, *, asked: str) -> str | None:
 
 
 def _status_line(answer: Answer, asked: str) -> str:
-    try:
-        line = f"HTTP {answer.status} {HTTPStatus(answer.status).phrase}"
-    except ValueError:
-        line = f"HTTP {answer.status}"
+    line = f"HTTP {answer.status} {_phrase(answer.status)}".rstrip()
     moved = redirection(answer.status, answer.headers.get("location"), asked=asked)
     return line if moved is None else hidden(f"{line} ({moved})")
+
+
+def _phrase(status: int) -> str:
+    """What the status means, such as `Forbidden`; empty for an unknown one."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
 
 
 def _without_secrets(location: str, asked: str) -> str:
