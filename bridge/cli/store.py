@@ -15,6 +15,7 @@ from bridge.cli.session import CommandSession, command
 from bridge.config.postgres_url import PostgresUrl
 from bridge.config.settings_file import parse_store_location
 from bridge.control.formats import count
+from bridge.domain.quoting import printable
 from bridge.errors import StoreBusy, UsageError
 from bridge.store import DaemonLock, Store, StorePlace, files, migrate_store, open_store
 from bridge.store.copying import back_up, restore
@@ -86,7 +87,7 @@ def backup_command(session: CommandSession, file: Path) -> None:
         raise session.no_store()
     to = file.absolute()
     back_up(Path(os.path.realpath(place)), to)
-    click.echo(f"{place}: copied to {to}")
+    click.echo(printable(f"{place}: copied to {to}"))
 
 
 @command("restore")
@@ -110,7 +111,8 @@ def restore_command(session: CommandSession, file: Path, force: bool) -> None:
     restore(file.absolute(), place, force=force, group_access=group_access, prepare=ready)
     with closing(open_store(place, create=False, group_access=group_access)) as store:
         session.note_owner(store)
-    click.echo(f"{place}: restored from {file}; tasks that finished after the backup are polled and delivered again")
+    again = "tasks that finished after the backup are polled and delivered again"
+    click.echo(printable(f"{place}: restored from {file}; {again}"))
 
 
 def locked(place: StorePlace) -> AbstractContextManager[object]:
