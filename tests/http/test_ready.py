@@ -47,6 +47,8 @@ def test_a_missing_lines_file_is_ready_and_the_status_says_so(tmp_path: Path) ->
         missing = lines()
         assert (missing["failing"], missing["last_read_at"]) == (False, None)
         assert missing["note"] == "the file does not exist; genbridge waits for it"
+        health = site.client.get("/health", headers={"Accept-Language": "zh"}, follow_redirects=True).text
+        assert "genbridge 正在等待它出现" in health
         assert site.client.get("/readyz").json() == {"status": "ready"}
         (tmp_path / "ids.txt").write_text("id-1\n")
         until(lambda: lines()["taken"] == 1, seconds=20, what="the line")
