@@ -63,9 +63,9 @@ class Memory(NamedTuple):
     failures: int = 0  # unusable answers in a row
     doubt: Doubt | None = None
     progress: float | None = None  # the latest
-    progress_reported: float | None = None  # the value in the last event, or when the task started to run
-    progress_reported_at: float | None = None
-    is_input_reported: bool = False
+    progress_told: float | None = None  # the value in the last event, or when the task started to run
+    progress_told_at: float | None = None
+    is_input_told: bool = False  # whether an event has said that the task waits for a person
 
 
 class WatchState(NamedTuple):
@@ -253,14 +253,12 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
         return Step(seen, Spacing.STEADY, snapshot=snapshot)
     if starts:
         # Rounded to the second, so that 100,000 running watches share a small number of memory values.
-        seen = _moved(seen, Phase.RUNNING)._replace(
-            progress_reported=progress, progress_reported_at=float(math.ceil(now))
-        )
+        seen = _moved(seen, Phase.RUNNING)._replace(progress_told=progress, progress_told_at=float(math.ceil(now)))
     if reading.kind is ReadingKind.NEEDS_INPUT:
         return Step(
-            memory=seen._replace(is_input_reported=True),
+            memory=seen._replace(is_input_told=True),
             spacing=Spacing.SLOW,
-            topic=None if memory.is_input_reported else Topic.TASK_RUNNING,
+            topic=None if memory.is_input_told else Topic.TASK_RUNNING,
             topic_part="input",
             reason=reading.detail or "the task waits for a person",
             snapshot=snapshot,
@@ -268,11 +266,11 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
     if starts:
         return Step(memory=seen, spacing=Spacing.STEADY, topic=Topic.TASK_RUNNING, snapshot=snapshot)
     is_running = memory.phase is Phase.RUNNING  # a waiting task has no progress
-    due = is_running and (memory.progress_reported_at is None or now - memory.progress_reported_at >= PROGRESS_EVERY_S)
-    if progress is not None and progress != memory.progress_reported and due:
-        reported = seen._replace(progress_reported=progress, progress_reported_at=now)
+    due = is_running and (memory.progress_told_at is None or now - memory.progress_told_at >= PROGRESS_EVERY_S)
+    if progress is not None and progress != memory.progress_told and due:
+        told = seen._replace(progress_told=progress, progress_told_at=now)
         part = f"{progress:g}"
-        return Step(reported, spacing=Spacing.STEADY, topic=Topic.TASK_PROGRESS, topic_part=part, snapshot=snapshot)
+        return Step(told, spacing=Spacing.STEADY, topic=Topic.TASK_PROGRESS, topic_part=part, snapshot=snapshot)
     return Step(memory=seen, spacing=Spacing.STEADY, snapshot=snapshot)
 
 

@@ -305,8 +305,8 @@ class TestNotes:
             failures=2,
             doubt=Doubt(kind=ReadingKind.NOT_FOUND, answers=3, since_at=NOW + 0.125),
             progress=42.5,
-            progress_reported_at=NOW + 0.5,
-            is_input_reported=True,
+            progress_told_at=NOW + 0.5,
+            is_input_told=True,
         )
         store.note([make_note(memory=memory, next_poll_at=NOW + 8.75)])
         [state] = store.changed(0)[1]
