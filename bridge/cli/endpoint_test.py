@@ -11,7 +11,7 @@ import click
 
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
-from bridge.config.field_types import ROBOTS
+from bridge.config.field_types import ROBOT_NAMES
 from bridge.config.load import Loaded
 from bridge.config.model import Webhook
 from bridge.control.endpoint_sample import send_sample
@@ -22,7 +22,7 @@ from bridge.domain.event import Topic
 from bridge.domain.quoting import printable
 from bridge.domain.sample import MOST_RESULTS, sample_images
 from bridge.redaction import hidden
-from bridge.sinks.chat_services import ROBOTS as CHAT_ROBOTS
+from bridge.sinks.chat_services import ROBOTS
 from bridge.wiring.plan_builder import PlanBuilder
 
 
@@ -93,9 +93,9 @@ def sample_sent(
 def _attaching(loaded: Loaded, name: str) -> Loaded:
     """The settings with attachments for this endpoint, or with previews if it accepts no files."""
     endpoint = loaded.settings.endpoints[name]
-    if isinstance(endpoint, Webhook) and endpoint.format not in ROBOTS:
+    if isinstance(endpoint, Webhook) and endpoint.format not in ROBOT_NAMES:
         raise click.UsageError(f"{name} is a webhook for programs; --attach is for chats and robots")
-    takes_files = not isinstance(endpoint, Webhook) or CHAT_ROBOTS[endpoint.format].file_bytes > 0
+    takes_files = not isinstance(endpoint, Webhook) or ROBOTS[endpoint.format].file_bytes > 0
     attach = "file" if takes_files else "preview"
     changed = {**loaded.settings.endpoints, name: endpoint.model_copy(update={"attach": attach})}
     return replace(loaded, settings=loaded.settings.model_copy(update={"endpoints": changed}))

@@ -57,8 +57,8 @@ NoResult = Literal["task_succeeded", "task_failed"]
 Language = Literal["en", "zh"]  # the language of the default chat texts
 Attach = Literal["link", "preview", "file"]
 
-SIGNED_ROBOTS: Final[tuple[str, ...]] = get_args(SignedRobot)
-ROBOTS: Final[tuple[str, ...]] = get_args(Robot)
+SIGNED_ROBOT_NAMES: Final[tuple[str, ...]] = get_args(SignedRobot)
+ROBOT_NAMES: Final[tuple[str, ...]] = get_args(Robot)
 FORMATS: Final[tuple[str, ...]] = get_args(Format)
 SHIPPED_TEMPLATES: Final[tuple[str, ...]] = get_args(ShippedTemplate)
 LEVELS: Final[tuple[str, ...]] = get_args(Level)
@@ -112,7 +112,7 @@ def _read_secret(value: object, context: ReferenceContext | None, check: Check, 
 def _signing_secret(value: object, info: ValidationInfo) -> SecretText:
     """Any text for new-api and robots, `whsec_...` for the other formats. The model has read the format before."""
     format_ = info.data.get("format")  # None: the format is invalid, so any text is accepted
-    check = validators.line if format_ in {"newapi", None, *ROBOTS} else validators.signing_secret
+    check = validators.line if format_ in {"newapi", None, *ROBOT_NAMES} else validators.signing_secret
     return _read_secret(value, _context(info), check, stored=True)
 
 

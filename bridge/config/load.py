@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
-from bridge.config.field_types import ROBOTS
+from bridge.config.field_types import ROBOT_NAMES
 from bridge.config.mistakes import Mistake, mistakes
 from bridge.config.model import Account, Apprise, Log, Settings, Webhook
 from bridge.config.postgres_url import MIN_SECRET_CHARS, PostgresUrl, names_postgres
@@ -166,7 +166,7 @@ def _secret_texts(settings: Settings) -> Iterator[tuple[str, str, SecretText]]:
             for name, text in value.items() if isinstance(value, dict) else (("", each) for each in texts):
                 if (key, text.written) != ("proxy", "none"):
                     yield key, name, text
-        if isinstance(owner, Webhook) and owner.format in ROBOTS:
+        if isinstance(owner, Webhook) and owner.format in ROBOT_NAMES:
             yield "url", "", owner.url
 
 

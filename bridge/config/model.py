@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from bridge.config import field_types as types
-from bridge.config.field_types import FORMATS, ROBOTS, SHIPPED_TEMPLATES, SIGNED_ROBOTS
+from bridge.config.field_types import FORMATS, ROBOT_NAMES, SHIPPED_TEMPLATES, SIGNED_ROBOT_NAMES
 from bridge.config.secret import SecretText
 from bridge.config.settings_model import Archive, Http, SettingsModel
 from bridge.domain.event import Topic
@@ -122,16 +122,18 @@ _MARKS: Final[Any] = Field(True, description="begin the first line with a mark s
 
 _FORMATS_OF: Final[Mapping[str, tuple[str, ...]]] = {  # for each key, the formats that use it
     "template": ("template",),
-    "title": ROBOTS,
-    "body": ("template", *ROBOTS),
+    "title": ROBOT_NAMES,
+    "body": ("template", *ROBOT_NAMES),
     "chat_id": ("telegram",),
     "thread_id": ("telegram",),
-    "language": ROBOTS,
-    "timezone": ROBOTS,
-    "attach": ROBOTS,
-    "attach_max": ROBOTS,
-    "marks": ROBOTS,
-    "concurrency": tuple(name for name in FORMATS if name not in ROBOTS),  # messages to a chat are sent one at a time
+    "language": ROBOT_NAMES,
+    "timezone": ROBOT_NAMES,
+    "attach": ROBOT_NAMES,
+    "attach_max": ROBOT_NAMES,
+    "marks": ROBOT_NAMES,
+    "concurrency": tuple(
+        name for name in FORMATS if name not in ROBOT_NAMES
+    ),  # messages to a chat are sent one at a time
 }
 
 
@@ -191,7 +193,7 @@ class Webhook(Endpoint):
     @classmethod
     def _no_expressions_for_robots(cls, format_: str, info: ValidationInfo) -> str:
         url = info.data.get("url")
-        if format_ in ROBOTS and url is not None and url.is_resolved and has_expression(url.reveal()):
+        if format_ in ROBOT_NAMES and url is not None and url.is_resolved and has_expression(url.reveal()):
             raise ValueError(f"format {format_} has a fixed address: the url must not contain expressions")
         return format_
 
@@ -216,9 +218,9 @@ class Webhook(Endpoint):
     @classmethod
     def _as_many_as_signed_with(cls, secrets: tuple[SecretText, ...], info: ValidationInfo) -> tuple[SecretText, ...]:
         format_ = info.data.get("format")
-        if secrets and format_ in ROBOTS and format_ not in SIGNED_ROBOTS:
+        if secrets and format_ in ROBOT_NAMES and format_ not in SIGNED_ROBOT_NAMES:
             raise ValueError(f"format {format_} is not signed: its url is the secret; remove this key")
-        if len(secrets) > 1 and format_ in {"newapi", *SIGNED_ROBOTS}:
+        if len(secrets) > 1 and format_ in {"newapi", *SIGNED_ROBOT_NAMES}:
             raise ValueError(f"format {format_} signs with one secret; remove the others")
         return secrets
 

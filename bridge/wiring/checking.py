@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.clock import SystemClock
-from bridge.config.field_types import ROBOTS
+from bridge.config.field_types import ROBOT_NAMES
 from bridge.config.load import Loaded, secrets, sound_part
 from bridge.config.model import Account, Apprise, Webhook
 from bridge.config.postgres_url import names_postgres
@@ -116,7 +116,7 @@ def _webhook_problems(endpoint: Webhook, environment: ProxyRules) -> Iterator[tu
     yield from _proxy_problems(endpoint.proxy, url, environment)
     if endpoint.accept is not None:
         yield ("accept",), _problem(Query, endpoint.accept)
-    if endpoint.format in ROBOTS:
+    if endpoint.format in ROBOT_NAMES:
         yield from _text_problems(endpoint)
     elif endpoint.body is not None:
         from bridge.sinks.template_payloads import body_template  # here and below: few settings have templates or chats

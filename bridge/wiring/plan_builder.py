@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bridge import __version__
 from bridge.archive.download import cannot_ask
-from bridge.config.field_types import ROBOTS
+from bridge.config.field_types import ROBOT_NAMES
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Settings, Webhook
 from bridge.config.secret import SecretText, has_reference
@@ -239,7 +239,7 @@ class PlanBuilder:
             accept=_accept(endpoint),
             holds_secret=has_reference(endpoint.url.written),
         )
-        if endpoint.format in ROBOTS:
+        if endpoint.format in ROBOT_NAMES:
             from bridge.wiring.chat_builder import robot_sink  # here, for the same reason
 
             files = self._result_files(endpoint, loaded)
@@ -291,7 +291,7 @@ def _accept(endpoint: Webhook) -> AnswerReader | None:
     if endpoint.accept is None:
         return None
     service: AnswerReader = read_nothing
-    if endpoint.format in ROBOTS:
+    if endpoint.format in ROBOT_NAMES:
         from bridge.sinks.chat_services import READERS  # here, because only robots need it
 
         service = READERS[endpoint.format]
@@ -310,7 +310,7 @@ def _concurrency(endpoint: Webhook | Apprise) -> int:
 
 def _is_chat(endpoint: Webhook | Apprise) -> bool:
     """Whether people read the messages there: chats, emails and group robots."""
-    return isinstance(endpoint, Apprise) or endpoint.format in ROBOTS
+    return isinstance(endpoint, Apprise) or endpoint.format in ROBOT_NAMES
 
 
 def limits_of(account: Account, description: Description) -> RateLimits:

@@ -47,7 +47,7 @@ def given_by(source: str, event: Event | None = None) -> Any:
 
 def test_the_settings_allow_exactly_the_existing_formats() -> None:
     assert {*PAYLOADS, *ROBOTS, "template"} == set(FORMATS)
-    assert set(ROBOTS) == set(field_types.ROBOTS)
+    assert set(ROBOTS) == set(field_types.ROBOT_NAMES)
     assert set(SHIPPED) == set(SHIPPED_TEMPLATES)
     folder = Path(__file__).parents[2] / "bridge/sinks/templates_shipped"
     assert {path.name for path in folder.iterdir()} == {f"{name}.json.j2" for name in SHIPPED}
