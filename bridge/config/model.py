@@ -1,6 +1,7 @@
 """The settings as frozen models: every key with its default and its meaning.
 
-Texts that may be secret are `SecretText`. `field_types` has the types of the values.
+Texts that may be secret are `SecretText`. `field_types` has the types of the values; the blocks `http` and
+`archive` have files of their own.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from pydantic import (
 )
 
 from bridge.config import field_types as types
+from bridge.config.archive_settings import Archive
 from bridge.config.field_types import FORMATS, ROBOT_NAMES, SHIPPED_TEMPLATES, SIGNED_ROBOT_NAMES
+from bridge.config.http_settings import Http
 from bridge.config.secret import SecretText
-from bridge.config.settings_model import Archive, Http, SettingsModel
+from bridge.config.settings_model import SettingsModel
 from bridge.domain.event import Topic
 from bridge.expressions.hook_url import has_expression
 

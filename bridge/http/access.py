@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bridge.config.settings_model import Http
+from bridge.config.http_settings import Http
 from bridge.domain.listen_address import is_loopback
 from bridge.http.problem_details import HttpProblem, problem_response
 from bridge.http.security_headers import with_security_headers

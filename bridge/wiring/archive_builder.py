@@ -26,8 +26,8 @@ from bridge.archive.folder import Folder
 from bridge.archive.keeper import KeepRules, space_problem
 from bridge.archive.part_file import PartFile
 from bridge.archive.place import PlaceFailed
+from bridge.config.archive_settings import Archive
 from bridge.config.load import Loaded, Network
-from bridge.config.settings_model import Archive
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.public_addresses import AllowedHosts
 from bridge.domain.store_key import LINK_LIFE_S, result_link
