@@ -10,7 +10,7 @@ from typing import Final, cast
 import anyio
 
 from bridge.clock import SystemClock
-from bridge.config.changed_settings import changed_settings
+from bridge.config.changed_meanings import changed_meanings
 from bridge.config.load import Loaded
 from bridge.config.model import Apprise, Webhook
 from bridge.config.postgres_url import PostgresUrl
@@ -113,7 +113,7 @@ def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
     if listens is not None:
         yield listens
     if found.is_older:
-        for key, change in changed_settings(loaded.node):
+        for key, change in changed_meanings(loaded.node):
             yield Finding(Level.OK, "changed", f"{key} since 0.1.0: {change}")
 
 

@@ -31,7 +31,7 @@ CHANGED: Final = {
 """For each key (`*` stands for any name): what has changed, and what to do."""
 
 
-def changed_settings(node: Pairs) -> Iterator[tuple[str, str]]:
+def changed_meanings(node: Pairs) -> Iterator[tuple[str, str]]:
     """The settings in this file whose meaning has changed: each key, with what has changed and what to do."""
     is_fixed = not walk(node, ("polling", "cadence"))[1]
     for key, change in CHANGED.items():
