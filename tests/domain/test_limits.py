@@ -245,3 +245,14 @@ def test_a_limiter_knows_whether_a_route_may_be_held() -> None:
     assert not limiter.holds_routes
     limiter.hold("videos", NOW + 60, now=NOW)
     assert limiter.holds_routes
+
+
+@pytest.mark.parametrize(("concurrency", "guests", "polls"), [(16, 4, 12), (16, 20, 1), (1, 1, 1)])
+def test_guests_leave_one_place_for_polls(concurrency: int, guests: int, polls: int) -> None:
+    limiter = make_limiter(concurrency=concurrency)
+    limiter.guests = guests
+    assert limiter.room(NOW) == polls
+    for _ in range(polls):
+        assert limiter.wait_s(NOW) == 0
+        limiter.take(NOW)
+    assert limiter.wait_s(NOW) == math.inf
