@@ -117,11 +117,11 @@ class AccountPoller:
         self._queue.clear()
         self.has_more_in_store = False
 
-    def hold(self, slots: frozenset[int], portion: Portion, *, daemons: int) -> None:
+    def set_shares(self, slots: frozenset[int], portion: Portion, *, daemons: int) -> None:
         """Poll only the watches of these slots, within this portion of the limits. Put new watches afterwards.
         `daemons` is the number of daemons that share the account."""
-        self._schedule.hold(slots)
-        self.health.hold(portion, daemons=daemons)
+        self._schedule.set_slots(slots)
+        self.health.set_portion(portion, daemons=daemons)
         self.wake()
 
     async def quiet(self) -> None:

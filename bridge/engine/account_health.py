@@ -80,7 +80,7 @@ class AccountHealth:
         if host is not self.limiter.host:
             self.limiter.move(host)
 
-    def hold(self, portion: Portion, *, daemons: int) -> None:
+    def set_portion(self, portion: Portion, *, daemons: int) -> None:
         """Stay within this portion of the limits. Each of the daemons that share the account probes it less often in
         proportion. A larger portion allows no burst at first, because its former holder may have just used it."""
         if daemons > 1 and self._portion is WHOLE:

@@ -51,7 +51,7 @@ class Dispatcher:
         self._plans: Mapping[str, EndpointPlan] = {}
         self._queues: dict[QueueKey, EndpointQueue] = {}
         self._paused: Mapping[str, float] = {}  # endpoints that a person has paused, and until when
-        self._holds: dict[str, tuple[frozenset[int], Portion]] = {}  # this daemon's part of each endpoint
+        self._parts: dict[str, tuple[frozenset[int], Portion]] = {}  # this daemon's part of each endpoint
         self._failing: set[str] = set()  # endpoints that may be failing
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
@@ -105,14 +105,14 @@ class Dispatcher:
         for (endpoint, _), queue in self._queues.items():
             queue.pause(until.get(endpoint, -math.inf))
 
-    def hold(self, held: frozenset[Share]) -> None:
+    def set_shares(self, held: frozenset[Share]) -> None:
         """Deliver only for these shares, within their portion of each endpoint's concurrency."""
         for name, plan in self._plans.items():
             scope = endpoint_scope(name)
-            self._holds[name] = slots_held(scope, held), portion_held(scope, plan.groups, held)
+            self._parts[name] = slots_held(scope, held), portion_held(scope, plan.groups, held)
         for (name, _), queue in self._queues.items():
             # Hold nothing of a removed endpoint, so that `quiet` waits for its last attempts.
-            queue.hold(*(self._holds[name] if name in self._plans else (frozenset(), NOTHING)))
+            queue.set_shares(*(self._parts[name] if name in self._plans else (frozenset(), NOTHING)))
 
     async def quiet(self, scope: str) -> None:
         """Return when no attempt is in flight for a delivery of this scope that this daemon does not hold."""
@@ -173,8 +173,8 @@ class Dispatcher:
                 failed=self._failing.add,
             )
             queue.pause(self._paused.get(key[0], -math.inf))
-            if key[0] in self._holds:
-                queue.hold(*self._holds[key[0]])
+            if key[0] in self._parts:
+                queue.set_shares(*self._parts[key[0]])
             self._group.start_soon(queue.run)
         queue.plan = plan
         if disabled is not None:

@@ -69,7 +69,9 @@ class EndpointQueue:
         self._ready: deque[Delivery] = deque()
         self._ready_bytes = 0  # size of their bodies, which may contain pictures
         self._in_flight = 0
-        self._held: dict[int, int] = {}  # by slot: deliveries that are ready, in flight or not stored
+        self._unfinished: dict[
+            int, int
+        ] = {}  # the deliveries that are ready, in flight or not stored, with their slots
         self._resting: dict[int, float] = {}  # deliveries that are postponed after a bug in genbridge, and until when
         self._fetch_at = -math.inf  # when the store may have something new
         self._hold_until = -math.inf  # requested by the receiver
@@ -80,7 +82,7 @@ class EndpointQueue:
         self._chance = clock.chance()  # one jitter for all retries of an ordered queue keeps their order
         self._left_some = False  # the store has more due deliveries, which need a free slot first
         self._workers = 0
-        self._released = anyio.Event()  # set when a held delivery is released
+        self._finished = anyio.Event()  # set when an unfinished delivery is stored or postponed
         self._changed = anyio.Event()
         self._stopping = False
 
@@ -112,7 +114,7 @@ class EndpointQueue:
             self._drop_ready()
             self._changed.set()
 
-    def hold(self, slots: frozenset[int], portion: Portion) -> None:
+    def set_shares(self, slots: frozenset[int], portion: Portion) -> None:
         """Attempt only deliveries in these slots, within this portion of the concurrency."""
         self._slots, self._portion = slots, portion
         self._drop_ready()
@@ -120,10 +122,10 @@ class EndpointQueue:
 
     async def quiet(self) -> None:
         """Return when all attempts in slots that this daemon does not hold are finished and stored."""
-        while not self._slots.issuperset(self._held.values()):
-            if self._released.is_set():  # otherwise another caller is waiting for this event
-                self._released = anyio.Event()
-            await self._released.wait()
+        while not self._slots.issuperset(self._unfinished.values()):
+            if self._finished.is_set():  # otherwise another caller is waiting for this event
+                self._finished = anyio.Event()
+            await self._finished.wait()
 
     @property
     def _concurrency(self) -> int:
@@ -164,7 +166,7 @@ class EndpointQueue:
     def _may_start(self) -> bool:
         """Whether another attempt may start. While the store cannot be written, only few may, because a crash would
         repeat them."""
-        unstored = len(self._held) - len(self._ready) - self._in_flight
+        unstored = len(self._unfinished) - len(self._ready) - self._in_flight
         most = self._concurrency if self._writes.is_blocked else MAX_UNSTORED
         now = self._clock.steady()
         is_open = self.enabled and not self._stopping and now >= max(self._hold_until, self._paused_until)
@@ -186,7 +188,7 @@ class EndpointQueue:
         """Drop the fetched deliveries. They may change before they can be attempted, so they are fetched again
         later."""
         for one in self._ready:
-            del self._held[one.delivery_id]
+            del self._unfinished[one.delivery_id]
         self._ready.clear()
         self._ready_bytes = 0
         self._fetch_at = -math.inf
@@ -201,7 +203,7 @@ class EndpointQueue:
             self._target,
             now=now,
             limit=self.plan.ahead,
-            apart_from=self._held.keys() | self._resting.keys(),
+            apart_from=self._unfinished.keys() | self._resting.keys(),
             in_order=self.plan.in_order,
         )
         try:
@@ -223,7 +225,7 @@ class EndpointQueue:
         if self.plan.in_order:
             self._ready = deque(sorted(self._ready, key=lambda one: one.delivery_id))
         self._ready_bytes += sum(len(one.body) for one in taken)
-        self._held.update((one.delivery_id, one.slot) for one in taken)
+        self._unfinished.update((one.delivery_id, one.slot) for one in taken)
         self._left_some = len(taken) < len(fresh)
         if len(found) >= self.plan.ahead and not fresh:
             self._fetch_at = now + BLOCKED_S
@@ -265,12 +267,12 @@ class EndpointQueue:
         log.error("delivery.bug", endpoint=self._endpoint, event_id=delivery.event_id, exc_info=error)
         self._resting[delivery.delivery_id] = self._clock.steady() + BUG_PAUSE_S
         self._fetch_at = -math.inf
-        self._release(delivery)
+        self._finish(delivery)
 
-    def _release(self, delivery: Delivery) -> None:
-        self._held.pop(delivery.delivery_id, None)
+    def _finish(self, delivery: Delivery) -> None:
+        self._unfinished.pop(delivery.delivery_id, None)
         self._unstored_retries.discard(delivery.delivery_id)
-        self._released.set()
+        self._finished.set()
 
     async def _attempt(self, delivery: Delivery) -> AttemptMade:
         plan, started_at = self.plan, self._clock.steady()
@@ -313,7 +315,7 @@ class EndpointQueue:
 
     def _stored(self, delivery: Delivery, made: AttemptMade, applied: bool) -> None:
         self._changed.set()  # first, so that the queue continues even if the rest fails
-        self._release(delivery)
+        self._finish(delivery)
         if made.queue_until is not None:
             self.stored_hold_until = max(self.stored_hold_until, made.queue_until)
         if made.disables:

@@ -47,7 +47,7 @@ class Lease:
 class Worker(Protocol):
     """Does the work that `Membership` assigns."""
 
-    def hold(self, held: frozenset[Share], *, daemons: int) -> None:
+    def set_shares(self, held: frozenset[Share], *, daemons: int) -> None:
         """From now on, start work only for these shares. `daemons` is the number of daemons on the store."""
 
     async def load(self) -> None:
@@ -102,7 +102,7 @@ class Membership:
             self._must_load = True
         self._scopes = dict(scopes)
         if self.lease.is_held:
-            self._worker.hold(self.held, daemons=self._daemons)
+            self._worker.set_shares(self.held, daemons=self._daemons)
         self.wake()
 
     def wake(self) -> None:
@@ -204,7 +204,7 @@ class Membership:
 
     def _hold(self, held: frozenset[Share], daemons: int) -> None:
         self.held, self._daemons = held, daemons
-        self._worker.hold(held, daemons=daemons)
+        self._worker.set_shares(held, daemons=daemons)
 
     async def _hand_over(self, lost: frozenset[Share]) -> None:
         for scope in {share.scope for share in lost}:

@@ -145,15 +145,15 @@ class Poller:
                 account.health.update(past[name])
                 account.wake()
 
-    def hold(self, held: frozenset[Share], *, daemons: int) -> None:
+    def set_shares(self, held: frozenset[Share], *, daemons: int) -> None:
         """Poll only for these shares, within their portion of each account's limits. `daemons` is the number of daemons
         on the store."""
         for name, account in self.accounts.items():
             scope = account_scope(name)
             portion = portion_held(scope, account.plan.groups, held)
-            account.hold(slots_held(scope, held), portion, daemons=daemons)
+            account.set_shares(slots_held(scope, held), portion, daemons=daemons)
         for account in self._removed.values():  # so that `quiet` waits for their last requests
-            account.hold(frozenset(), NOTHING, daemons=daemons)
+            account.set_shares(frozenset(), NOTHING, daemons=daemons)
 
     async def quiet(self) -> None:
         """Return when no request is in flight about a watch that this daemon does not hold."""

@@ -139,7 +139,7 @@ class WatchSchedule:
             entry.due_at = None
         return found
 
-    def hold(self, slots: frozenset[int]) -> None:
+    def set_slots(self, slots: frozenset[int]) -> None:
         """Keep only the watches of these slots."""
         if not slots >= self.slots:
             for entry in [entry for entry in self.queue if slot_of(entry.task_id) not in slots]:

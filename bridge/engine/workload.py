@@ -62,9 +62,9 @@ class Workload:
         scopes = {account_scope(name): plan.groups for name, plan in accounts.items()}
         return scopes | {endpoint_scope(name): plan.groups for name, plan in endpoints.items()}
 
-    def hold(self, held: frozenset[Share], *, daemons: int) -> None:
-        self._poller.hold(held, daemons=daemons)
-        self._dispatcher.hold(held)
+    def set_shares(self, held: frozenset[Share], *, daemons: int) -> None:
+        self._poller.set_shares(held, daemons=daemons)
+        self._dispatcher.set_shares(held)
 
     async def load(self) -> None:
         self._poller.update(await self._offload(self._store.accounts))

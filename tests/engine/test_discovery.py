@@ -294,13 +294,13 @@ async def test_one_of_several_daemons_requests_the_list_and_another_takes_over()
     rig = ListRig()
     scope = account_scope("kling")
     async with rig.running():
-        rig.poller.hold(frozenset(Share(scope, slot) for slot in range(1, SLOTS)), daemons=2)
+        rig.poller.set_shares(frozenset(Share(scope, slot) for slot in range(1, SLOTS)), daemons=2)
         async with rig.source() as discovery:
             await rig.clock.advance(300)
             assert rig.lists.looks == []
             assert discovery.tally.note == "another daemon requests this list"
             assert discovery.is_idle()
-            rig.poller.hold(frozenset(Share(scope, slot) for slot in range(SLOTS)), daemons=1)
+            rig.poller.set_shares(frozenset(Share(scope, slot) for slot in range(SLOTS)), daemons=1)
             await rig.clock.advance(10)
             assert len(rig.lists.looks) == 1
             assert discovery.tally.note is None

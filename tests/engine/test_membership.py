@@ -34,7 +34,7 @@ class Hands:
         self.faults = 0  # how many times loading fails
         self.loads = 0
 
-    def hold(self, held: frozenset[Share], *, daemons: int) -> None:
+    def set_shares(self, held: frozenset[Share], *, daemons: int) -> None:
         assert daemons
         self.wanted = held
 

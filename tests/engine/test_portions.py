@@ -27,7 +27,7 @@ def telling(slots: Iterable[int]) -> frozenset[Share]:
 async def test_only_watches_of_held_slots_are_polled() -> None:
     rig = Rig()
     async with rig.running():
-        rig.poller.hold(polling(EVEN), daemons=2)
+        rig.poller.set_shares(polling(EVEN), daemons=2)
         await rig.watch(*IDS)
         await rig.clock.advance(30)
         assert {task_id for _, task_id in rig.provider.asked} == set(OWN)
@@ -36,7 +36,7 @@ async def test_only_watches_of_held_slots_are_polled() -> None:
 async def test_a_portion_of_the_slots_allows_a_portion_of_the_limits() -> None:
     rig = Rig(limits=RateLimits(rate=4.0, burst=16, concurrency=16))
     async with rig.running():
-        rig.poller.hold(polling(EVEN), daemons=2)
+        rig.poller.set_shares(polling(EVEN), daemons=2)
         await rig.watch(*[f"more-{number}" for number in range(400)])
         await rig.clock.advance(60)
         asked = [at for at, _ in rig.provider.asked]
@@ -47,11 +47,11 @@ async def test_a_portion_of_the_slots_allows_a_portion_of_the_limits() -> None:
 async def test_a_larger_portion_brings_no_burst() -> None:
     rig = Rig(limits=RateLimits(rate=1.0, burst=16, concurrency=16))
     async with rig.running():
-        rig.poller.hold(frozenset(), daemons=2)
+        rig.poller.set_shares(frozenset(), daemons=2)
         await rig.watch(*IDS)
         await rig.clock.advance(60)
         assert not rig.provider.asked
-        rig.poller.hold(polling(ALL), daemons=1)
+        rig.poller.set_shares(polling(ALL), daemons=1)
         await rig.intake.sync([], source="nobody")
         await rig.poller.load()
         await rig.clock.advance(10)
@@ -65,7 +65,7 @@ async def test_released_slots_are_not_polled_after_requests_in_flight_finish() -
     async with rig.running():
         await rig.watch(*IDS)
         await rig.clock.advance(1)
-        rig.poller.hold(polling(EVEN), daemons=2)
+        rig.poller.set_shares(polling(EVEN), daemons=2)
         quiet = []
 
         async def wait() -> None:
@@ -88,11 +88,11 @@ async def test_deliveries_of_other_slots_wait_for_their_holder() -> None:
     for task_id in IDS:
         rig.script(task_id, SUCCEEDED)
     async with rig.running():
-        rig.dispatcher.hold(telling(EVEN))
+        rig.dispatcher.set_shares(telling(EVEN))
         await rig.watch(*IDS)
         await rig.clock.advance(10)
         assert {delivery.subject for _, delivery in rig.sink.handed} == set(OWN)
-        rig.dispatcher.hold(telling(ALL))
+        rig.dispatcher.set_shares(telling(ALL))
         await rig.clock.advance(10)
         assert len(rig.sink.handed) == len(IDS)
 
@@ -125,7 +125,7 @@ async def test_a_pause_stored_by_another_daemon_applies_here() -> None:
 async def test_daemons_share_a_block_and_each_probes_less_often() -> None:
     rig = Rig()
     async with rig.running():
-        rig.poller.hold(polling(EVEN), daemons=3)
+        rig.poller.set_shares(polling(EVEN), daemons=3)
         blocked = AccountState(account="kling", blocked_at=rig.clock.steady(), reason="HTTP 401", count=1)
         rig.poller.update({"kling": blocked})
         await rig.watch(*IDS)
@@ -138,7 +138,7 @@ async def test_daemons_share_a_block_and_each_probes_less_often() -> None:
 async def test_an_account_restored_by_another_daemon_is_polled_again() -> None:
     rig = Rig()
     async with rig.running():
-        rig.poller.hold(polling(EVEN), daemons=2)
+        rig.poller.set_shares(polling(EVEN), daemons=2)
         at = rig.clock.steady()
         rig.poller.update({"kling": AccountState(account="kling", blocked_at=at, reason="HTTP 401", count=1)})
         await rig.watch(*IDS)
@@ -154,11 +154,11 @@ async def test_operator_events_are_delivered_by_the_holder_of_their_slot() -> No
     rig.script("a", REVOKED)
     async with rig.running():
         group = [slot for slot in ALL if slot % 4 == slot_of("kling") % 4]  # of four, for a concurrency of four
-        rig.dispatcher.hold(telling(slot for slot in ALL if slot not in group))
+        rig.dispatcher.set_shares(telling(slot for slot in ALL if slot not in group))
         await rig.watch("a")
         await rig.clock.advance(10)
         assert not rig.sink.handed
-        rig.dispatcher.hold(telling(group))
+        rig.dispatcher.set_shares(telling(group))
         await rig.clock.advance(10)
         assert [delivery.topic for _, delivery in rig.sink.handed] == ["account_blocked"]
 
@@ -179,7 +179,7 @@ async def test_several_hand_overs_at_the_same_time_all_finish() -> None:
     async with rig.running():
         await rig.watch(*IDS)
         await rig.clock.advance(30)
-        rig.poller.hold(polling(range(8)), daemons=2)
+        rig.poller.set_shares(polling(range(8)), daemons=2)
         over = []
 
         async def hand_over() -> None:
@@ -190,7 +190,7 @@ async def test_several_hand_overs_at_the_same_time_all_finish() -> None:
 
         async with rig.beside(hand_over), rig.beside(hand_over):
             await rig.clock.advance(0)
-            rig.poller.hold(polling(range(4)), daemons=3)
+            rig.poller.set_shares(polling(range(4)), daemons=3)
             async with rig.beside(hand_over):
                 await rig.clock.advance(10)
         assert len(over) == 3
@@ -211,19 +211,19 @@ async def test_a_removed_account_is_not_handed_over_while_in_flight() -> None:
         quiet.append("deliveries")
 
     async with rig.running():
-        rig.poller.hold(polling(ALL), daemons=2)
-        rig.dispatcher.hold(telling(ALL))
+        rig.poller.set_shares(polling(ALL), daemons=2)
+        rig.dispatcher.set_shares(telling(ALL))
         await rig.watch("a")
         await rig.clock.advance(1)
         rig.poller.configure({}, {})
-        rig.poller.hold(frozenset(), daemons=2)
+        rig.poller.set_shares(frozenset(), daemons=2)
         async with rig.beside(polls):
             await rig.clock.advance(1)
             assert not quiet
             await rig.clock.advance(2)
         assert len(rig.sink.handed) == 1
         await rig.dispatcher.configure({})
-        rig.dispatcher.hold(frozenset())
+        rig.dispatcher.set_shares(frozenset())
         async with rig.beside(deliveries):
             await rig.clock.advance(5)
             assert quiet == ["polls"]
