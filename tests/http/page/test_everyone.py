@@ -146,15 +146,10 @@ def _failing() -> DaemonNow:
 def page(browser: Browser, sites: dict[str, str]) -> Iterator[Tab]:
     """One tab that visits all sites. A page that it leaves may still send requests to its own site."""
     with tab(browser, "") as opened:
-        answer_for_the_cdn(opened)
+        opened.answer_for(CDN)
+        opened.page.add_init_script(AXE_SCRIPT)  # compiled once, not for each page
         yield opened
         forget(opened, CDN, *sites.values())
-
-
-def answer_for_the_cdn(page: Tab) -> None:
-    """Answer requests to the one host that pages may load results from."""
-    svg = "<svg xmlns='http://www.w3.org/2000/svg' width='16' height='9'/>"
-    page.page.route(f"{CDN}/**", lambda route: route.fulfill(body=svg, content_type="image/svg+xml"))
 
 
 def forget(page: Tab, *origins: str) -> None:
@@ -173,7 +168,6 @@ def shown(page: Tab, sites: dict[str, str], place: Place, *, language: str = "en
 
 def found_by_axe(page: Tab, options: str = EVERY_RULE) -> list[Any]:
     """What axe-core finds wrong."""
-    page.page.evaluate(AXE_SCRIPT)
     run = f"axe.run({{resultTypes: ['violations'], selectors: false, {options}}})"
     passes, violations = page.page.evaluate(f"{run}.then(found => [found.passes.length, found.violations])")
     assert passes > (0 if options == LOOK_RULES else 10)  # axe-core has run
@@ -210,7 +204,7 @@ def test_axe_finds_nothing_at_any_width(page: Tab, sites: dict[str, str], name: 
 
 def test_attacks_are_shown_as_text_and_have_no_effect(browser: Browser, sites: dict[str, str]) -> None:
     with tab(browser, sites["hostile"]) as page:
-        answer_for_the_cdn(page)
+        page.answer_for(CDN)
         asked: list[str] = []
 
         def dismiss(dialog: Dialog) -> None:

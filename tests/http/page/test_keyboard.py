@@ -61,7 +61,7 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser, still: str) -> Iterator[Tab]:
     with tab(browser, still) as opened:
-        opened.page.route(f"{CDN}/**", lambda route: route.fulfill(body="<svg xmlns='http://www.w3.org/2000/svg'/>"))
+        opened.answer_for(CDN)
         yield opened
         opened.elsewhere.clear()
 

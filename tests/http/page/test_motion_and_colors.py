@@ -59,7 +59,6 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def open_live(page: Tab, path: str) -> None:
-    page.page.route(f"{CDN}/**", lambda route: route.fulfill(body="<svg xmlns='http://www.w3.org/2000/svg'/>"))
     assert page.open(path) == 200
     page.wait_for(IS_LIVE)
 
@@ -70,7 +69,7 @@ def test_the_script_moves_nothing_when_it_starts(browser: Browser, still: str, p
     with tab(browser, still, width=width) as page:
         held: list[Route] = []
         page.page.route("**/assets/page.*.js", lambda route: held.append(route))
-        page.page.route(f"{CDN}/**", lambda route: route.fulfill(body="<svg xmlns='http://www.w3.org/2000/svg'/>"))
+        page.answer_for(CDN)
         page.page.goto(page.origin + path, wait_until="commit")
         page.page.wait_for_selector("#texts", state="attached")
         page.wait_for("[...document.querySelectorAll('link[rel=stylesheet]')].every(one => one.sheet)")
@@ -84,6 +83,7 @@ def test_the_script_moves_nothing_when_it_starts(browser: Browser, still: str, p
 @pytest.mark.parametrize("path", VIEWS)
 def test_only_the_dot_is_animated_and_nothing_with_reduced_motion(browser: Browser, still: str, path: str) -> None:
     with tab(browser, still, reduced_motion="reduce") as page:
+        page.answer_for(CDN)
         open_live(page, path)
         assert page.page.evaluate(MOVING) == []
         assert page.page.evaluate("document.getAnimations().length") == 0
@@ -96,6 +96,7 @@ def test_only_the_dot_is_animated_and_nothing_with_reduced_motion(browser: Brows
 def test_with_forced_colors_states_differ_by_word_and_sign(browser: Browser, still: str, theme: str) -> None:
     signs: dict[str, str] = {}
     with tab(browser, still, forced_colors="active", color_scheme=theme) as page:
+        page.answer_for(CDN)
         for path in VIEWS[1:5]:
             open_live(page, path)
             assert page.page.evaluate("matchMedia('(forced-colors: active)').matches")
@@ -111,6 +112,7 @@ def test_with_forced_colors_states_differ_by_word_and_sign(browser: Browser, sti
 
 def test_with_forced_colors_the_focus_and_the_selection_are_visible(browser: Browser, still: str) -> None:
     with tab(browser, still, forced_colors="active") as page:
+        page.answer_for(CDN)
         for path in VIEWS:
             open_live(page, path)
             looks = page.page.evaluate(LOOKS)
