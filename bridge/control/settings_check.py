@@ -236,11 +236,19 @@ def _known_there(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
     return _reached(thing, answer, url)
 
 
+def _to_do(reason: str) -> str:
+    """What to do if there was no answer for this reason."""
+    if "the proxy " in reason:
+        return "check proxy"
+    if reason.startswith("the certificate of "):
+        return "renew it, check the host in url, or name its authority in ca_file"
+    return "check url, and whether the receiver is running"
+
+
 def _reached(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
     """What a webhook's answer to a GET means. A receiver may not support GET, so 401, 404 and 405 are fine."""
     if isinstance(answer, Unanswered):
-        to_do = "check proxy" if "the proxy " in answer.reason else "check url, and whether the receiver is running"
-        return Finding(Level.ERROR, thing, f"{answer.reason}: {to_do}")
+        return Finding(Level.ERROR, thing, f"{answer.reason}: {_to_do(answer.reason)}")
     seen = f"HTTP {answer.status} to a GET"
     moved = redirection(answer.status, answer.headers.get("location"), asked=url)
     if moved is not None:

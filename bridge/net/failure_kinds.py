@@ -96,7 +96,7 @@ def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple
 
 def _explain_tls(error: ssl.SSLError, where: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of {where} is not accepted: {_plain(error.verify_message)}"
+        return f"the certificate of {where} is not accepted: {_plain(error.verify_message).rstrip('.')}"
     if error.reason in NO_TLS:
         return f"{where} does not use TLS (does the URL need http://?)"
     return f"no TLS connection with {where}: {_plain(error.reason or 'handshake failed')}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+import trustme
 from anyio.from_thread import start_blocking_portal
 
-from tests.cli.check_report import report
+from tests.cli.check_report import ACCOUNT, HOOK, report
 from tests.cli.shell import Shell, change
 from tests.loopback import Exchange, answers, loopback
+from tests.net.tunnel import context_for
 from tests.world import KEY, World
 
 
@@ -52,6 +54,16 @@ def test_check_online_says_what_does_not_work(fault: str, shell: Shell, world: W
     assert failed == ["endpoints.hook" if fault == "endpoint" else "accounts.kling"]
     assert fault != "endpoint" or "refused the connection: check url, and whether the receiver is running" in said.out
     assert KEY not in said.out
+
+
+def test_check_online_says_what_to_do_about_a_certificate(shell: Shell) -> None:
+    certified = loopback(answers(200), tls=context_for(trustme.CA(), "127.0.0.1"))
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(certified) as server:
+        shell.settings({"accounts": {"kling": ACCOUNT}, "endpoints": {"hook": {**HOOK, "url": server.url}}})
+        said = shell("check", "--online")
+    assert report(said)["endpoints.hook"][1].endswith(
+        "certificate: renew it, check the host in url, or name its authority in ca_file"
+    )
 
 
 @pytest.mark.parametrize(
