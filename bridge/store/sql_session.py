@@ -77,8 +77,9 @@ class Transactions(Finder, Protocol):
     def read(self) -> AbstractContextManager[Session]:
         """Sees the store at one instant, and writes nothing."""
 
-    def write(self) -> AbstractContextManager[Session]:
-        """Everything is on disk when the block has ended. If the block raises, nothing is written."""
+    def write(self, *, is_small: bool = False) -> AbstractContextManager[Session]:
+        """Everything is on disk when the block has ended. If the block raises, nothing is written. `is_small`: each
+        statement changes few rows, so their previous values may be kept in memory."""
 
     def alone(self) -> AbstractContextManager[Session]:
         """Sees the store at one instant and writes nothing. After `lock_store`, other processes do not write either."""

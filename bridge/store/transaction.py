@@ -248,7 +248,7 @@ class CommitStore(ReadStore):
 
     def commit(self, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
         """See `ports.Commits.commit`. An exception of `parcels_for` passes through, and no change is applied."""
-        with self._database.write() as session:
+        with self._database.write(is_small=True) as session:
             return self._apply(session, changes, parcels_for)
 
     def _apply(self, session: Session, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:

@@ -15,6 +15,8 @@ import pytest
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreBusy, StoreDamaged, StoreError
 from bridge.store import DaemonLock, SqliteStore, open_store
+from bridge.store.sqlite.database import Database
+from bridge.store.statements import SQL
 from tests.disks import fill, small_disk
 from tests.factories import make_wish
 from tests.store.making import Teller, add, make_end, nobody
@@ -49,6 +51,21 @@ def test_a_full_disk_is_an_error_that_passes(disk: Path) -> None:
     assert sorted(view.task_id for view in store.list_watches()) == sorted(acknowledged)
     assert store.commit([make_end(WatchKey("kling", "task-1"))], nobody) == [True]
     store.close()
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_only_a_large_transaction_needs_a_temporary_file(tmp_path: Path, is_small: bool) -> None:
+    open_store(tmp_path / "state.db", create=True, group_access=False).close()
+    database = Database(tmp_path / "state.db", read_only=False)
+    ids = [f"{number * 7919 % 10_007:05}" for number in range(10_000)]  # each on another page than the one before
+    events = [(event_id, "task_failed", "kling", "task-1", 0.0, None) for event_id in ids]
+    with database.write() as session:
+        session.run(SQL["commits.add_events"], events[:9000])
+    with database.write(is_small=is_small) as session:
+        session.run(SQL["commits.add_events"], events[9000:])
+        opened = [entry.resolve().name for entry in Path("/proc/self/fd").iterdir()]
+    database.close()
+    assert any(name.startswith("etilqs") for name in opened) is not is_small
 
 
 def test_no_store_is_created_on_a_full_disk(disk: Path) -> None:

@@ -101,7 +101,7 @@ class Database:
             return session.find(statement, **values)
 
     @contextmanager
-    def write(self) -> Iterator[PostgresSession]:
+    def write(self, *, is_small: bool = False) -> Iterator[PostgresSession]:
         """See `Transactions.write`. InDoubt when it is not known whether everything is on disk, because the connection
         was lost during COMMIT."""
         with self._begun() as session:

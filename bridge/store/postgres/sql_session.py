@@ -22,14 +22,13 @@ MUTE: Final = 0.25  # maximum silence of a guarded transaction, as a part of the
 _UNHURRIED_S: Final = 3600.0
 _FETCHED: Final = 2000  # rows at a time
 
-_TYPES: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
+_TYPES: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {  # on PostgreSQL, and as an element of an array
     "int": ("bigint", lambda value: str(int(value))),
     "float": ("float8", lambda value: str(float(value))),
     "text": ("text", lambda value: '"' + str(value).replace("\\", r"\\").replace('"', r"\"") + '"'),
     "bool": ("bool", lambda value: str(bool(value))),
     "bytes": ("bytea", lambda value: rf'"\\x{value.hex()}"'),
 }
-"""Each kind of column: its type on PostgreSQL, and how to write a value as an element of an array."""
 
 
 class PostgresSession:
