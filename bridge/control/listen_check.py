@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.config.load import Loaded
 from bridge.domain.finding import Finding, Level
 from bridge.domain.listen_address import ListenAddress
-from bridge.errors import GenbridgeError
+from bridge.errors import ConfigError, GenbridgeError, UsageError
 
 
 def listen_finding(loaded: Loaded, *, is_shared: bool) -> Finding | None:
@@ -28,5 +28,6 @@ def listen_finding(loaded: Loaded, *, is_shared: bool) -> Finding | None:
     except GenbridgeError as error:
         is_sure = not is_shared and not address.path.startswith("/run/")
         level = Level.ERROR if is_sure else Level.WARNING
-        return Finding(level, "http.listen", str(error), error.exit_code)
+        code = ConfigError.exit_code if isinstance(error, UsageError) else error.exit_code  # that of `run`
+        return Finding(level, "http.listen", str(error), code)
     return Finding(Level.OK, "http.listen", f"{address} can be used")

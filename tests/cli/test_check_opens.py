@@ -176,6 +176,8 @@ def test_check_reports_an_address_at_which_run_could_not_listen(shell: Shell) ->
             assert why in shell("run").err, "the same words"
     said, found = checked(shell, http={"listen": f"127.0.0.1:{port}"})
     assert (said.code, found["http.listen"][0]) == (0, "ok")
+    said, found = checked(shell, http={"listen": "no-such-host.invalid:80", "token": "t" * 20})
+    assert (said.code, found["http.listen"][0]) == (shell("run").code, "error") == (78, "error")
 
 
 def test_check_does_not_report_the_address_of_the_daemon_itself(shell: Shell) -> None:
