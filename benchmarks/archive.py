@@ -38,7 +38,7 @@ class Copied(NamedTuple):
 
 
 def run(quick: bool) -> Report:
-    size_mb, alone_mb, rounds = (6, 6, 1) if quick else (100, 512, 3)
+    size_mb, alone_mb, rounds = (2, 2, 1) if quick else (100, 512, 3)
     rows = [_row("a folder", _copied(size_mb, AT_ONCE), size_mb)]
     notes = ["target: at most 40 MB more; at least 0.7 of curl's bytes per second"]
     if importlib.util.find_spec("moto") is None:

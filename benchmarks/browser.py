@@ -20,7 +20,7 @@ SLOWER: Final = 4  # how many times slower the processor of a slow phone is
 PHONE: Final = ViewportSize(width=390, height=844)
 DESK: Final = ViewportSize(width=1360, height=900)
 SETTLED_MS: Final = 1500  # after this time, nothing in a view moves by itself
-BEGINNING_MS: Final = 10_000  # not measured: the dot is animated, and the time zone is stored
+BEGINNING_S: Final = 10.0  # not measured: the dot is animated, and the time zone is stored
 MARKS: Final = """() => new Promise((resolve) => {
   const found = { shift: 0, largest: 0, elements: document.querySelectorAll("*").length };
   new PerformanceObserver((list) => list.getEntries().forEach((one) => (found.shift += one.value)))
@@ -78,14 +78,14 @@ def _seen(browser: Browser, address: str) -> dict[str, float]:
         context.close()
 
 
-def kept_open(browser: Browser, url: str, views: Sequence[str], *, seconds: float) -> Table:
+def kept_open(browser: Browser, url: str, views: Sequence[str], *, seconds: float, beginning_s: float) -> Table:
     """How much of a core each view takes while it is open, in the thread that runs its script."""
     rows = []
     for view in views:
         context = browser.new_context(viewport=DESK)
         page = context.new_page()
         page.goto(url + view)
-        page.wait_for_timeout(BEGINNING_MS)
+        page.wait_for_timeout(beginning_s * 1000)
         rows.append([view, *_work(context.new_cdp_session(page), page, seconds)])
         context.close()
     return Table(head=("open, of a core", *WORK.values(), "elements"), rows=rows)

@@ -31,7 +31,7 @@ COUNTS: Final = ("Nodes", "JSEventListeners")
 
 
 def run(quick: bool) -> Report:
-    finished, minutes, minute_s = (300, 2, 5.0) if quick else (100_000, 60, 60.0)
+    finished, minutes, minute_s = (300, 2, 2.0) if quick else (100_000, 60, 60.0)
     if CHROMIUM is None:
         return Report(title="Pages left open", how=__doc__, tables=[], notes=["skipped: no Chromium is installed"])
     with (

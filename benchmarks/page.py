@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from benchmarks.browser import CHROMIUM, chromium, drawn, kept_open
+from benchmarks.browser import BEGINNING_S, CHROMIUM, chromium, drawn, kept_open
 from benchmarks.daemon import ACCOUNT, daemon, fill, settle
 from benchmarks.http import ALONE, free_port, idle_mb
 from benchmarks.processes import Measured, Server, server, until
@@ -51,7 +51,7 @@ BUDGET_KB: Final = {"css": 7, "js": 8}
 
 
 def run(quick: bool) -> Report:
-    finished, running, finishing, rounds = (300, 100, 150, 5) if quick else (100_000, 1000, 1200, 100)
+    finished, running, finishing, rounds = (300, 100, 150, 2) if quick else (100_000, 1000, 1200, 100)
     with (
         tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch,
         server("provider") as provider,
@@ -77,7 +77,8 @@ def run(quick: bool) -> Report:
             time.sleep(2 if quick else 15)
             until_it_answers(f"127.0.0.1:{port}")
             provider.ask("open")
-            site = _Site(f"http://127.0.0.1:{port}", f"e{past_ms}-7", rounds)
+            streams, seconds = (20, 2.0) if quick else (STREAMS, STREAMS_S)
+            site = _Site(f"http://127.0.0.1:{port}", f"e{past_ms}-7", rounds, streams=streams, seconds=seconds)
             found = [*asyncio.run(site.measure(measured, provider)), *site.in_browser(quick)]
     opened = idle_mb([*(view.format(task=ALONE) for view in VIEWS), "/api/v1/changes"])
     rows = [["without `http:`", f"{idle_mb():.0f} MB", "60 MB"], ["with one open page", f"{opened:.0f} MB", "85 MB"]]
@@ -107,32 +108,34 @@ def spread_over(store: Path, seconds: float) -> None:
 
 
 class _Site:
-    def __init__(self, url: str, task_id: str, rounds: int) -> None:
+    def __init__(self, url: str, task_id: str, rounds: int, *, streams: int, seconds: float) -> None:
         self._url = url
         self._task_id = task_id
         self._views = [view.format(task=task_id) for view in VIEWS]
         self._rounds = rounds
+        self._streams = streams
+        self._seconds = seconds  # for the CPU without and with streams
 
     def in_browser(self, quick: bool) -> list[Table]:
         """The tables measured in Chromium, if it is installed."""
         if CHROMIUM is None:
             return []
-        rounds, seconds = (1, 2.0) if quick else (5, 20.0)
+        rounds, seconds, beginning_s = (1, 1.0, 1.0) if quick else (5, 20.0, BEGINNING_S)
         with chromium() as browser:
             views = [view.format(task=self._task_id) for view in IN_BROWSER]
             return [
                 drawn(browser, self._url, views, rounds=rounds),
-                kept_open(browser, self._url, LEFT_OPEN, seconds=seconds),
+                kept_open(browser, self._url, LEFT_OPEN, seconds=seconds, beginning_s=beginning_s),
             ]
 
     async def measure(self, measured: Measured, provider: Server) -> Sequence[Table]:
         """Measure every table."""
         async with aiohttp.ClientSession(self._url, auto_decompress=False) as session:
             rows = [await self._view(session, view) for view in self._views]
-            before_mb, before_cpu = measured.rss_mb(), await _cpu_percent(measured)
-            async with self._streams() as seen_at:
+            before_mb, before_cpu = measured.rss_mb(), await self._cpu_percent(measured)
+            async with self._following() as seen_at:
                 opened_at = time.monotonic()
-                after_cpu = await _cpu_percent(measured)
+                after_cpu = await self._cpu_percent(measured)
                 after_mb = measured.rss_mb()
             told_at = provider.ask("ends")["told_at"]
             sizes = [await self._asset(session, suffix) for suffix in ASSETS]
@@ -147,9 +150,9 @@ class _Site:
                 rows=[
                     ["from the provider's answer to the stream, p50", f"{number(percentile(late_ms, 0.5))} ms"],
                     ["the same, p95", f"{number(percentile(late_ms, 0.95))} ms"],
-                    [f"RSS with {STREAMS} open pages, more than with none", f"{after_mb - before_mb:.1f} MB"],
+                    [f"RSS with {self._streams} open pages, more than with none", f"{after_mb - before_mb:.1f} MB"],
                     ["CPU of the daemon with none", f"{before_cpu:.1f} %"],
-                    [f"CPU of the daemon with {STREAMS}", f"{after_cpu:.1f} %"],
+                    [f"CPU of the daemon with {self._streams}", f"{after_cpu:.1f} %"],
                 ],
             ),
         ]
@@ -174,13 +177,13 @@ class _Site:
             return [f"page.{suffix}", f"{len(await answer.read()) / 1024:.1f} KB", f"{BUDGET_KB[suffix]} KB"]
 
     @asynccontextmanager
-    async def _streams(self) -> AsyncIterator[dict[str, float]]:
-        """Follow the stream of changes 200 times. Returns when the first follower saw each finish."""
+    async def _following(self) -> AsyncIterator[dict[str, float]]:
+        """Follow the stream of changes many times. Returns when the first follower saw each finish."""
         seen_at: dict[str, float] = {}
         async with aiohttp.ClientSession(self._url, connector=aiohttp.TCPConnector(limit=0)) as streams:
             tasks = [
                 asyncio.create_task(_follow(streams, seen_at if first else {}))
-                for first in (True, *[False] * (STREAMS - 1))
+                for first in (True, *[False] * (self._streams - 1))
             ]
             await asyncio.sleep(2)
             yield seen_at
@@ -188,12 +191,11 @@ class _Site:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-
-async def _cpu_percent(measured: Measured) -> float:
-    """How many per cent of a core the process takes in the next seconds."""
-    before_s = measured.cpu_s()
-    await asyncio.sleep(STREAMS_S)
-    return (measured.cpu_s() - before_s) / STREAMS_S * 100
+    async def _cpu_percent(self, measured: Measured) -> float:
+        """How many per cent of a core the process takes in the next seconds."""
+        before_s = measured.cpu_s()
+        await asyncio.sleep(self._seconds)
+        return (measured.cpu_s() - before_s) / self._seconds * 100
 
 
 async def _follow(session: aiohttp.ClientSession, seen_at: dict[str, float]) -> None:
