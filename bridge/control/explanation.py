@@ -166,7 +166,7 @@ class TaskExplanation:
     def _delivery_state(self, delivery: DeliveryView) -> str:
         endpoint = delivery.endpoint
         if delivery.state == "dead":
-            return f"dead; `genbridge redeliver {delivery.event_id}` sends it again"
+            return f"dead; `genbridge redeliver {delivery.event_id} --endpoint {endpoint}` sends it again"
         if delivery.state != "waiting":
             return delivery.state
         if endpoint not in self.endpoints:

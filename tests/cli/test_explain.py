@@ -116,7 +116,7 @@ def test_explain_of_an_overdue_poll_names_no_past_wait(shell: Shell, store: Sqli
 def test_explain_says_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> None:
     bad = shell("explain", "bad").out
     assert "risk control" in bad
-    assert "task_failed to hook: dead; `genbridge redeliver evt_" in bad
+    assert re.search(r"task_failed to hook: dead; `genbridge redeliver evt_\w+ --endpoint hook` sends it again\n", bad)
     tell = Teller(("hook", ""), ("chat", "1:abc"), ("gone", ""))
     store.commit([make_end(LIVE)], tell)
     [delivery] = store.due("hook", "", now=FAR, limit=9)[0]
