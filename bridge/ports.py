@@ -177,7 +177,7 @@ class Outbox(Protocol):
     def queues(self) -> list[tuple[str, str]]:
         """Every (endpoint, target) that has waiting deliveries."""
 
-    def held_queues(self, fingerprints: Mapping[str, str]) -> Mapping[tuple[str, str], float]:
+    def queue_wait_ends(self, fingerprints: Mapping[str, str]) -> Mapping[tuple[str, str], float]:
         """Every (endpoint, target) that must wait, and until when. A wait that was set under other settings of the
         endpoint is removed, and its deliveries are due at once."""
 

@@ -180,4 +180,4 @@ def _numbers(found: Sequence[int]) -> str:
 
 def _wait(reason: str, seconds: float) -> Deferred:
     """All copies must wait; the attempt does not count."""
-    return Deferred(reason=reason, retry_after_s=seconds, holds_queue=True, is_counted=False)
+    return Deferred(reason=reason, retry_after_s=seconds, delays_queue=True, is_counted=False)

@@ -15,9 +15,9 @@ from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.control.formats import ago, count, rfc3339
-from bridge.control.holds import hold_line
 from bridge.control.overview import MOST_UNREADABLE, Overview, overview
 from bridge.control.pausing import how_long
+from bridge.control.requested_waits import wait_line
 from bridge.control.settings_status import settings_lines, unread_settings
 from bridge.domain.listen_address import ListenAddress
 from bridge.domain.proxies import NO_PROXY
@@ -105,7 +105,7 @@ def _lines(found: Overview, known: Collection[str], queues: Collection[str]) -> 
     for pause in found.pauses:
         if pause.lasts(now):
             yield f"paused    {pause.of} {pause.name} {how_long(pause, now)}"
-    yield from (f"held      {hold_line(account, hold, now)}" for account, hold in found.held_accounts)
+    yield from (f"held      {wait_line(account, wait, now)}" for account, wait in found.held_accounts)
     yield from _held_endpoints(found)
     yield from _unread(found)
     yield from _sources(found)

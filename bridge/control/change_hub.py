@@ -17,9 +17,9 @@ from bridge.config.settings_file import SettingsFile
 from bridge.control.delivery_list import DeliveryList
 from bridge.control.estimates import Estimates, estimates
 from bridge.control.formats import rfc3339
-from bridge.control.holds import lasting_holds
 from bridge.control.overview import counts_json
 from bridge.control.pausing import held_deliveries, held_watches
+from bridge.control.requested_waits import lasting_queue_waits
 from bridge.control.stream_frames import OPENING, frame
 from bridge.control.watch_list import WatchList
 from bridge.domain.change import Change, Note, TaskChange
@@ -211,9 +211,9 @@ class _ChangeReader:
     def _deliveries(self, rows: ChangedRows, now: float) -> list[dict[str, Any]]:
         if not rows.deliveries:
             return []
-        holds = lasting_holds(self._store.queue_holds(), self._settings().endpoints, now)
+        waits = lasting_queue_waits(self._store.queue_waits(), self._settings().endpoints, now)
         views = held_deliveries(rows.deliveries, self._store.pauses(), now)
-        return DeliveryList(views=views, next=None, holds=holds, now=now).json()
+        return DeliveryList(views=views, next=None, waits=waits, now=now).json()
 
     def _new(self, what: str, found: Iterable[dict[str, Any]], *key: str) -> list[dict[str, Any]]:
         """The rows that differ from what was last sent."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import rfc3339
-from bridge.control.holds import QueueHolds, hold_on, lasting_holds, why_held
 from bridge.control.lookup import known_endpoint, listed_endpoint
 from bridge.control.paging import DELIVERIES, cursor_at, row_before
 from bridge.control.pausing import held_deliveries
+from bridge.control.requested_waits import QueueWaits, lasting_queue_waits, queue_wait_of, why_queue_waits
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.quoting import printable
 from bridge.domain.views import DeliveryView
@@ -31,7 +31,7 @@ class DeliveryList:
 
     views: Sequence[DeliveryView]
     next: str | None
-    holds: QueueHolds
+    waits: QueueWaits
     now: float
 
     def json(self, *, attempts: bool = False) -> list[dict[str, Any]]:
@@ -43,8 +43,8 @@ class DeliveryList:
 
     def last_outcome(self, view: DeliveryView) -> str:
         """The result of the last attempt, and what the next attempt waits for."""
-        hold = hold_on(view, self.holds)
-        parts = [view.last_detail or view.last_outcome, why_held(hold) if hold is not None else None]
+        wait = queue_wait_of(view, self.waits)
+        parts = [view.last_detail or view.last_outcome, why_queue_waits(wait) if wait is not None else None]
         return "; ".join(filter(None, parts))
 
 
@@ -79,7 +79,7 @@ def deliveries_at(
     return DeliveryList(
         views=held_deliveries(views, store.pauses(), now),
         next=following,
-        holds=lasting_holds(store.queue_holds(), file.queues, now),
+        waits=lasting_queue_waits(store.queue_waits(), file.queues, now),
         now=now,
     )
 
@@ -108,7 +108,7 @@ def enable(store: CommandStore, file: SettingsFile, endpoint: str, *, now: float
     """Enable an endpoint and end its wait; returns whether it was disabled, and whether it had to wait.
     UnknownNameError if it is not in the settings."""
     known_endpoint(file, endpoint)
-    was_held = bool(lasting_holds(store.queue_holds(), [endpoint], now))
+    was_held = bool(lasting_queue_waits(store.queue_waits(), [endpoint], now))
     return store.enable(endpoint), was_held
 
 

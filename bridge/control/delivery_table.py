@@ -8,15 +8,15 @@ from typing import Final
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.delivery_list import TASK_TOPICS
-from bridge.control.holds import hold_on, lasting_holds
 from bridge.control.paging import SEARCHED, cursor_at, mark_after
 from bridge.control.pausing import held_deliveries
+from bridge.control.requested_waits import lasting_queue_waits, queue_wait_of
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import NOT_ACCEPTED, BoundedCount, DeliveryMark, DeliverySearch, Standing
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.task import LIVE, Snapshot
-from bridge.domain.views import DeliveryView, QueueHold, WatchView
+from bridge.domain.views import DeliveryView, QueueWait, WatchView
 from bridge.store import ReadStore
 
 ROWS: Final = 50
@@ -27,7 +27,7 @@ _WEEK_S: Final = 7 * 86_400.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
     """One delivery. `watch`: its task, if that is still stored; `snapshot`: what the provider last said about it.
-    `why_off`: why nothing is sent to its endpoint now. `pause` and `hold`: what else it waits for. `gone_at`: when the
+    `why_off`: why nothing is sent to its endpoint now. `pause` and `wait`: what else it waits for. `gone_at`: when the
     task's results will be gone, if that is before the next attempt."""
 
     standing: Standing
@@ -36,7 +36,7 @@ class DeliveryRow:
     snapshot: Snapshot | None = None
     why_off: str | None = None
     pause: Pause | None = None
-    hold: QueueHold | None = None
+    wait: QueueWait | None = None
     gone_at: float | None = None
 
     @property
@@ -129,7 +129,7 @@ class _Facts:
     def __init__(self, store: ReadStore, file: SettingsFile, now: float) -> None:
         self._store = store
         self._now = now
-        self._holds = lasting_holds(store.queue_holds(), file.queues, now)
+        self._queue_waits = lasting_queue_waits(store.queue_waits(), file.queues, now)
         self._off = {one.endpoint: one.reason for one in store.disabled_endpoints()}
         self._paused = lasting(store.pauses(), PauseOf.ENDPOINT, now)
         self._gone = {(one.endpoint, one.account, one.task_id): one.gone_at for one in store.expiring(now)}
@@ -156,7 +156,7 @@ class _Facts:
                 snapshot=snapshots.get(watch_id(view)),
                 why_off=self._off.get(view.endpoint) if standing is Standing.HELD else None,
                 pause=self._paused.get(view.endpoint) if standing is Standing.HELD else None,
-                hold=hold_on(view, self._holds),
+                wait=queue_wait_of(view, self._queue_waits),
                 gone_at=self._gone.get((view.endpoint, view.account, view.task_id)),
             )
             for (standing, _), view in zip(found, views, strict=True)

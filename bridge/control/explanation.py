@@ -10,8 +10,16 @@ from bridge.config.settings_file import SettingsFile
 from bridge.control.delivery_list import attempts_json, delivery_json
 from bridge.control.estimates import LATE, estimates, eta
 from bridge.control.formats import ago, count, due, rfc3339, span
-from bridge.control.holds import QueueHolds, hold_line, hold_on, holds_on, lasting_holds, opens_at, why_held
 from bridge.control.pausing import held_deliveries, how_long
+from bridge.control.requested_waits import (
+    QueueWaits,
+    lasting_queue_waits,
+    opens_at,
+    queue_wait_of,
+    wait_line,
+    waits_on,
+    why_queue_waits,
+)
 from bridge.domain.account_state import AccountState
 from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.pause import Pause, PauseOf, lasting
@@ -45,7 +53,7 @@ class TaskExplanation:
     account: AccountState | None  # the account of this watch
     endpoints: frozenset[str]  # all in the settings
     paused: Mapping[str, Pause]  # paused endpoints
-    held: QueueHolds
+    held: QueueWaits
 
     def lines(self) -> Iterator[str]:
         """For people: the task, its history, the answers, the result, the next poll, and each delivery."""
@@ -122,8 +130,8 @@ class TaskExplanation:
         if account is not None and (pause := account.current_pause(self.now)) is not None:
             yield f"after the pause of account {state.account}: paused {how_long(pause, self.now)}"
             return
-        holds = holds_on(account, state.action, self.now)
-        due_at = max(state.next_poll_at or 0.0, opens_at(holds))
+        waits = waits_on(account, state.action, self.now)
+        due_at = max(state.next_poll_at or 0.0, opens_at(waits))
         is_due = due_at <= self.now
         yield self._when(due_at, is_due=is_due)
         if is_due and self.daemon is not None and self.notes_every_s > SOON_S:
@@ -131,7 +139,7 @@ class TaskExplanation:
         rate = self.rates[state.account]
         if is_due and self.due - 1 > rate:
             others = count(self.due - 1, "other task")
-            limit = "" if holds else f"; its limit is {rate:g} requests a second, and less for a minute after a 429"
+            limit = "" if waits else f"; its limit is {rate:g} requests a second, and less for a minute after a 429"
             yield f"{others} of account {state.account} are due, too{limit}"
         if self.eta == LATE:
             yield f"it runs {LATE}: 90 % of similar tasks have finished at this age"
@@ -140,8 +148,8 @@ class TaskExplanation:
         if account is not None and account.blocked_at is not None:
             lasts = span(max(0.0, self.now - account.blocked_at))
             yield f"account {account.account} has been blocked for {lasts}: {account.reason}"
-        for hold in holds:
-            yield f"{hold_line(state.account, hold, self.now)}"
+        for wait in waits:
+            yield f"{wait_line(state.account, wait, self.now)}"
         if self.daemon is None:
             yield "no daemon is running on this store: `genbridge run` starts one"
 
@@ -178,8 +186,8 @@ class TaskExplanation:
             return f"waiting: the endpoint is paused {how_long(self.paused[endpoint], self.now)}"
         if copies := self._waits_for_copies(delivery):
             return copies
-        hold = hold_on(delivery, self.held)
-        why = "" if hold is None else f": {why_held(hold)}"
+        wait = queue_wait_of(delivery, self.held)
+        why = "" if wait is None else f": {why_queue_waits(wait)}"
         return f"waiting, next attempt {due(delivery.next_attempt_at, self.now)}{why}"
 
     def _waits_for_copies(self, delivery: DeliveryView) -> str | None:
@@ -237,5 +245,5 @@ def explain(
         account=store.accounts().get(key.account),
         endpoints=frozenset(file.queues),
         paused=lasting(store.pauses(), PauseOf.ENDPOINT, now),
-        held=lasting_holds(store.queue_holds(), file.queues, now),
+        held=lasting_queue_waits(store.queue_waits(), file.queues, now),
     )

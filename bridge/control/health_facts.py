@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from bridge.control.estimates import Estimates, estimates
-from bridge.control.holds import holds_of
 from bridge.control.overview import Overview
+from bridge.control.requested_waits import waits_of
 from bridge.domain.account_state import AccountState
 from bridge.domain.health import Health
 from bridge.domain.page_views import BoundedCount
@@ -38,11 +38,11 @@ class FactState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFacts:
-    """One account of the settings. `until_at`: the next probe, or the end of the pause or hold; None: unknown."""
+    """One account of the settings. `until_at`: the next probe, or the end of the pause or wait; None: unknown."""
 
     account: str
     state: FactState
-    reason: str  # the reason of the block or hold
+    reason: str  # the reason of the block or wait
     since_at: float | None
     until_at: float | None
     live: int
@@ -129,12 +129,12 @@ def _account_state(
         return FactState.BLOCKED, past.reason, past.blocked_at, probe_at
     if past is not None and (pause := past.current_pause(at)) is not None:
         return FactState.PAUSED, "", pause.since_at, pause.until_at
-    holds = list(holds_of(past, at))
-    failing = [hold.reason for hold in holds if hold.is_failing]
+    waits = list(waits_of(past, at))
+    failing = [wait.reason for wait in waits if wait.is_failing]
     if probe_at is not None or failing:
         return FactState.FAILING, "".join(failing), None, probe_at
-    if holds:
-        last = max(holds, key=lambda hold: hold.until_at)
+    if waits:
+        last = max(waits, key=lambda wait: wait.until_at)
         return FactState.HELD, last.reason, None, last.until_at
     if now is not None and now.is_slowed:
         return FactState.SLOWED, "", None, None
@@ -182,8 +182,8 @@ def _endpoint_state(
         return FactState.PAUSED, "", pause.since_at, pause.until_at
     if failed is not None:
         return FactState.FAILING, failed.reason, failed.failing_since, None
-    held = [hold for (endpoint, _), hold in found.held_endpoints.items() if endpoint == name]
+    held = [wait for (endpoint, _), wait in found.held_endpoints.items() if endpoint == name]
     if held:
-        last = max(held, key=lambda hold: hold.until_at)
+        last = max(held, key=lambda wait: wait.until_at)
         return FactState.HELD, last.reason, None, last.until_at
     return FactState.WELL, "", None, None

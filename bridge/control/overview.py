@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import rfc3339
-from bridge.control.holds import QueueHolds, failing_json, held_endpoints_json, hold_json, holds_of, lasting_holds
 from bridge.control.pausing import pauses_json
+from bridge.control.requested_waits import (
+    QueueWaits,
+    failing_json,
+    held_endpoints_json,
+    lasting_queue_waits,
+    wait_json,
+    waits_of,
+)
 from bridge.control.settings_status import SettingsFacts, known_settings, settings_json
-from bridge.domain.account_state import Hold
+from bridge.domain.account_state import RouteWait
 from bridge.domain.health import Health
 from bridge.domain.pause import Pause
 from bridge.domain.source import DISCOVER, SETTINGS, SourceFacts
@@ -39,8 +46,8 @@ class Overview:
     unreadable: Sequence[str]  # rows of the store that cannot be read
     unchecked: Sequence[Unchecked]
     failing: Sequence[Health]
-    held_accounts: Sequence[tuple[str, Hold]]
-    held_endpoints: QueueHolds
+    held_accounts: Sequence[tuple[str, RouteWait]]
+    held_endpoints: QueueWaits
 
     @property
     def unread(self) -> list[UnreadView]:
@@ -58,7 +65,7 @@ class Overview:
             "sources": sources_json(self.sources),
             "settings": settings_json(self.settings),
             "unreadable_rows": {"count": len(self.unreadable), "rows": list(self.unreadable[:MOST_UNREADABLE])},
-            "held_accounts": [hold_json(name, hold) for name, hold in self.held_accounts],
+            "held_accounts": [wait_json(name, wait) for name, wait in self.held_accounts],
             "held_endpoints": held_endpoints_json(self.held_endpoints),
         }
 
@@ -111,9 +118,9 @@ def overview(
         unchecked=[one for one in unchecked if one.endpoint in queues],
         failing=[one for one in store.failing_endpoints() if one.endpoint in queues],
         held_accounts=[
-            (name, hold) for name, state in sorted(store.accounts().items()) for hold in holds_of(state, now)
+            (name, wait) for name, state in sorted(store.accounts().items()) for wait in waits_of(state, now)
         ],
-        held_endpoints=lasting_holds(store.queue_holds(), queues, now),
+        held_endpoints=lasting_queue_waits(store.queue_waits(), queues, now),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import ago, rfc3339
-from bridge.control.holds import holds_on, opens_at
+from bridge.control.requested_waits import opens_at, waits_on
 from bridge.domain.account_state import AccountState
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.quoting import unknown_name
@@ -96,7 +96,7 @@ def _held(view: WatchView, state: AccountState | None, now: float) -> WatchView:
     if state.blocked_at is not None:
         return view._replace(next_poll_at=None)
     next_poll_at: float | None = view.next_poll_at
-    opens = opens_at(holds_on(state, view.action, now))
+    opens = opens_at(waits_on(state, view.action, now))
     if opens > now:
         next_poll_at = max(next_poll_at or 0.0, opens)
     if (pause := state.current_pause(now)) is not None:

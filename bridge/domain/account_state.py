@@ -1,4 +1,4 @@
-"""The stored state of an account: its blocks, pauses and holds."""
+"""The stored state of an account: its blocks, pauses and waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FAILING: Final = "@failing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class RouteWait:
     """A time before which no requests are sent on one route of an account: the action in the requested address.
 
     The route `HOST` stands for all routes: the host asked the other accounts to wait, so this one only sends a probe
@@ -41,7 +41,7 @@ class AccountState:
     count: int = 0  # blocks so far
     blocked_s: float = 0.0  # seconds in all earlier blocks
     wait_until_at: float | None = None  # from a Retry-After
-    holds: tuple[Hold, ...] = ()
+    route_waits: tuple[RouteWait, ...] = ()
     pause: Pause | None = None  # the last pause that a person set
 
     def current_pause(self, now: float) -> Pause | None:
@@ -55,12 +55,12 @@ class AccountState:
 
 
 def whole_states(
-    found: Iterable[AccountState], holds: Mapping[str, Sequence[Hold]], pauses: Iterable[Pause]
+    found: Iterable[AccountState], waits: Mapping[str, Sequence[RouteWait]], pauses: Iterable[Pause]
 ) -> dict[str, AccountState]:
-    """The state of each account that has a stored state, a hold or a pause, with its holds and its last pause."""
+    """The state of each account that has a stored state, a wait or a pause, with its waits and its last pause."""
     states = {state.account: state for state in found}
-    for account, its_holds in holds.items():
-        states[account] = replace(states.get(account, AccountState(account=account)), holds=tuple(its_holds))
+    for account, its_waits in waits.items():
+        states[account] = replace(states.get(account, AccountState(account=account)), route_waits=tuple(its_waits))
     for pause in pauses:
         states[pause.name] = replace(states.get(pause.name, AccountState(account=pause.name)), pause=pause)
     return states

@@ -24,7 +24,7 @@ class RetryPlan:
         return max((UNANSWERED_S, *self.steps_s)) * (1 + JITTER)
 
     @property
-    def most_hold_s(self) -> float:
+    def most_wait_s(self) -> float:
         """The longest time for which a receiver can pause its queue."""
         return self.obeyed_s(math.inf) * (1 + JITTER)
 

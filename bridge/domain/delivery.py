@@ -31,7 +31,7 @@ class Accepted:
 class Deferred:
     """The attempt failed and will be retried. `retry_after_s` is the wait that the receiver asked for.
 
-    `holds_queue`: the whole queue (endpoint and target) waits for `retry_after_s`, also across a restart. It has no
+    `delays_queue`: the whole queue (endpoint and target) waits for `retry_after_s`, also across a restart. It has no
     effect without `retry_after_s`. `is_unanswered`: the request was sent and may have been handled, so an early retry
     could repeat it. `sent_so_far` tells the next attempt which messages of this delivery were accepted. `is_counted`:
     False if the reason lies outside the delivery, so that the attempt does not use up a retry.
@@ -39,7 +39,7 @@ class Deferred:
 
     reason: str
     retry_after_s: float | None = None
-    holds_queue: bool = False
+    delays_queue: bool = False
     is_unanswered: bool = False
     sent_so_far: str = ""
     is_counted: bool = True
@@ -117,7 +117,7 @@ def settle(
     match outcome:
         case Accepted(summary=detail):
             state, word = DeliveryState.ACCEPTED, "accepted"
-        case Deferred(reason=detail, retry_after_s=hint, holds_queue=holds_queue, is_unanswered=is_unanswered):
+        case Deferred(reason=detail, retry_after_s=hint, delays_queue=delays_queue, is_unanswered=is_unanswered):
             word = "deferred"
             if not outcome.is_counted:
                 attempts = delivery.attempts
@@ -128,7 +128,7 @@ def settle(
                 state = DeliveryState.DEAD
             else:
                 next_at = now + wait_s
-            if holds_queue and hint is not None:
+            if delays_queue and hint is not None:
                 queue_until = now + plan.obeyed_s(hint) * (1 + JITTER * chance)  # the jitter of the delivery
                 queue_reason = detail
         case Refused(reason=detail):

@@ -59,7 +59,7 @@ class RateLimiter:
     again after it answered others, the task itself is the cause, and the account is not blocked. The same holds for a
     task whose 5xx has a Retry-After.
 
-    The Retry-After of a 5xx holds its route: the action in the requested address. The other routes continue. If
+    The Retry-After of a 5xx delays its route: the action in the requested address. The other routes continue. If
     addresses contain no action, the route is "", and the whole account waits.
     """
 
@@ -71,9 +71,9 @@ class RateLimiter:
         self.guests = 0  # requests of other programs on the account that are in flight
         self.in_line = 0  # requests of genbridge that wait: polls leave a place in flight and a token for them
         self.wait_until_at = -math.inf
-        self._routes: dict[str, float] = {}  # until when each route is held
+        self._routes: dict[str, float] = {}  # until when each route waits
         self.blocked = False
-        self._is_held = False  # blocked, or the account's own breaker is open
+        self._only_probes = False  # blocked, or the account's own breaker is open
         self._account = account
         self._refused: set[str] = set()  # tasks whose last answer rejected the account
         # By route: tasks whose 5xx had a Retry-After, since the last good answer on that route.
@@ -91,7 +91,7 @@ class RateLimiter:
     @property
     def probing(self) -> bool:
         """Whether only single probes may pass."""
-        return self._is_held or self.host.troubled
+        return self._only_probes or self.host.troubled
 
     @property
     def troubled(self) -> bool:
@@ -101,7 +101,7 @@ class RateLimiter:
     @property
     def probe_at(self) -> float | None:
         """When the next probe may be sent; None: no probe is needed."""
-        return self._probe_at if self._is_held else None
+        return self._probe_at if self._only_probes else None
 
     def resize(self, limits: RateLimits, *, now: float) -> None:
         """Use other limits from now on. This can reduce the requests that may be sent at once, but never increases
@@ -123,25 +123,25 @@ class RateLimiter:
     def block(self, *, now: float) -> None:
         """Start blocked, as stored by an earlier process. The first probe may be sent at once."""
         self.blocked, self._probes, self._probe_at = True, 0, now
-        self._update_held()
+        self._update_probing()
 
     def restore(self) -> None:
         """End the block: another daemon found that the account works again."""
         self.blocked = False
-        self._update_held()
+        self._update_probing()
 
     def wait_s(self, now: float) -> float:
         """Seconds until a request may be sent: 0 means now, infinity means after the answer to a request in flight."""
         if self.in_flight >= self.limits.concurrency:  # the most frequent case; or this daemon has no portion
             return math.inf
         host = self.host
-        most = 1 if self._is_held else host.share(self.limits.concurrency)
+        most = 1 if self._only_probes else host.share(self.limits.concurrency)
         if self.in_flight + self.in_line + (self._guest_places(most) if self.guests else 0) >= most:
             return math.inf
         opens_at = self.wait_until_at
         if host.troubled or now < host.wait_until_at:
             opens_at = max(opens_at, host.opens_at(self._account, now))
-        if self._is_held:
+        if self._only_probes:
             opens_at = max(opens_at, self._probe_at)
         if opens_at > now:
             return opens_at - now
@@ -156,7 +156,7 @@ class RateLimiter:
             self._cut_burst(now)
         return until_at
 
-    def hold(self, route: str, until_at: float, *, now: float) -> None:
+    def delay_route(self, route: str, until_at: float, *, now: float) -> None:
         """Send nothing on this route before `until_at`, because of a 5xx with Retry-After. This or another daemon may
         have received it, or an earlier one."""
         if not route:
@@ -185,7 +185,7 @@ class RateLimiter:
             self._fill(now)
         self._tokens -= 1
         self.in_flight += 1
-        self._probe_out = self._is_held
+        self._probe_out = self._only_probes
         self.host.take(self._account, now)
 
     def reserve(self, now: float, *, within_s: float) -> float:
@@ -193,7 +193,7 @@ class RateLimiter:
         that is more than `within_s`, the request is not counted. Infinity: too many are in flight; one place is
         reserved for polls.
 
-        Blocks and breakers do not hold the request: they limit only polls, and the sender gets the provider's own
+        Blocks and breakers do not delay the request: they limit only polls, and the sender gets the provider's own
         answer. A daemon without a portion of the account lets it pass.
         """
         if self.limits.burst == 0:
@@ -236,25 +236,25 @@ class RateLimiter:
         self.in_flight -= 1
         self.host.answered(reading, account=self._account, task_id=task_id, now=now, chance=chance)
         was_probe, self._probe_out = self._probe_out, False
-        before = self.blocked, self._is_held
+        before = self.blocked, self._only_probes
         verdict = self._judge(reading, task_id, route, was_probe, now, asked_at)
-        self._update_held()
-        is_as_before = before == (self.blocked, self._is_held)
-        if not self._is_held and not is_as_before:
+        self._update_probing()
+        is_as_before = before == (self.blocked, self._only_probes)
+        if not self._only_probes and not is_as_before:
             self._cut_burst(now)
-        if self._is_held and (was_probe or not is_as_before):
+        if self._only_probes and (was_probe or not is_as_before):
             self._probes = self._probes + 1 if is_as_before else 1
             self._probe_at = now + self._until_probe_s(chance)
         return verdict
 
     @property
-    def holds_routes(self) -> bool:
-        """Whether any route may be held."""
+    def delays_routes(self) -> bool:
+        """Whether any route may have to wait."""
         return bool(self._routes)
 
     def is_changed_by(self, reading: Reading) -> bool:
         """Whether the answer changes any state here or at the host. A good answer changes nothing while there are no
-        blocks, holds, failures or probes. For other answers callers use `count_answer`, which costs much less."""
+        blocks, waits, failures or probes. For other answers callers use `count_answer`, which costs much less."""
         return reading.kind not in GOOD or bool(
             self.blocked
             or self._troubled
@@ -270,8 +270,8 @@ class RateLimiter:
         self.in_flight -= 1
         self.host.in_flight -= 1
 
-    def _update_held(self) -> None:
-        self._is_held = self.blocked or len(self._troubled) >= TROUBLED_TASKS
+    def _update_probing(self) -> None:
+        self._only_probes = self.blocked or len(self._troubled) >= TROUBLED_TASKS
 
     def _judge(
         self, reading: Reading, task_id: str, route: str, was_probe: bool, now: float, asked_at: float
@@ -299,7 +299,7 @@ class RateLimiter:
         if not has_retry_after(reading) or task_id in self._alone_with_retry_after:
             return AccountEffect.NOTHING
         self._with_retry_after.setdefault(route, set()).add(task_id)
-        self.hold(route, now + (reading.retry_after_s or 0.0), now=now)
+        self.delay_route(route, now + (reading.retry_after_s or 0.0), now=now)
         return AccountEffect.ASKED_TO_WAIT
 
     def _refuse(self, task_id: str) -> AccountEffect:

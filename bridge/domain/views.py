@@ -188,7 +188,7 @@ def merged_unchecked(found: Iterable[tuple[str, str, int, float]]) -> list[Unche
     return list(merged.values())
 
 
-class QueueHold(NamedTuple):
+class QueueWait(NamedTuple):
     """Nothing is sent to this endpoint and target before `until_at`. `reason`: the answer that asked for the wait;
     empty when an earlier message is retried first, to keep the order."""
 

@@ -268,7 +268,7 @@ class AccountPoller:
         """The next watch on an open route. Watches on a paused route wait until it opens."""
         pop = self._queue.pop_early if self._limiter.blocked else self._queue.pop
         while (entry := pop(now)) is not None:
-            if not self._limiter.holds_routes:
+            if not self._limiter.delays_routes:
                 return entry
             with self._guarded([entry]):
                 opens_at = self._limiter.opens_at(self.plan.provider.route(entry.task_id, entry.action), now)

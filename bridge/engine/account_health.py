@@ -106,9 +106,9 @@ class AccountHealth:
         latest_at = now + MAX_WAIT_S
         if past.wait_until_at is not None:
             self.limiter.wait_until_at = max(self.limiter.wait_until_at, min(past.wait_until_at, latest_at))
-        for hold in past.holds:
-            if hold.route not in {HOST, FAILING} and hold.until_at > now:
-                self.limiter.hold(hold.route, min(hold.until_at, latest_at), now=now)
+        for wait in past.route_waits:
+            if wait.route not in {HOST, FAILING} and wait.until_at > now:
+                self.limiter.delay_route(wait.route, min(wait.until_at, latest_at), now=now)
 
     def wait_s(self, now: float) -> float:
         """Seconds until the next request may be sent; infinity if it must wait for an answer or for `resume`."""

@@ -88,15 +88,15 @@ class Dispatcher:
         passes through."""
         fingerprints = {name: plan.fingerprint for name, plan in self._plans.items()}
         stored = await self._offload(self._outbox.queues)
-        before = {key: queue.stored_hold_until for key, queue in self._queues.items()}
-        held = await self._offload(self._outbox.held_queues, fingerprints)
+        before = {key: queue.stored_wait_until_at for key, queue in self._queues.items()}
+        held = await self._offload(self._outbox.queue_wait_ends, fingerprints)
         # Read last, so that no outcome is committed between reading this and using it.
         disabled = await self._offload(self._outbox.disabled, fingerprints)
         today = [(name, target) for name, plan in self._plans.items() for target in plan.sink.targets()]
         for key in dict.fromkeys([*today, *stored]):
             self._serve(key, disabled)
             if key in self._queues:
-                self._queues[key].apply_stored_hold(held.get(key), before=before.get(key, -math.inf))
+                self._queues[key].apply_stored_wait(held.get(key), before=before.get(key, -math.inf))
         self.wake_all()
 
     def pause(self, until: Mapping[str, float]) -> None:
@@ -111,7 +111,7 @@ class Dispatcher:
             scope = endpoint_scope(name)
             self._parts[name] = slots_held(scope, held), portion_held(scope, plan.groups, held)
         for (name, _), queue in self._queues.items():
-            # Hold nothing of a removed endpoint, so that `quiet` waits for its last attempts.
+            # No slot of a removed endpoint, so that `quiet` waits for its last attempts.
             queue.set_shares(*(self._parts[name] if name in self._plans else (frozenset(), NOTHING)))
 
     async def quiet(self, scope: str) -> None:

@@ -74,8 +74,8 @@ class EndpointQueue:
         ] = {}  # the deliveries that are ready, in flight or not stored, with their slots
         self._resting: dict[int, float] = {}  # deliveries that are postponed after a bug in genbridge, and until when
         self._fetch_at = -math.inf  # when the store may have something new
-        self._hold_until = -math.inf  # requested by the receiver
-        self.stored_hold_until = -math.inf  # the hold that is known to be in the store
+        self._wait_until_at = -math.inf  # requested by the receiver
+        self.stored_wait_until_at = -math.inf  # the wait that is known to be in the store
         self._paused_until = -math.inf  # set by a person
         self._failing_since: float | None = None  # the first failure since the last success
         self._unstored_retries: set[int] = set()  # until they are stored, later deliveries must not get ahead of them
@@ -91,20 +91,20 @@ class EndpointQueue:
         self._fetch_at = -math.inf
         self._changed.set()
 
-    def apply_stored_hold(self, until_at: float | None, *, before: float) -> None:
-        """Hold the queue as the store says (None: not held). `before` is the value of `stored_hold_until` before the
-        store was read: if a hold was stored since then, it stays."""
+    def apply_stored_wait(self, until_at: float | None, *, before: float) -> None:
+        """Let the queue wait as the store says (None: no wait). `before` is the value of `stored_wait_until_at` before
+        the store was read: if a wait was stored since then, it stays."""
         if until_at is not None:
-            self.stored_hold_until = until_at
-            self._hold_queue(until_at)
-        elif -math.inf < before == self.stored_hold_until >= self._hold_until:
-            self.stored_hold_until = self._hold_until = -math.inf
+            self.stored_wait_until_at = until_at
+            self._wait_until(until_at)
+        elif -math.inf < before == self.stored_wait_until_at >= self._wait_until_at:
+            self.stored_wait_until_at = self._wait_until_at = -math.inf
 
-    def _hold_queue(self, until_at: float) -> None:
-        latest_at = self._clock.steady() + self.plan.retries.most_hold_s  # a later time comes from a wrong clock
-        if self._hold_until < min(until_at, latest_at):
-            self._hold_until = min(until_at, latest_at)
-            self._drop_ready()  # the hold may last long
+    def _wait_until(self, until_at: float) -> None:
+        latest_at = self._clock.steady() + self.plan.retries.most_wait_s  # a later time comes from a wrong clock
+        if self._wait_until_at < min(until_at, latest_at):
+            self._wait_until_at = min(until_at, latest_at)
+            self._drop_ready()  # the wait may last long
             self._changed.set()
 
     def pause(self, until_at: float) -> None:
@@ -157,7 +157,7 @@ class EndpointQueue:
     def _idle_s(self) -> float | None:
         """How long to wait unless `wake` is called; None: without limit."""
         now = self._clock.steady()
-        opens_at = max(self._hold_until, self._paused_until)
+        opens_at = max(self._wait_until_at, self._paused_until)
         if opens_at > now:
             return opens_at - now if opens_at < math.inf else None
         wait_s = self._fetch_at - now
@@ -169,7 +169,7 @@ class EndpointQueue:
         unstored = len(self._unfinished) - len(self._ready) - self._in_flight
         most = self._concurrency if self._writes.is_blocked else MAX_UNSTORED
         now = self._clock.steady()
-        is_open = self.enabled and not self._stopping and now >= max(self._hold_until, self._paused_until)
+        is_open = self.enabled and not self._stopping and now >= max(self._wait_until_at, self._paused_until)
         is_open = is_open and not (self.plan.in_order and self._unstored_retries)
         return is_open and unstored < most and self._lease.is_held
 
@@ -255,7 +255,7 @@ class EndpointQueue:
                 self.enabled = False  # now, because hundreds more could start before this is stored
             made = self._keep_order(made)
             if made.queue_until is not None:
-                self._hold_queue(made.queue_until)
+                self._wait_until(made.queue_until)
             self._writes.submit(
                 made, then=partial(self._stored, delivery, made), failed=partial(self._not_stored, delivery, made)
             )
@@ -317,7 +317,7 @@ class EndpointQueue:
         self._changed.set()  # first, so that the queue continues even if the rest fails
         self._finish(delivery)
         if made.queue_until is not None:
-            self.stored_hold_until = max(self.stored_hold_until, made.queue_until)
+            self.stored_wait_until_at = max(self.stored_wait_until_at, made.queue_until)
         if made.disables:
             self.enabled = False
         if made.state is DeliveryState.WAITING and made.next_attempt_at is not None:

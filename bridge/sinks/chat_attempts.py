@@ -144,7 +144,7 @@ def _send_all(
             return replace(outcome, detail=f"{_service(plugin)}, {counted_files(files)}")
         if any(each.is_good for each in recorded.exchanges):  # the first file already carried the text
             return Accepted(detail=f"{_service(plugin)}, without some of its files")
-        if outcome.is_unanswered or outcome.holds_queue or not _was_refused(recorded):
+        if outcome.is_unanswered or outcome.delays_queue or not _was_refused(recorded):
             return outcome
         note = REFUSED_FILE
     follows = bool(files) and whole is None
@@ -218,7 +218,7 @@ def failed(exchanges: Sequence[Exchange], schemes: Collection[str], log: Sequenc
     else:
         is_unanswered = any(_UNANSWERED.search(line) for line in log)
     return Deferred(
-        reason="", retry_after_s=max(known, default=None), holds_queue=bool(known), is_unanswered=is_unanswered
+        reason="", retry_after_s=max(known, default=None), delays_queue=bool(known), is_unanswered=is_unanswered
     )
 
 

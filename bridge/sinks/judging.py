@@ -40,7 +40,7 @@ def judge(answer: Answer, verdict: Verdict = ACCEPTED, *, asked: str) -> Outcome
     if answer.status == HTTPStatus.GONE:
         return Refused(reason=reason)
     wait_s = requested_wait_s(answer, verdict)
-    return Deferred(reason=reason, retry_after_s=wait_s, holds_queue=wait_s is not None)
+    return Deferred(reason=reason, retry_after_s=wait_s, delays_queue=wait_s is not None)
 
 
 def requested_wait_s(answer: Answer, verdict: Verdict = ACCEPTED) -> float | None:

@@ -207,7 +207,7 @@ class RobotSink:
         """The outcome, with a longer wait if a limit still applies, because some services then require that."""
         if verdict is None:
             return outcome
-        was_limited, self._is_limited = self._is_limited, isinstance(outcome, Deferred) and outcome.holds_queue
+        was_limited, self._is_limited = self._is_limited, isinstance(outcome, Deferred) and outcome.delays_queue
         if isinstance(outcome, Deferred) and was_limited and outcome.retry_after_s is not None:
             return replace(outcome, retry_after_s=max(outcome.retry_after_s, self._robot.penalty_s))
         return outcome
@@ -215,7 +215,7 @@ class RobotSink:
 
 def _was_refused(outcome: Outcome, verdict: Verdict | None) -> bool:
     """Whether the service answered with a refusal of this message, so that it showed nothing."""
-    return verdict is not None and isinstance(outcome, Deferred) and not outcome.holds_queue
+    return verdict is not None and isinstance(outcome, Deferred) and not outcome.delays_queue
 
 
 def _why(outcome: Outcome) -> str:

@@ -66,7 +66,7 @@ class CommandStore(WatchStore):
         return [Touched(key=key, done=key in live, phase=phases.get(key)) for key in keys]
 
     def redeliver(self, wanted: DeliveryFilter, *, expect: int | None = None) -> int:
-        """Deliver these again: the same id and bytes, a full round of attempts, due at once. Also lifts every hold on
+        """Deliver these again: the same id and bytes, a full round of attempts, due at once. Also ends every wait of
         the queues of these endpoints.
 
         Returns how many there are; 0 if the filter has no conditions. Canceled ones stay canceled.
@@ -80,7 +80,7 @@ class CommandStore(WatchStore):
                 raise OutdatedError(f"{len(found)} deliveries match, not {expect}: nothing is sent again")
             if found:
                 session.execute(SQL["commands.redeliver"], delivery_ids=[delivery_id for delivery_id, _ in found])
-                lift_holds(session, {name for _, name in found})
+                end_queue_waits(session, {name for _, name in found})
                 session.wake(WORK)
             return len(found)
 
@@ -88,7 +88,7 @@ class CommandStore(WatchStore):
         """Deliver to this endpoint again. Its waiting deliveries are due at once, and no queue is held. False when it
         was not disabled."""
         with self._locked() as session:
-            lift_holds(session, {endpoint})
+            end_queue_waits(session, {endpoint})
             is_changed = enable(session, {endpoint})
             if is_changed:
                 session.execute(SQL["commands.hasten"], endpoint=endpoint)
@@ -158,11 +158,11 @@ def enable(session: Session, endpoints: Collection[str]) -> bool:
     return session.execute(SQL["commands.enable"], endpoints=sorted(endpoints)) > 0
 
 
-def lift_holds(session: Session, endpoints: Iterable[str]) -> None:
-    """End all holds on queues of these endpoints. Deliveries that waited for a hold are due at once."""
+def end_queue_waits(session: Session, endpoints: Iterable[str]) -> None:
+    """End all waits of queues of these endpoints. Deliveries that waited for that are due at once."""
     named = sorted(endpoints)
-    session.execute(SQL["commands.hasten_held"], endpoints=named)
-    session.execute(SQL["commands.lift_holds"], endpoints=named)
+    session.execute(SQL["commands.hasten_waiting"], endpoints=named)
+    session.execute(SQL["commands.end_queue_waits"], endpoints=named)
 
 
 def _pause(session: Session, of: PauseOf, name: str, now: float) -> Pause:

@@ -8,9 +8,9 @@ from typing import Final
 from bridge.domain.delivery import Delivery, within
 from bridge.domain.slots import SLOTS, endpoint_scope, slots_held
 from bridge.ports import MOST_BYTES
-from bridge.store.command_store import enable, lift_holds
+from bridge.store.command_store import enable, end_queue_waits
 from bridge.store.read_store import ReadStore
-from bridge.store.records import QUEUE_HOLDS, Record
+from bridge.store.records import QUEUE_WAITS, Record
 from bridge.store.sql_session import Session
 from bridge.store.statements import SQL, Statement
 
@@ -24,11 +24,11 @@ class OutboxStore(ReadStore):
     def queues(self) -> list[tuple[str, str]]:
         return [(endpoint, target) for endpoint, target in self._database.find(SQL["outbox.queues"])]
 
-    def held_queues(self, fingerprints: Mapping[str, str]) -> Mapping[tuple[str, str], float]:
-        """See `ports.Outbox.held_queues`. `commit` notes the fingerprints that `disabled` was given."""
-        by_mark = QUEUE_HOLDS.by("fingerprint", self._database, "")
-        held = [(one, mark) for mark, holds in by_mark.items() for one in holds]
-        changed = self._renewed([(one.endpoint, mark) for one, mark in held], fingerprints, lift_holds)
+    def queue_wait_ends(self, fingerprints: Mapping[str, str]) -> Mapping[tuple[str, str], float]:
+        """See `ports.Outbox.queue_wait_ends`. `commit` notes the fingerprints that `disabled` was given."""
+        by_mark = QUEUE_WAITS.by("fingerprint", self._database, "")
+        held = [(one, mark) for mark, waits in by_mark.items() for one in waits]
+        changed = self._renewed([(one.endpoint, mark) for one, mark in held], fingerprints, end_queue_waits)
         return {(one.endpoint, one.target): one.until_at for one, _ in held if one.endpoint not in changed}
 
     def failing(self) -> frozenset[str]:

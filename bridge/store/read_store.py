@@ -15,7 +15,7 @@ from bridge.domain.views import (
     DeliveryTotal,
     DeliveryView,
     MemberView,
-    QueueHold,
+    QueueWait,
     StoreGauges,
     Unchecked,
     WatchDetails,
@@ -184,9 +184,9 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
         """The endpoints with answers that could not be checked since then."""
         return merged_unchecked(self._database.find(SQL["reads.unchecked"], since=since, mark=NOT_CHECKED))
 
-    def queue_holds(self) -> list[QueueHold]:
+    def queue_waits(self) -> list[QueueWait]:
         """The queues that are or were held, by endpoint and target."""
-        return records.QUEUE_HOLDS.find(self._database, " ORDER BY endpoint, target")
+        return records.QUEUE_WAITS.find(self._database, " ORDER BY endpoint, target")
 
     def failing_endpoints(self) -> list[Health]:
         """The endpoints that failed at the last attempt, by name."""

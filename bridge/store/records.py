@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from bridge.domain.account_state import AccountState, Hold, whole_states
+from bridge.domain.account_state import AccountState, RouteWait, whole_states
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.health import Health
 from bridge.domain.pause import Pause, PauseOf
@@ -16,7 +16,7 @@ from bridge.domain.views import (
     DeliveryView,
     Fact,
     MemberView,
-    QueueHold,
+    QueueWait,
     ReadingCount,
     UnreadView,
     WatchView,
@@ -137,7 +137,7 @@ MEMBERS: Final = Record(
     shares="(SELECT count(*) FROM shares WHERE shares.fence = members.fence)",
 )
 PAUSES: Final = Record("pause", Pause, "pauses", of="what")
-QUEUE_HOLDS: Final = Record("queue", QueueHold, "queues", until_at="held_until")
+QUEUE_WAITS: Final = Record("queue", QueueWait, "queues", until_at="held_until")
 READINGS: Final = Record("reading", ReadingCount, "readings", times="count")
 SOURCES: Final = Record("source", SourceFacts, "sources")
 UNREAD: Final = Record("unread answer", UnreadView, "unread_answers")
@@ -149,10 +149,12 @@ WATCH_VIEWS: Final = Record(
     next_poll_at="coalesce(poll_asked_at, next_poll_at)",
     urls="{sqlite:json_extract(snapshot, '$.urls')}{postgres:urls}",
 )
-_ACCOUNTS: Final = Record("account", AccountState, "accounts", without=("holds", "pause"), wait_until_at="paused_until")
-_HOLDS: Final = Record("hold", Hold, "holds", until_at="held_until")
+_ACCOUNTS: Final = Record(
+    "account", AccountState, "accounts", without=("route_waits", "pause"), wait_until_at="paused_until"
+)
+_ROUTE_WAITS: Final = Record("hold", RouteWait, "holds", until_at="held_until")
 
 
 def account_states(session: Finder) -> dict[str, AccountState]:
-    holds = _HOLDS.by("account", session, "ORDER BY account, route")
-    return whole_states(_ACCOUNTS.find(session), holds, PAUSES.find(session, " WHERE what = 'account'"))
+    waits = _ROUTE_WAITS.by("account", session, "ORDER BY account, route")
+    return whole_states(_ACCOUNTS.find(session), waits, PAUSES.find(session, " WHERE what = 'account'"))

@@ -6,7 +6,7 @@ other:
 
 1. our row in `members` (`Session.guard`)
 2. the one row of `genbridge_store` (`Session.lock_store`): by intake and commands when they touch watches, and for
-   changes of rows that daemons share: accounts, endpoints, holds, unread answers
+   changes of rows that daemons share: accounts, endpoints, waits, unread answers
 3. watches, by watch_id
 4. deliveries, by delivery_id
 5. health, by endpoint
@@ -90,7 +90,7 @@ class Transaction:
         self._deliveries: list[Row] = []
         self._released: list[Row] = []
         self._attempts: list[Row] = []
-        self._queue_holds: dict[tuple[str, str], Row] = {}  # by queue
+        self._queue_waits: dict[tuple[str, str], Row] = {}  # by queue
         self.wakes_all = False  # events about accounts and endpoints wake all daemons
         self.filled: set[Share] = set()  # the shares in which there is something new to deliver
 
@@ -104,7 +104,7 @@ class Transaction:
                 return self._move_account(change)
             case AccountAskedToWait(route=route):
                 self.wakes_all = True
-                how = SQL["commits.account_waits" if route is None else "commits.hold_route"]
+                how = SQL["commits.account_waits" if route is None else "commits.route_waits"]
                 self._session.execute(how, **asdict(replace(change, reason=plain(change.reason))))
                 return True
             case AnswerUnread():
@@ -123,7 +123,7 @@ class Transaction:
         self._polls.write(self._session)
         run(SQL["commits.add_attempts"], self._attempts)
         run(SQL["commits.settle"], self._settled.values())
-        run(SQL["commits.hold_queues"], [self._queue_holds[queue] for queue in sorted(self._queue_holds)])
+        run(SQL["commits.queue_waits"], [self._queue_waits[queue] for queue in sorted(self._queue_waits)])
         run(SQL["commits.set_health"], list(map(HEALTH.row, self._health.changed)))
         run(SQL["commits.add_events"], self._events)
         run(SQL["commits.add_bodies"], self._bodies)
@@ -187,7 +187,7 @@ class Transaction:
         self._attempts.append((made.delivery_id, made.at, made.outcome, detail, made.duration_s))
         if made.queue_until is not None:
             queue, why = (made.endpoint, made.target), plain(made.queue_reason)
-            self._queue_holds[queue] = (*queue, made.queue_until, why, self._fingerprints.get(made.endpoint))
+            self._queue_waits[queue] = (*queue, made.queue_until, why, self._fingerprints.get(made.endpoint))
         if made.delivery_id not in self._waiting:
             return False
         is_settled = made.state is not DeliveryState.WAITING

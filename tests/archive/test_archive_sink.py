@@ -229,7 +229,7 @@ async def test_without_disk_space_copies_wait_and_no_request_is_sent(tmp_path: P
         outcome = await copied(archive_in(tmp_path, space=no_space), finished(f"{server.url}/a.mp4"))
 
     assert isinstance(outcome, Deferred)
-    assert (outcome.holds_queue, outcome.is_counted) == (True, False)
+    assert (outcome.delays_queue, outcome.is_counted) == (True, False)
     assert not server.asked
 
 
@@ -239,7 +239,7 @@ async def test_copies_wait_while_their_folder_cannot_be_written(tmp_path: Path) 
         outcome = await copied(archive_in(tmp_path / "archive"), finished(f"{server.url}/a.mp4"))
 
     assert isinstance(outcome, Deferred)
-    assert (outcome.holds_queue, outcome.is_counted) == (True, False)
+    assert (outcome.delays_queue, outcome.is_counted) == (True, False)
 
 
 async def test_a_canceled_copy_resumes_where_it_stopped(tmp_path: Path) -> None:

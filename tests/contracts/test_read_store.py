@@ -65,7 +65,7 @@ QUESTIONS: dict[str, Callable[[ReadStore], object]] = {
     "counts": lambda store: store.counts(),
     "unreadable": lambda store: store.unreadable(),
     "unchecked": lambda store: store.unchecked(since=0.0),
-    "queue_holds": lambda store: store.queue_holds(),
+    "queue_waits": lambda store: store.queue_waits(),
     "failing_endpoints": lambda store: store.failing_endpoints(),
     "accounts": lambda store: store.accounts(),
     "pauses": lambda store: store.pauses(),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.domain.account_state import AccountState, Hold
+from bridge.domain.account_state import AccountState, RouteWait
 from bridge.domain.change import AccountAskedToWait, AnswerUnread, Note
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Parcel
@@ -238,18 +238,18 @@ class TestAccounts:
         [state] = store.accounts().values()
         assert state == AccountState(
             account="kling",
-            holds=(
-                Hold(route="", until_at=NOW + 20, reason="502"),
-                Hold(route="a/b", until_at=NOW + 60, reason="503"),
-                Hold(route="c/d", until_at=NOW + 9, reason="500"),
+            route_waits=(
+                RouteWait(route="", until_at=NOW + 20, reason="502"),
+                RouteWait(route="a/b", until_at=NOW + 60, reason="503"),
+                RouteWait(route="c/d", until_at=NOW + 9, reason="500"),
             ),
         )
         store.commit([make_block(), AccountAskedToWait(account="kling", until_at=0, route="a/b")], nobody)
         state = store.accounts()["kling"]
         assert state.blocked_at == NOW
-        assert [hold.until_at for hold in state.holds] == [NOW + 20, 0, NOW + 9]
+        assert [wait.until_at for wait in state.route_waits] == [NOW + 20, 0, NOW + 9]
         store.prune(now=NOW + 1, ended_s=9e9, delivered_s=9e9, dead_s=9e9, limit=9)
-        assert [hold.route for hold in store.accounts()["kling"].holds] == ["", "c/d"]
+        assert [wait.route for wait in store.accounts()["kling"].route_waits] == ["", "c/d"]
 
     @pytest.mark.parametrize(
         ("before_s", "left_s"), [pytest.param(60, 60, id="longer"), pytest.param(9000, 30, id="by a wrong clock")]

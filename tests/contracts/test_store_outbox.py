@@ -129,14 +129,14 @@ class TestOutbox:
         [delivery, _] = due(store, queue=("two", "x"))
         made = make_deferred(delivery, next_attempt_at=NOW + 500, target="x", queue_until=NOW + 300)
         store.commit([made], nobody)
-        assert store.held_queues({}) == {("two", "x"): NOW + 300}
+        assert store.queue_wait_ends({}) == {("two", "x"): NOW + 300}
         views = {(one.place, one.task_id): one.next_attempt_at for one in store.list_deliveries()}
         assert (views["two[x]", "a"], views["two[x]", "b"]) == (NOW + 500, NOW + 300)
         assert views["one", "b"] == views["two[y]", "b"] == NOW + 1
         store.commit([replace(made, at=NOW + 62, queue_until=NOW + 200)], nobody)
-        assert store.held_queues({}) == {("two", "x"): NOW + 200}
+        assert store.queue_wait_ends({}) == {("two", "x"): NOW + 200}
         store.prune(now=NOW + 201, ended_s=9e9, delivered_s=9e9, dead_s=9e9, limit=9)
-        assert store.held_queues({}) == {}
+        assert store.queue_wait_ends({}) == {}
 
     def held(self, store: Store, reason: str = "HTTP 429") -> None:
         """Add a delivery whose receiver asked genbridge to wait, and one that waits behind it."""
@@ -147,30 +147,34 @@ class TestOutbox:
 
     def test_a_hold_shows_the_answer_that_requested_it(self, store: Store) -> None:
         self.held(store, reason="HTTP 503\0")
-        [hold] = store.queue_holds()
-        assert (hold.endpoint, hold.target, hold.until_at) == (*QUEUE, NOW + 300)
-        assert hold.reason.startswith("HTTP 503")
+        [wait] = store.queue_waits()
+        assert (wait.endpoint, wait.target, wait.until_at) == (*QUEUE, NOW + 300)
+        assert wait.reason.startswith("HTTP 503")
 
     def test_redeliver_lifts_the_holds_of_its_endpoints(self, store: Store) -> None:
         self.held(store)
         store.redeliver(DeliveryFilter(states=(DeliveryState.DEAD,)))
-        assert store.held_queues({}) == {QUEUE: NOW + 300}, "nothing was dead"
+        assert store.queue_wait_ends({}) == {QUEUE: NOW + 300}, "nothing was dead"
         [first, _] = store.list_deliveries()
         assert store.redeliver(DeliveryFilter(event_ids=(first.event_id,))) == 1
-        assert store.held_queues({}) == {}
+        assert store.queue_wait_ends({}) == {}
         assert [one.subject for one in due(store, now=NOW + 1)] == ["a", "b"]
 
     def test_enable_lifts_the_holds_of_its_endpoint(self, store: Store) -> None:
         self.held(store)
         assert not store.enable(QUEUE[0]), "it was not disabled"
-        assert store.held_queues({}) == {}
+        assert store.queue_wait_ends({}) == {}
         assert [one.subject for one in due(store, now=NOW + 1)] == ["a", "b"]
 
     def test_other_settings_of_the_endpoint_lift_its_holds(self, store: Store) -> None:
         store.disabled({QUEUE[0]: "today"})
         self.held(store)
-        assert store.held_queues({"other": "tomorrow"}) == store.held_queues({QUEUE[0]: "today"}) == {QUEUE: NOW + 300}
-        assert store.held_queues({QUEUE[0]: "tomorrow"}) == {}
+        assert (
+            store.queue_wait_ends({"other": "tomorrow"})
+            == store.queue_wait_ends({QUEUE[0]: "today"})
+            == {QUEUE: NOW + 300}
+        )
+        assert store.queue_wait_ends({QUEUE[0]: "tomorrow"}) == {}
         assert [one.subject for one in due(store, now=NOW + 1)] == ["a", "b"]
 
     def test_lifting_a_hold_leaves_later_retries_where_they_are(self, store: Store) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from bridge.domain.account_state import AccountState, Hold, whole_states
+from bridge.domain.account_state import AccountState, RouteWait, whole_states
 from bridge.domain.pause import Pause, PauseOf
 from tests.factories import NOW
 
 
 def test_a_block_a_hold_or_a_pause_gives_an_account_a_state() -> None:
     blocked = AccountState(account="kling", blocked_at=NOW)
-    hold = Hold(route="videos", until_at=NOW + 9, reason="HTTP 502")
+    wait = RouteWait(route="videos", until_at=NOW + 9, reason="HTTP 502")
     pause = Pause(of=PauseOf.ACCOUNT, name="suno", since_at=NOW, until_at=None)
-    states = whole_states([blocked], {"kling": [hold], "runway": [hold]}, [pause])
-    assert states["kling"] == AccountState(account="kling", blocked_at=NOW, holds=(hold,))
-    assert states["runway"] == AccountState(account="runway", holds=(hold,))
+    states = whole_states([blocked], {"kling": [wait], "runway": [wait]}, [pause])
+    assert states["kling"] == AccountState(account="kling", blocked_at=NOW, route_waits=(wait,))
+    assert states["runway"] == AccountState(account="runway", route_waits=(wait,))
     assert states["suno"] == AccountState(account="suno", pause=pause)
     assert len(states) == 3

@@ -121,5 +121,5 @@ def test_no_text_makes_reading_the_hint_fail(value: str | None, date: str | None
 def test_a_plan_knows_its_longest_wait_and_its_longest_hold() -> None:
     assert RetryPlan(steps_s=(5.0, 600.0)).longest_s == 720.0
     assert RetryPlan(steps_s=(5.0,)).longest_s == 360.0, "after a request without an answer"
-    assert RetryPlan(steps_s=(5.0, 600.0)).most_hold_s == 720.0
-    assert RetryPlan(steps_s=()).most_hold_s == 4320.0
+    assert RetryPlan(steps_s=(5.0, 600.0)).most_wait_s == 720.0
+    assert RetryPlan(steps_s=()).most_wait_s == 4320.0

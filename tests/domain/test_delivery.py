@@ -73,16 +73,16 @@ def test_the_receivers_hint_moves_the_next_attempt() -> None:
 
 
 def test_a_queue_hold_lasts_as_requested_but_at_most_the_longest_step() -> None:
-    made = settled(Deferred(reason="429", retry_after_s=60.0, holds_queue=True), delivery=make_delivery(target="2:x"))
+    made = settled(Deferred(reason="429", retry_after_s=60.0, delays_queue=True), delivery=make_delivery(target="2:x"))
     assert (made.target, made.next_attempt_at, made.queue_until) == ("2:x", NOW + 60.0, NOW + 60.0)
-    late = settled(Deferred(reason="429", retry_after_s=60.0, holds_queue=True), delivery=make_delivery(attempts=1))
+    late = settled(Deferred(reason="429", retry_after_s=60.0, delays_queue=True), delivery=make_delivery(attempts=1))
     assert (late.next_attempt_at, late.queue_until) == (NOW + 300.0, NOW + 60.0)
-    endless = settled(Deferred(reason="429", retry_after_s=1e9, holds_queue=True))
+    endless = settled(Deferred(reason="429", retry_after_s=1e9, delays_queue=True))
     assert endless.queue_until == NOW + 1800.0
-    dead = settled(Deferred(reason="429", retry_after_s=60.0, holds_queue=True), delivery=make_delivery(attempts=3))
+    dead = settled(Deferred(reason="429", retry_after_s=60.0, delays_queue=True), delivery=make_delivery(attempts=3))
     assert (dead.state, dead.queue_until) == (DeliveryState.DEAD, NOW + 60.0)
     assert settled(Deferred(reason="429", retry_after_s=60.0)).queue_until is None
-    assert settled(Deferred(reason="429", holds_queue=True)).queue_until is None
+    assert settled(Deferred(reason="429", delays_queue=True)).queue_until is None
 
 
 def test_an_unanswered_request_is_not_repeated_within_five_minutes() -> None:
@@ -174,7 +174,7 @@ def test_a_delivery_is_in_the_slot_of_its_task_or_account() -> None:
 
 
 def test_uncounted_attempts_never_use_up_the_retries() -> None:
-    waiting = Deferred(reason="no space", retry_after_s=60.0, holds_queue=True, is_counted=False)
+    waiting = Deferred(reason="no space", retry_after_s=60.0, delays_queue=True, is_counted=False)
     made = settled(waiting, delivery=make_delivery(attempts=4))  # one more counted attempt would be the last
 
     assert (made.state, made.attempts, made.next_attempt_at) == (DeliveryState.WAITING, 4, NOW + 60.0)

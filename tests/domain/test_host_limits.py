@@ -143,11 +143,11 @@ def test_a_retry_time_on_one_route_does_not_delay_other_routes() -> None:
     assert one.opens_at("videos/text2video", NOW) == NOW + 30
     assert one.opens_at("images/generations", NOW) <= NOW
     assert one.wait_s(NOW) == 0
-    one.hold("videos/text2video", NOW + 10, now=NOW)
+    one.delay_route("videos/text2video", NOW + 10, now=NOW)
     assert one.opens_at("videos/text2video", NOW + 29) == NOW + 30  # a shorter Retry-After does not shorten it
     assert one.opens_at("videos/text2video", NOW + 30) <= NOW + 30
     assert one.room(NOW + 30) == 1  # no burst on a route that has just opened
-    one.hold("videos/text2video", NOW + 20, now=NOW + 30)
+    one.delay_route("videos/text2video", NOW + 20, now=NOW + 30)
     assert one.opens_at("videos/text2video", NOW + 30) <= NOW + 30
 
 

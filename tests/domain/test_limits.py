@@ -242,9 +242,9 @@ def test_a_drained_limiter_sends_at_its_rate_and_not_at_once() -> None:
 
 def test_a_limiter_knows_whether_a_route_may_be_held() -> None:
     limiter = make_limiter()
-    assert not limiter.holds_routes
-    limiter.hold("videos", NOW + 60, now=NOW)
-    assert limiter.holds_routes
+    assert not limiter.delays_routes
+    limiter.delay_route("videos", NOW + 60, now=NOW)
+    assert limiter.delays_routes
 
 
 @pytest.mark.parametrize(("concurrency", "guests", "polls"), [(16, 4, 12), (16, 20, 1), (1, 1, 1)])

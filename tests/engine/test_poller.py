@@ -177,17 +177,17 @@ async def test_an_outage_of_the_provider_brings_few_probes_and_a_quick_recovery(
         await rig.watch(*ids)
         await rig.clock.advance(600)
         assert len(rig.provider.asked) < 100
-        [hold] = rig.store.accounts()["kling"].holds
-        assert (hold.route, hold.reason) == (FAILING, BROKEN.detail)
-        assert hold.until_at > rig.clock.now(), "it is renewed while the provider fails"
+        [wait] = rig.store.accounts()["kling"].route_waits
+        assert (wait.route, wait.reason) == (FAILING, BROKEN.detail)
+        assert wait.until_at > rig.clock.now(), "it is renewed while the provider fails"
         before = len(rig.provider.asked)
         for task_id in ids:
             rig.script(task_id, SUCCEEDED)
         await rig.clock.advance(60)
         assert rig.topics().count("task_succeeded") == 50
         assert len(rig.provider.asked) - before == 50
-        [hold] = rig.store.accounts()["kling"].holds
-        assert hold.until_at == 0
+        [wait] = rig.store.accounts()["kling"].route_waits
+        assert wait.until_at == 0
 
 
 async def test_overdue_watches_time_out_during_an_outage_although_only_probes_are_sent() -> None:

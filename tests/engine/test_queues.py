@@ -11,7 +11,7 @@ from bridge.domain.delivery import Accepted, Deferred, Outcome
 from tests.engine.rig import SUCCEEDED, Rig
 
 ACCEPTED = Accepted(detail="200")
-RATE_LIMITED = Deferred(reason="429", retry_after_s=60, holds_queue=True)
+RATE_LIMITED = Deferred(reason="429", retry_after_s=60, delays_queue=True)
 
 
 async def ended(rig: Rig, *ids: str) -> None:
@@ -103,8 +103,8 @@ BURST = [f"task-{number:02}" for number in range(30)]
         [],
         [Deferred(reason="503")],
         [ACCEPTED] * 7 + [Deferred(reason="503"), ACCEPTED, ACCEPTED, Deferred(reason="reset")],
-        [ACCEPTED] * 19 + [Deferred(reason="429", retry_after_s=40, holds_queue=True)],
-        [Deferred(reason="429", retry_after_s=2, holds_queue=True), ACCEPTED] * 12,
+        [ACCEPTED] * 19 + [Deferred(reason="429", retry_after_s=40, delays_queue=True)],
+        [Deferred(reason="429", retry_after_s=2, delays_queue=True), ACCEPTED] * 12,
         [ACCEPTED, *[Deferred(reason="503")] * 4],
     ],
 )

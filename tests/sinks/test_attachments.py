@@ -200,7 +200,7 @@ async def test_a_file_is_fetched_once_for_all_attempts_during_a_rate_limit(tmp_p
         sink = here.sink(URLS["telegram"])
         first, second = await deliver(sink, here.video()), await deliver(sink, here.video())
     assert isinstance(first, Deferred)
-    assert (first.retry_after_s, first.holds_queue) == (7.0, True)
+    assert (first.retry_after_s, first.delays_queue) == (7.0, True)
     assert second == Accepted(detail="Telegram, 1 file attached")
     assert methods(here.sent) == ["sendVideo", "sendVideo"]
     assert len(here.fetched) == 1

@@ -130,7 +130,7 @@ async def test_a_retry_time_from_a_service_holds_the_queue(said: bytes, wait_s: 
     async with http_receiver(said) as receiver:
         outcome = await deliver(chat(f"json://127.0.0.1:{receiver.port}/room"))
     assert isinstance(outcome, Deferred)
-    assert (outcome.retry_after_s, outcome.holds_queue) == (wait_s, True)
+    assert (outcome.retry_after_s, outcome.delays_queue) == (wait_s, True)
 
 
 async def test_each_target_of_a_url_has_its_own_delivery() -> None:
@@ -292,7 +292,7 @@ def test_a_rate_limit_code_of_a_failed_plugin_holds_the_queue() -> None:
     limited = Answer(status=200, headers={}, body=body, complete=True, trouble="", is_over_cap=False)
     for host, schemes in (("127.0.0.1", {"wecombot"}), ("qyapi.weixin.qq.com", set[str]())):
         exchange = Exchange(method="POST", url=f"https://{host}/x", answer=limited)
-        assert failed([exchange], schemes, []) == Deferred(reason="", retry_after_s=60.0, holds_queue=True)
+        assert failed([exchange], schemes, []) == Deferred(reason="", retry_after_s=60.0, delays_queue=True)
 
 
 async def test_a_failures_reason_starts_with_status_and_message_of_the_service() -> None:

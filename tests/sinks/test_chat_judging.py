@@ -87,7 +87,7 @@ async def test_a_limit_in_a_refusal_holds_the_queue(play: Play) -> None:
     async with play(answers(200, b'{"errcode":45009,"errmsg":"api freq out of limit"}')):
         outcome = await sent_to("wecombot://a1b2c3d4")
     assert isinstance(outcome, Deferred)
-    assert (outcome.retry_after_s, outcome.holds_queue) == (60.0, True)
+    assert (outcome.retry_after_s, outcome.delays_queue) == (60.0, True)
 
 
 async def test_an_answer_that_is_not_json_is_accepted_with_a_warning(play: Play) -> None:

@@ -151,7 +151,7 @@ async def test_a_rate_limit_holds_the_queue_and_the_file_is_fetched_once(format:
         [parcel] = sink.parcels(event)
         held = await sink.deliver(as_delivery(parcel, event))
         assert isinstance(held, Deferred)
-        assert held.holds_queue
+        assert held.delays_queue
         accepted(await sink.deliver(as_delivery(parcel, event)))
 
         assert [len(each.files) for each in chat.sent] == [1, 1]

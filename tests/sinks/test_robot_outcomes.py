@@ -81,7 +81,7 @@ WAITS: Final = [
 async def test_a_retry_time_from_a_service_holds_its_queue(form: str, answered: bytes, wait_s: float) -> None:
     outcome = await outcome_of(form, answered)
     assert isinstance(outcome, Deferred)
-    assert (outcome.retry_after_s, outcome.holds_queue) == (wait_s, True)
+    assert (outcome.retry_after_s, outcome.delays_queue) == (wait_s, True)
 
 
 async def test_a_dingtalk_limit_that_lasts_holds_the_queue_for_ten_minutes() -> None:

@@ -292,14 +292,14 @@ async def test_a_reason_holds_one_short_harmless_line_of_the_body() -> None:
 async def test_a_retry_time_from_the_receiver_holds_its_queue(headers: dict[str, str], wait_s: float | None) -> None:
     outcome = await outcome_of(answer(429, b"", **headers))
     assert isinstance(outcome, Deferred)
-    assert (outcome.retry_after_s, outcome.holds_queue) == (wait_s, wait_s is not None)
+    assert (outcome.retry_after_s, outcome.delays_queue) == (wait_s, wait_s is not None)
 
 
 @pytest.mark.parametrize("body", [b'{"retry_after": 1.5}', b'{"parameters": {"retry_after": "1.5"}}'])
 async def test_a_wait_in_the_answers_json_counts_like_the_header(body: bytes) -> None:
     outcome = await outcome_of(answer(429, body, retry_after="1"))
     assert isinstance(outcome, Deferred)
-    assert (outcome.retry_after_s, outcome.holds_queue) == (1.5, True)
+    assert (outcome.retry_after_s, outcome.delays_queue) == (1.5, True)
 
 
 async def test_a_wait_beyond_the_longest_step_is_shortened_to_it() -> None:

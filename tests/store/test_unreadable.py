@@ -104,9 +104,9 @@ def test_unreadable_rows_of_accounts_pauses_and_queues_are_ignored_one_by_one(st
         edit(path, statement)
     accounts = store.accounts()
     assert accounts.keys() == {"kling"}
-    assert accounts["kling"].holds == ()
+    assert accounts["kling"].route_waits == ()
     assert [pause.name for pause in store.pauses()] == ["chat"]
-    assert store.held_queues({}) == {("chat", ""): 5.0}
+    assert store.queue_wait_ends({}) == {("chat", ""): 5.0}
     store.pause(PauseOf.ACCOUNT, "kling", now=NOW, until_at=NOW + 1)
     assert {pause.name for pause in store.pauses()} == {"chat", "kling"}
 

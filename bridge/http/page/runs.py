@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from bridge.control.estimates import Estimates
-from bridge.control.holds import holds_on, opens_at
+from bridge.control.requested_waits import opens_at, waits_on
 from bridge.domain.account_state import AccountState
 from bridge.domain.views import WatchView
 from bridge.http.page.bars import Bar
@@ -49,5 +49,5 @@ def _held(view: WatchView, account: AccountState | None, now: float) -> tuple[He
         return HeldBack.BLOCKED, account.blocked_at
     if (pause := account.current_pause(now)) is not None:
         return HeldBack.PAUSED, pause.since_at
-    is_long = opens_at(holds_on(account, view.action, now)) - now >= LONG_S
+    is_long = opens_at(waits_on(account, view.action, now)) - now >= LONG_S
     return (HeldBack.WAITS, now) if is_long else (None, None)

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 from bridge.config.load import Loaded
 from bridge.control.estimates import estimates
-from bridge.control.holds import QueueHolds, hold_on, holds_on, lasting_holds
 from bridge.control.pausing import held_deliveries, held_watches
-from bridge.domain.account_state import AccountState, Hold
+from bridge.control.requested_waits import QueueWaits, lasting_queue_waits, queue_wait_of, waits_on
+from bridge.domain.account_state import AccountState, RouteWait
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.durations.forecast import Expected
 from bridge.domain.event import END_TOPICS
@@ -77,7 +77,7 @@ class TaskStory:
     usual: tuple[Expected, int] | None
     account: AccountState | None
     paused: Mapping[str, Pause]  # paused endpoints
-    queue_holds: QueueHolds
+    queue_waits: QueueWaits
     endpoints: frozenset[str]  # all endpoints in the settings
     is_account_known: bool
 
@@ -104,9 +104,9 @@ class TaskStory:
         return self.account.current_pause(self.now) if self.account else None
 
     @property
-    def account_holds(self) -> Sequence[Hold]:
-        """The holds that delay this task: waits that the provider requested."""
-        return holds_on(self.account, self.view.action, self.now)
+    def account_waits(self) -> Sequence[RouteWait]:
+        """The waits that delay this task: waits that the provider requested."""
+        return waits_on(self.account, self.view.action, self.now)
 
     @property
     def events(self) -> list[NotifiedOf]:
@@ -192,10 +192,10 @@ class TaskStory:
             return DeliveryNow(view, "held", "disabled", self.details.disabled[view.endpoint])
         if view.endpoint in self.paused:
             return DeliveryNow(view, "held", "paused", until_at=self.paused[view.endpoint].until_at)
-        hold = hold_on(view, self.queue_holds)
-        if hold is None:
+        wait = queue_wait_of(view, self.queue_waits)
+        if wait is None:
             return DeliveryNow(view, "waiting")
-        return DeliveryNow(view, "waiting", "asked" if hold.reason else "order", hold.reason, hold.until_at)
+        return DeliveryNow(view, "waiting", "asked" if wait.reason else "order", wait.reason, wait.until_at)
 
 
 def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -> TaskStory:
@@ -211,7 +211,7 @@ def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -
         usual=known.usual(view),
         account=accounts.get(key.account),
         paused=lasting(store.pauses(), PauseOf.ENDPOINT, now),
-        queue_holds=lasting_holds(store.queue_holds(), loaded.queues, now),
+        queue_waits=lasting_queue_waits(store.queue_waits(), loaded.queues, now),
         endpoints=frozenset(loaded.queues),
         is_account_known=key.account in loaded.settings.accounts,
     )

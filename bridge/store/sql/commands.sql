@@ -9,13 +9,13 @@ ON CONFLICT (purpose) DO UPDATE SET key = excluded.key, created_at = excluded.cr
 -- own: SQLite only: record which settings file owns this store.
 UPDATE store SET settings = :settings, base_urls = :base_urls
 
--- hasten_held: Deliveries that waited for the end of a hold are due at once.
+-- hasten_waiting: Deliveries that waited for the end of a wait are due at once.
 UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
     SELECT delivery_id FROM queues JOIN deliveries USING (endpoint, target)
     WHERE queues.endpoint IN (:endpoints[]) AND state = 'waiting' AND next_attempt_at <= held_until
     {postgres:ORDER BY delivery_id FOR NO KEY UPDATE OF deliveries})
 
--- lift_holds: End all holds on queues of these endpoints.
+-- end_queue_waits: End all waits of queues of these endpoints.
 DELETE FROM queues WHERE endpoint IN (:endpoints[])
 
 -- enable: Deliver to these endpoints again.

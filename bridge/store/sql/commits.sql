@@ -67,7 +67,7 @@ ON CONFLICT (account) DO UPDATE SET paused_until = excluded.paused_until
     WHERE accounts.paused_until IS NULL
         OR accounts.paused_until NOT BETWEEN excluded.paused_until AND excluded.paused_until + 3600
 
--- hold_route: The same for a route of an account.
+-- route_waits: The same for a route of an account.
 INSERT INTO holds (account, route, held_until, reason) VALUES (:account, :route, :until_at, :reason)
 ON CONFLICT (account, route) DO UPDATE SET held_until = excluded.held_until, reason = excluded.reason
     WHERE excluded.held_until = 0
@@ -103,7 +103,7 @@ INSERT INTO health ({columns}) SELECT {columns} FROM {new} WHERE true
 ON CONFLICT (endpoint) DO UPDATE SET failing_since = excluded.failing_since, failures = excluded.failures,
     reason = excluded.reason, told_at = excluded.told_at, told_failures = excluded.told_failures, count = excluded.count
 
--- hold_queues (endpoint, target, held_until, reason, fingerprint): Hold queues.
+-- queue_waits (endpoint, target, held_until, reason, fingerprint): Queues wait.
 INSERT INTO queues ({columns}) SELECT {columns} FROM {new} WHERE true
 ON CONFLICT (endpoint, target) DO UPDATE SET held_until = excluded.held_until, reason = excluded.reason,
     fingerprint = excluded.fingerprint

@@ -14,7 +14,7 @@ import pytest
 from bridge.control.estimates import Estimates
 from bridge.control.needs import Need, NeedCounts, NeedKind
 from bridge.control.now_figures import FinishedSince
-from bridge.domain.account_state import AccountState, Hold
+from bridge.domain.account_state import AccountState, RouteWait
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import Pause, PauseOf
@@ -111,7 +111,11 @@ def test_only_the_worst_state_of_the_last_finish_counts_per_endpoint() -> None:
         (AccountState(account="kling", wait_until_at=NOW + 30), HeldBack.WAITS, NOW),
         (AccountState(account="kling", wait_until_at=NOW + 2), None, None),
         (AccountState(account="kling", wait_until_at=NOW - 9), None, None),
-        (AccountState(account="kling", holds=(Hold(route="images", until_at=NOW + 90, reason="429"),)), None, None),
+        (
+            AccountState(account="kling", route_waits=(RouteWait(route="images", until_at=NOW + 90, reason="429"),)),
+            None,
+            None,
+        ),
     ],
 )
 def test_a_row_says_why_its_task_is_not_polled(state: AccountState, held: HeldBack | None, since: float | None) -> None:

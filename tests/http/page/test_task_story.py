@@ -11,7 +11,7 @@ from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import Phase, ReadingKind
-from bridge.domain.views import AttemptView, DeliveryView, Fact, QueueHold, ReadingCount, WatchDetails, WatchView
+from bridge.domain.views import AttemptView, DeliveryView, Fact, QueueWait, ReadingCount, WatchDetails, WatchView
 from bridge.http.page.task_story import MOST_EVENTS, MOST_HAPPENED, TaskStory
 from tests.factories import NOW, make_watch
 
@@ -73,7 +73,7 @@ def story(
         "usual": None,
         "account": None,
         "paused": {},
-        "queue_holds": {},
+        "queue_waits": {},
         "endpoints": frozenset({"hook", ARCHIVE}),
         "is_account_known": True,
     }
@@ -92,9 +92,9 @@ def pause(until_at: float | None) -> dict[str, Pause]:
         ({"disabled": {"hook": "HTTP 410"}}, "held", "disabled", None),
         ({"paused": pause(NOW + 60)}, "held", "paused", NOW + 60),
         ({"paused": pause(None)}, "held", "paused", None),
-        ({"queue_holds": {("hook", ""): QueueHold("hook", "", NOW + 30, "HTTP 429")}}, "waiting", "asked", NOW + 30),
-        ({"queue_holds": {("hook", ""): QueueHold("hook", "", NOW + 30, "")}}, "waiting", "order", NOW + 30),
-        ({"queue_holds": {("hook", "1"): QueueHold("hook", "1", NOW + 30, "")}}, "waiting", "", None),
+        ({"queue_waits": {("hook", ""): QueueWait("hook", "", NOW + 30, "HTTP 429")}}, "waiting", "asked", NOW + 30),
+        ({"queue_waits": {("hook", ""): QueueWait("hook", "", NOW + 30, "")}}, "waiting", "order", NOW + 30),
+        ({"queue_waits": {("hook", "1"): QueueWait("hook", "1", NOW + 30, "")}}, "waiting", "", None),
     ],
 )
 def test_a_delivery_says_what_it_waits_for(

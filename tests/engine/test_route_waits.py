@@ -1,4 +1,4 @@
-"""A provider's Retry-After holds only the route or account that it was sent for."""
+"""A provider's Retry-After waits only the route or account that it was sent for."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ async def test_a_503_with_retry_after_does_not_hold_back_another_account() -> No
     [paused, *_] = [line for line in logged if line["event"] == "account.paused"]
     assert (paused["account"], paused["seconds"], paused["reason"]) == ("second", 3600.0, "HTTP 503")
     state = rig.store.accounts()["second"]
-    [hold] = state.holds
-    assert (hold.route, hold.reason) == ("", "HTTP 503")  # with only one address, the route is the whole account
+    [wait] = state.route_waits
+    assert (wait.route, wait.reason) == ("", "HTTP 503")  # with only one address, the route is the whole account
     assert state.wait_until_at is None
 
 
@@ -64,11 +64,11 @@ async def test_a_retry_after_holds_only_its_own_route() -> None:
         asked = [task_id for at, task_id in rig.provider.asked if task_id[0] == "v"]
         assert sorted(asked) == sorted(set(asked))
         assert len(rig.provider.polls_of("i1")) > 200
-        [hold] = rig.store.accounts()["kling"].holds
-        assert (hold.route, hold.reason) == ("videos/text2video", "HTTP 503")
+        [wait] = rig.store.accounts()["kling"].route_waits
+        assert (wait.route, wait.reason) == ("videos/text2video", "HTTP 503")
         await rig.clock.advance(20)
-        assert {"v1", "v2", "v3"} <= {task_id for at, task_id in rig.provider.asked if at >= hold.until_at}
-        later = sorted(at for at, task_id in rig.provider.asked if task_id[0] == "v" and at >= hold.until_at)
+        assert {"v1", "v2", "v3"} <= {task_id for at, task_id in rig.provider.asked if at >= wait.until_at}
+        later = sorted(at for at, task_id in rig.provider.asked if task_id[0] == "v" and at >= wait.until_at)
         assert later[1] > later[0]  # no burst
 
 
@@ -113,16 +113,16 @@ async def test_explain_says_that_an_idle_account_probes_a_paused_host() -> None:
         async with rig.running(second=other):
             await rig.watch("x", account="second")
             await rig.clock.advance(100)
-            [hold] = rig.store.accounts()["kling"].holds
-            assert (hold.route, hold.reason) == (HOST, "the host asked account second to wait")
-            assert hold.until_at == pytest.approx(other.asked[0][0] + 300, abs=1)
+            [wait] = rig.store.accounts()["kling"].route_waits
+            assert (wait.route, wait.reason) == (HOST, "the host asked account second to wait")
+            assert wait.until_at == pytest.approx(other.asked[0][0] + 300, abs=1)
             rig.provider.default = RUNNING
             await rig.watch("a", "b")
             await rig.clock.advance(10)
             assert len(rig.provider.polls_of("a")) > 2
             assert len(other.asked) == 1
-            [hold] = rig.store.accounts()["kling"].holds
-            assert hold.until_at == 0
+            [wait] = rig.store.accounts()["kling"].route_waits
+            assert wait.until_at == 0
     said = [(line["event"], line.get("held")) for line in logged if line["event"].startswith("host.")]
     assert said == [("host.paused", ["kling"]), ("host.resumed", ["kling"])]
 

@@ -6,82 +6,84 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridge.control.formats import ago, rfc3339
-from bridge.domain.account_state import FAILING, HOST, AccountState, Hold
-from bridge.domain.views import DeliveryView, QueueHold
+from bridge.domain.account_state import FAILING, HOST, AccountState, RouteWait
+from bridge.domain.views import DeliveryView, QueueWait
 
 if TYPE_CHECKING:
     from bridge.domain.health import Health
 
 ACCOUNT = ""  # the route of a wait of the whole account
 
-QueueHolds = Mapping[tuple[str, str], QueueHold]
+QueueWaits = Mapping[tuple[str, str], QueueWait]
 """The waits of queues, by endpoint and target."""
 
 
-def holds_of(state: AccountState | None, now: float) -> Iterator[Hold]:
+def waits_of(state: AccountState | None, now: float) -> Iterator[RouteWait]:
     """The waits of an account (`Retry-After`) that have not ended yet."""
     if state is None:
         return
     if state.wait_until_at is not None and state.wait_until_at > now:
-        yield Hold(route=ACCOUNT, until_at=state.wait_until_at, reason="the provider asked for a wait (Retry-After)")
-    yield from (hold for hold in state.holds if hold.until_at > now)
-
-
-def holds_on(state: AccountState | None, action: str | None, now: float) -> list[Hold]:
-    """The waits that apply to a task with this action. Without an action, the task may use any route."""
-    return [hold for hold in holds_of(state, now) if action is None or hold.route in {ACCOUNT, HOST, FAILING, action}]
-
-
-def opens_at(holds: Iterable[Hold]) -> float:
-    """When the last of these waits ends; 0 if there are none."""
-    return max((hold.until_at for hold in holds if hold.route != HOST and not hold.is_failing), default=0.0)
-
-
-def hold_line(account: str, hold: Hold, now: float) -> str:
-    """`account kling is paused on videos/text2video until 2026-01-02T03:04:05Z (in 59m 3s): HTTP 503`"""
-    if hold.is_failing:
-        return (
-            f"account {account} sends one request at a time, at least every 30 s, until one is answered: {hold.reason}"
+        yield RouteWait(
+            route=ACCOUNT, until_at=state.wait_until_at, reason="the provider asked for a wait (Retry-After)"
         )
-    until = f"until {rfc3339(hold.until_at)} ({ago(hold.until_at, now)})"
-    if hold.route == HOST:
-        return f"account {account} sends one request every 30 s {until}: {hold.reason}"
-    return f"account {account} is paused{f' on {hold.route}' if hold.route else ''} {until}: {hold.reason}"
+    yield from (wait for wait in state.route_waits if wait.until_at > now)
 
 
-def hold_json(account: str, hold: Hold) -> dict[str, Any]:
+def waits_on(state: AccountState | None, action: str | None, now: float) -> list[RouteWait]:
+    """The waits that apply to a task with this action. Without an action, the task may use any route."""
+    return [wait for wait in waits_of(state, now) if action is None or wait.route in {ACCOUNT, HOST, FAILING, action}]
+
+
+def opens_at(waits: Iterable[RouteWait]) -> float:
+    """When the last of these waits ends; 0 if there are none."""
+    return max((wait.until_at for wait in waits if wait.route != HOST and not wait.is_failing), default=0.0)
+
+
+def wait_line(account: str, wait: RouteWait, now: float) -> str:
+    """`account kling is paused on videos/text2video until 2026-01-02T03:04:05Z (in 59m 3s): HTTP 503`"""
+    if wait.is_failing:
+        return (
+            f"account {account} sends one request at a time, at least every 30 s, until one is answered: {wait.reason}"
+        )
+    until = f"until {rfc3339(wait.until_at)} ({ago(wait.until_at, now)})"
+    if wait.route == HOST:
+        return f"account {account} sends one request every 30 s {until}: {wait.reason}"
+    return f"account {account} is paused{f' on {wait.route}' if wait.route else ''} {until}: {wait.reason}"
+
+
+def wait_json(account: str, wait: RouteWait) -> dict[str, Any]:
     """For JSON. `scope` is what waits: the `account`, one `route` of it, or the account because of its `host`, or
     because its provider is `failing`."""
-    scope = {ACCOUNT: "account", HOST: "host", FAILING: "failing"}.get(hold.route, "route")
-    route = hold.route if scope == "route" else None
+    scope = {ACCOUNT: "account", HOST: "host", FAILING: "failing"}.get(wait.route, "route")
+    route = wait.route if scope == "route" else None
     return {
         "account": account,
         "scope": scope,
         "route": route,
-        "until": rfc3339(hold.until_at),
-        "reason": hold.reason,
+        "until": rfc3339(wait.until_at),
+        "reason": wait.reason,
     }
 
 
-def lasting_holds(found: Iterable[QueueHold], endpoints: Collection[str], now: float) -> QueueHolds:
+def lasting_queue_waits(found: Iterable[QueueWait], endpoints: Collection[str], now: float) -> QueueWaits:
     """The waits of these endpoints that have not ended yet."""
     return {(one.endpoint, one.target): one for one in found if one.until_at > now and one.endpoint in endpoints}
 
 
-def hold_on(view: DeliveryView, holds: QueueHolds) -> QueueHold | None:
+def queue_wait_of(view: DeliveryView, waits: QueueWaits) -> QueueWait | None:
     """The wait that delays a delivery; None if nothing does."""
-    found = holds.get((view.endpoint, view.target))
+    found = waits.get((view.endpoint, view.target))
     is_held = found is not None and view.state == "waiting" and (view.next_attempt_at or 0.0) <= found.until_at
     return found if is_held else None
 
 
-def why_held(hold: QueueHold) -> str:
+def why_queue_waits(wait: QueueWait) -> str:
     """`the endpoint asked to wait until 2026-01-02T03:04:05.000Z`, or another reason."""
-    until = rfc3339(hold.until_at)
-    return f"the endpoint asked to wait until {until}" if hold.reason else f"an earlier message is retried at {until}"
+    until = rfc3339(wait.until_at)
+    return f"the endpoint asked to wait until {until}" if wait.reason else f"an earlier message is retried at {until}"
 
 
-def held_endpoints_json(holds: QueueHolds) -> list[dict[str, Any]]:
+def held_endpoints_json(waits: QueueWaits) -> list[dict[str, Any]]:
     """For JSON. `reason` is null when an earlier message is retried first, to keep the order."""
     return [
         {
@@ -90,7 +92,7 @@ def held_endpoints_json(holds: QueueHolds) -> list[dict[str, Any]]:
             "until": rfc3339(one.until_at),
             "reason": one.reason or None,
         }
-        for one in holds.values()
+        for one in waits.values()
     ]
 
 
