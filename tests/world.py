@@ -17,15 +17,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 KEY = "provider-key-0123456789"
 HOOK_KEY = "hook-key-0123456789"
 RESET = 0  # this status means: break the connection without an answer
 
+Result = TypeVar("Result")
 Answer = tuple[int, bytes, Mapping[str, str]]
 REFUSED: Answer = (401, json.dumps({"code": 1002, "message": "Authorization is invalid"}).encode(), {})
 NOT_SUPPORTED: Answer = (501, b"", {})
@@ -43,13 +44,19 @@ class ReceivedWebhook:
     path: str = ""
     daemon: str = ""
 
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The body, parsed once: tests that wait look at all webhooks again and again."""
+        content: dict[str, Any] = json.loads(self.body)
+        return content
+
     @property
     def topic(self) -> str:
-        return str(json.loads(self.body)["topic"])
+        return str(self.content["topic"])
 
     @property
     def data(self) -> dict[str, Any]:
-        data: dict[str, Any] = json.loads(self.body)["data"]
+        data: dict[str, Any] = self.content["data"]
         return data
 
 
@@ -89,19 +96,27 @@ def suno(task_id: str, is_finished: bool) -> dict[str, Any]:
     return {"task_id": task_id, "action": "MUSIC", "status": status, "fail_reason": "", **times, "data": data}
 
 
+def no_fault(task_id: str) -> Answer | None:
+    return None
+
+
+def accept(event_id: str, times: int) -> int:
+    return 200
+
+
 @dataclass
 class World:
     """Tasks finish when their time comes. Every request and every webhook is kept.
 
-    `fault` and `receive` are called in threads of their own and may block.
+    A test's own `fault` and `receive` are called in threads of their own and may block.
     """
 
     ends_at: dict[str, float] = field(default_factory=dict)  # monotonic
     fails: set[str] = field(default_factory=set)
     requests: list[Request] = field(default_factory=list)
     received: list[ReceivedWebhook] = field(default_factory=list)
-    fault: Callable[[str], Answer | None] = lambda task_id: None  # an answer in place of the task's own
-    receive: Callable[[str, int], int] = lambda event_id, times: 200  # event id, times seen before -> status
+    fault: Callable[[str], Answer | None] = no_fault  # an answer in place of the task's own
+    receive: Callable[[str, int], int] = accept  # event id, times seen before -> status
     hooks: dict[str, Answer] = field(default_factory=dict)  # by path: answers of the receiver in place of `receive`
     stuck: dict[str, threading.Event] = field(default_factory=dict)  # by path: until then the receiver says nothing
     on_received: Callable[[ReceivedWebhook], None] = lambda webhook: None
@@ -111,6 +126,12 @@ class World:
     in_flight: Counter[str] = field(default_factory=Counter)
     connections: set[asyncio.Transport] = field(default_factory=set)
     held_since: float | None = None
+
+    def may_block(self, path: str | None = None) -> bool:
+        """Whether the answer to a poll, or to a webhook to this path, must be found in a thread."""
+        if path is None:
+            return self.fault is not no_fault
+        return path in self.stuck or self.receive is not accept
 
     @property
     def polls(self) -> list[tuple[float, str]]:
@@ -267,7 +288,7 @@ class _Connection(asyncio.Protocol):
             world.in_flight[account] += 1
             try:
                 asked = partial(world.answer, account, headers.get("x-daemon", ""), ids, is_batch=bool(body))
-                answer = await asyncio.get_running_loop().run_in_executor(self._threads, asked)
+                answer = await self._called(asked) if world.may_block() else asked()
                 await asyncio.sleep(world.answer_s)
             finally:
                 world.in_flight[account] -= 1
@@ -278,9 +299,12 @@ class _Connection(asyncio.Protocol):
             self._reply(*NOT_SUPPORTED)
             return
         took = partial(self._world.take, path, headers, body)
-        status = await asyncio.get_running_loop().run_in_executor(self._threads, took)
+        status = await self._called(took) if self._world.may_block(path) else took()
         _, said, more = self._world.hooks.get(path, (status, b"ok", {}))
         self._reply(status, said, more)
+
+    async def _called(self, answer: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, answer)
 
     def _reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         if status == RESET:

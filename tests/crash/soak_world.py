@@ -78,6 +78,9 @@ class SoakWorld(World):
     arrived: threading.Event = field(default_factory=threading.Event)  # set by each webhook
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def may_block(self, path: str | None = None) -> bool:
+        return True
+
     def answer(self, account: str, daemon: str, ids: Sequence[str], *, is_batch: bool) -> Answer:
         task_id, now = ids[0], time.monotonic()
         is_finished = now >= self.ends_at.get(task_id, now + 1)
