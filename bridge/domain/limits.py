@@ -6,9 +6,10 @@ Times are the engine's steady seconds; nothing here reads a clock.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.domain.host_limits import TROUBLED_TASKS, HostLimits, has_retry_after, is_trouble, probe_delay_s
 from bridge.domain.slots import Portion
@@ -47,6 +48,16 @@ class AccountEffect(Enum):
     ASKED_TO_WAIT = "asked to wait"
     BLOCKED = "blocked"
     RESTORED = "restored"
+
+
+class AnswerEffects(NamedTuple):
+    """What an answer changed for the account, at the breakers and at the host."""
+
+    account: AccountEffect
+    was_troubled: bool  # a breaker was open before, that of the account or that of its host
+    failing: Collection[str]  # all accounts of the host, if its breaker was open before or is open now
+    changes_host_wait: bool  # the time until which the other accounts of the host wait has changed
+    frees_host: bool  # another account of the host may be next, for example after a probe
 
 
 class RateLimiter:
@@ -227,14 +238,30 @@ class RateLimiter:
         now: float,
         chance: float,
         asked_at: float = math.inf,
-    ) -> AccountEffect:
+    ) -> AnswerEffects:
         """Process the answer to a poll of this task, sent on this route at `asked_at`.
 
         While the account is blocked, only the answer to a probe can end the block; earlier requests prove nothing. If
         the rate was halved after `asked_at`, a 429 does not halve it again.
         """
+        host = self.host
+        was_probing, was_troubled = self.probing, self.troubled
+        host_waited_until, failing = host.wait_until_at, host.names if host.troubled else ()
         self.in_flight -= 1
-        self.host.answered(reading, account=self._account, task_id=task_id, now=now, chance=chance)
+        host.answered(reading, account=self._account, task_id=task_id, now=now, chance=chance)
+        effect = self._apply(reading, task_id, route, now, chance, asked_at)
+        return AnswerEffects(
+            account=effect,
+            was_troubled=was_troubled,
+            failing=host.names if host.troubled else failing,
+            changes_host_wait=host.wait_until_at != host_waited_until,
+            frees_host=host.troubled or host_waited_until > now or (was_probing and not self.probing),
+        )
+
+    def _apply(
+        self, reading: Reading, task_id: str, route: str, now: float, chance: float, asked_at: float
+    ) -> AccountEffect:
+        """Process an answer that the host has processed."""
         was_probe, self._probe_out = self._probe_out, False
         before = self.blocked, self._only_probes
         verdict = self._judge(reading, task_id, route, was_probe, now, asked_at)

@@ -195,24 +195,19 @@ class AccountHealth:
         self, reading: Reading, task_id: str, route: str, *, asked_at: float, now: float, tasks: int | None = None
     ) -> AccountEffects:
         """Process the answer to a request. `tasks` is the number of the account's tasks that are watched now."""
-        limiter, host = self.limiter, self.limiter.host
-        was_probing, was_troubled, host_waited_until = limiter.probing, limiter.troubled, host.wait_until_at
-        names = host.names if host.troubled else ()
         chance = self._clock.chance()
-        verdict = limiter.answered(reading, task_id=task_id, route=route, now=now, chance=chance, asked_at=asked_at)
+        found = self.limiter.answered(reading, task_id=task_id, route=route, now=now, chance=chance, asked_at=asked_at)
         changes: list[AccountChange | AccountAskedToWait] = []
-        if verdict is AccountEffect.ASKED_TO_WAIT:
+        if found.account is AccountEffect.ASKED_TO_WAIT:
             changes.append(self._asked_to_wait(reading, route if has_retry_after(reading) else None, now))
-        elif verdict is not AccountEffect.NOTHING:
-            changes.append(self._changed(reading, now, blocked=verdict is AccountEffect.BLOCKED, tasks=tasks))
-        if host.wait_until_at != host_waited_until:
+        elif found.account is not AccountEffect.NOTHING:
+            changes.append(self._changed(reading, now, blocked=found.account is AccountEffect.BLOCKED, tasks=tasks))
+        if found.changes_host_wait:
             changes += self._host_changed(now)
-        if was_troubled or limiter.troubled:
-            names = {self._name, *names, *(host.names if host.troubled else ())}
-            changes += self._failing_changed(reading, now, names, was_troubled=was_troubled)
-        # After a probe, another account may be next.
-        frees_host = host.troubled or host_waited_until > now or (was_probing and not limiter.probing)
-        return AccountEffects(changes, frees_host) if changes or frees_host else NOTHING_FOLLOWS
+        if found.was_troubled or self.limiter.troubled:
+            names = {self._name, *found.failing}
+            changes += self._failing_changed(reading, now, names, was_troubled=found.was_troubled)
+        return AccountEffects(changes, found.frees_host) if changes or found.frees_host else NOTHING_FOLLOWS
 
     def abandoned(self, *, is_bug: bool) -> None:
         """A request ended without an answer: it was canceled, or stopped by a bug."""

@@ -21,7 +21,7 @@ def ask(limiter: RateLimiter, reading: Reading, *, at: float = 0.0, task: str = 
     """Send one request that is answered at once."""
     assert limiter.wait_s(NOW + at) == 0
     limiter.take(NOW + at)
-    return limiter.answered(reading, task_id=task, now=NOW + at, chance=0.0)
+    return limiter.answered(reading, task_id=task, now=NOW + at, chance=0.0).account
 
 
 def wait(limiter: RateLimiter, *, at: float = 0.0) -> float:

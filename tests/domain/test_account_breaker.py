@@ -52,7 +52,7 @@ def test_answers_to_requests_from_before_the_block_change_nothing() -> None:
     for _ in range(16):
         limiter.take(NOW)
     verdicts = [
-        limiter.answered(reading, task_id=f"task-{count}", now=NOW + count / 10, chance=0.0)
+        limiter.answered(reading, task_id=f"task-{count}", now=NOW + count / 10, chance=0.0).account
         for count, reading in enumerate([REFUSED, GOOD, REFUSED, DOWN, *[REFUSED] * 12])
     ]
     assert verdicts == [AccountEffect.BLOCKED] + [AccountEffect.NOTHING] * 15

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bridge.domain.host_limits import IN_FLIGHT, PROBE_EVERY_S, RECENT_S, TROUBLED_TASKS, HostLimits
-from bridge.domain.limits import AccountEffect, RateLimiter, RateLimits
+from bridge.domain.limits import AccountEffect, AnswerEffects, RateLimiter, RateLimits
 from bridge.domain.task import Reading, ReadingKind
 from tests.factories import NOW, make_reading
 
@@ -28,7 +28,7 @@ def two_accounts() -> tuple[RateLimiter, RateLimiter]:
 def ask(limiter: RateLimiter, reading: Reading, task: str, *, at: float = 0.0) -> AccountEffect:
     assert limiter.wait_s(NOW + at) == 0
     limiter.take(NOW + at)
-    return limiter.answered(reading, task_id=task, now=NOW + at, chance=0.0, asked_at=NOW + at)
+    return limiter.answered(reading, task_id=task, now=NOW + at, chance=0.0, asked_at=NOW + at).account
 
 
 def test_a_host_that_fails_two_accounts_gets_one_request_at_a_time() -> None:
@@ -217,3 +217,20 @@ def test_requests_in_flight_at_a_429_halve_the_rate_no_further() -> None:
         limiter.answered(limited, task_id=f"t{number}", now=NOW + 1, chance=0.0, asked_at=NOW)
     limiter.take(NOW + 1)
     assert 1 / limiter.wait_s(NOW + 1) == pytest.approx(50.0 / 2, rel=0.05)  # two tokens short at half the rate
+
+
+def test_an_answer_says_what_it_changed_at_the_host() -> None:
+    one, two = two_accounts()
+    for number in range(TROUBLED_TASKS - 1):
+        ask(one, DOWN, f"a{number}")
+    two.take(NOW)
+    opened = two.answered(DOWN, task_id="b", now=NOW, chance=0.0)
+    assert opened == AnswerEffects(AccountEffect.NOTHING, False, ("one", "two"), False, True)
+    two.take(NOW + 3)
+    closed = two.answered(GOOD, task_id="b", now=NOW + 3, chance=0.0)
+    assert closed == AnswerEffects(AccountEffect.NOTHING, True, ("one", "two"), False, True)
+    two.take(NOW + 4)
+    asked = two.answered(BUSY, task_id="b", now=NOW + 4, chance=0.0)
+    assert asked == AnswerEffects(AccountEffect.ASKED_TO_WAIT, False, (), False, False)
+    one.take(NOW + 5)
+    assert one.answered(BUSY, task_id="a", now=NOW + 5, chance=0.0).changes_host_wait, "now both have to wait"

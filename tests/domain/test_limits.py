@@ -187,7 +187,7 @@ def test_the_limiter_keeps_its_promises_in_any_order_of_calls(
             case ("answer", Reading() as reading, int(task)) if limiter.in_flight:
                 was_blocked = limiter.blocked
                 counting = None if limiter.is_changed_by(reading) else deepcopy(limiter)
-                verdict = limiter.answered(reading, task_id=f"task-{task}", now=now, chance=chance)
+                verdict = limiter.answered(reading, task_id=f"task-{task}", now=now, chance=chance).account
                 assert (verdict is AccountEffect.BLOCKED) is (limiter.blocked and not was_blocked)
                 assert (verdict is AccountEffect.RESTORED) is (was_blocked and not limiter.blocked)
                 asked_s = (reading.retry_after_s or 0.0) if reading.kind is ReadingKind.RATE_LIMITED else 0.0
