@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -123,3 +124,9 @@ def test_no_public_class_has_the_name_of_another() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(file)
     assert {name: found for name, files in places.items() if len(found := apart_from_twins(files)) > 1} == {}
+
+
+def test_the_name_of_a_test_has_at_most_12_words() -> None:
+    for file in (PACKAGE.parent / "tests").rglob("test_*.py"):
+        for name in re.findall(r"def test_(\w+)", file.read_text()):
+            assert len(name.split("_")) <= 12, f"{file}: {name}"
