@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Final
 
 import anyio
@@ -19,7 +21,8 @@ EVERY_S: Final = 1.0
 ROWS_LEFT: Final = 1  # rows below the lines, so that the terminal does not scroll
 # Uses a separate screen without a cursor, like `top`. At the end, the terminal shows its former screen again.
 ENTER: Final = "\x1b[?1049h\x1b[?25l"
-LEAVE: Final = "\x1b[?25h\x1b[?1049l"
+SHOW_CURSOR: Final = "\x1b[?25h"
+LEAVE: Final = f"{SHOW_CURSOR}\x1b[?1049l"
 HOME: Final = "\x1b[H"
 CLEAR_LINE: Final = "\x1b[K"
 CLEAR_REST: Final = "\x1b[J"
@@ -46,6 +49,25 @@ def until_terminated(play: Callable[[], Awaitable[None]]) -> None:
 async def _cancel_on_signal(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
     async for _ in signals:
         scope.cancel()
+
+
+@contextmanager
+def cursor_after_sigterm() -> Iterator[None]:
+    """In the block, SIGTERM ends the process as usual, but first shows the cursor again. For lines on stderr that hide
+    it."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        os.write(sys.stderr.fileno(), SHOW_CURSOR.encode())
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    before = signal.getsignal(signal.SIGTERM)
+    if before is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def keep_showing(draw: Callable[[Screen], Sequence[str]]) -> None:

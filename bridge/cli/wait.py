@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bridge.cli.foreground import cursor_after_sigterm
 from bridge.cli.listing import PHASE_MARKS
 from bridge.cli.options import account_option, duration
 from bridge.cli.output import print_json
@@ -126,7 +127,7 @@ async def _wait(
 ) -> WatchViews:
     clock, screen = SystemClock(), screen_of(sys.stderr)
     bars = Bars(Console(stderr=True, highlight=False), screen, known_ends) if can_move_cursor(screen) else None
-    with bars or nullcontext(Lines(known_ends)) as board:
+    with cursor_after_sigterm() if bars else nullcontext(), bars or nullcontext(Lines(known_ends)) as board:
         until = math.inf if timeout_s is None else clock.steady() + timeout_s
         return await _until_over(store, views, known, board, clock=clock, until=until)
 

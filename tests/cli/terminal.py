@@ -72,16 +72,16 @@ def in_terminal(
     return Screenful(seen.decode())
 
 
-def interrupt_at(*texts: str) -> Callable[[str, ForkedProcess], None]:
-    """Press Ctrl-C once one of these texts is on the screen."""
+def interrupt_at(*texts: str, number: signal.Signals = signal.SIGINT) -> Callable[[str, ForkedProcess], None]:
+    """Press Ctrl-C, or send another signal, once one of these texts is on the screen."""
     pressed = False
 
     def look(seen: str, process: ForkedProcess) -> None:
         nonlocal pressed
         if not pressed and any(text in seen for text in texts):
             pressed = True
-            process.send_signal(signal.SIGINT)
-            again = threading.Timer(30, process.send_signal, [signal.SIGINT])  # readline loses it while it starts
+            process.send_signal(number)
+            again = threading.Timer(30, process.send_signal, [number])  # readline loses it while it starts
             again.daemon = True
             again.start()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -152,6 +153,13 @@ def test_ctrl_c_prints_the_known_results_and_says_that_nothing_is_lost(shell: Sh
     assert said.lines[-1] == "note: stopped waiting; the tasks are still watched"
     assert "0 of 2 finished" in said.lines[-2]
     assert "\x1b[?25h" in said, "the cursor is back"
+
+
+def test_sigterm_ends_waiting_and_shows_the_cursor_again(shell: Shell) -> None:
+    shell("add", "a", "b")
+    look = interrupt_at("0 of 2 finished", number=signal.SIGTERM)
+    said = in_terminal(shell.folder, "wait", on_output=look, exits=-signal.SIGTERM)
+    assert said.rindex("\x1b[?25h") > said.rindex("\x1b[?25l")
 
 
 def test_add_wait_prints_only_the_results_and_exits_like_wait(shell: Shell) -> None:
