@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import gc
 import json
 import os
 import select
@@ -20,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -33,6 +33,8 @@ IMPORTED: Final = (
     "bridge.app",
     "bridge.http.serving",
     "bridge.sinks.webhook",
+    "bridge.wiring.checking",
+    "anyio._backends._asyncio",
     "httpx",
     "jinja2",
     "re2",
@@ -172,7 +174,8 @@ def serve(requests: socket.socket) -> None:
     `genbridge`."""
     for name in IMPORTED:
         import_module(name)
-    gc.freeze()  # the garbage collector of a copy would write to, and so copy, the memory of everything imported here
+    with suppress(ImportError):  # its driver need not be installed
+        import_module("bridge.store.postgres")
     while True:
         raw, streams, *_ = socket.recv_fds(requests, MOST_BYTES, 3)
         if not raw:
