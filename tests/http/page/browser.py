@@ -83,7 +83,8 @@ class Tab:
         answer = {"responseCode": 200, "responseHeaders": headers, "body": b64encode(PICTURE).decode()}
 
         def paused(event: dict[str, Any]) -> None:
-            session.send("Fetch.fulfillRequest", {"requestId": event["requestId"], **answer})
+            with suppress(Error):  # the tab has left the page that asked
+                session.send("Fetch.fulfillRequest", {"requestId": event["requestId"], **answer})
 
         session.on("Fetch.requestPaused", paused)
         session.send("Fetch.enable", {"patterns": [{"urlPattern": f"{host}/*"}]})
