@@ -258,7 +258,7 @@ class Provider(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class NotAdmitted:
     """A request may not be sent on an account now. `left_s`: for how long; infinity if unknown."""
 
     left_s: float

@@ -22,7 +22,7 @@ from bridge.engine.poll_queue import PollEntry
 from bridge.engine.watch_schedule import SOUND
 from bridge.logs import get_logger
 from bridge.metrics import INTERNAL_ERROR, AccountMetrics
-from bridge.ports import Clock, Held
+from bridge.ports import Clock, NotAdmitted
 
 log = get_logger()
 
@@ -125,30 +125,30 @@ class AccountHealth:
             answered_at=self.metrics.answered_at,
         )
 
-    async def admit(self, *, within_s: float) -> Held | None:
+    async def admit(self, *, within_s: float) -> NotAdmitted | None:
         """See `Poller.admit`."""
         clock, limiter = self._clock, self.limiter
         gives_up_at = clock.steady() + within_s
         while True:
             now = clock.steady()
-            if (held := self._held(now)) is not None:
-                return held
+            if (refusal := self._refusal(now)) is not None:
+                return refusal
             left_s = gives_up_at - now
             wait_s = limiter.reserve(now, within_s=left_s)
             if wait_s <= left_s:
                 break
             if left_s <= 0 or wait_s < math.inf:
-                return Held(left_s=SOON_S if wait_s == math.inf else wait_s, reason=FULL)
+                return NotAdmitted(left_s=SOON_S if wait_s == math.inf else wait_s, reason=FULL)
             await clock.sleep(min(IN_LINE_S, left_s))
         try:
             if wait_s:
                 await clock.sleep(wait_s)
-                held = self._held(clock.steady())
+                refusal = self._refusal(clock.steady())
         except BaseException:
             limiter.guests -= 1
             raise
-        limiter.guests -= held is not None
-        return held
+        limiter.guests -= refusal is not None
+        return refusal
 
     def limited(self, reading: Reading, *, asked_at: float) -> Sequence[AccountAskedToWait]:
         """See `Poller.limited`. Returns the changes to store."""
@@ -173,11 +173,13 @@ class AccountHealth:
         self.metrics.other_rate_limited += reading.kind is ReadingKind.RATE_LIMITED
         return self.answered(reading, LIST, action, asked_at=asked_at, now=now)
 
-    def _held(self, now: float) -> Held | None:
+    def _refusal(self, now: float) -> NotAdmitted | None:
         pause, until_at = self._past.pause, self.limiter.wait_until_at
         if pause is not None and pause.lasts(now):
-            return Held(left_s=pause.ends_at - now, reason=f"account {self._name} is paused: genbridge resume ends it")
-        return None if until_at <= now else Held(left_s=until_at - now, reason=ASKED_TO_WAIT)
+            return NotAdmitted(
+                left_s=pause.ends_at - now, reason=f"account {self._name} is paused: genbridge resume ends it"
+            )
+        return None if until_at <= now else NotAdmitted(left_s=until_at - now, reason=ASKED_TO_WAIT)
 
     def memory(self, entry: PollEntry, now: float) -> Memory:
         """The watch's memory. A doubt starts again after a pause, because paused time must not confirm a doubt."""

@@ -28,7 +28,7 @@ from bridge.engine.poll_queue import MAX_UNPOLLED
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.logs import get_logger
 from bridge.metrics import Metrics
-from bridge.ports import Clock, Held, Offload, Watches
+from bridge.ports import Clock, NotAdmitted, Offload, Watches
 
 SLICE: Final = 500  # watches read and put without a break for polls; the memory of more rows would stay in use
 OVERDUE_EVERY_S: Final = 30.0  # while a provider fails, how often to look for watches that have timed out
@@ -220,11 +220,11 @@ class Poller:
                 except Exception:  # the watches of the other accounts must still be put
                     log.exception("news.bug", kind="watches", account=name)
 
-    async def admit(self, account: str, *, within_s: float) -> Held | None:
-        """Wait until the account's limits allow one more request, and count it as in flight until `left`. Returns Held,
-        and counts nothing, if they do not allow it within this time, or if the account is paused."""
+    async def admit(self, account: str, *, within_s: float) -> NotAdmitted | None:
+        """Wait until the account's limits allow one more request, and count it as in flight until `left`. Returns
+        NotAdmitted, and counts nothing, if they do not allow it within this time, or if the account is paused."""
         if account not in self.accounts:
-            return Held(left_s=math.inf, reason="the account is no longer in the settings")
+            return NotAdmitted(left_s=math.inf, reason="the account is no longer in the settings")
         return await self.accounts[account].health.admit(within_s=within_s)
 
     def left(self, account: str) -> None:

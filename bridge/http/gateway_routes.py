@@ -254,10 +254,10 @@ class _GatewayCall:
             busy = "the daemon is starting or stopping; try again"
             raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, busy, (), {"Retry-After": "5"})
         traffic = app.parts.poller
-        held = await self._unless_gone(partial(traffic.admit, name, within_s=ADMIT_S), body)
-        if held is not None:
-            after = {} if math.isinf(held.left_s) else {"Retry-After": str(max(1, math.ceil(held.left_s)))}
-            raise HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, f"account {name}: {held.reason}", (), after)
+        refusal = await self._unless_gone(partial(traffic.admit, name, within_s=ADMIT_S), body)
+        if refusal is not None:
+            after = {} if math.isinf(refusal.left_s) else {"Retry-After": str(max(1, math.ceil(refusal.left_s)))}
+            raise HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, f"account {name}: {refusal.reason}", (), after)
         return traffic
 
 

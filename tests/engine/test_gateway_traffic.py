@@ -9,7 +9,7 @@ import pytest
 
 from bridge.domain.limits import RateLimiter, RateLimits
 from bridge.domain.task import Phase, Reading, ReadingKind
-from bridge.ports import Held
+from bridge.ports import NotAdmitted
 from tests.engine.rig import RUNNING, SUCCEEDED, Rig
 
 LIMITED = Reading(kind=ReadingKind.RATE_LIMITED, detail="HTTP 429", retry_after_s=30.0)
@@ -82,17 +82,17 @@ async def test_a_request_that_would_wait_too_long_is_held_and_not_counted() -> N
     async with rig.running():
         assert await rig.poller.admit("kling", within_s=5) is None
         for _ in range(3):
-            held = await rig.poller.admit("kling", within_s=5)
-            assert isinstance(held, Held)
-            assert held.left_s == pytest.approx(10.0, abs=0.1)
+            refusal = await rig.poller.admit("kling", within_s=5)
+            assert isinstance(refusal, NotAdmitted)
+            assert refusal.left_s == pytest.approx(10.0, abs=0.1)
 
 
 async def test_one_place_in_flight_is_left_for_polls() -> None:
     rig = Rig(limits=RateLimits(rate=100.0, burst=100, concurrency=3))
     async with rig.running():
         assert [await rig.poller.admit("kling", within_s=0) for _ in range(2)] == [None, None]
-        held = await rig.poller.admit("kling", within_s=0)
-        assert isinstance(held, Held)
+        refusal = await rig.poller.admit("kling", within_s=0)
+        assert isinstance(refusal, NotAdmitted)
         await rig.watch("t1")
         await rig.clock.advance(1)
         assert rig.provider.polls_of("t1")
@@ -109,9 +109,9 @@ async def test_a_429_to_a_request_of_others_pauses_polls_and_requests() -> None:
         rig.poller.left("kling")
         rig.poller.limited("kling", LIMITED, asked_at=rig.clock.steady())
         polls = len(rig.provider.polls_of("t1"))
-        held = await rig.poller.admit("kling", within_s=1)
-        assert isinstance(held, Held)
-        assert held.left_s == pytest.approx(30.0, abs=0.1)
+        refusal = await rig.poller.admit("kling", within_s=1)
+        assert isinstance(refusal, NotAdmitted)
+        assert refusal.left_s == pytest.approx(30.0, abs=0.1)
         await rig.clock.advance(29)
         assert len(rig.provider.polls_of("t1")) == polls
         await rig.clock.advance(2)
@@ -122,9 +122,9 @@ async def test_a_429_to_a_request_of_others_pauses_polls_and_requests() -> None:
 async def test_an_account_that_is_not_in_the_settings_holds_every_request() -> None:
     rig = Rig()
     async with rig.running():
-        held = await rig.poller.admit("nobody", within_s=1)
-        assert isinstance(held, Held)
-        assert held.left_s == math.inf
+        refusal = await rig.poller.admit("nobody", within_s=1)
+        assert isinstance(refusal, NotAdmitted)
+        assert refusal.left_s == math.inf
 
 
 async def test_a_request_that_is_cancelled_in_line_takes_no_place() -> None:
