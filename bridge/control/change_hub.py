@@ -205,14 +205,14 @@ class _ChangeReader:
         if self._estimates is None or self._clock.steady() >= self._estimate_at:
             self._estimates = estimates(self._store, self._settings())
             self._estimate_at = self._clock.steady() + ESTIMATES_FOR_S
-        views = held_watches(rows.watches, self._store.accounts(), now)
+        views = held_watches(rows.watches, self._store.accounts(), self._settings().accounts, now)
         return WatchList(views=views, next=None, estimates=self._estimates, now=now).json()
 
     def _deliveries(self, rows: ChangedRows, now: float) -> list[dict[str, Any]]:
         if not rows.deliveries:
             return []
-        waits = lasting_queue_waits(self._store.queue_waits(), self._settings().endpoints, now)
-        views = held_deliveries(rows.deliveries, self._store.pauses(), now)
+        waits = lasting_queue_waits(self._store.queue_waits(), self._settings().queues, now)
+        views = held_deliveries(rows.deliveries, self._store.pauses(), self._settings().queues, now)
         return DeliveryList(views=views, next=None, waits=waits, now=now).json()
 
     def _new(self, what: str, found: Iterable[dict[str, Any]], *key: str) -> list[dict[str, Any]]:

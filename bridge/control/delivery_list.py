@@ -77,7 +77,7 @@ def deliveries_at(
 ) -> DeliveryList:
     """These deliveries, with what they wait for now. `following` is the cursor of the next page."""
     return DeliveryList(
-        views=held_deliveries(views, store.pauses(), now),
+        views=held_deliveries(views, store.pauses(), file.queues, now),
         next=following,
         waits=lasting_queue_waits(store.queue_waits(), file.queues, now),
         now=now,

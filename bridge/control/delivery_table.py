@@ -128,6 +128,7 @@ class _Facts:
 
     def __init__(self, store: ReadStore, file: SettingsFile, now: float) -> None:
         self._store = store
+        self._queues = file.queues
         self._now = now
         self._queue_waits = lasting_queue_waits(store.queue_waits(), file.queues, now)
         self._off = {one.endpoint: one.reason for one in store.disabled_endpoints()}
@@ -139,7 +140,7 @@ class _Facts:
         return Standing.HELD if is_held else Standing(str(view.state))
 
     def rows(self, found: Sequence[tuple[Standing, DeliveryView]]) -> list[DeliveryRow]:
-        views = held_deliveries([view for _, view in found], self._paused.values(), self._now)
+        views = held_deliveries([view for _, view in found], self._paused.values(), self._queues, self._now)
         keys = {WatchKey(view.account, view.task_id) for view in views if view.topic.startswith(TASK_TOPICS)}
         ids = {key: watch_id for key, (watch_id, _) in self._store.known(keys).items()}
         watches = {one.watch_id: one for one in self._store.watches_by_id(list(ids.values()))}

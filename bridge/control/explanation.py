@@ -95,7 +95,7 @@ class TaskExplanation:
         }
 
     def _delivery_json(self, view: DeliveryView) -> dict[str, Any]:
-        [held] = held_deliveries([view], self.paused.values(), self.now)
+        [held] = held_deliveries([view], self.paused.values(), self.endpoints, self.now)
         return {**delivery_json(held), "summary": self._delivery_state(view), "attempts_made": attempts_json(view)}
 
     def _answers(self) -> Iterator[str]:

@@ -3,7 +3,7 @@ deliveries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from bridge.config.settings_file import SettingsFile
@@ -39,21 +39,28 @@ def resume(store: CommandStore, file: SettingsFile, name: str, *, now: float) ->
     return of, known, store.resume(of, known, now=now)
 
 
-def held_deliveries(views: Iterable[DeliveryView], pauses: Iterable[Pause], now: float) -> list[DeliveryView]:
-    """The same deliveries. For a paused endpoint, the next attempt is at the end of the pause (None: open-ended)."""
+def held_deliveries(
+    views: Iterable[DeliveryView], pauses: Iterable[Pause], queues: Container[str], now: float
+) -> list[DeliveryView]:
+    """The same deliveries. For a paused endpoint, the next attempt is at the end of the pause (None: open-ended). There
+    is none for an endpoint that is not among `queues`, those of the settings."""
     paused = lasting(pauses, PauseOf.ENDPOINT, now)
-    return [
-        view._replace(next_attempt_at=_later(view.next_attempt_at, paused[view.endpoint]))
-        if view.state == "waiting" and view.endpoint in paused
-        else view
-        for view in views
-    ]
+
+    def at(view: DeliveryView) -> float | None:
+        if view.endpoint not in queues:
+            return None
+        pause = paused.get(view.endpoint)
+        return view.next_attempt_at if pause is None else _later(view.next_attempt_at, pause)
+
+    return [view._replace(next_attempt_at=at(view)) if view.state == "waiting" else view for view in views]
 
 
-def held_watches(views: Iterable[WatchView], accounts: Mapping[str, AccountState], now: float) -> list[WatchView]:
+def held_watches(
+    views: Iterable[WatchView], accounts: Mapping[str, AccountState], known: Container[str], now: float
+) -> list[WatchView]:
     """The same watches. If the account must wait, the next poll is at the end of that wait. None if the end is not
-    known: the account is blocked, or paused until `resume`."""
-    return [view if view.ended_at is not None else _held(view, accounts.get(view.account), now) for view in views]
+    known: the account is blocked, paused until `resume`, or not among `known`, those of the settings."""
+    return [view if view.ended_at is not None else _held(view, accounts, known, now) for view in views]
 
 
 def how_long(one: Pause, now: float) -> str:
@@ -90,11 +97,12 @@ def _named(file: SettingsFile, text: str, paused: Sequence[Pause], *, only_pause
     return found[0], text
 
 
-def _held(view: WatchView, state: AccountState | None, now: float) -> WatchView:
+def _held(view: WatchView, accounts: Mapping[str, AccountState], known: Container[str], now: float) -> WatchView:
+    state = accounts.get(view.account)
+    if view.account not in known or (state is not None and state.blocked_at is not None):
+        return view._replace(next_poll_at=None)
     if state is None:
         return view
-    if state.blocked_at is not None:
-        return view._replace(next_poll_at=None)
     next_poll_at: float | None = view.next_poll_at
     opens = opens_at(waits_on(state, view.action, now))
     if opens > now:

@@ -53,7 +53,7 @@ def list_watches(
     known_account(store, file, wanted.account)
     page = store.list_watches(wanted, before=row_before(TASKS, cursor), limit=limit)
     return WatchList(
-        views=held_watches(page, store.accounts(), now),
+        views=held_watches(page, store.accounts(), file.accounts, now),
         next=cursor_at(TASKS, page.next_before),
         estimates=estimates(store, file),
         now=now,
@@ -69,7 +69,7 @@ def current_watches(
     live = store.list_watches(wanted._replace(phases=tuple(sorted(LIVE))))
     over = store.last_finished(wanted, limit=finished)
     return WatchList(
-        views=held_watches([*live, *over], store.accounts(), now),
+        views=held_watches([*live, *over], store.accounts(), file.accounts, now),
         next=cursor_at(TASKS, over.next_before),
         estimates=estimates(store, file),
         now=now,
@@ -98,6 +98,6 @@ def watch_details(
     store: ReadStore, file: SettingsFile, key: WatchKey, *, now: float
 ) -> tuple[dict[str, Any], DeliveryList]:
     """One watch for JSON, and its deliveries. UnknownError if it does not exist."""
-    [view] = held_watches([store.view(key)], store.accounts(), now)
+    [view] = held_watches([store.view(key)], store.accounts(), file.accounts, now)
     eta = estimates(store, file).of(view, now)
     return {**watch_json(view), **eta_json(eta)}, deliveries_at(store, file, store.deliveries_of(key), now=now)

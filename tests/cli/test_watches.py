@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -201,3 +202,15 @@ def test_list_shows_when_the_pause_of_an_account_ends(shell: Shell) -> None:
     assert [row["next_poll_at"] for row in shell("list", "--json").json] == [until]
     shell("pause", account)
     assert [row["next_poll_at"] for row in shell("list", "--json").json] == [None]
+
+
+def test_nothing_is_due_without_its_account_or_endpoint_in_the_settings(shell: Shell, store: SqliteStore) -> None:
+    store.commit([make_end(LIVE)], Teller(("hook", ""), ("chat", "1:abc")))
+    shell("add", "task-1")
+    settings = json.loads((shell.folder / "genbridge.yaml").read_text())
+    shell.settings({"accounts": {"other": settings["accounts"]["kling"]}, "endpoints": {}})
+    [task] = shell("list", "--json", "--phase", "submitted").json
+    waiting = shell("deliveries", "--json", "--state", "waiting").json
+    assert task["next_poll_at"] is None
+    assert [one["next_attempt_at"] for one in waiting] == [None, None]
+    assert " now " not in shell("list").out + shell("deliveries").out

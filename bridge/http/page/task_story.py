@@ -112,7 +112,7 @@ class TaskStory:
     def events(self) -> list[NotifiedOf]:
         """The deliveries by event, the latest event first."""
         ordered = sorted(self._sent(is_copy=False), key=lambda one: (-one.created_at, one.event_id, one.delivery_id))
-        views = held_deliveries(ordered, self.paused.values(), self.now)
+        views = held_deliveries(ordered, self.paused.values(), self.endpoints, self.now)
         return [
             NotifiedOf(members[0].topic, event_id, [self._delivery(one) for one in members])
             for event_id, members in ((key, list(group)) for key, group in groupby(views, key=lambda one: one.event_id))
@@ -129,7 +129,7 @@ class TaskStory:
     @property
     def copying(self) -> list[DeliveryNow]:
         """The state of the copies in the archive, the latest first."""
-        views = held_deliveries(self._sent(is_copy=True), self.paused.values(), self.now)
+        views = held_deliveries(self._sent(is_copy=True), self.paused.values(), self.endpoints, self.now)
         return [self._delivery(one) for one in reversed(views)]
 
     @property
@@ -201,7 +201,7 @@ class TaskStory:
 def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -> TaskStory:
     """Everything about one task. UnknownError if it is not watched."""
     details, accounts = store.details(key), store.accounts()
-    [view] = held_watches([store.view(key)], accounts, now)
+    [view] = held_watches([store.view(key)], accounts, loaded.accounts, now)
     known = estimates(store, loaded)
     return TaskStory(
         now=now,

@@ -208,7 +208,7 @@ def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQue
         return TaskRow(
             view=task.view,
             run=run_of(task.view, accounts, found.estimates, now) if task.view.phase in LIVE else None,
-            notified=notification_states(held_deliveries(task.deliveries, pauses, now), held),
+            notified=notification_states(held_deliveries(task.deliveries, pauses, loaded.queues, now), held),
         )
 
     is_empty = not found.views and found.next is None and query.after is None
