@@ -45,7 +45,7 @@ def check_silent(world: World, daemon: str, since: float, until_: float) -> None
 def cut_off(crew: Crew, hide: Callable[[], None], bring_back: Callable[[], None]) -> None:
     """What must hold when one daemon, "a", is cut off from the store for longer than its lease lasts."""
     world = crew.world
-    crew.drop("b", new_tasks(world, "kling", 100, ends_in=lambda number: 4 + number / 5))
+    crew.drop("b", new_tasks(world, "kling", 50, ends_in=lambda number: 4 + number / 2.5))
     all_share(crew, *TRIO)
     joined = crew.log("a").count("member.joined")
     hide()
@@ -113,7 +113,7 @@ def test_connections_cut_in_the_middle_of_commits_change_nothing(world: World, c
 def test_a_server_that_crashes_or_closes_all_connections_loses_nothing(world: World, tmp_path: Path) -> None:
     with own_server() as server, own_schema(server.url) as place, Crew(world, tmp_path, place.reveal()) as crew:
         crew.start(*TRIO)
-        crew.drop("a", new_tasks(world, "kling", 200, ends_in=lambda number: 4 + number / 10))
+        crew.drop("a", new_tasks(world, "kling", 100, ends_in=lambda number: 4 + number / 5))
         all_share(crew, *TRIO)
         for pause_s in (0.0, 2 * TAKEOVER_S):
             server.stop(at_once=True)
@@ -141,7 +141,7 @@ def test_a_standby_that_takes_over_has_everything_and_is_found(world: World, tmp
         both = primary.url.replace(f"127.0.0.1:{primary.port}", hosts) + "?target_session_attrs=read-write"
         with Crew(world, tmp_path, both) as crew:
             crew.start(*TRIO)
-            crew.drop("a", new_tasks(world, "kling", 300, ends_in=lambda number: luck.uniform(3, 20)))
+            crew.drop("a", new_tasks(world, "kling", 150, ends_in=lambda number: luck.uniform(3, 12)))
             all_share(crew, *TRIO)
             until(lambda: len(notified(world)) > 20, seconds=20, what="some webhooks")  # more will come at any moment
             primary.stop(at_once=True)
@@ -221,7 +221,7 @@ def test_clocks_that_differ_by_days_cause_no_error(world: World, crew: Crew) -> 
         crew.start(name, env={"PYTHONPATH": str(shim), "CLOCK_AHEAD_S": str(ahead_s)})
     until(lambda: all("daemon.ready" in crew.log(name) for name in TRIO), seconds=20, what="all are ready")
     for name in TRIO:
-        crew.drop(name, new_tasks(world, "kling", 30, ends_in=lambda number: 3 + number / 10))
+        crew.drop(name, new_tasks(world, "kling", 20, ends_in=lambda number: 3 + number / 6))
     all_share(crew, *TRIO)
     time.sleep(1)
     crew.daemons.pop("c").kill()  # daemons with earlier clocks take over what it has scheduled by its own clock
