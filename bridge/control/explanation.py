@@ -149,7 +149,7 @@ class TaskExplanation:
             lasts = span(max(0.0, self.now - account.blocked_at))
             yield f"account {account.account} has been blocked for {lasts}: {account.reason}"
         for wait in waits:
-            yield f"{wait_line(state.account, wait, self.now)}"
+            yield wait_line(state.account, wait, self.now)
         if self.daemon is None:
             yield "no daemon is running on this store: `genbridge run` starts one"
 

@@ -40,7 +40,7 @@ def opens_at(waits: Iterable[RouteWait]) -> float:
 
 
 def wait_line(account: str, wait: RouteWait, now: float) -> str:
-    """`account kling is paused on videos/text2video until 2026-01-02T03:04:05Z (in 59m 3s): HTTP 503`"""
+    """`account kling waits on videos/text2video until 2026-01-02T03:04:05Z (in 59m 3s): HTTP 503`"""
     if wait.is_failing:
         return (
             f"account {account} sends one request at a time, at least every 30 s, until one is answered: {wait.reason}"
@@ -48,7 +48,7 @@ def wait_line(account: str, wait: RouteWait, now: float) -> str:
     until = f"until {rfc3339(wait.until_at)} ({ago(wait.until_at, now)})"
     if wait.route == HOST:
         return f"account {account} sends one request every 30 s {until}: {wait.reason}"
-    return f"account {account} is paused{f' on {wait.route}' if wait.route else ''} {until}: {wait.reason}"
+    return f"account {account} waits{f' on {wait.route}' if wait.route else ''} {until}: {wait.reason}"
 
 
 def wait_json(account: str, wait: RouteWait) -> dict[str, Any]:

@@ -31,10 +31,10 @@ def test_explain_and_status_show_what_is_held_and_until_when(shell: Shell, store
     store.commit(pauses, Teller())
     story = shell("explain", "live").out
     assert re.search(r"next poll: in \d+d", story)
-    assert re.search(r"account kling is paused on videos/text2video until \S+Z \(in .*\): HTTP 503\n", story)
+    assert re.search(r"account kling waits on videos/text2video until \S+Z \(in .*\): HTTP 503\n", story)
     assert "images/generations" not in story
     status = shell("status").out
-    assert "held      account kling is paused on images/generations until" in status
+    assert "held      account kling waits on images/generations until" in status
     assert "held      account other sends one request every 30 s until" in status
     assert "audio/tts" not in status
     found = json.loads(shell("status", "--json").out)["held_accounts"]

@@ -102,7 +102,7 @@ def test_a_503_with_long_retry_after_holds_one_account_and_is_explained(tmp_path
         assert daemon.stop() == 0
     assert sum(task_id.startswith("sick") for _, task_id in world.polls) <= 2
     assert sum(task_id == "well2" for _, task_id in world.polls) >= 5
-    assert "account two is paused on videos/text2video until" in story
+    assert "account two waits on videos/text2video until" in story
     [held] = status["held_accounts"]
     assert (held["account"], held["scope"], held["route"]) == ("two", "route", "videos/text2video")
     assert b"account.paused" in daemon.log.read_bytes()
