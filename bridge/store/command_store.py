@@ -30,8 +30,7 @@ _THE_PAUSE: Final = " WHERE what = :of AND name = :name {postgres:FOR UPDATE}"
 
 
 class CommandStore(WatchStore):
-    """Carries out commands and callbacks, without loading the code that only daemons need. Daemons react within a
-    second."""
+    """Carries out commands and callbacks without the code that only daemons need. Daemons react within a second."""
 
     def belong(self, settings: str | None, base_urls: Mapping[str, str]) -> None:
         """Note the settings file (None: keep it) and the base URLs of these accounts. Writes only what has changed. A
@@ -85,8 +84,7 @@ class CommandStore(WatchStore):
             return len(found)
 
     def enable(self, endpoint: str) -> bool:
-        """Deliver to this endpoint again. Its waiting deliveries are due at once, and no queue is held. False when it
-        was not disabled."""
+        """Deliver to this endpoint again, at once, and end the waits of its queues. False if it was not disabled."""
         with self._locked() as session:
             end_queue_waits(session, {endpoint})
             is_changed = enable(session, {endpoint})
@@ -113,8 +111,7 @@ class CommandStore(WatchStore):
             return True
 
     def ensure_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
-        """The store's key for this purpose, made if there is none. Daemons that make it at the same time get the same
-        one."""
+        """The store's key for this purpose, made if there is none. Daemons that make it at once get the same one."""
         return self.key(purpose) or self._set_key("commands.add_key", purpose, now)
 
     def renew_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
@@ -141,8 +138,7 @@ class CommandStore(WatchStore):
             return len(live), left
 
     def use_form(self, form: str, *, now: float, kept_s: float) -> bool:
-        """Record that this form of the page was submitted. False if it was already submitted in the last `kept_s`
-        seconds."""
+        """Record that this form of the page was submitted. False if it was already in the last `kept_s` seconds."""
         with self._database.write() as session:
             session.execute(SQL["commands.forget_forms"], before=now - kept_s)
             return session.execute(SQL["commands.use_form"], form=form, now=now) == 1
