@@ -20,9 +20,8 @@ class ThreadOffload:
     abandoned halfway."""
 
     def __init__(self) -> None:
-        sys.setswitchinterval(
-            TURN_S
-        )  # for the whole process; threads switch about ten times during a commit of any size
+        # For the whole process; threads switch about ten times during a commit of any size.
+        sys.setswitchinterval(TURN_S)
         self._one = anyio.CapacityLimiter(1)  # a SQLite connection serves one thread at a time
 
     async def __call__(self, call: Callable[..., T], *args: object) -> T:

@@ -201,9 +201,10 @@ ONE_OR_MORE: Final = (  # one secret, or a list of them
 )
 _NAME_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": validators.NAME})
 
+# In seconds; may be zero.
 Span = Annotated[
     float, Field(ge=0, le=MAX_S, allow_inf_nan=False), _number(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
-]  # seconds; may be zero
+]
 Duration = Annotated[Span, Field(gt=0)]
 DiscoverInterval = Annotated[Span, _between(10.0, 86_400.0, "10s and 24h")]
 Takeover = Annotated[Span, _between(5.0, 600.0, "5s and 10m")]
@@ -212,12 +213,13 @@ Rate = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False), _number(val
 Budget = Annotated[float, Field(gt=1, le=10_000, allow_inf_nan=False), _number(validators.number)]
 Count = Annotated[int, Field(ge=1, le=1000), _number(validators.whole)]
 Burst = Annotated[int, Field(ge=1, le=100_000), _number(validators.whole)]
+# In bytes.
 Size = Annotated[
     int,
     Field(ge=1),
     _number(parse_size),
     WithJsonSchema({"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, {"type": "integer", "minimum": 1}]}),
-]  # bytes
+]
 AttachSize = Annotated[Size, AfterValidator(_attach_size)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 

@@ -20,12 +20,13 @@ Types = Sequence[Any]  # the alternatives in an annotation
 
 MISSING: Final = {"missing", "union_tag_not_found"}
 
+# Other names of robots.
 _MEANT: Final = {
     "lark": "feishu",
     "wechat": "wecom",
     "weixin": "wecom",
     "dingding": "dingtalk",
-}  # other names of robots
+}
 _MESSAGES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), NOT_A_MAPPING),
     "tuple_type": "must be a list",

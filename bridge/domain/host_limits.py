@@ -43,9 +43,8 @@ class HostLimits:
         self.held: Collection[str] = ()  # accounts that have been notified that they wait
         self.troubled = False  # the breaker is open: only single probes may pass
         self._asked_at: dict[str, float] = {}  # when each account sent its last request
-        self._waits_until: dict[
-            str, float
-        ] = {}  # per account: until when it was asked to wait, since the last good answer
+        # Per account: until when it was asked to wait, since the last good answer.
+        self._waits_until: dict[str, float] = {}
         self._prober: str | None = None  # the account whose request probes the host while it waits
         self._next_probe_at = -math.inf
         self._troubled: dict[str, set[str]] = {}  # per account: tasks with server errors since the last good answer

@@ -61,9 +61,8 @@ class ReadingKind(StrEnum):
 
 UNDER_WAY: Final = frozenset({ReadingKind.PENDING, ReadingKind.RUNNING})
 ENDING: Final = frozenset({ReadingKind.SUCCEEDED, ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED, ReadingKind.CANCELED})
-ABOUT_ACCOUNT: Final = frozenset(
-    {ReadingKind.AUTH_ERROR, ReadingKind.ACCOUNT_ERROR}
-)  # kinds that say nothing about the task
+# Kinds that say nothing about the task.
+ABOUT_ACCOUNT: Final = frozenset({ReadingKind.AUTH_ERROR, ReadingKind.ACCOUNT_ERROR})
 
 
 # Values that are created for every poll are tuples: a frozen dataclass takes twice as long.

@@ -69,9 +69,8 @@ class EndpointQueue:
         self._ready: deque[Delivery] = deque()
         self._ready_bytes = 0  # size of their bodies, which may contain pictures
         self._in_flight = 0
-        self._unfinished: dict[
-            int, int
-        ] = {}  # the deliveries that are ready, in flight or not stored, with their slots
+        # The deliveries that are ready, in flight or not stored, with their slots.
+        self._unfinished: dict[int, int] = {}
         self._resting: dict[int, float] = {}  # deliveries that are postponed after a bug in genbridge, and until when
         self._fetch_at = -math.inf  # when the store may have something new
         self._wait_until_at = -math.inf  # requested by the receiver

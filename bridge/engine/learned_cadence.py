@@ -21,9 +21,8 @@ from bridge.domain.durations.table import DurationKey
 from bridge.domain.task import ReadingKind, Snapshot
 from bridge.engine.poll_queue import NEVER, PollEntry
 
-FINISHED: Final = frozenset(
-    {ReadingKind.SUCCEEDED, ReadingKind.FAILED}
-)  # not CANCELED: a canceled task says nothing about durations
+# Not CANCELED: a canceled task says nothing about durations.
+FINISHED: Final = frozenset({ReadingKind.SUCCEEDED, ReadingKind.FAILED})
 MAX_APART_S: Final = 86_400.0  # a creation time further away from the time of adding is ignored
 LATE_S: Final = 120.0  # longest time from a task's creation to its addition; a longer one means different clocks
 CREEP: Final = 0.05  # how fast to adapt if a provider's clock was set back

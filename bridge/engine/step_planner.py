@@ -119,9 +119,8 @@ class StepPlanner:
     ) -> None:
         self.plan = plan
         self.routes = KnownRoutes(answered_actions)
-        self._unreadable: dict[
-            str, tuple[int, float]
-        ] = {}  # by word: the number of answers that are not stored yet, and when it was last stored
+        # By word: the number of answers that are not stored yet, and when it was last stored.
+        self._unreadable: dict[str, tuple[int, float]] = {}
         self._account = account
         self._cadence = cadence
         self._callbacks = callbacks

@@ -44,9 +44,8 @@ GATEWAY_PATH: Final = "/gateway"
 ADMIT_S: Final = 10.0  # how long a request waits for the account's limits
 LAST_S: Final = 4.0  # how long requests in flight may take when the daemon stops
 STOPPED: Final = "the daemon stopped before the provider answered"
-NOT_PASSED: Final = frozenset(
-    {"CONNECT", "TRACE"}
-)  # CONNECT opens a tunnel; TRACE would return the request with the key
+# CONNECT opens a tunnel; TRACE would return the request with the key.
+NOT_PASSED: Final = frozenset({"CONNECT", "TRACE"})
 SCHEMES: Final = frozenset({"bearer", "token", "key"})
 """The words before a key in an Authorization header."""
 

@@ -60,9 +60,8 @@ class ServedConnection(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(
-            name, value.rstrip(b" \t")
-        )  # the parser leaves it there (RFC 9110, 5.5: not part of the value)
+        # The parser leaves it there (RFC 9110, 5.5: not part of the value).
+        super().on_header(name, value.rstrip(b" \t"))
         self._count(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:

@@ -45,11 +45,12 @@ _OUTPUTS, _CONTAINERS, _ADDRESSES, _STATUSES, _REASONS, _MESSAGES = (
 _NO_CREDIT: Final = tuple(map(fold, _DATA["no_credit"].split()))
 _REASON_KEYS: Final = frozenset(_REASONS)
 _MESSAGE_KEYS: Final = frozenset({*_REASONS, *_MESSAGES})
+# Until 2025, new-api put the address where failures have their reason.
 ADDRESSED: Final = (
     "http://",
     "https://",
     "data:",
-)  # new-api up to 2025 puts the address where failures have their reason
+)
 DEPTH: Final = 2  # maximum depth of nested objects
 
 

@@ -25,9 +25,8 @@ MAX_SIGNATURES: Final = 10  # maximum that are tried for one callback
 MAX_SIGNED_HEADERS: Final = 20
 WHSEC: Final = "whsec_"
 PLACEHOLDER: Final = re.compile(r"\{([a-z0-9_]+|header\.[A-Za-z0-9-]+)\}")
-FILLED: Final = frozenset(
-    {*("body", "body_sha256", "timestamp", "id", "method", "path", "query", "signed_headers")}
-)  # in addition to header.NAME
+# In addition to header.NAME.
+FILLED: Final = frozenset({*("body", "body_sha256", "timestamp", "id", "method", "path", "query", "signed_headers")})
 
 Verifier = Callable[[bytes, bytes, bytes], bool]
 """Whether a signature is valid. Arguments: key, signature, signed text."""

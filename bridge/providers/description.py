@@ -305,12 +305,12 @@ class Description(DescriptionModel):
     key_pair: KeyPair | None = None
     codes: Codes | None = None
     empty_means: Literal[ReadingKind.NOT_FOUND, ReadingKind.PENDING, ReadingKind.RUNNING] | None = None  # with HTTP 200
+    # Messages of an answer that is not about a task.
     error_message: SelectFirst = Field(
         default=("message", "error.message", "error", "detail", "description"), validate_default=True
-    )  # messages of an answer that is not about a task
-    error_code: SelectFirst = Field(
-        default=("error.code", "error_code", "code"), validate_default=True
-    )  # its error code
+    )
+    # Its error code.
+    error_code: SelectFirst = Field(default=("error.code", "error_code", "code"), validate_default=True)
     retry_after: SelectFirst = ()  # seconds, or a text such as "resets in ~30s"
     times: Times = Times()
     forms: Mapping[str, Form]  # the first form that fits is used
