@@ -71,7 +71,7 @@ class Poller:
         self._hosts: dict[str, HostLimits] = {}
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
-        self._revision = 0  # the store's revision up to which watches have been read
+        self._revision: int | None = None  # the store's revision up to which watches have been read
         self.finished = anyio.Event()  # set when nothing is in flight
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -168,8 +168,10 @@ class Poller:
     async def fetch_changes(self) -> None:
         """Put the watches that have changed since the last call; the first call puts all. After a StoreError, call it
         again: otherwise the changes are never polled."""
-        if not self._revision:
+        if self._revision is None:
             self._revision = await self._put_all()
+        elif not self._revision:  # the store was empty
+            self._revision = await self._put_live()
         self._revision, states = await self._offload(self._watches.changed, self._revision)
         for start in range(0, len(states), self._slice_size):
             self._put(states[start : start + self._slice_size])
@@ -186,12 +188,16 @@ class Poller:
 
     async def _put_all(self) -> int:
         """Put all live watches. Returns the revision from which changes must be fetched next."""
-        revision = await self._offload(self._watches.revision)
         garbage_collector.clear()  # objects of earlier settings would otherwise never be freed
+        revision = await self._put_live()
+        garbage_collector.spare()
+        return revision
+
+    async def _put_live(self) -> int:
+        revision = await self._offload(self._watches.revision)
         slices = self._watches.live(most=self._slice_size)
         while states := await self._offload(next, slices, None):
             self._put(states)
-        garbage_collector.spare()
         return revision
 
     async def _put_more(self, needing: Sequence[AccountPoller]) -> None:

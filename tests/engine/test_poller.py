@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -367,3 +368,16 @@ async def test_while_the_clock_is_set_ahead_a_new_watch_ages_correctly() -> None
         await rig.watch("a")
         await rig.clock.advance(4000)
         assert rig.phase("a") == "timed_out"
+
+
+async def test_an_empty_store_is_read_again_without_a_collection_of_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    collections: list[int] = []
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: 1)
+    monkeypatch.setattr(gc, "collect", lambda *_: collections.append(1))
+    rig = Rig()
+    async with rig.running():
+        await rig.fetch()
+        at_start = len(collections)
+        await rig.fetch()
+        await rig.watch("a")
+        assert len(collections) == at_start == 1
