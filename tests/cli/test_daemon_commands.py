@@ -142,9 +142,8 @@ def test_two_simultaneous_signals_count_as_one_stop(shell: Shell, world: World) 
     shell("add", "slow")
     with DaemonProcess(shell.folder / "genbridge.yaml") as daemon:
         until(lambda: bool(world.polls), seconds=10, what="the poll")
-        for _ in range(2):  # as from `timeout`, or from a terminal and a wrapper that forwards its signal
-            os.kill(daemon.pid, signal.SIGTERM)
-            time.sleep(0.01)
+        for number in (signal.SIGTERM, signal.SIGINT):  # as from a terminal and a wrapper, at the same time
+            os.kill(daemon.pid, number)
         heard(daemon, "daemon.stopping")
         hang.set()
         assert daemon.process.wait(15) == 0
