@@ -32,6 +32,7 @@ CORE_MINUTES: Final = 21  # time of a whole run together with the other steps of
 MEASURED: Final = "COVERAGE_PROCESS_START"  # this variable is set for processes that measure their coverage
 TESTS: Final = Path(__file__).parent
 WHOLE_PROCESSES: Final = {"crash", "e2e", "page", "test_benchmarks.py"}  # what they test runs in other processes
+ONLY_COMPUTE: Final = {"config", "contracts", "domain", "expressions", "providers"}  # their tests wait for nothing
 
 
 def runs_all(config: pytest.Config) -> bool:
@@ -177,8 +178,12 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Measure no coverage in tests of whole processes. Start the long tests first, so that the run does not wait for
-    one of them at the end."""
+    one of them at the end, and those that only compute last: they keep every core busy to the end."""
+
+    def folders(item: pytest.Item) -> set[str]:
+        return {*item.path.relative_to(TESTS).parts}
+
     for item in items:
-        if WHOLE_PROCESSES & {*item.path.relative_to(TESTS).parts}:
+        if WHOLE_PROCESSES & folders(item):
             item.add_marker(pytest.mark.usefixtures("unmeasured"))
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    items.sort(key=lambda item: (item.get_closest_marker("long") is None, bool(ONLY_COMPUTE & folders(item))))
