@@ -28,7 +28,7 @@ hypothesis.settings.register_profile("genbridge", deadline=None)
 hypothesis.settings.load_profile("genbridge")
 
 
-CORE_MINUTES: Final = 21  # time of a whole run together with the other steps of .ci/run, on 2 cores
+CORE_MINUTES: Final = 19  # time of a whole run together with the other steps of .ci/run, on 2 cores
 MEASURED: Final = "COVERAGE_PROCESS_START"  # this variable is set for processes that measure their coverage
 TESTS: Final = Path(__file__).parent
 WHOLE_PROCESSES: Final = {"crash", "e2e", "page", "test_benchmarks.py"}  # what they test runs in other processes

@@ -29,7 +29,7 @@ from bridge.sinks.human_values import (
 )
 from bridge.sinks.neutral import link, neutral, neutral_json
 
-CUT_REASON: Final = 60  # so many first characters of a message in a reason that was cut mean that it quotes the message
+CUT_REASON: Final = 60  # a shortened reason with this many first characters of a message quotes the message
 MOST_URLS: Final = 500  # more would never fit into a message
 MOST_TEXTS: Final = 10
 MOST_TEXT: Final = 1_500  # maximum characters of a result that is a text
