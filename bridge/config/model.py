@@ -134,9 +134,8 @@ _FORMATS_OF: Final[Mapping[str, tuple[str, ...]]] = {  # for each key, the forma
     "attach": ROBOT_NAMES,
     "attach_max": ROBOT_NAMES,
     "marks": ROBOT_NAMES,
-    "concurrency": tuple(
-        name for name in FORMATS if name not in ROBOT_NAMES
-    ),  # messages to a chat are sent one at a time
+    # Messages to a chat are sent one at a time.
+    "concurrency": tuple(name for name in FORMATS if name not in ROBOT_NAMES),
 }
 
 

@@ -307,10 +307,8 @@ class RateLimiter:
             return self._refuse(task_id)
         if reading.kind is ReadingKind.RATE_LIMITED:
             return self.limited(reading, asked_at=asked_at, now=now)
-        if reading.kind in {
-            ReadingKind.TRANSIENT,
-            ReadingKind.NO_ROUTE,
-        }:  # an unreadable answer proves nothing about provider or key
+        # An unreadable answer proves nothing about provider or key.
+        if reading.kind in {ReadingKind.TRANSIENT, ReadingKind.NO_ROUTE}:
             return self._trouble(reading, task_id, route, now) if is_trouble(reading) else AccountEffect.NOTHING
         self._troubled.clear()
         self._refused.discard(task_id)
