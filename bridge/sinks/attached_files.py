@@ -1,15 +1,17 @@
-"""The files of results, for chats that attach them. They are downloaded once, and kept for the retries of their
-message."""
+"""The files of results, for chats that attach them. Each is downloaded once for all endpoints, and kept for the retries
+of their messages."""
 
 from __future__ import annotations
 
 import mimetypes
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import anyio
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from bridge.sinks.chat_cards import CardLink, ChatCard  # a daemon that notifies only programs does not load them
 
 MOST_FILES: Final = 10  # maximum in one message, and in a Telegram album
-MOST_KEPT: Final = 200
+MOST_KEPT: Final = 200  # files, and reasons of an endpoint why there are none
 REFUSED_FILE: Final = "sent as a link: the service refused the file"
 NOTHING_KNOWN: Final[Mapping[str, bytes]] = MappingProxyType({})
 
@@ -30,6 +32,8 @@ _WEB_PAGE: Final = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNO
 _NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _VAGUE: Final = frozenset({"application/octet-stream", "binary/octet-stream"})
 _DEFAULTS: Final = {"videos": "video/mp4", "images": "image/png", "audios": "audio/mpeg"}
+
+_Key = TypeVar("_Key")
 
 
 class ResultFile(NamedTuple):
@@ -48,10 +52,43 @@ class NoFile(Exception):
     """A result cannot be attached. The text says why, in one line without its URL."""
 
 
-class ResultFiles:
-    """Downloads results for one endpoint: at most `most_bytes` together, within `within_s`.
+class KeptFiles:
+    """Results in memory by their URLs, for all endpoints: at most `most_bytes` together, and always the last one."""
 
-    The contents, or the reasons for failures, are kept for the next attempts, at most twice `most_bytes`. No key is
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self._files: OrderedDict[str, ResultFile] = OrderedDict()
+        self._fetching: dict[str, anyio.Lock] = {}
+
+    async def get(self, url: str, fetch: Callable[[], Awaitable[ResultFile]]) -> ResultFile:
+        """The result at this URL. It is fetched if it is not kept; if others want it meanwhile, they wait."""
+        async with _alone(self._fetching, url):
+            if url not in self._files:
+                self._files[url] = await fetch()
+                while len(self._files) > 1 and (len(self._files) > MOST_KEPT or self._bytes() > self.most_bytes):
+                    self._files.popitem(last=False)
+            return self._files[url]
+
+    def _bytes(self) -> int:
+        return sum(len(each.content) for each in self._files.values())
+
+
+@asynccontextmanager
+async def _alone(locks: dict[_Key, anyio.Lock], key: _Key) -> AsyncIterator[None]:
+    """Run the block when no other one with this key runs."""
+    lock = locks.setdefault(key, anyio.Lock())
+    try:
+        async with lock:
+            yield
+    finally:
+        if not lock.locked():
+            locks.pop(key, None)
+
+
+class ResultFiles:
+    """Fetches results for one endpoint: at most `most_bytes` together, within `within_s`.
+
+    The contents are kept in `kept` (None: twice `most_bytes` of them), and the reasons for failures here. No key is
     sent. `known` are files that need not be downloaded, by their URLs; `read_copy` reads copies in the archive.
     """
 
@@ -63,13 +100,15 @@ class ResultFiles:
         within_s: float,
         known: Mapping[str, bytes] = NOTHING_KNOWN,
         read_copy: ReadCopy | None = None,
+        kept: KeptFiles | None = None,
     ) -> None:
         self._client = client
         self._known = known
         self._read_copy = read_copy
         self.most_bytes: Final = most_bytes
         self._within_s = within_s
-        self._kept: OrderedDict[tuple[str, ...], tuple[ResultFile, ...] | str] = OrderedDict()  # or why there are none
+        self._kept = kept or KeptFiles(2 * most_bytes)
+        self._failed: OrderedDict[tuple[str, ...], str] = OrderedDict()  # why there are none
         self._fetching: dict[tuple[str, ...], anyio.Lock] = {}  # several targets need the same files at the same time
 
     async def of_card(
@@ -88,41 +127,26 @@ class ResultFiles:
     async def fetch(self, wanted: Sequence[CardLink], *, most_bytes: int) -> tuple[ResultFile, ...]:
         """All of these results. NoFile if one of them cannot be attached."""
         key = tuple(each.url for each in wanted)
-        fetching = self._fetching.setdefault(key, anyio.Lock())
-        try:
-            async with fetching:
-                return await self._fetch_once(key, wanted, most_bytes)
-        finally:
-            if not fetching.locked():
-                self._fetching.pop(key, None)
-
-    async def _fetch_once(
-        self, key: tuple[str, ...], wanted: Sequence[CardLink], most_bytes: int
-    ) -> tuple[ResultFile, ...]:
-        if key not in self._kept:
+        async with _alone(self._fetching, key):
+            if key in self._failed:
+                raise NoFile(self._failed[key])
             try:
                 with anyio.fail_after(self._within_s):
-                    self._kept[key] = await self._fetch_all(wanted, min(most_bytes, self.most_bytes))
+                    return await self._fetch_all(wanted, min(most_bytes, self.most_bytes))
             except (NoFile, TimeoutError) as problem:
-                self._kept[key] = str(problem) or f"not fetched within {self._within_s:g} s"
-            while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or self._kept_bytes() > 2 * self.most_bytes):
-                self._kept.popitem(last=False)
-        kept = self._kept[key]
-        if isinstance(kept, str):
-            raise NoFile(kept)
-        return kept
-
-    def _kept_bytes(self) -> int:
-        return sum(len(each.content) for files in self._kept.values() if not isinstance(files, str) for each in files)
+                self._failed[key] = str(problem) or f"not fetched within {self._within_s:g} s"
+                if len(self._failed) > MOST_KEPT:
+                    self._failed.popitem(last=False)
+                raise NoFile(self._failed[key]) from None
 
     async def _fetch_all(self, wanted: Sequence[CardLink], most_bytes: int) -> tuple[ResultFile, ...]:
         files: list[ResultFile] = []
-        for number, each_wanted in enumerate(wanted, 1):
-            left = most_bytes - sum(len(each.content) for each in files)
-            file = await self._copy(each_wanted, number, left) or await self._fetch(
-                each_wanted, number, left, most_bytes
-            )
-            is_new = all(each.name != file.name for each in files)  # emails need unique names
+        for number, each in enumerate(wanted, 1):
+            left = most_bytes - sum(len(file.content) for file in files)
+            file = await self._kept.get(each.url, partial(self._fetch, each, number, left, most_bytes))
+            if len(file.content) > left:
+                raise NoFile(_too_large(most_bytes))
+            is_new = all(other.name != file.name for other in files)  # emails need unique names
             files.append(file if is_new else file._replace(name=f"{number}-{file.name}"))
         return tuple(files)
 
@@ -136,6 +160,8 @@ class ResultFiles:
         return _file(wanted.kind, wanted.copy, number, content)
 
     async def _fetch(self, wanted: CardLink, number: int, left: int, most_bytes: int) -> ResultFile:
+        if copy := await self._copy(wanted, number, left):
+            return copy
         kind, url = wanted.kind, wanted.url
         if url in self._known:
             return _file(kind, url, number, self._known[url])
@@ -158,21 +184,24 @@ class ResultFiles:
 
 async def _content(answer: OutsideAnswer, left: int, most_bytes: int) -> bytes:
     """The whole body. NoFile if it is larger, empty or truncated."""
-    too_large = f"larger than {most_bytes / 1e6:.3g} MB (attach_max, or the limit of the service)"
     length = answer.headers.get("content-length", "")
     if length.isdecimal() and int(length) > left:
-        raise NoFile(too_large)
+        raise NoFile(_too_large(most_bytes))
     content = bytearray()
     try:
         async for chunk in answer.chunks():
             content += chunk
             if len(content) > left:
-                raise NoFile(too_large)
+                raise NoFile(_too_large(most_bytes))
     except BodyStopped as problem:
         raise NoFile(str(problem)) from None
     if not content:
         raise NoFile("its URL answered with an empty file")
     return bytes(content)
+
+
+def _too_large(most_bytes: int) -> str:
+    return f"larger than {most_bytes / 1e6:.3g} MB (attach_max, or the limit of the service)"
 
 
 def _file(kind: str, url: str, number: int, content: bytes, *, stated: str = "") -> ResultFile:

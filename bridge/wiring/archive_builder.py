@@ -35,7 +35,7 @@ from bridge.domain.task import Reading, ReadingKind
 from bridge.engine.poller import Poller
 from bridge.net.outside_client import KeyFor, OutsideClient
 from bridge.ports import Clock, Provider
-from bridge.sinks.attached_files import ResultFiles
+from bridge.sinks.attached_files import KeptFiles, ResultFiles
 from bridge.wiring.account_catalogue import base_url_of, catalogue
 
 COPIES_AT_ONCE: Final = 8
@@ -150,7 +150,7 @@ def allowed_hosts(loaded: Loaded) -> AllowedHosts:
     return AllowedHosts(hosts=frozenset(each for each in allow if "/" not in each), networks=tuple(networks))
 
 
-def result_files(loaded: Loaded, *, most_bytes: int, known: Mapping[str, bytes]) -> ResultFiles:
+def result_files(loaded: Loaded, *, most_bytes: int, known: Mapping[str, bytes], kept: KeptFiles) -> ResultFiles:
     """The results for `attach: file`: from the archive, or downloaded only from public addresses."""
     settings, providers = loaded.settings, catalogue(loaded)
     own_urls = [base_url_of(each, providers[each.provider]) for each in settings.accounts.values()]
@@ -161,6 +161,7 @@ def result_files(loaded: Loaded, *, most_bytes: int, known: Mapping[str, bytes])
         within_s=settings.delivery.timeout_s,
         known=known,
         read_copy=None if settings.archive is None else partial(_read_copy, place_of(settings.archive, loaded)),
+        kept=kept,
     )
 
 

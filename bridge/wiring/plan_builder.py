@@ -31,7 +31,7 @@ from bridge.providers.callbacks import callback_reader
 from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider, drop_files
 from bridge.sinks.answers import AcceptRule, AnswerReader, read_nothing
-from bridge.sinks.attached_files import NOTHING_KNOWN, ResultFiles
+from bridge.sinks.attached_files import NOTHING_KNOWN, KeptFiles, ResultFiles
 from bridge.sinks.posting import PostSettings
 from bridge.sinks.webhook import WebhookSink
 from bridge.wiring.account_catalogue import base_url_of, catalogue
@@ -70,6 +70,7 @@ class PlanBuilder:
         self._clock = clock
         self._new_client = client
         self._files = files
+        self._kept_files = KeptFiles(0)
         self._link_key = link_key or _no_key
         self._traffic = traffic
         self._clients: dict[tuple[str, str], HttpClient] = {}  # by kind and name of the account or endpoint
@@ -254,8 +255,11 @@ class PlanBuilder:
         )
 
     def _result_files(self, endpoint: Webhook | Apprise, loaded: Loaded) -> ResultFiles | None:
-        is_wanted = endpoint.attach == "file"
-        return result_files(loaded, most_bytes=endpoint.attach_max, known=self._files) if is_wanted else None
+        if endpoint.attach != "file":
+            return None
+        attaching = [each.attach_max for each in loaded.settings.endpoints.values() if each.attach == "file"]
+        self._kept_files.most_bytes = 2 * sum(attaching)
+        return result_files(loaded, most_bytes=endpoint.attach_max, known=self._files, kept=self._kept_files)
 
     def _client(
         self, whose: tuple[str, str], whom: Account | Webhook, loaded: Loaded, concurrency: int, timeout_s: float

@@ -18,7 +18,10 @@ from bridge.domain.ids import ARCHIVE
 from bridge.engine.dispatcher import parcels_by
 from bridge.ports import Sink
 from bridge.wiring import plan_builder
-from tests.sinks.samples import FAILED, TASK_ID, URL, task_sample
+from tests.loopback import answers, loopback
+from tests.sinks.file_services import VIDEO, accepted
+from tests.sinks.posting import deliver
+from tests.sinks.samples import FAILED, SUCCEEDED, TASK_ID, URL, task_sample
 
 SETTINGS = """
 accounts: {kling: {provider: kling, base_url: "https://api.example.com", api_key: k12345}}
@@ -102,3 +105,30 @@ async def test_a_task_that_names_its_endpoints_is_copied_all_the_same(tmp_path: 
 
     assert [each.endpoint for each in routed] == [ARCHIVE]
     assert [each.endpoint for each in named] == ["hook", ARCHIVE]
+
+
+async def test_the_chats_of_all_endpoints_share_one_download_of_a_result(tmp_path: Path) -> None:
+    async with (
+        loopback(answers(200, b'{"ok": true, "id": "1"}')) as chats,
+        loopback(answers(200, VIDEO, {"content-type": "video/mp4"})) as results,
+    ):
+        path = tmp_path / "genbridge.yaml"
+        robot = "type: webhook, format: {format}, url: '{url}/{format}', attach: file{more}"
+        endpoints = [
+            f"  one: {{{robot.format(format='telegram', url=chats.url, more=', chat_id: 42')}}}",
+            f"  two: {{{robot.format(format='discord', url=chats.url, more='')}}}",
+            f"  small: {{{robot.format(format='discord', url=chats.url, more=', attach_max: 1kB')}}}",
+        ]
+        account = f"{{provider: kling, base_url: '{results.url}', api_key: k12345}}"
+        path.write_text("\n".join([f"accounts: {{kling: {account}}}", "endpoints:", *endpoints]))
+        path.chmod(0o600)
+        urls = (f"{results.url}/a.mp4", f"{results.url}/b.mp4")
+        event = task_sample(snapshot=SUCCEEDED._replace(result={"videos": [{"url": url} for url in urls]}, urls=urls))
+        async with aclosing(plan_builder.PlanBuilder(SystemClock())) as builder:
+            plans = builder.endpoints(resolve(load(path, {}), {}))
+            details = [accepted(await deliver(plan.sink, event)) for plan in plans.values()]
+    assert [detail.partition(", ")[2] for detail in details] == [
+        *("2 files attached", "2 files attached"),
+        "sent as a link: larger than 0.001 MB (attach_max, or the limit of the service)",
+    ]
+    assert [each.target for each in results.asked] == ["/a.mp4", "/b.mp4"]
