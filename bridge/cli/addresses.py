@@ -8,8 +8,11 @@ import click
 
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
-from bridge.control.callback_address import callback_address
-from bridge.domain.store_key import KeyPurpose
+from bridge.config.secret import fill
+from bridge.domain.quoting import unknown_name
+from bridge.domain.store_key import KeyPurpose, callback_path
+from bridge.errors import ConfigError, UnknownNameError
+from bridge.wiring.account_catalogue import known_providers
 
 
 @command("callback-url")
@@ -21,11 +24,10 @@ def callback_url_command(session: CommandSession, account: str) -> None:
     Give it to the provider when you create a task. genbridge then polls the task whenever a callback comes. Anybody who
     knows the address can cause polls, so treat it like a key.
     """
-    with session.store() as store:
-        address = callback_address(store, session.file, account, os.environ, now=SystemClock().now())
-    click.echo(address.url)
-    if address.field is not None:
-        click.echo(f"note: set it as {address.field} at the provider", err=True)
+    click.echo(_callback_url(session, account))
+    rule = known_providers(session.file)[session.file.accounts[account].provider].callback
+    if rule is not None and rule.field is not None:
+        click.echo(f"note: set it as {rule.field} at the provider", err=True)
 
 
 @command("revoke-links")
@@ -39,3 +41,22 @@ def revoke_links_command(session: CommandSession) -> None:
     with session.store() as store:
         store.renew_key(KeyPurpose.RESULTS, now=SystemClock().now())
     click.echo("all links to copies are invalid now")
+
+
+def _callback_url(session: CommandSession, account: str) -> str:
+    """The callback address of an account. UnknownNameError for an unknown account, ConfigError without
+    `http.public_url`."""
+    file = session.file
+    if account not in file.accounts:
+        raise UnknownNameError(f"{file.path}: {unknown_name('account', account, file.accounts)}", at="account")
+    if file.public_url is None:
+        message = "is missing; write the address at which providers reach genbridge, e.g. https://bridge.example.com"
+        raise ConfigError([file.problem(("http", "public_url"), message)])
+    try:
+        public_url = fill(file.public_url, os.environ)
+    except ValueError as error:
+        raise ConfigError([file.problem(("http", "public_url"), str(error))]) from None
+    with session.store() as store:
+        return public_url.rstrip("/") + callback_path(
+            store.ensure_key(KeyPurpose.CALLBACKS, now=SystemClock().now()), account
+        )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Final
 
@@ -22,13 +23,15 @@ from bridge.cli.options import account_option, duration
 from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
+from bridge.config.settings_file import SettingsFile
 from bridge.control.estimates import Estimates, estimates, eta, is_vague, when_done
 from bridge.control.formats import clock_span, count
-from bridge.control.waiting import WatchViews, all_succeeded, awaited_tasks, count_live, phases_text, reread
+from bridge.control.lookup import find_keys, known_account
 from bridge.control.watch_list import WatchList
+from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable
-from bridge.domain.task import LIVE
+from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import WatchView
 from bridge.errors import StoreError
 from bridge.ports import Clock, News
@@ -41,8 +44,9 @@ ROWS_LEFT: Final = 4  # rows of the terminal for the summary, the number of furt
 NAME_CELLS: Final = 28
 STATE_CELLS: Final = 24
 NEARLY: Final = 0.95  # a bar that is filled by an estimate stops here until the task has finished
-NEVER: Final = float("inf")
 COLORS: Final = {"good": "green", "bad": "red", "busy": "cyan", "dim": "dim"}
+
+WatchViews = Mapping[WatchKey, WatchView]
 
 
 @command("wait")
@@ -61,7 +65,7 @@ def wait_command(session: CommandSession, ids: Sequence[str], account: str | Non
     """
     with session.reader() as store:
         known = store.news()  # read first, so that changes during the next read are noticed
-        views = awaited_tasks(store, session.file, ids, account)
+        views = _awaited_tasks(store, session.file, ids, account)
         if not views:
             click.echo("nothing is watched", err=True)
             return 0
@@ -79,7 +83,7 @@ def wait_for(
 ) -> int:
     """Show progress on stderr until these tasks have finished or the timeout has passed. Then print them, and return
     the exit code. `known`: the store's `news()` from before the tasks were read."""
-    if count_live(views):
+    if _count_live(views):
         session.hint_at_daemon()
     clock, screen = SystemClock(), screen_of(sys.stderr)
     began_at, known_ends = clock.steady(), estimates(store, session.file)
@@ -94,13 +98,13 @@ def wait_for(
         _print_results(views)
     if screen.is_terminal and len(views) > 1:
         click.echo(summary(views, screen, clock.steady() - began_at), err=True)
-    if running := count_live(views):
+    if running := _count_live(views):
         is_or_are = "is" if running == 1 else "are"
         click.echo(
             f"genbridge: timed out: {running} of {count(len(views), 'task')} {is_or_are} still running", err=True
         )
         return TEMPORARY
-    return 0 if all_succeeded(views) else 1
+    return 0 if _all_succeeded(views) else 1
 
 
 def _print_results(views: WatchViews) -> None:
@@ -139,12 +143,12 @@ async def _until_over(
     try:
         while True:
             board.show(views)
-            if not count_live(views) or clock.steady() >= until:
+            if not _count_live(views) or clock.steady() >= until:
                 return views
             await clock.sleep(LOOK_EVERY_S)
             if known != (news := store.news()):
                 known = news
-                views = reread(store, views)
+                views = {key: store.view(key) if view.phase in LIVE else view for key, view in views.items()}
     except StoreError as error:
         raise type(error)(f"{error}; the tasks are still watched") from error
 
@@ -255,17 +259,41 @@ class Bars:
         return 0, age_s * (1 - done) / done
 
     def _sum(self, views: WatchViews) -> Text:
-        total, live = len(views), count_live(views)
+        total, live = len(views), _count_live(views)
         waited = clock_span(self._clock.steady() - self._began_at)
         mark = f"{BUSY} " if self._screen.marks else ""
         text = Text(f"{mark}{total - live} of {total} finished", style="bold")
-        text.append(f"  {phases_text(views)}  {waited}", style="not bold dim")
+        text.append(f"  {_phases_text(views)}  {waited}", style="not bold dim")
         text.truncate(self._console.width, overflow="ellipsis")
         return text
 
 
 def summary(views: WatchViews, screen: Screen, waited_s: float) -> str:
     """The summary row: how many tasks have finished, and with which result."""
-    total, live = len(views), count_live(views)
-    mark = screen.mark(BUSY if live else GOOD if all_succeeded(views) else BAD)
-    return f"{mark}{total - live} of {total} finished: {phases_text(views)}, in {clock_span(waited_s)}"
+    total, live = len(views), _count_live(views)
+    mark = screen.mark(BUSY if live else GOOD if _all_succeeded(views) else BAD)
+    return f"{mark}{total - live} of {total} finished: {_phases_text(views)}, in {clock_span(waited_s)}"
+
+
+def _awaited_tasks(store: ReadStore, file: SettingsFile, ids: Sequence[str], account: str | None) -> WatchViews:
+    """The tasks with these ids, or without ids all that are watched now, the oldest first. Errors as for
+    `find_keys`."""
+    if ids:
+        return {key: store.view(key) for key in find_keys(store, file, ids, account)}
+    known_account(store, file, account)
+    live = store.list_watches(WatchFilter(phases=tuple(sorted(LIVE)), account=account))
+    return {WatchKey(view.account, view.task_id): view for view in reversed(live)}
+
+
+def _count_live(views: WatchViews) -> int:
+    return sum(view.phase in LIVE for view in views.values())
+
+
+def _all_succeeded(views: WatchViews) -> bool:
+    return all(view.phase is Phase.SUCCEEDED for view in views.values())
+
+
+def _phases_text(views: WatchViews) -> str:
+    """The number of tasks in each phase: `2 running, 5 succeeded, 1 failed`."""
+    numbers = Counter(view.phase for view in views.values())
+    return ", ".join(f"{numbers[phase]} {phase}" for phase in Phase if numbers[phase])

@@ -16,9 +16,8 @@ from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 
-from bridge.cli.wait import Bars
+from bridge.cli.wait import Bars, WatchViews
 from bridge.control.estimates import Estimates
-from bridge.control.waiting import WatchViews
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
