@@ -14,9 +14,8 @@ from bridge.clock import SystemClock
 from bridge.config.field_types import ROBOT_NAMES
 from bridge.config.load import Loaded
 from bridge.config.model import Webhook
-from bridge.control.endpoint_sample import send_sample
+from bridge.control.endpoint_sample import sample_picture, send_sample
 from bridge.control.lookup import known_endpoint
-from bridge.control.sample_pictures import sample_picture
 from bridge.domain.delivery import Accepted, Outcome
 from bridge.domain.event import Topic
 from bridge.domain.quoting import printable

@@ -17,7 +17,7 @@ from bridge.config.settings_file import SettingsFile
 from bridge.control.delivery_list import DeliveryList
 from bridge.control.estimates import Estimates, estimates
 from bridge.control.formats import rfc3339
-from bridge.control.overview import counts_json
+from bridge.control.overview import counts_json, next_count_at
 from bridge.control.pausing import held_deliveries, held_watches
 from bridge.control.requested_waits import lasting_queue_waits
 from bridge.control.stream_frames import OPENING, frame
@@ -42,8 +42,6 @@ FRAMES_KEPT: Final = 30  # a follower that is further behind is dropped
 MOST_ROWS: Final = 200  # maximum number of tasks in a frame, and of deliveries
 MOST_POLLED: Final = 100  # maximum number of tasks in a frame that were polled without any other change
 REMEMBERED: Final = 2000  # rows that are not sent again while they stay the same
-COUNT_EVERY_S: Final = 1.0
-COUNT_SHARE: Final = 20  # counting takes at most a twentieth of the time
 ESTIMATES_FOR_S: Final = 30.0
 
 
@@ -234,8 +232,7 @@ class _ChangeReader:
         if begun_at < self._count_at:
             return None
         counts = counts_json(self._store.counts())
-        took_s = self._clock.steady() - begun_at
-        self._count_at = self._clock.steady() + max(COUNT_EVERY_S, COUNT_SHARE * took_s)
+        self._count_at = next_count_at(begun_at, self._clock.steady())
         if counts == self._counts:
             return None
         self._counts = counts

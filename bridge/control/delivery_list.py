@@ -13,13 +13,15 @@ from bridge.control.paging import DELIVERIES, cursor_at, row_before
 from bridge.control.pausing import held_deliveries
 from bridge.control.requested_waits import QueueWaits, lasting_queue_waits, queue_wait_of, why_queue_waits
 from bridge.domain.filters import DeliveryFilter
+from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.quoting import printable
-from bridge.domain.views import DeliveryView
+from bridge.domain.views import DeliveryTotal, DeliveryView
 from bridge.errors import UnknownError, UsageError
 from bridge.store import ReadStore
 
 if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore
+
 
 TASK_TOPICS: Final = "task_"  # the prefix of topics that are about a task
 TOO_WIDE: Final = "event_ids: give them, or at least one of state, since and topic; an endpoint alone is not enough"
@@ -143,3 +145,30 @@ def attempts_json(view: DeliveryView) -> list[dict[str, Any]]:
         {"at": rfc3339(one.at), "outcome": one.outcome, "detail": one.detail or None, "duration_s": one.duration_s}
         for one in view.made
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redelivery:
+    """The deliveries that would be sent again. `held`: endpoints among them that get nothing now."""
+
+    totals: Sequence[DeliveryTotal]
+    held: frozenset[str]
+
+    @property
+    def number(self) -> int:
+        return sum(one.deliveries for one in self.totals)
+
+
+def planned_redelivery(store: ReadStore, file: SettingsFile, wanted: DeliveryFilter, *, now: float) -> Redelivery:
+    """The deliveries that `redeliver` would send for this filter."""
+    totals = store.delivery_totals(wanted.without_copies)
+    return Redelivery(totals=totals, held=held_endpoints(store, file, now=now) & {one.endpoint for one in totals})
+
+
+def held_endpoints(store: ReadStore, file: SettingsFile, *, now: float) -> frozenset[str]:
+    """The endpoints that get nothing until a person acts: they are disabled or paused, or they have waiting deliveries
+    and are no longer in the settings."""
+    counts = store.counts()
+    paused = lasting(store.pauses(), PauseOf.ENDPOINT, now)
+    gone = counts.waiting_by_endpoint.keys() - set(file.queues)
+    return frozenset({*counts.disabled, *paused, *gone})

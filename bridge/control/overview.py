@@ -29,6 +29,8 @@ from bridge.store import ReadStore
 if TYPE_CHECKING:
     from bridge.config.load import Loaded
 
+COUNT_EVERY_S: Final = 1.0
+COUNT_SHARE: Final = 20  # counting takes at most a twentieth of the time
 RECENT_S: Final = 86_400.0  # unreadable and unchecked answers are shown for a day
 MOST_UNREADABLE: Final = 10  # maximum number of rows that are named
 
@@ -122,6 +124,11 @@ def overview(
         ],
         held_endpoints=lasting_queue_waits(store.queue_waits(), queues, now),
     )
+
+
+def next_count_at(begun_at: float, now: float) -> float:
+    """When to count the rows of a store again, after a count from `begun_at` until now."""
+    return now + max(COUNT_EVERY_S, COUNT_SHARE * (now - begun_at))
 
 
 def _members(members: Sequence[MemberView]) -> list[dict[str, Any]]:

@@ -16,8 +16,7 @@ from bridge.config.model import Apprise, Webhook
 from bridge.config.postgres_url import PostgresUrl
 from bridge.control.archive_check import archive_findings, archive_reached
 from bridge.control.formats import count, span
-from bridge.control.listen_check import listen_finding
-from bridge.control.machine_check import ServerClocks, disk_findings
+from bridge.control.machine_check import ServerClocks, disk_findings, listen_finding
 from bridge.control.store_survey import survey
 from bridge.domain.event import OPERATOR_TOPICS
 from bridge.domain.finding import Finding, Level

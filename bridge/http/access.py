@@ -1,9 +1,9 @@
-"""Access control: checks of Host, Origin and token before a route handles the request."""
+"""Access control: checks of Host, Origin and token before a route handles the request; security headers of answers."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
@@ -11,14 +11,13 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.config.http_settings import Http
 from bridge.domain.listen_address import is_loopback
 from bridge.http.problem_details import HttpProblem, problem_response
-from bridge.http.security_headers import with_security_headers
 from bridge.http.sessions import is_session_of
 
 ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
@@ -26,6 +25,12 @@ READING: Final = frozenset({"GET", "HEAD"})
 FORM_PATHS: Final = ("/actions/", "/signin")  # forms of the page
 PASSED_ON: Final = "/gateway/"  # answers of providers keep their own headers
 SAME: Final = "same-origin"
+ALWAYS: Final = {
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
 
 
 class Right(StrEnum):
@@ -196,3 +201,29 @@ def _origin(url: str) -> str:
     except ValueError:
         return url
     return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def content_policy(previews: Sequence[str]) -> str:
+    """The Content-Security-Policy. In addition to their own origin, pages may show pictures and play files from these
+    origins."""
+    shown = " ".join(("'self'", *previews))
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; "
+        f"img-src {shown}; media-src {shown}; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'; require-trusted-types-for 'script'"
+    )
+
+
+def with_security_headers(send: Send, previews: Sequence[str]) -> Send:
+    """A `send` that adds these headers to every answer that does not set them itself."""
+    policy = content_policy(previews)
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("Content-Security-Policy", policy)
+            for name, value in ALWAYS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return send_with_headers

@@ -1,20 +1,24 @@
-"""A value that is read from the store in the background, as often as its cost allows."""
+"""Values that are read from the store as often as their cost allows (`next_count_at`)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
 import anyio
 
+from bridge.config.load import Loaded
+from bridge.control.overview import Overview, next_count_at, overview
+from bridge.domain.task import LIVE, Phase
+from bridge.domain.views import Unchecked
 from bridge.errors import StoreError
 from bridge.ports import Clock
+from bridge.store import ReadStore
 
 T = TypeVar("T")
 
-FRESH_S: Final = 1.0  # the value is not read more often ...
-MAX_SHARE: Final = 0.05  # ... and reading takes at most this share of the time
+UNREADABLE_EVERY_S: Final = 60.0
 WAIT_S: Final = 3.0  # how long a scrape waits for the store; Prometheus gives up after 10 s
 
 
@@ -48,7 +52,7 @@ class CachedReading(Generic[T]):
         """Use a value that was just read elsewhere."""
         self._value = self.last = value
         self.last_at = self._clock.steady()
-        self._stale_at = self.last_at + FRESH_S
+        self._stale_at = next_count_at(self.last_at, self.last_at)
 
     async def run(self) -> None:
         """Read whenever a caller waits for the value, until canceled. This is a separate task, because callers may stop
@@ -60,7 +64,35 @@ class CachedReading(Generic[T]):
                 self.put(await self._read())
             except StoreError:
                 self._value = None
-            now = self._clock.steady()
-            self._stale_at = now + max(FRESH_S, (now - begun_at) / MAX_SHARE)
+            self._stale_at = next_count_at(begun_at, self._clock.steady())
             self._found.set()
             self._wanted, self._found = anyio.Event(), anyio.Event()
+
+
+class RecentOverview:
+    """Caches the rows that cannot be read for a minute, because finding them reads every live row. Caches the number of
+    finished tasks and the unchecked answers for at least a second: reading them takes at most a twentieth of the
+    time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._unreadable: Sequence[str] = ()
+        self._stale_at = self._count_at = -math.inf
+        self._counted: tuple[Mapping[Phase, int], Sequence[Unchecked]] | tuple[None, None] = (None, None)
+
+    def read(self, store: ReadStore, loaded: Loaded) -> Overview:
+        """The status of this store, for these settings. Called through `Services.read`, which makes one call at a
+        time."""
+        if self._clock.steady() >= self._stale_at:
+            self._unreadable = store.unreadable()
+            self._stale_at = self._clock.steady() + UNREADABLE_EVERY_S
+        begun_at = self._clock.steady()
+        over, unchecked = self._counted if begun_at < self._count_at else (None, None)
+        found = overview(
+            store, loaded, now=self._clock.now(), unreadable=self._unreadable, over=over, unchecked=unchecked
+        )
+        if over is None:
+            finished = {phase: count for phase, count in found.counts.watches.items() if phase not in LIVE}
+            self._counted = (finished, found.unchecked)
+            self._count_at = next_count_at(begun_at, self._clock.steady())
+        return found

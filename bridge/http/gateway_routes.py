@@ -20,13 +20,12 @@ from starlette.types import Receive, Scope, Send
 from bridge.domain.forwarding import KEY_HEADERS, Pair, sent_headers, target_of
 from bridge.domain.quoting import unknown_name
 from bridge.engine.poller import Poller
-from bridge.http.access import AccessRules, Right
+from bridge.http.access import AccessRules, Right, with_security_headers
 from bridge.http.gateway_accounts import GatewayAccount
 from bridge.http.gateway_answers import AnswerPassing, Passing
 from bridge.http.gateway_bodies import CallerGone, RequestBody, cancel_when_gone
 from bridge.http.gateway_watches import WatchWish
 from bridge.http.problem_details import HttpProblem, problem_of, problem_response
-from bridge.http.security_headers import with_security_headers
 from bridge.http.services import Services
 from bridge.logs import get_logger
 from bridge.net.client import Unanswered

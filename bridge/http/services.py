@@ -21,9 +21,8 @@ from bridge.domain.delivery import Outcome
 from bridge.domain.views import StoreGauges
 from bridge.domain.watch import Wish
 from bridge.errors import StoreError
-from bridge.http.cached_reading import CachedReading
+from bridge.http.cached_reading import CachedReading, RecentOverview
 from bridge.http.gateway_accounts import GatewayAccounts
-from bridge.http.recent_overview import RecentOverview
 from bridge.metrics import Metrics
 from bridge.ports import Added, Clock, Offload
 from bridge.store import ReadStore

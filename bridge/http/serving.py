@@ -20,9 +20,8 @@ from bridge.control.rings import Rings
 from bridge.domain.listen_address import ListenAddress
 from bridge.errors import ConfigError, StoreError, Unavailable, UsageError
 from bridge.http.access import AccessMiddleware, AccessRules
-from bridge.http.cached_reading import CachedReading
+from bridge.http.cached_reading import CachedReading, RecentOverview
 from bridge.http.page.badges import count_needs
-from bridge.http.recent_overview import RecentOverview
 from bridge.http.services import Services
 from bridge.http.web_app import web_app
 from bridge.liveness import measure_loop_lag

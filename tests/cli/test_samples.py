@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from bridge.control.sample_pictures import sample_picture
+from bridge.control.endpoint_sample import sample_picture
 from tests.cli.shell import Shell
 from tests.loopback import Asked, Exchange, Loopback, loopback
 from tests.sinks.chat_pictures import form_of

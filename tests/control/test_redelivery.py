@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from bridge.config.load import Loaded
-from bridge.control.delivery_list import redeliver
+from bridge.control.delivery_list import planned_redelivery, redeliver
 from bridge.control.delivery_table import ROWS, DeliveryTable, delivery_table
-from bridge.control.redelivery import planned_redelivery
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import ARCHIVE, WatchKey

@@ -10,7 +10,7 @@ import pytest
 from bridge.config.load import load
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
-from bridge.http.recent_overview import RecentOverview
+from bridge.http.cached_reading import RecentOverview
 from bridge.store import Store, open_store
 from tests.fakes import FakeClock
 from tests.store.making import add, make_end, nobody

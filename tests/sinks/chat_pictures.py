@@ -14,7 +14,7 @@ from email import message_from_bytes
 from email.policy import default as email_policy
 from typing import Any, Final, NamedTuple
 
-from bridge.control.sample_pictures import sample_picture
+from bridge.control.endpoint_sample import sample_picture
 from tests.loopback import Asked
 
 ROBOT: Final = "genbridge"

@@ -14,7 +14,7 @@ import trustme
 from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Browser
 
-from bridge.control.sample_pictures import sample_picture
+from bridge.control.endpoint_sample import sample_picture
 from bridge.domain.delivery import Accepted
 from bridge.domain.event import Event
 from bridge.net.outside_client import OutsideClient

@@ -10,9 +10,8 @@ from typing import Any, Final
 from pydantic import Field
 from starlette.responses import Response
 
-from bridge.control.delivery_list import enable, redeliver
+from bridge.control.delivery_list import Redelivery, enable, held_endpoints, planned_redelivery, redeliver
 from bridge.control.pausing import SECTIONS, resume
-from bridge.control.redelivery import Redelivery, held_endpoints, planned_redelivery
 from bridge.domain.delivery import Accepted
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
