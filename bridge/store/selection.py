@@ -19,6 +19,13 @@ _WATCHES: Final = {
     "text": SQL["reads.has_text"],
     "before": "watch_id < :before",
 }
+# SQLite must not choose an index for these: `|| ''` prevents it.
+_UNINDEXED_WATCHES: Final = {
+    **_WATCHES,
+    "phases": "phase || '' IN (:phases[])",
+    "account": "account || '' = :account",
+    "label": "label || '' = :label",
+}
 _DELIVERIES: Final = {
     "states": "state IN (:states[])",
     "is_settled": "state <> 'waiting'",
@@ -54,16 +61,18 @@ class Search(NamedTuple):
 
 def search(conditions: Mapping[str, str], wanted: Mapping[str, object]) -> Search:
     """The conditions for the values that are not None."""
-    given = [condition for name, condition in conditions.items() if wanted.get(name) not in (None, ())]
-    return Search(given, {name: _storable(value) for name, value in wanted.items()})
+    given = {name: _storable(value) for name, value in wanted.items() if value not in (None, ())}
+    return Search([condition for name, condition in conditions.items() if name in given], given)
 
 
-def watches(wanted: WatchFilter, before: int | None = None) -> Search:
-    """These watches, of those before this `watch_id`."""
-    return search(_WATCHES, {**watch_values(wanted), "before": before})
+def watches(wanted: WatchFilter, before: int | None = None, *, uses_index: bool = True) -> Search:
+    """These watches, of those before this `watch_id`. `uses_index` is false if the statement follows an index of other
+    conditions."""
+    conditions = _WATCHES if uses_index else _UNINDEXED_WATCHES
+    return search(conditions, {**_watch_values(wanted), "before": before})
 
 
-def watch_values(wanted: WatchFilter) -> dict[str, object]:
+def _watch_values(wanted: WatchFilter) -> dict[str, object]:
     """The values of the filter. The text becomes a LIKE pattern that finds every value that contains it. The escape
     character is `!`."""
     text = wanted.text

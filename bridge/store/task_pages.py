@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from bridge.domain.filters import WatchFilter
+from bridge.domain.filters import EVERY_WATCH, WatchFilter
 from bridge.domain.page_views import COUNTED, BoundedCount, FinishedMark, LiveWatch, WatchPage
 from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import WatchView
 from bridge.store import records
 from bridge.store.rows import Row, plain
-from bridge.store.selection import Search, search, watch_values
+from bridge.store.selection import Search, watches
 from bridge.store.sql_session import OpenStore, Session
 from bridge.store.statements import SQL
 from bridge.store.watch_rows import snapshot_of
@@ -22,33 +22,25 @@ MOST_LIVE: Final = 10_000
 _NEWEST: Final = 1 << 62  # above every id
 _LAST: Final = "\U0010ffff"  # sorts behind everything that begins with a text
 MOST_SNAPSHOT: Final = 1 << 18  # characters; longer ones contain embedded files
-# SQLite must not choose an index for these: `|| ''` prevents it.
-_WITHOUT_INDEX: Final = {
-    "phases": "phase || '' IN (:phases[])",
-    "account": "account || '' = :account",
-    "label": "label || '' = :label",
-    "since": "(added_at >= :since OR ended_at >= :since)",
-    "text": SQL["reads.has_text"],
-}
 
 
 class _Scan(NamedTuple):
     """Tasks in the order of their ids, along an index."""
 
     along: Search  # conditions that the index covers
-    rest: Sequence[str] = ()  # conditions that the index does not cover
+    rest: Search = Search((), {})  # conditions that the index does not cover
     phases: int = 0  # number of phases to read, if the index is by phase
 
     def find(self, session: Session, name: str, *, before: int | None, most: int) -> tuple[list[Row], int]:
         """The rows that this statement finds among the tasks before this id, and the lowest id that was read (0: all
         were read). Reads at most `SCANNED` rows."""
         along = self.along.narrowed("watch_id < :before", before=_NEWEST if before is None else before)
-        if not self.rest:
+        if not self.rest.conditions:
             return along.find(session, name, most=most), 0
         # The rows of one phase lie far apart, so each of them costs more.
         last = along.find(session, "pages.task_floor", skipped=SCANNED // (2 * self.phases or 1))
         floor = int(last[0][0]) if last else 0
-        bounded = along.narrowed(*self.rest, *(["watch_id >= :floor"] if floor else []), floor=floor)
+        bounded = along.narrowed(*self.rest.conditions, "watch_id >= :floor", **self.rest.values, floor=floor)
         return bounded.find(session, name, most=most), floor
 
 
@@ -123,19 +115,17 @@ def text_hits(session: Session, text: str | None) -> list[int]:
 def _scans(session: Session, wanted: WatchFilter) -> Iterator[_Scan]:
     """The scans that find these tasks. They follow the hits of the text, or else one index: that of labels, of accounts
     and phases (one scan for each phase), or of ids."""
-    values = watch_values(wanted)
     if hits := text_hits(session, wanted.text):
-        found = search(_WITHOUT_INDEX, {**values, "text": None})
-        yield _Scan(found.narrowed("watch_id IN (:ids[])", ids=hits))
+        rest = watches(wanted._replace(text=None), uses_index=False)
+        yield _Scan(rest.narrowed("watch_id IN (:ids[])", ids=hits))
     elif wanted.label is not None:
-        rest = search(_WITHOUT_INDEX, {**values, "label": None}).conditions
-        yield _Scan(search({"label": SQL["reads.by_label"]}, values), rest)
+        rest = watches(wanted._replace(label=None), uses_index=False)
+        yield _Scan(watches(WatchFilter(label=wanted.label)), rest)
     elif wanted.account is None and not wanted.phases:
-        found = search(_WITHOUT_INDEX, values)
-        yield _Scan(Search((), found.values), found.conditions)
+        yield _Scan(watches(EVERY_WATCH), watches(wanted, uses_index=False))
     else:
-        along = search({"account": "account = :account"}, values).narrowed("phase = :phase")
-        rest = search(_WITHOUT_INDEX, {**values, "phases": (), "account": None}).conditions
+        along = watches(WatchFilter(account=wanted.account)).narrowed("phase = :phase")
+        rest = watches(wanted._replace(account=None, phases=()), uses_index=False)
         phases = wanted.phases or tuple(Phase)
         for phase in phases:
             yield _Scan(along.narrowed(phase=str(phase)), rest, len(phases))

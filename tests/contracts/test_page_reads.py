@@ -171,6 +171,12 @@ class TestTasks:
         assert tasks(store, wanted) == expected
         assert store.count_tasks(wanted) == BoundedCount(len(expected), False)
 
+    @pytest.mark.parametrize("name", WatchFilter._fields)
+    def test_every_list_applies_every_field_of_a_filter(self, store: Store, name: str) -> None:
+        others = WatchFilter(phases=(Phase.CANCELED,), account="nobody", label="x", since=NOW + 80, text="zebra")
+        wanted = WatchFilter(**{name: getattr(others, name)})
+        assert (store.list_watches(wanted), store.last_finished(wanted, limit=9), tasks(store, wanted)) == ([], [], [])
+
     def test_the_id_of_an_event_finds_its_task(self, store: Store) -> None:
         [event_id] = [one.event_id for one in store.list_deliveries() if one.task_id == "b-3"]
         assert tasks(store, WatchFilter(text=event_id)) == ["b-3"]
