@@ -6,17 +6,13 @@ The error never repeats a text that may be secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from bridge.config.postgres_url import names_keywords, names_postgres, url_problem
 from bridge.domain.listen_address import ListenAddress
 from bridge.domain.quoting import quoted
 from bridge.expressions.hook_url import has_expression, plain_url
-
-if TYPE_CHECKING:
-    from jinja2 import nodes
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
@@ -315,48 +311,13 @@ def store_file(text: str) -> str:
 
 def hook_url(text: str) -> str:
     """An http or https URL; path and query may contain Jinja expressions."""
-    if has_expression(text):
-        http_url(plain_url(line(text)))
-        template(text)
-    else:
-        http_url(text)
+    http_url(plain_url(line(text)) if has_expression(text) else text)
     return text
 
 
-def template(text: str) -> str:
-    """A Jinja template that can be parsed and uses no private attributes. It is not rendered."""
-    import jinja2  # here and below, because most settings have no template
-    from jinja2 import nodes
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+def prose(text: str) -> str:
+    """A text that may have several lines, such as a template. It is compiled by its user."""
     found = _CONTROL_IN_PROSE.search(text)
     if found is not None:
         raise ValueError(f"contains the control character U+{ord(found[0]):04X}")
-    try:
-        # Only for parsing. The sinks escape values from outside when they render.
-        tree = ImmutableSandboxedEnvironment(autoescape=False).parse(text)
-        takes_in = next(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)), None)
-        hidden = next((reached for reached in _reached(tree) if reached.startswith("_")), None)
-    except jinja2.TemplateSyntaxError as error:
-        raise ValueError(f"is not a Jinja template: {error.message} (line {error.lineno})") from None
-    except (RecursionError, OverflowError, ValueError):
-        raise ValueError("is not a Jinja template: too complicated") from None
-    if takes_in is not None:
-        raise ValueError(f"a template cannot include other files (line {takes_in.lineno})")
-    if hidden is not None:
-        raise ValueError(f"the template uses {quoted(hidden)}, which is not available")
     return text
-
-
-def _reached(tree: nodes.Template) -> Iterable[str]:
-    """The literal names of attributes and items that a template uses, in any notation."""
-    from jinja2 import nodes
-
-    for attribute in tree.find_all(nodes.Getattr):
-        yield attribute.attr
-    for item in tree.find_all(nodes.Getitem):
-        if isinstance(item.arg, nodes.Const) and isinstance(item.arg.value, str):
-            yield item.arg.value
-    for call in tree.find_all(nodes.Filter):
-        if call.name == "attr":
-            yield from (arg.value for arg in call.args if isinstance(arg, nodes.Const) and isinstance(arg.value, str))

@@ -19,6 +19,7 @@ from jinja2 import nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from bridge.domain.quoting import quoted
 from bridge.sinks import template_metering as metering
 
 MOST_RANGE: Final = 1_000
@@ -105,7 +106,7 @@ class TextTemplate:
                 _refuse_unknown(tree, [*names, *sandbox.globals])
                 code = sandbox.compile(tree)
         except jinja2.TemplateSyntaxError as error:
-            raise TemplateFault(f"line {error.lineno}: {error.message}") from error
+            raise TemplateFault(f"is not a Jinja template: {error.message} (line {error.lineno})") from error
         # Python's own compiler has limits, too, such as twenty nested loops.
         except (jinja2.TemplateError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
             raise TemplateFault(f"{type(error).__name__}: {error}") from error
@@ -161,6 +162,16 @@ def _refuse_statements(tree: nodes.Template, refused: Iterable[type[nodes.Node]]
     for loop in tree.find_all(nodes.For):
         if loop.recursive:
             raise TemplateFault(f"line {loop.lineno}: recursive loops are not available here")
+    for reached in tree.find_all(nodes.Getattr):
+        _refuse_private(reached.attr, reached.lineno)
+    for item in tree.find_all(nodes.Getitem):
+        if isinstance(item.arg, nodes.Const):
+            _refuse_private(str(item.arg.value), item.lineno)
+
+
+def _refuse_private(name: str, line: int) -> None:
+    if name.startswith("_"):
+        raise TemplateFault(f"line {line}: {quoted(name)} is not available here")
 
 
 def _refuse_unknown(tree: nodes.Template, names: Collection[str]) -> None:

@@ -111,7 +111,7 @@ def test_check_finds_templates_and_chat_urls_that_cannot_work_at_their_place(she
         change(shell.folder / "genbridge.yaml", endpoints={"chat": {**chat, **wrong}})
         said = shell("check")
         assert said.code == 78
-        assert re.match(rf"genbridge\.yaml:1:\d+: endpoints\.chat\.{re.escape(place)}: ", said.err), said.err
+        assert re.search(rf"(?m)^genbridge\.yaml:1:\d+: endpoints\.chat\.{re.escape(place)}: ", said.err), said.err
 
 
 def test_mistakes_in_a_description_and_in_a_template_are_reported_together(shell: Shell, world: World) -> None:

@@ -99,7 +99,7 @@ def test_an_empty_text_is_never_sent() -> None:
 def test_wrong_templates_are_found_when_the_endpoint_is_made() -> None:
     with pytest.raises(TemplateFault, match=r'^unknown name "lable"; did you mean "label"\?$'):
         ChatTexts(endpoint="chat", title="{{ lable }}", body=None)
-    with pytest.raises(TemplateFault, match=r"^line 1: "):
+    with pytest.raises(TemplateFault, match=r"^is not a Jinja template: .* \(line 1\)$"):
         ChatTexts(endpoint="chat", title=None, body="{% for %}")
 
 
@@ -114,6 +114,10 @@ def test_wrong_templates_are_found_when_the_endpoint_is_made() -> None:
         "{% for x in meta recursive %}{{ loop(x) }}{% endfor %}",
         "{{ 'a'|center(10) }}",
         "{{ lipsum() }}",
+        "{{ name.__class__ }}",
+        "{{ meta['__class__'] }}",
+        "{{ meta|attr('__class__') }}",
+        "{{ " + "(" * 9000 + " }}",
         "{% for x in urls %}" * 25 + "{% endfor %}" * 25,
         "{{ " + "not " * 3000 + "name }}",
     ],
