@@ -124,10 +124,18 @@ class Writers:
     @property
     def way(self) -> str:
         """How open files are detected, for `status`."""
-        ways = ["leases" if os.geteuid() == 0 else "leases (own files)"] if self._has_leases else []
-        if self._notices is not None and ways != ["leases"]:
-            ways.append("close notifications (files written while genbridge runs)")
-        return f"open files are detected by {' and '.join(ways)}" if ways else "open files cannot be detected here"
+        if self._has_leases and os.geteuid() == 0:
+            return "open files are detected by leases"
+        if self._has_leases and self._notices is None:
+            return "open files are detected by leases (own files)"
+        if self._has_leases:
+            return (
+                "open files are detected by leases (own files) and close notifications"
+                " (files written while genbridge runs)"
+            )
+        if self._notices is not None:
+            return "open files are detected by close notifications (files written while genbridge runs)"
+        return "open files cannot be detected here"
 
     def look(self, folder: Path) -> None:
         """Read the notifications about the folder."""

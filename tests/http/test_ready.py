@@ -36,6 +36,16 @@ def test_a_missing_watchlist_is_not_ready_and_the_answer_names_it(tmp_path: Path
         assert site.client.get("/readyz").json() == {"status": "ready"}
 
 
+def test_the_chinese_page_shows_the_note_of_the_queue_in_chinese(tmp_path: Path) -> None:
+    with running_site(tmp_path, sources={"queue": "queue"}) as site:
+
+        def sources() -> str:
+            health = site.client.get("/health", headers={"Accept-Language": "zh"}, follow_redirects=True).text
+            return health.partition('data-part="sources"')[2]
+
+        until(lambda: "检测仍在写入的文件" in sources(), seconds=20, what="the note about the queue")
+
+
 def test_a_missing_lines_file_is_ready_and_the_status_says_so(tmp_path: Path) -> None:
     with running_site(tmp_path, sources={"lines": "ids.txt"}) as site:
 
