@@ -61,7 +61,7 @@ def test_a_reason_is_shown_in_the_language_of_the_reader(english: str, chinese: 
 def test_a_reason_stored_by_an_earlier_version_is_shown_as_todays(earlier: str) -> None:
     def filled(text: str) -> str:
         values = count(1)
-        return re.sub(r"\{\}", lambda _: f"value{next(values)}", text)
+        return re.sub(r"\{(n?)\}", lambda place: f"{'' if place[1] else 'value'}{next(values)}", text)
 
     before, now = (filled(text) for text in (earlier, earlier_texts()[earlier]))
     assert in_language(before, "zh") == in_language(now, "zh") != before
