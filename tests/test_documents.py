@@ -62,6 +62,13 @@ def starts() -> Iterator[tuple[str, str]]:
             yield section.splitlines()[0], text
 
 
+def test_the_chinese_readme_and_page_have_one_word_for_watching() -> None:
+    page = (ROOT / "bridge/http/page/texts/zh.yaml").read_text()
+    assert re.findall("关注|监视|监控(?!]\\(docs/monitoring.md)", CHINESE + page) == []
+    assert "跟踪" in CHINESE
+    assert "跟踪" in page
+
+
 def test_every_provider_of_the_quick_starts_has_its_settings() -> None:
     assert [name for name, _ in starts()] == list(PROVIDERS)
 
