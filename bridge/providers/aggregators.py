@@ -42,7 +42,10 @@ _IN_OUTPUTS: Final = _kinds(_DATA["inside_outputs"])
 _OUTPUTS, _CONTAINERS, _ADDRESSES, _STATUSES, _REASONS, _MESSAGES = (
     tuple(_DATA[name].split()) for name in ("outputs", "containers", "addresses", "statuses", "reasons", "messages")
 )
-_NO_CREDIT: Final = tuple(map(fold, _DATA["no_credit"].split()))
+_ACCOUNT_TROUBLES: Final = {
+    ReadingKind.ACCOUNT_ERROR: tuple(map(fold, f"{_DATA['no_credit']} {_DATA['used_up']}".split())),
+    ReadingKind.AUTH_ERROR: tuple(map(fold, _DATA["wrong_key"].split())),
+}
 _REASON_KEYS: Final = frozenset(_REASONS)
 _MESSAGE_KEYS: Final = frozenset({*_REASONS, *_MESSAGES})
 # Until 2025, new-api put the address where failures have their reason.
@@ -75,10 +78,17 @@ def messages(task: Mapping[str, Json]) -> list[Json]:
     return [*reasons(task), *(task[key] for key in _MESSAGES if task.get(key))]
 
 
-def lacks_credit(text: str) -> bool:
-    """Whether the text or code of a refusal says that the account has no credit left."""
-    folded = fold(text)
-    return any(phrase in folded for phrase in _NO_CREDIT)
+def account_trouble(texts: Sequence[str]) -> ReadingKind | None:
+    """What the texts and codes of a refusal say about the account; None if they are about something else."""
+    folded = [fold(text) for text in texts]
+    return next(
+        (
+            kind
+            for kind, phrases in _ACCOUNT_TROUBLES.items()
+            if any(each in text for text in folded for each in phrases)
+        ),
+        None,
+    )
 
 
 def result_candidates(task: Json, *, makes: str) -> Iterator[ResultCandidate]:

@@ -13,7 +13,7 @@ import orjson
 from bridge.domain.backoff import parse_retry_after
 from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.net.client import Answer
-from bridge.providers.aggregators import lacks_credit
+from bridge.providers.aggregators import account_trouble
 from bridge.providers.json_values import one_line
 
 
@@ -29,7 +29,13 @@ class Shape(Enum):
 _ABOUT_ACCOUNT: Final = frozenset({402, 403, 407})
 _ABOUT_ID: Final = frozenset({404, 410})
 _ABOUT_REQUEST: Final = frozenset({400, 406, 415, 422})
-_PERHAPS_CREDIT: Final = frozenset({401, 429})  # OpenAI and aggregators send these, too, if the account cannot pay
+# Vendors and aggregators refuse an account without credit, or a wrong key, with almost any status.
+_PERHAPS_ACCOUNT: Final = frozenset(
+    {
+        *(ReadingKind.AUTH_ERROR, ReadingKind.RATE_LIMITED, ReadingKind.BAD_REQUEST),
+        *(ReadingKind.NOT_FOUND, ReadingKind.AMBIGUOUS),
+    }
+)
 _BY_STATUS: Final = {
     401: ReadingKind.AUTH_ERROR,
     409: ReadingKind.PENDING,
@@ -87,11 +93,18 @@ def by_status(answer: Answer, shape: Shape, *, said: str = "") -> Reading:
         kind = ReadingKind.NO_ROUTE
     elif answer.status == 404:
         kind, is_vague = _missing(answer.body, shape)
-    elif answer.status in _PERHAPS_CREDIT and shape is Shape.JSON and _says_no_credit(orjson.loads(answer.body)):
-        kind = ReadingKind.ACCOUNT_ERROR
     reading = read_as(kind, answer, said=said or _text_of(answer, shape))._replace(is_vague=is_vague)
     is_page = shape is Shape.PAGE and 200 <= answer.status < 300
     return reading._replace(unread="web_page") if is_page else reading
+
+
+def perhaps_about_account(reading: Reading, body: Json) -> Reading:
+    """The reading of an answer that is not about a task, unless its text or code says that the account is the problem:
+    it has no credit, its plan is used up, or its key is wrong."""
+    if reading.kind not in _PERHAPS_ACCOUNT:
+        return reading
+    kind = account_trouble(_texts(body, depth=3, keys=(*_TEXTS, *_CODES)))
+    return reading if kind is None else reading._replace(kind=kind, retry_after_s=None, is_vague=False, unread="")
 
 
 def shape_of(body: bytes) -> Shape:
@@ -125,10 +138,6 @@ def _kind(status: int, shape: Shape) -> ReadingKind:
     if status in _ABOUT_REQUEST and from_provider:
         return ReadingKind.BAD_REQUEST
     return ReadingKind.TRANSIENT
-
-
-def _says_no_credit(body: Json) -> bool:
-    return any(map(lacks_credit, _texts(body, depth=3, keys=(*_TEXTS, *_CODES))))
 
 
 def _missing(body: bytes, shape: Shape) -> tuple[ReadingKind, bool]:

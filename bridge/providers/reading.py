@@ -13,7 +13,7 @@ from bridge.domain.task import ENDING, UNDER_WAY, Json, Reading, ReadingKind, Sn
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer, Unanswered
 from bridge.providers.description import Description, Form
-from bridge.providers.http_status import Shape, by_status, part_of, read_as, shape_of
+from bridge.providers.http_status import Shape, by_status, part_of, perhaps_about_account, read_as, shape_of
 from bridge.providers.json_values import as_code, as_hint_s, as_id, as_ms, as_progress, one_line
 from bridge.providers.results import PollContext
 from bridge.providers.selector import selected
@@ -155,7 +155,8 @@ def judge(description: Description, answer: Answer | Unanswered) -> Json | Readi
                 return read_as(means, answer, said=shape.value)
         return by_status(answer, shape)
     if not isinstance(body, dict | list):
-        return by_status(answer, Shape.JSON, said="the answer is not a JSON object")
+        reading = by_status(answer, Shape.JSON, said="the answer is not a JSON object")
+        return perhaps_about_account(reading, body)
     refused = _refused(description, body, answer)
     return body if refused is None else refused
 
@@ -175,12 +176,15 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
             reading = by_status(answer, Shape.JSON, said=said)
             if reading.kind is ReadingKind.AMBIGUOUS:
                 reading = reading._replace(unread=f"code {one_line(str(code), MAX_WORD_CHARS)}"[:MAX_WORD_CHARS])
+            reading = perhaps_about_account(reading, body)
         elif kind in ENDING:
             return _ended_by_code(description, body, answer, Reading(kind=kind, detail=said), code)
         else:
             reading = read_as(kind, answer, said=said)
+            if kind is ReadingKind.RATE_LIMITED:  # some vendors have one code for too many requests and for no credit
+                reading = perhaps_about_account(reading, body)
     elif not is_2xx:
-        reading = by_status(answer, Shape.JSON, said=_said(description, body))
+        reading = perhaps_about_account(by_status(answer, Shape.JSON, said=_said(description, body)), body)
     else:
         return None
     if reading.kind in {ReadingKind.RATE_LIMITED, ReadingKind.TRANSIENT} and reading.retry_after_s is None:

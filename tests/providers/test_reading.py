@@ -100,57 +100,6 @@ def test_a_retry_date_is_relative_to_the_answers_own_date(status: int) -> None:
     assert reading_of(HTML, status=status, headers={"retry-after": "-5"}).retry_after_s is None
 
 
-def test_a_blocked_account_is_no_rate_limit_despite_429_and_a_hint() -> None:
-    reading = reading_of({"code": 1102, "message": "used up"}, status=429, headers={"retry-after": "5"})
-
-    assert (reading.kind, reading.retry_after_s) == (ReadingKind.ACCOUNT_ERROR, None)
-    assert reading.detail == "HTTP 429: code 1102: used up"
-
-
-@pytest.mark.parametrize(
-    ("provider", "status", "body"),
-    [
-        (
-            "openai_video",
-            429,
-            {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": None}},
-        ),
-        ("openai_video", 429, {"error": {"type": "insufficient_quota", "code": "credit_balance_exhausted"}}),
-        ("openai_video", 429, {"error": {"code": "project_spend_limit_exceeded", "message": "limit reached"}}),
-        ("openai_video", 403, {"error": {"code": "insufficient_user_quota", "message": "user quota is not enough"}}),
-        ("newapi", 429, {"code": "insufficient_user_quota", "message": "user quota is not enough", "data": None}),
-        ("newapi", 429, {"code": "fail_to_fetch_task", "message": "余额不足", "data": None}),
-        ("newapi", 401, {"error": {"code": "", "type": "new_api_error", "message": "该令牌额度已用尽"}}),
-        (
-            "xai",
-            429,
-            {"error": "Your team has either used all available credits or reached its monthly spending limit."},
-        ),
-        ("veo", 429, {"error": {"code": 429, "message": "Your prepayment credits are depleted."}}),
-        ("fal", 403, {"detail": "User is locked. Reason: Exhausted balance."}),
-        ("replicate", 402, {"title": "Insufficient credit", "detail": "You have insufficient credit", "status": 402}),
-        ("veo", 429, [{"error": {"message": "Insufficient balance"}}]),
-    ],
-)
-def test_lack_of_credit_concerns_the_account_with_any_http_status(provider: str, status: int, body: Json) -> None:
-    reading = reading_of(body, provider=provider, status=status, headers={"retry-after": "5"})
-
-    assert (reading.kind, reading.retry_after_s) == (ReadingKind.ACCOUNT_ERROR, None)
-
-
-@pytest.mark.parametrize(
-    ("provider", "body"),
-    [
-        ("openai_video", {"error": {"code": "rate_limit_exceeded", "type": "requests", "message": "try again in 2s"}}),
-        ("veo", {"error": {"code": 429, "message": "You exceeded your current quota", "status": "RESOURCE_EXHAUSTED"}}),
-        ("dashscope", {"code": "Throttling.AllocationQuota", "message": "Allocated quota exceeded"}),
-        ("replicate", {"detail": "Request was throttled. Your rate limit resets in ~30s."}),
-    ],
-)
-def test_a_quota_that_returns_by_itself_is_a_rate_limit(provider: str, body: Json) -> None:
-    assert reading_of(body, provider=provider, status=429).kind is ReadingKind.RATE_LIMITED
-
-
 def test_a_redirect_names_its_host_and_nothing_more() -> None:
     reading = reading_of(b"", status=302, headers={"location": "https://login.example.net/sso?token=abc"})
 
