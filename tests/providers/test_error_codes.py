@@ -106,6 +106,41 @@ def test_the_providers_error_code_is_kept_and_shown_in_the_reason(
     assert reading.detail == reason
 
 
+@pytest.mark.parametrize("status", [200, 429])
+@pytest.mark.parametrize(
+    ("provider", "body", "kind"),
+    [
+        *(
+            ("minimax", {"base_resp": {"status_code": code, "status_msg": "x"}}, ReadingKind.ACCOUNT_ERROR)
+            for code in (1008, 1028, 1030, 2056, "2056", 2061)
+        ),
+        ("minimax", {"base_resp": {"status_code": 2045, "status_msg": "x"}}, ReadingKind.RATE_LIMITED),
+        ("minimax", {"base_resp": {"status_code": 1024, "status_msg": "x"}}, ReadingKind.TRANSIENT),
+        *(
+            ("zhipu", {"error": {"code": str(code), "message": "x"}}, ReadingKind.ACCOUNT_ERROR)
+            for code in (1113, 1220, 1304, *range(1308, 1312), *range(1313, 1322))
+        ),
+        *(("zhipu", {"error": {"code": code}}, ReadingKind.RATE_LIMITED) for code in (1302, "1303", "1305", "1312")),
+        ("zhipu", {"error": {"code": "1120", "message": "x"}}, ReadingKind.TRANSIENT),
+        ("kie", {"code": 433, "msg": "x", "data": None}, ReadingKind.ACCOUNT_ERROR),
+        ("kie_suno", {"code": 405, "msg": "x", "data": None}, ReadingKind.RATE_LIMITED),
+        *(
+            ("dashscope", {"code": code, "message": "x"}, ReadingKind.ACCOUNT_ERROR)
+            for code in ("PostpaidBillOverdue", "CommodityNotPurchased", "AllocationQuota.FreeTierOnly")
+        ),
+    ],
+)
+def test_the_limit_of_a_plan_is_not_a_rate_limit(provider: str, status: int, body: Json, kind: ReadingKind) -> None:
+    assert reading_of(body, provider=provider, status=status, task_id="T", action=None).kind is kind
+
+
+def test_a_failed_task_beside_an_error_code_is_not_a_refusal() -> None:
+    body = {"task_id": "T", "status": "failed", "url": "", "error": {"code": 3, "message": "moderated"}}
+    reading = reading_of(body, provider="zhipu", task_id="T", action=None)
+
+    assert (reading.kind, reading.detail) == (ReadingKind.FAILED, "moderated (3)")
+
+
 @pytest.mark.parametrize(
     ("provider", "body", "reason"),
     [
