@@ -101,7 +101,7 @@ def collect(
     places = [place for place in form.results if is_sure or not place.content]
     results = _found(places, form, task, asked)
     for place, found in results:
-        whole = _whole(found, (other for _, other in results))
+        whole = _whole(found, results)
         return _sifted(whole, asked, needs_key, lost=_said_of_lost(place, form, task))
     missing = [lost for place in places for lost in _said_of_lost(place, form, task)]
     return Collected(lost=tuple(dict.fromkeys(missing)))
@@ -120,12 +120,13 @@ def _found(
                 yield place, found
 
 
-def _whole(found: _Collector, others: Iterator[_Collector]) -> _Collector:
+def _whole(found: _Collector, others: Iterator[tuple[Results, _Collector]]) -> _Collector:
     """The list that a single result is a part of: aggregators put the first result in `output` and all in `outputs`.
-    `others` come after it."""
+    `others` come after it. Places with everything in an answer, or with all files of a server, are no such lists."""
     if len(found.items) > 1 or found.files:
         return found
-    return next((each for each in others if found.items.keys() < each.items.keys()), found)
+    lists = (each for place, each in others if place.walk is None and not place.content)
+    return next((each for each in lists if found.items.keys() < each.items.keys()), found)
 
 
 def _sifted(
@@ -288,8 +289,8 @@ def _walked(value: Json) -> Items:
 
 def _addresses(value: Json, key: str) -> Items:
     if isinstance(value, str):
-        if value.startswith(("https://", "http://", *CLOUD)):
-            yield ("" if kind_of_file(value) else key), {"url": value.strip()}
+        if (url := value.strip()).startswith(("https://", "http://", *CLOUD)):
+            yield ("" if kind_of_file(url) else key), {"url": url}
         elif inline_file(value) is not None:
             yield key, {"url": value}
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from bridge.domain.task import Json, ReadingKind, Snapshot
@@ -94,6 +95,29 @@ def test_new_apis_result_is_found_in_every_documented_place(fields: dict[str, Js
 
     assert seen.urls == urls
     assert seen.message == ""
+
+
+def test_other_files_beside_a_single_result_are_not_results() -> None:
+    made = orjson.dumps({"resultUrls": [A], "resultWaterMarkUrls": [B]}).decode()
+    job = {"taskId": TASK_ID, "state": "success", "resultJson": made}
+    shown, saved = ({"filename": f"{kind}.png", "subfolder": "", "type": kind} for kind in ("temp", "output"))
+    prompt = {"outputs": {"1": {"images": [shown]}, "2": {"images": [saved]}}, "status": {"status_str": "success"}}
+    for provider, body, name in (
+        ("kie", {"code": 200, "data": job}, "a.mp4"),
+        ("comfyui", {TASK_ID: prompt}, "output.png"),
+    ):
+        reading = reading_of(body, provider=provider, action=None)
+        assert reading.snapshot is not None
+        assert len(reading.snapshot.urls) == 1, reading
+        assert name in reading.snapshot.urls[0]
+
+
+@pytest.mark.parametrize("output", [f" {A}\n", [f"\t{A}"], {"video": f"{A} "}])
+def test_an_address_is_found_without_the_blanks_around_it(output: Json) -> None:
+    reading = reading_of({"id": TASK_ID, "status": "succeeded", "output": output}, provider="replicate")
+
+    assert reading.snapshot is not None
+    assert reading.snapshot.urls == (A,)
 
 
 @pytest.mark.parametrize(
