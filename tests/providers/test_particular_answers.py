@@ -32,6 +32,10 @@ def _prediction(output: Json, **fields: Json) -> Json:
     return {"id": "1", "status": "succeeded", "output": output, **fields}
 
 
+def _kie(**data: Json) -> Json:
+    return {"code": 200, "msg": "success", "data": {"taskId": "1", **data}}
+
+
 def _veo(response: Json) -> Json:
     return {"name": OP, "done": True, "response": response}
 
@@ -39,6 +43,9 @@ def _veo(response: Json) -> Json:
 @pytest.mark.parametrize(
     ("provider", "body"),
     [
+        ("fal", {"status": "error", "message": "upstream timeout"}),
+        ("fal", {"status": "failed", "error": "bad gateway"}),
+        ("siliconflow", {"status": "failed", "message": "bad gateway"}),
         ("jimeng", {"code": 0, "message": "an aggregator's own", "data": None}),
         ("jimeng", {"code": 500, "message": "an aggregator's own", "data": None}),
         ("avatar", {"id": "1", "web_work_status": 3, "work_video_path": "pending"}),
@@ -51,6 +58,25 @@ def test_an_answer_that_only_resembles_a_finish_does_not_finish_the_task(provide
 
 
 RESULTS: list[tuple[str, Json, dict[str, list[Any]]]] = [
+    ("kie", _kie(state="success", resultJson="", videoInfo={"videoUrl": A, "imageUrl": IMAGE}), {"videos": [A]}),
+    ("kie", _kie(successFlag="SUCCESS", response={"audioWavUrl": SOUND}), {"audios": [SOUND]}),
+    ("kie", _kie(successFlag="CALLBACK_EXCEPTION", response={"videoUrl": A}), {"videos": [A]}),
+    (
+        "kie",
+        _kie(successFlag="SUCCESS", response={"originUrl": None, "instrumentalUrl": SOUND, "vocalUrl": f"{SOUND}?v"}),
+        {"audios": [f"{SOUND}?v", SOUND]},
+    ),
+    (
+        "dashscope",
+        {
+            "output": {
+                "task_id": "1",
+                "task_status": "SUCCEEDED",
+                "results": [{"file_url": SOUND, "transcription_url": "https://x.example.com/t.json"}],
+            }
+        },
+        {"files": ["https://x.example.com/t.json"]},
+    ),
     (
         "replicate",
         _prediction({"video": A, "n": 3, "cover": {"image": "https://x.example.com/y"}}),
@@ -319,6 +345,28 @@ def test_a_hint_in_the_body_counts_where_there_is_no_header(
     reading = reading_of(body, provider=provider, status=429, headers=headers)
 
     assert (reading.kind, reading.retry_after_s) == (ReadingKind.RATE_LIMITED, hint_s)
+
+
+@pytest.mark.parametrize(
+    ("flag", "kind"),
+    [
+        ("PENDING", ReadingKind.PENDING),
+        (0, ReadingKind.RUNNING),
+        ("GENERATE_WAV_FAILED", ReadingKind.FAILED),
+        (3, ReadingKind.FAILED),
+    ],
+)
+def test_the_flag_of_a_kie_task_is_a_number_or_a_word(flag: Json, kind: ReadingKind) -> None:
+    reading = reading_of(_kie(successFlag=flag, errorMessage="no"), provider="kie", task_id="1")
+
+    assert (reading.kind, reading.detail) == (kind, "no" if kind is ReadingKind.FAILED else "")
+
+
+def test_a_luma_task_that_the_aggregator_failed_has_failed() -> None:
+    task = {"task_id": "1", "status": "FAILURE", "fail_reason": "timeout", "data": {"id": "x", "state": "processing"}}
+    reading = reading_of({"code": "success", "data": [task]}, provider="luma", task_id="1")
+
+    assert (reading.kind, reading.detail) == (ReadingKind.FAILED, "timeout")
 
 
 def test_the_reason_says_whether_a_result_is_gone_or_still_missing() -> None:
