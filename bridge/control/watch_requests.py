@@ -47,6 +47,8 @@ def wish(reader: TaskReader, value: Any, shared: Mapping[str, Any]) -> Wish:
     it cannot be watched."""
     try:
         return _read(reader, value, shared)
+    except MissingField as problem:
+        raise UsageError(f"{problem}; give it with --{problem.key}") from None
     except TaskProblem as problem:
         raise UsageError(str(problem)) from None
 

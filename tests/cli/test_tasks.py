@@ -160,7 +160,7 @@ def test_a_query_url_works_as_an_id_in_every_command(shell: Shell) -> None:
 
 def test_an_id_of_two_accounts_requires_the_account(shell: Shell) -> None:
     shell.settings(TWO_ACCOUNTS)
-    assert "account is missing; accounts: kling, other" in shell("add", "a").err
+    assert "account is missing; accounts: kling, other; give it with --account" in shell("add", "a").err
     for account in ("kling", "other"):
         assert shell("add", "a", "--account", account).code == 0
     for command in ("show", "explain", "poll", "withdraw", "wait"):
@@ -168,6 +168,15 @@ def test_an_id_of_two_accounts_requires_the_account(shell: Shell) -> None:
         assert said.code == 2
         assert "several accounts watch a (kling, other): choose one with --account" in said.err
     assert shell("withdraw", "a", "--account", "other").out == "other/a: withdrawn\n"
+
+
+def test_a_missing_action_is_asked_for_with_its_option(shell: Shell) -> None:
+    shell.settings(
+        {"accounts": {"kling": {key: ONE_ACCOUNT["kling"][key] for key in ("provider", "base_url", "api_key")}}}
+    )
+    said = shell("add", "a")
+    assert said.code == 2
+    assert "(e.g. videos/text2video); give it with --action" in said.err
     assert shell("show", "kling/a", "--json").json["account"] == "kling", "as it is printed everywhere"
     assert shell("show", "kling/a", "--account", "kling").code == 1
     assert shell("add", "other/a", "--account", "kling").code == 0
