@@ -168,6 +168,11 @@ def test_an_id_of_two_accounts_requires_the_account(shell: Shell) -> None:
         assert said.code == 2
         assert "several accounts watch a (kling, other): choose one with --account" in said.err
     assert shell("withdraw", "a", "--account", "other").out == "other/a: withdrawn\n"
+    assert shell("show", "kling/a", "--json").json["account"] == "kling", "as it is printed everywhere"
+    assert shell("show", "kling/a", "--account", "kling").code == 1
+    assert shell("add", "other/a", "--account", "kling").code == 0
+    assert shell("show", "other/a", "--json").json["account"] == "kling", "an id may look like that"
+    assert [one["account"] for one in shell("list", "--json", "--phase", "withdrawn").json] == ["other"]
 
 
 def test_a_missing_action_is_asked_for_with_its_option(shell: Shell) -> None:
@@ -177,11 +182,6 @@ def test_a_missing_action_is_asked_for_with_its_option(shell: Shell) -> None:
     said = shell("add", "a")
     assert said.code == 2
     assert "(e.g. videos/text2video); give it with --action" in said.err
-    assert shell("show", "kling/a", "--json").json["account"] == "kling", "as it is printed everywhere"
-    assert shell("show", "kling/a", "--account", "kling").code == 1
-    assert shell("add", "other/a", "--account", "kling").code == 0
-    assert shell("show", "other/a", "--json").json["account"] == "kling", "an id may look like that"
-    assert [one["account"] for one in shell("list", "--json", "--phase", "withdrawn").json] == ["other"]
 
 
 def test_withdrawing_and_polling_are_all_or_nothing_and_say_what_failed(shell: Shell) -> None:
