@@ -184,9 +184,9 @@ class Outbox(Protocol):
     def failing(self) -> frozenset[str]:
         """The endpoints that have not accepted an attempt since their last failure."""
 
-    def make_due(self, *, latest_at: float) -> int:
-        """Make deliveries due at once if their next attempt is after `latest_at`, which only a wrong clock can cause.
-        Returns their number."""
+    def make_due(self, *, latest_at: float, first_at: float) -> int:
+        """Make deliveries due at once if their next attempt is after `latest_at`, which only a wrong clock can cause,
+        or if their first attempt is after `first_at`, because they wait for copies. Returns their number."""
 
     def due(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -52,6 +52,7 @@ class Dispatcher:
         self._queues: dict[QueueKey, EndpointQueue] = {}
         self._paused: Mapping[str, float] = {}  # endpoints that a person has paused, and until when
         self._parts: dict[str, tuple[frozenset[int], Portion]] = {}  # this daemon's part of each endpoint
+        self._waits_for_copies = True  # whether deliveries may wait for copies that some daemon makes
         self._failing: set[str] = set()  # endpoints that may be failing
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
@@ -79,7 +80,8 @@ class Dispatcher:
                 queue.enabled = False  # kept: if it comes back, no attempt in flight is repeated
         longest_s = max((plan.retries.longest_s for plan in plans.values()), default=None)
         if longest_s is not None:
-            await self._offload(partial(self._outbox.make_due, latest_at=self._clock.steady() + longest_s))
+            latest_at = self._clock.steady() + longest_s
+            await self._offload(partial(self._outbox.make_due, latest_at=latest_at, first_at=math.inf))
         self._failing |= await self._offload(self._outbox.failing)
         await self.refresh()
 
@@ -119,6 +121,15 @@ class Dispatcher:
         for (endpoint, _), queue in list(self._queues.items()):
             if scope == endpoint_scope(endpoint):
                 await queue.quiet()
+
+    async def notice_served(self, scopes: Collection[str]) -> None:
+        """Once no daemon makes copies, send what waits for them. `scopes` are those that any daemon serves."""
+        makes_copies = endpoint_scope(ARCHIVE) in scopes
+        if self._waits_for_copies and not makes_copies:
+            first_at = self._clock.steady()
+            await self._offload(partial(self._outbox.make_due, latest_at=math.inf, first_at=first_at))
+            self.wake_all()
+        self._waits_for_copies = makes_copies
 
     def wake_all(self) -> None:
         """Any queue may have new deliveries."""

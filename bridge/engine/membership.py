@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
@@ -55,6 +55,9 @@ class Worker(Protocol):
 
     async def quiet(self, scope: str) -> None:
         """Return when nothing of this scope is in flight, except for held shares."""
+
+    async def notice_served(self, scopes: Collection[str]) -> None:
+        """Each of these scopes is now served by at least one daemon, and no other scope is. StoreError as above."""
 
 
 class Membership:
@@ -189,6 +192,7 @@ class Membership:
             self._hold(self.held, len(roster.members))
         if self._must_load and self._clock.steady() >= self._load_at:  # true after an earlier round failed, too
             await self._load()
+        await self._worker.notice_served({scope for scopes in roster.members.values() for scope in scopes})
 
     async def _load(self) -> None:
         self._must_load = False  # first, because it may be set again during the call

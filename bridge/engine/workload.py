@@ -77,6 +77,9 @@ class Workload:
         await self._poller.quiet()
         await self._writes.flush_notes()  # so that the next holder knows when each watch was polled
 
+    async def notice_served(self, scopes: Collection[str]) -> None:
+        await self._dispatcher.notice_served(scopes)
+
     async def refresh(self) -> None:
         """React to what other processes changed in the store: pauses, accounts, watches, endpoints."""
         await self._read_pauses()

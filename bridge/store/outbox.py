@@ -34,9 +34,9 @@ class OutboxStore(ReadStore):
     def failing(self) -> frozenset[str]:
         return frozenset(one.endpoint for one in self.failing_endpoints())
 
-    def make_due(self, *, latest_at: float) -> int:
+    def make_due(self, *, latest_at: float, first_at: float) -> int:
         with self._database.write() as session:
-            return session.execute(SQL["outbox.make_due"], latest_at=latest_at)
+            return session.execute(SQL["outbox.make_due"], latest_at=latest_at, first_at=first_at)
 
     def due(
         self,

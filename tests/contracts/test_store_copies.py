@@ -100,6 +100,19 @@ def test_a_held_delivery_is_due_at_the_latest_when_patience_ends(store: Store) -
     assert len(due(store, now=HELD_UNTIL, queue=HOOK)) == 1
 
 
+def test_without_an_archive_held_deliveries_are_due_but_not_retries(store: Store) -> None:
+    copies = held_end(store)
+    add(store, "other")
+    store.commit([make_end(WatchKey("kling", "other"))], Teller(HOOK))
+    [retried] = due(store, now=NOW, queue=HOOK)
+    store.commit([make_deferred(retried, next_attempt_at=NOW + 200)], holding)
+
+    assert store.make_due(latest_at=HELD_UNTIL + 1000, first_at=NOW) == 1
+    [told] = due(store, now=NOW, queue=HOOK)
+    assert (told.event_id, told.body.split()[1]) == (copies.event_id, b"0")
+    assert [one.event_id for one in due(store, now=NOW)] == [copies.event_id]
+
+
 def test_a_release_writes_the_bytes_anew_and_makes_them_due(store: Store) -> None:
     copies = held_end(store)
     store.commit([make_attempt(copies, event=copies_event(copies.event_id), at=NOW + 30)], holding)

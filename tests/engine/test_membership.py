@@ -33,6 +33,7 @@ class Hands:
         self.has_given_up = False
         self.faults = 0  # how many times loading fails
         self.loads = 0
+        self.served: frozenset[str] = frozenset()
 
     def set_shares(self, held: frozenset[Share], *, daemons: int) -> None:
         assert daemons
@@ -43,6 +44,9 @@ class Hands:
         if self.loads <= self.faults:
             raise KeyError("a bug of ours")
         self.held |= self.wanted
+
+    async def notice_served(self, scopes: Collection[str]) -> None:
+        self.served = frozenset(scopes)
 
     async def quiet(self, scope: str) -> None:
         if self.busy is not None and scope != self.quick:
@@ -132,6 +136,16 @@ async def test_a_new_member_gets_an_equal_portion_at_once(crew: Crew) -> None:
     await crew.clock.advance(1)
     assert sorted(member.count for member in crew.members) == [5, 5, 6]
     assert set(crew.held().values()) == {1}
+
+
+async def test_every_member_knows_which_scopes_are_served_by_any_of_them(crew: Crew) -> None:
+    first, second = await crew.join("a"), await crew.join("b", archive=SLOTS)
+    await crew.clock.advance(1)
+    assert first.hands.served == second.hands.served == {KLING, "archive"}
+
+    second.membership.serve({KLING: SLOTS})
+    await crew.clock.advance(1)
+    assert first.hands.served == second.hands.served == {KLING}
 
 
 async def test_a_leaving_member_hands_over_at_once(crew: Crew) -> None:

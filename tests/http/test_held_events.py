@@ -93,6 +93,20 @@ def test_the_stream_sends_a_finish_at_once_and_webhooks_with_copies(tmp_path: Pa
         assert found[0].data == first.data  # also for followers who read it later
 
 
+def test_events_that_wait_for_copies_are_sent_when_the_archive_is_removed(tmp_path: Path) -> None:
+    with gated_server() as (url, _), site(tmp_path, url, patience="10m") as running:
+        running.add("film")
+        waited = running.reader.get("/api/v1/task", params={"account": "kling", "id": "film", "wait": "30"}).json()
+        assert waited["phase"] == "succeeded"
+        assert "film" not in running.world.by_task()
+
+        path = tmp_path / "genbridge.yaml"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"archive": None}))
+        until(lambda: len(running.world.by_task().get("film", ())) == 2, seconds=20, what="the finish, at both")
+    told = [(one.topic, len(one.data["archive"])) for one in running.world.by_task()["film"]]
+    assert told == [("task_succeeded", 0), ("task_succeeded", 0)]
+
+
 def test_after_patience_webhooks_get_the_finish_without_copies_and_these_follow(tmp_path: Path) -> None:
     with gated_server() as (url, gate), site(tmp_path, url, patience="1s") as running:
         running.add("film")

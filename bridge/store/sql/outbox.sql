@@ -32,9 +32,11 @@ WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:
 -- next_due: When the next delivery behind those found is due.
 SELECT next_attempt_at {up} ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET :found
 
--- make_due: Deliveries that are due later than this are now due at once.
+-- make_due: Deliveries that are due later than this are now due at once; also those that wait for copies longer than
+-- `first_at`.
 UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
-    SELECT delivery_id FROM deliveries WHERE state = 'waiting' AND next_attempt_at > :latest_at
+    SELECT delivery_id FROM deliveries WHERE state = 'waiting'
+        AND (next_attempt_at > :latest_at OR (next_attempt_at > :first_at AND {commits.never_attempted}))
     {postgres:ORDER BY delivery_id FOR NO KEY UPDATE})
 
 -- disabled: The endpoints that are disabled.
