@@ -235,9 +235,11 @@ class Daemon:
         """Start to listen according to these settings. If that is impossible, raises Unavailable and changes
         nothing."""
         if self._http is None and loaded.settings.http is not None:
-            from bridge.http.serving import http_server  # here, so that nothing of it is imported without `http:`
+            # Imported here, so that nothing of it is imported without `http:`.
+            from bridge.http.services import Services
+            from bridge.http.serving import HttpServer
 
-            self._http = http_server(
+            services = Services(
                 settings=lambda: self._loaded,
                 app=lambda: self._app,
                 reader=self._open_reader(),
@@ -249,6 +251,7 @@ class Daemon:
                 is_alive=self._liveness.is_alive,
                 store_failure=self._outage.failure,
             )
+            self._http = HttpServer(services)
             self._observers.append(self._http.live)
         return None if self._http is None else self._http.prepare(loaded)
 

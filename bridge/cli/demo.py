@@ -27,7 +27,8 @@ from bridge.config import load
 from bridge.config.load import Loaded
 from bridge.domain.quoting import printable
 from bridge.engine.outage import Outage
-from bridge.http.serving import HttpServer, http_server
+from bridge.http.services import Services
+from bridge.http.serving import HttpServer
 from bridge.metrics import Metrics
 from bridge.net.http_server import listen, serve_on
 from bridge.offload import ThreadOffload
@@ -155,7 +156,7 @@ class Demo:
                 observers=observers,
             )
             app = App(parts)
-            site = http_server(
+            services = Services(
                 settings=lambda: loaded,
                 app=lambda: app,
                 reader=open_reader(store_path),
@@ -167,6 +168,7 @@ class Demo:
                 is_alive=lambda: True,
                 store_failure=outage.failure,
             )
+            site = HttpServer(services)
             observers.append(site.live)
             async with self._served(site, loaded):
                 await self._run(app, folder / QUEUE_NAME)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 import anyio
@@ -13,10 +13,11 @@ from bridge.config.load import Loaded
 from bridge.control.endpoint_sample import send_sample
 from bridge.control.live_hub import LiveHub
 from bridge.control.lookup import known_endpoint
-from bridge.control.needs import NeedCounts
+from bridge.control.needs import Need, NeedCounts, counts_of, needs
 from bridge.control.now_figures import FinishedCounts
 from bridge.control.overview import Overview
 from bridge.control.rings import Rings
+from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.delivery import Outcome
 from bridge.domain.views import StoreGauges
 from bridge.domain.watch import Wish
@@ -24,36 +25,54 @@ from bridge.errors import StoreError
 from bridge.http.cached_reading import CachedReading, RecentOverview
 from bridge.http.gateway_accounts import GatewayAccounts
 from bridge.metrics import Metrics
+from bridge.offload import ThreadOffload
 from bridge.ports import Added, Clock, Offload
 from bridge.store import ReadStore
 from bridge.store.command_store import CommandStore
+from bridge.store.event_log import FollowStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Passed to every route. `stopping` is set when the server is about to stop: waiting routes must then answer."""
+    """Passed to every route. `settings` and `app` return the current ones; after a lost lease, the app is a new one.
+    `writing` is the daemon's own thread for its store; `reader` has another thread, so that reads do not delay commits.
+    `is_alive` is according to the watchdog, and `store_failure` is set while the daemon cannot write to its store.
+    """
 
-    clock: Clock
-    settings: Callable[[], Loaded]  # the current settings
-    app: Callable[[], App]  # the current one; after a lost lease, a new one
-    reader: ReadStore = field(repr=False)
-    reading: Offload = field(repr=False)  # has its own thread, so that reads do not delay commits
-    store: CommandStore = field(repr=False)
-    writing: Offload = field(repr=False)  # the daemon's own thread for its store
-    metrics: Metrics = field(repr=False)
-    gauges: CachedReading[StoreGauges] = field(repr=False)
-    needs: CachedReading[NeedCounts] = field(repr=False)
-    overviews: RecentOverview = field(repr=False)
-    is_alive: Callable[[], bool]  # according to the watchdog
-    store_failure: Callable[[], StoreError | None]  # while the daemon cannot write to its store
-    live: LiveHub = field(repr=False)
-    rings: Rings = field(repr=False)  # only for the thread of the event loop
-    finished: FinishedCounts = field(repr=False)  # only for `read`
-    gateway: GatewayAccounts = field(default_factory=GatewayAccounts, repr=False)
-    stopping: anyio.Event = field(default_factory=anyio.Event, repr=False)
+    def __init__(
+        self,
+        *,
+        settings: Callable[[], Loaded],
+        app: Callable[[], App],
+        reader: ReadStore,
+        follower: FollowStore,
+        store: CommandStore,
+        writing: Offload,
+        clock: Clock,
+        metrics: Metrics,
+        is_alive: Callable[[], bool],
+        store_failure: Callable[[], StoreError | None],
+    ) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.app = app
+        self.reader = reader
+        self.reading = ThreadOffload()
+        self.store = store
+        self.writing = writing
+        self.metrics = metrics
+        self.is_alive = is_alive
+        self.store_failure = store_failure
+        self.gauges: CachedReading[StoreGauges] = CachedReading(partial(self.reading, reader.gauges), clock)
+        self.needs: CachedReading[NeedCounts] = CachedReading(self._count_needs, clock)
+        self.overviews = RecentOverview(clock)
+        self.rings = Rings(metrics, clock)  # only for the thread of the event loop
+        self.finished = FinishedCounts(clock.steady)  # only for `read`
+        self.live = LiveHub(store=follower, offload=ThreadOffload(), clock=clock, settings=settings)
+        self.gateway = GatewayAccounts()
+        self.stopping = anyio.Event()  # the server is about to stop: waiting routes must answer
 
     async def read(self, call: Callable[Concatenate[ReadStore, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call this with the read-only store."""
@@ -81,3 +100,20 @@ class Services:
         do not have it."""
         known_endpoint(self.settings(), endpoint)
         return await send_sample(self.app().sink(endpoint), endpoint, now=self.clock.now())
+
+    def current_needs(
+        self, store: ReadStore, found: Overview, daemon: DaemonNow, commit_p95_s: float | None
+    ) -> list[Need]:
+        """Everything that needs a person now. Called through `read`."""
+        listed = needs(store, self.settings(), found, daemon=daemon, commit_p95_s=commit_p95_s)
+        self.needs.put(counts_of(listed))
+        return listed
+
+    async def _count_needs(self) -> NeedCounts:
+        daemon, commit_p95_s = self.app().now(), self.rings.commits().p95_s
+
+        def count(store: ReadStore) -> NeedCounts:
+            found = self.overviews.read(store, self.settings())
+            return counts_of(self.current_needs(store, found, daemon, commit_p95_s))
+
+        return await self.read(count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,28 +11,17 @@ from typing import Final, NamedTuple
 import anyio
 import anyio.abc
 
-from bridge.app import App
 from bridge.config.load import Loaded
 from bridge.control.live_hub import LiveHub
-from bridge.control.now_figures import FinishedCounts
-from bridge.control.rings import Rings
 from bridge.domain.listen_address import ListenAddress
-from bridge.errors import ConfigError, StoreError, Unavailable, UsageError
+from bridge.errors import ConfigError, Unavailable, UsageError
 from bridge.http.access import AccessMiddleware, AccessRules
-from bridge.http.cached_reading import CachedReading, RecentOverview
-from bridge.http.page.badges import count_needs
 from bridge.http.services import Services
 from bridge.http.web_app import web_app
 from bridge.liveness import measure_loop_lag
 from bridge.logs import get_logger
-from bridge.metrics import Metrics
 from bridge.net.http_server import listen, listen_unix, serve_on
-from bridge.offload import ThreadOffload
-from bridge.ports import Clock, Offload
 from bridge.restarting import keep_running
-from bridge.store import ReadStore
-from bridge.store.command_store import CommandStore
-from bridge.store.event_log import FollowStore
 
 log = get_logger()
 
@@ -133,42 +121,6 @@ class HttpServer:
                     task_status.started(scope)
         finally:
             _remove(bound.address)
-
-
-def http_server(
-    *,
-    settings: Callable[[], Loaded],
-    app: Callable[[], App],
-    reader: ReadStore,
-    follower: FollowStore,
-    store: CommandStore,
-    writing: Offload,
-    clock: Clock,
-    metrics: Metrics,
-    is_alive: Callable[[], bool],
-    store_failure: Callable[[], StoreError | None],
-) -> HttpServer:
-    """A server that does not serve yet. `settings` and `app` return the current ones."""
-    reading = ThreadOffload()
-    services = Services(
-        clock=clock,
-        settings=settings,
-        app=app,
-        reader=reader,
-        reading=reading,
-        store=store,
-        writing=writing,
-        metrics=metrics,
-        gauges=CachedReading(partial(reading, reader.gauges), clock),
-        needs=CachedReading(lambda: count_needs(services), clock),
-        overviews=RecentOverview(clock),
-        is_alive=is_alive,
-        store_failure=store_failure,
-        rings=Rings(metrics, clock),
-        finished=FinishedCounts(clock.steady),
-        live=LiveHub(store=follower, offload=ThreadOffload(), clock=clock, settings=settings),
-    )
-    return HttpServer(services)
 
 
 def bind(address: ListenAddress, loaded: Loaded) -> Bound:

@@ -18,7 +18,6 @@ from bridge.control.rings import Point
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.ring import EVERY_S
 from bridge.http.page import charts
-from bridge.http.page.badges import current_needs
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.liveness import memory_bytes
 from bridge.redaction import hidden
@@ -96,7 +95,7 @@ def _read(
         ],
         "paused": sorted(one.name for one in overview.pauses if one.lasts(call.now)),
         "space": store.space(),
-        "needs": current_needs(store, services, overview, daemon, commit_p95_s),
+        "needs": services.current_needs(store, overview, daemon, commit_p95_s),
         "hours": hours,
         "columns": charts.columns([(one.finished, one.failed) for one in hours]),
         "busiest": max(hours, key=lambda one: one.finished),

@@ -11,7 +11,6 @@ from bridge.control.now_figures import median_lag_s
 from bridge.control.watch_pages import finished_watches, running_watches
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.pause import PauseOf, lasting
-from bridge.http.page.badges import current_needs
 from bridge.http.page.cards import FinishedTask, cards, finished_tasks
 from bridge.http.page.result_boxes import results_of
 from bridge.http.page.runs import run_of
@@ -46,7 +45,7 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
     services, file, now = call.services, call.services.settings(), call.now
     found = services.overviews.read(store, file)
     accounts = store.accounts()
-    wanted = current_needs(store, services, found, daemon, commit_p95_s)
+    wanted = services.current_needs(store, found, daemon, commit_p95_s)
     running = running_watches(store, file, now=now, limit=MOST_RUNS)
     return {
         "needs": wanted,

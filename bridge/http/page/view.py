@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Any, Final, TypeVar, get_origin
+from typing import Any, Final, NamedTuple, TypeVar, get_origin
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from bridge.control.needs import NeedCounts
 from bridge.domain.store_key import KeyPurpose
 from bridge.http.access import Right
 from bridge.http.api_route import validated
 from bridge.http.page.asset_files import asset_url
-from bridge.http.page.badges import Badges, badges
 from bridge.http.page.rendering import render
 from bridge.http.page.visitor import CHOICES, COOKIE_S, Visitor, visitor_of
 from bridge.http.page.wording import Wording
@@ -27,7 +27,16 @@ from bridge.http.sessions import form_field, notice_of
 NOTICE: Final = "done"  # the parameter with the notice about a form
 UPDATE: Final = "X-Update"  # the header of requests that the page's script makes by itself
 FLEETING: Final = frozenset({*CHOICES, NOTICE})  # parameters that links of the page do not keep
+NUMBERS_WITHIN_S: Final = 0.05  # how long a page waits for the numbers in its navigation
+OLD_S: Final = 10.0  # older numbers are shown with their time
 Q = TypeVar("Q", bound="ViewQuery")
+
+
+class Badges(NamedTuple):
+    """The numbers in the navigation of every view. `as_of`: when they were read, if that is some time ago."""
+
+    counts: NeedCounts = NeedCounts()
+    as_of: float | None = None
 
 
 class ViewQuery(BaseModel):
@@ -97,7 +106,7 @@ async def page(
         "query": call.request.query_params,
         "kept": [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING],
         "form_field": form_field(await form_key(services), call.now) if has_forms and visitor.may_act else "",
-        "badges": await badges(services) if visitor.right is not Right.OPEN else Badges(),
+        "badges": await _badges(services) if visitor.right is not Right.OPEN else Badges(),
         "notice": await _notice(call) if has_forms else None,
     }
     html = render(template, visitor, call.words, {**frame, **values}).encode("utf-8", "replace")
@@ -107,6 +116,17 @@ async def page(
         if (chosen := call.request.query_params.get(name)) in allowed:
             answer.set_cookie(name, chosen, max_age=COOKIE_S, samesite="strict", httponly=True)
     return answer
+
+
+async def _badges(services: Services) -> Badges:
+    """The numbers, at most a few seconds old. While the store is slow or cannot be read, the last known numbers."""
+    found = await services.needs.get(NUMBERS_WITHIN_S)
+    if found is not None:
+        return Badges(found)
+    if services.needs.last is None:
+        return Badges()
+    age_s = services.clock.steady() - services.needs.last_at
+    return Badges(services.needs.last, services.clock.now() - age_s if age_s > OLD_S else None)
 
 
 async def _notice(call: ViewCall) -> tuple[str, bool] | None:

@@ -19,7 +19,8 @@ from bridge.clock import SystemClock
 from bridge.config.load import load
 from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery import Outcome
-from bridge.http.serving import http_server
+from bridge.http.services import Services
+from bridge.http.serving import HttpServer
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.store import open_command_store, open_follower, open_reader
@@ -76,7 +77,7 @@ class StillSites:
         loaded = load(_settings(folder, accounts, http), {})
         place = folder / "state.db"
         store = self._stack.enter_context(closing(open_command_store(place, create=False, group_access=False)))
-        server = http_server(
+        services = Services(
             settings=lambda: loaded,
             app=lambda: cast(App, StillApp(state)),
             reader=open_reader(place),
@@ -88,6 +89,7 @@ class StillSites:
             is_alive=lambda: True,
             store_failure=lambda: None,
         )
+        server = HttpServer(services)
         self._stack.callback(server.close)
         bound = server.prepare(loaded)
         assert bound is not None

@@ -21,13 +21,13 @@ from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import DeliveryView, WatchView
 from bridge.http.access import Right
-from bridge.http.page.badges import Badges
 from bridge.http.page.cards import FinishedTask, cards
 from bridge.http.page.notification_states import NotificationState, notification_states
 from bridge.http.page.now_view import BUSY_PER_MINUTE, MOST_CARDS, is_busy
 from bridge.http.page.rendering import environment, render
 from bridge.http.page.result_boxes import ResultBox, result_boxes
 from bridge.http.page.runs import HeldBack, run_of
+from bridge.http.page.view import Badges
 from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
 from tests.factories import NOW
