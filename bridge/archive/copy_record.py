@@ -29,14 +29,21 @@ class CopyRecord:
         self._copies = {copy.n: copy for copy in found if copy is not None}
 
     @classmethod
+    def find(cls, place: Place, stems: Sequence[str], event_id: str) -> CopyRecord | None:
+        """The record of the task with this event at one of these stems; None if it has none."""
+        for stem in stems:
+            if (document := _ours(place.read(f"{stem}.json"), event_id)) is not None:
+                return cls(place, stem, document)
+        return None
+
+    @classmethod
     def claim(cls, place: Place, stems: Sequence[str], delivery: Delivery) -> CopyRecord:
         """The record of this delivery's task: the existing one, or else a new one at the first free stem."""
-        for stem in stems:
-            if (document := _ours(place.read(f"{stem}.json"), delivery)) is not None:
-                return cls(place, stem, document)
+        if (record := cls.find(place, stems, delivery.event_id)) is not None:
+            return record
         for stem in stems:
             content = delivery.body if place.create(f"{stem}.json", delivery.body) else place.read(f"{stem}.json")
-            if (document := _ours(content, delivery)) is not None:  # created by another daemon for the same task
+            if (document := _ours(content, delivery.event_id)) is not None:  # created by another daemon for this task
                 return cls(place, stem, document)
         raise PlaceFailed(f"{stems[-1]}.json belongs to another task")
 
@@ -77,11 +84,11 @@ class CopyRecord:
         self._place.replace(f"{self.stem}.json", orjson.dumps(self._document, option=orjson.OPT_INDENT_2))
 
 
-def _ours(content: bytes | None, delivery: Delivery) -> dict[str, Json] | None:
-    """The record in these bytes if it belongs to this delivery's task; otherwise None."""
+def _ours(content: bytes | None, event_id: str) -> dict[str, Json] | None:
+    """The record in these bytes if it belongs to the task with this event; otherwise None."""
     try:
         document = orjson.loads(content or b"")
         is_record = isinstance(document["data"]["archive"], list)
-        return document if is_record and document["data"]["event_id"] == delivery.event_id else None
+        return document if is_record and document["data"]["event_id"] == event_id else None
     except (ValueError, KeyError, TypeError):
         return None

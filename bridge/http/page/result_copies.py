@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 
 import anyio
 import anyio.to_thread
-import orjson
 
+from bridge.archive.copy_record import CopyRecord
 from bridge.archive.place import Place, PlaceFailed
 from bridge.domain.archive_names import COPIED_KINDS, CopyMade, stems, wanted_copies
 from bridge.domain.store_key import LINK_LIFE_S, KeyPurpose, result_link
-from bridge.domain.task import Json, Phase, Snapshot
+from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import WatchView
 from bridge.http.services import Services
 from bridge.wiring.archive_builder import place_of
@@ -86,29 +86,18 @@ def _find(
 
 def copies_at(place: Place, task: TaskResult) -> Mapping[str, CopyMade]:
     """The existing copies, by `WantedCopy.mark`. Blocks. Empty while the archive cannot be read."""
-    try:
-        record = _record(place, task)
-        result = task.snapshot.result if task.snapshot else {}
-        wanted = {one.n: one.mark for one in wanted_copies({"task_result": result}, COPIED_KINDS)}
-        made = filter(None, map(CopyMade.parse, record))
-        return {wanted[one.n]: one for one in made if wanted.get(one.n) and place.size(one.path) == one.bytes}
-    except PlaceFailed:
-        return {}
-
-
-def _record(place: Place, task: TaskResult) -> list[Json]:
-    """The content of the record of these copies; empty if this task has no record."""
     facts = {
         "ended_at": round((task.view.ended_at or 0.0) * 1000),
         "label": task.view.label,
         "task_id": task.view.task_id,
         "account": task.view.account,
     }
-    for stem in stems(facts, event_id=task.event_id):
-        try:
-            data = orjson.loads(place.read(f"{stem}.json") or b"{}")["data"]
-            if data["event_id"] == task.event_id:
-                return list(data["archive"])
-        except (ValueError, TypeError, KeyError):
-            continue  # no record, or the record of another task
-    return []
+    result = task.snapshot.result if task.snapshot else {}
+    wanted = {one.n: one.mark for one in wanted_copies({"task_result": result}, COPIED_KINDS)}
+    try:
+        record = CopyRecord.find(place, stems(facts, event_id=task.event_id), task.event_id)
+        if record is None:
+            return {}
+        return {wanted[one.n]: one for one in record.copies if wanted.get(one.n) and record.has(one.n)}
+    except PlaceFailed:
+        return {}
