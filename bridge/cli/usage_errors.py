@@ -13,44 +13,10 @@ from bridge.domain.quoting import printable, quoted, unknown_name
 
 ENOUGH_ALIKE: Final = 0.7  # `statsu` is close enough to `status`; `stop` is not close enough to `store`
 
-_RUN: Final = "`genbridge run` starts the daemon; as a service: systemctl start genbridge"
-_LIST: Final = "`genbridge list` lists tasks"
-_WITHDRAW: Final = "`genbridge withdraw ID` stops watching a task"
-_REDELIVER: Final = "`genbridge redeliver` sends deliveries again; `genbridge poll ID` polls a task now"
-_SHOW: Final = "`genbridge show ID` shows a task, `genbridge explain ID` what happened to it"
-_CHECK: Final = "`genbridge check` checks the settings"
-MEANT: Final = {
-    "stop": "Ctrl-C or SIGTERM stops the daemon, as a service: systemctl stop genbridge; `genbridge pause` only pauses",
-    "restart": "stop `genbridge run` with Ctrl-C and start it again; as a service: systemctl restart genbridge",
-    "reload": "the daemon reads changed settings by itself, and on SIGHUP",
-    **dict.fromkeys(("start", "serve", "daemon", "up"), _RUN),
-    **dict.fromkeys(("remove", "rm", "delete", "del", "cancel", "unwatch"), _WITHDRAW),
-    "help": "`genbridge --help` lists the commands, `genbridge COMMAND --help` explains one",
-    **dict.fromkeys(
-        ("logs", "log", "journal"),
-        "the log is the output of `genbridge run`; as a service: journalctl -u "
-        "genbridge; `genbridge explain ID` shows what happened to one task",
-    ),
-    "version": "`genbridge --version` prints the version",
-    **dict.fromkeys(("ls", "tasks", "ps", "queue"), _LIST),
-    **dict.fromkeys(("watch", "top"), "`genbridge add ID` watches a task, `genbridge list --watch` follows the list"),
-    **dict.fromkeys(("get", "info", "history"), _SHOW),
-    **dict.fromkeys(("retry", "resend", "replay", "send"), _REDELIVER),
-    **dict.fromkeys(("validate", "verify", "doctor", "config"), _CHECK),
-    **dict.fromkeys(("create", "new", "submit"), "create the task at its provider, then `genbridge add ID` watches it"),
-    **dict.fromkeys(("webhooks", "outbox", "events"), "`genbridge deliveries` lists what was sent and the answers"),
-    **dict.fromkeys(
-        ("disable", "mute"), "`genbridge pause ENDPOINT` pauses an endpoint, `genbridge resume` ends the pause"
-    ),
-    **dict.fromkeys(("migrate", "upgrade"), "`genbridge store migrate` upgrades the store"),
-}
-
 
 def unknown_command(name: str, known: Collection[str]) -> str:
     """The message about a command that does not exist."""
     said = f"no command {quoted(name)}"
-    if name in MEANT:
-        return f"{said}: {MEANT[name]}"
     near = difflib.get_close_matches(name[:100], known, n=1, cutoff=ENOUGH_ALIKE)
     return f"{said}; did you mean `genbridge {near[0]}`?" if near else f"{said}; `genbridge --help` lists the commands"
 

@@ -14,7 +14,6 @@ import click
 import pytest
 
 from bridge.cli import COMMANDS, command_called
-from bridge.cli.usage_errors import MEANT
 from bridge.store import DaemonLock
 from tests.cli.shell import Shell
 
@@ -59,11 +58,7 @@ def test_the_version_is_reported(shell: Shell) -> None:
     [
         (["lst"], 'no command "lst"; did you mean `genbridge list`?'),
         (["\x1b[31m"], "no command"),
-        (["stop"], "Ctrl-C or SIGTERM stops the daemon"),
-        (["remove"], "`genbridge withdraw ID` stops watching"),
-        (["help"], "`genbridge --help`"),
-        (["logs"], "journalctl -u genbridge"),
-        (["version"], "`genbridge --version`"),
+        (["stop"], 'no command "stop"; `genbridge --help` lists the commands'),
         (["list", "--sinc", "2h"], "no option --sinc; did you mean --since?"),
         (["list", "--nope"], "list: no option --nope; see `genbridge list --help`"),
         (["list", "--odd"], "list: no option --odd; see `genbridge list --help`"),
@@ -101,13 +96,6 @@ def test_a_usage_mistake_is_explained_and_exits_2(words: list[str], hint: str, s
     assert "\x1b" not in said.err
     assert said.err.startswith("genbridge: ")
     assert said.err.count("\n") == 1
-
-
-def test_every_suggested_command_exists() -> None:
-    for name, advice in MEANT.items():
-        assert name not in COMMANDS
-        for named in re.findall(r"`genbridge ([a-z]+)", advice):
-            assert named in COMMANDS, advice
 
 
 def test_an_unknown_option_gets_no_advice_about_ids_in_commands_without_ids(shell: Shell) -> None:
