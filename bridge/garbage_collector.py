@@ -30,9 +30,10 @@ def spare() -> None:
     gc.set_threshold(NEW_OBJECTS)
 
 
-def clear() -> None:
-    """If objects were excluded, collect everything once. Call it after you drop their owner, which may be part of
-    cycles."""
+def clear(*, spared: bool = True) -> None:
+    """If objects were excluded, collect once: everything, or only what is not excluded, which is little. Call it after
+    you drop objects that may be part of cycles; with `spared`, if they may be among the excluded ones."""
     if gc.get_freeze_count():
-        gc.unfreeze()
+        if spared:
+            gc.unfreeze()
         gc.collect()

@@ -71,6 +71,7 @@ class Poller:
         self._hosts: dict[str, HostLimits] = {}
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
+        self._is_reconfigured = False  # since the last time that all watches were put
         self._revision: int | None = None  # the store's revision up to which watches have been read
         self.finished = anyio.Event()  # set when nothing is in flight
 
@@ -104,6 +105,7 @@ class Poller:
             raise RuntimeError("configure() needs a running poller")
         if self._stopped.is_set():
             return
+        self._is_reconfigured = True
         for name in self.accounts.keys() - plans.keys():
             self._removed[name] = self.accounts.pop(name)
             self._removed[name].clear()
@@ -188,7 +190,8 @@ class Poller:
 
     async def _put_all(self) -> int:
         """Put all live watches. Returns the revision from which changes must be fetched next."""
-        garbage_collector.clear()  # objects of earlier settings would otherwise never be freed
+        garbage_collector.clear(spared=self._is_reconfigured)  # objects of earlier settings would never be freed
+        self._is_reconfigured = False
         revision = await self._put_live()
         garbage_collector.spare()
         return revision

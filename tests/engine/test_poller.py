@@ -370,6 +370,22 @@ async def test_while_the_clock_is_set_ahead_a_new_watch_ages_correctly() -> None
         assert rig.phase("a") == "timed_out"
 
 
+async def test_only_new_settings_collect_the_garbage_of_the_whole_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    unfrozen: list[int] = []
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: 1)
+    monkeypatch.setattr(gc, "unfreeze", lambda: unfrozen.append(1))
+    rig = Rig()
+    async with rig.running():
+        await rig.poller.load()  # as after each change of shares
+        at_start = len(unfrozen)
+        await rig.poller.load()
+        await rig.poller.load()
+        assert len(unfrozen) == at_start == 1
+        await rig.configure()
+        await rig.poller.load()
+        assert len(unfrozen) == 2
+
+
 async def test_an_empty_store_is_read_again_without_a_collection_of_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
     collections: list[int] = []
     monkeypatch.setattr(gc, "get_freeze_count", lambda: 1)
