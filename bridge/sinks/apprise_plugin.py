@@ -6,7 +6,7 @@ services that hang would block the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -15,17 +15,10 @@ from urllib.parse import unquote
 from bridge.domain.quoting import quoted
 from bridge.sinks import plugin_targets
 from bridge.sinks.attached_files import ResultFile
-from bridge.sinks.chat_cards import (
-    CardLink,
-    ChatCard,
-    card_bare_lines,
-    card_html,
-    card_mail,
-    card_markdown,
-    card_quiet_lines,
-    card_short_markdown,
-)
-from bridge.sinks.plugin_files import held_file, improve_matrix
+from bridge.sinks.chat_cards import ChatCard, card_markdown
+from bridge.sinks.chat_services import service_of
+from bridge.sinks.chat_services.chat_service import AppriseFacts
+from bridge.sinks.plugin_files import held_file
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import recording
 from bridge.sinks.splitting import MessageLimit, split_text, utf8_bytes
@@ -34,41 +27,8 @@ from bridge.sinks.url_scrubber import without_secrets
 
 CONNECT_TIMEOUT_S: Final = 10.0  # unless the plugin's URL sets one (cto=)
 
-CAPTION_CHARS: Final = 1_024  # Telegram's limit
-TELEGRAM_BYTES: Final = 50_000_000
-PHOTO_BYTES: Final = 10_000_000  # Telegram's limit
-MAIL_BYTES: Final = 7_000_000  # 10 MB when encoded
-COVER_BYTES: Final = 300_000  # for a video's picture in an email
-OTHER_BYTES: Final = 50_000_000
-
-_MAIL_PAUSE_S: Final = 0.5  # between two emails; Apprise waits 5.5 s, its default for services with unknown limits
 _FORBIDDEN: Final = frozenset({"retry", "wait"})  # options of Apprise's own retries, which are only in memory
 _TITLE_MARKUP: Final = 24  # characters that Apprise may add to a title that it moves into the text
-_NEW_ROOM_ID: Final = 43  # characters of a Matrix room's id since room version 12, which has no ":SERVER"
-_COUNT_BYTES: Final = frozenset({"wecombot"})  # services with a limit in bytes, although Apprise counts characters
-
-
-class _CardForm(NamedTuple):
-    """How a service gets a card: the format, the template of the title ("": it is in the body), and the function for
-    the body."""
-
-    format: str
-    title: str
-    body: Callable[[ChatCard], str]
-
-
-_MAIL: Final = _CardForm("html", "{}", card_mail)
-_CHAT: Final = _CardForm("html", "", card_html)
-_CARD_FORMS: Final[Mapping[str, _CardForm]] = {
-    "mailto": _MAIL,
-    "mailtos": _MAIL,
-    "tgram": _CHAT,
-    "matrix": _CHAT,
-    "matrixs": _CHAT,
-    "slack": _CardForm("markdown", "{}", card_short_markdown),
-    "discord": _CardForm("markdown", "**{}**", card_bare_lines),  # a player needs the bare URL
-}
-"""By scheme: the services that show more than plain text even if their URL has no `format=`."""
 
 
 class UnusableUrl(Exception):
@@ -109,16 +69,13 @@ class ApprisePlugin:
         if "footer" not in options and hasattr(self.plugin, "include_footer"):
             self.plugin.include_footer = False  # the footer names the program and the time
         self.schemes = _schemes(self.plugin)
-        if self.is_mail:
-            self.plugin.request_rate_per_sec = _MAIL_PAUSE_S
+        service = service_of(self.schemes)
+        self.facts: Final = AppriseFacts() if service is None else service.apprise
+        self.facts.prepare(self.plugin, options)
         if timeout_s is not None:
             self._set_timeouts(options, timeout_s)
         if target is not None:
             plugin_targets.narrow(self.plugin, target)
-        if not self.schemes.isdisjoint({"matrix", "matrixs"}):
-            improve_matrix(self.plugin)
-            if "hsreq" not in options and any(len(room.lstrip("!")) == _NEW_ROOM_ID for room in self.plugin.rooms):
-                self.plugin.hsreq = False
 
     @property
     def service_name(self) -> str:
@@ -144,14 +101,7 @@ class ApprisePlugin:
     @property
     def takes_files(self) -> bool:
         """Whether the service accepts files at this kind of URL. For example, an incoming webhook of Slack does not."""
-        is_slack_hook = "slack" in self.schemes and "hook" in str(getattr(self.plugin, "mode", ""))
-        return bool(self.plugin.attachment_support) and not is_slack_hook
-
-    def files_of(self, card: ChatCard) -> Sequence[CardLink]:
-        """The results of this card that can be sent to the service as files: an email never gets a video."""
-        if not self.is_mail or all(each.kind == "images" for each in card.links):
-            return card.links
-        return [CardLink(label="", url=url, kind="images") for url in card.pictures[:1]]
+        return bool(self.plugin.attachment_support) and self.facts.takes_files(self.plugin)
 
     @property
     def mixes_targets(self) -> bool:
@@ -166,44 +116,23 @@ class ApprisePlugin:
         host = getattr(plugin, "smtp_host", None) or (plugin.host if is_named else None)
         return (str(host), int(plugin.port)) if host and plugin.port else None
 
-    @property
-    def is_mail(self) -> bool:
-        return not self.schemes.isdisjoint({"mailto", "mailtos"})
-
-    def most_file_bytes(self, card: ChatCard) -> int:
-        """The maximum size of the files in one message of this service."""
-        if self.is_mail:
-            return MAIL_BYTES if all(each.kind == "images" for each in card.links) else COVER_BYTES
-        is_telegram = "tgram" in self.schemes
-        if is_telegram and any(each.kind == "images" for each in card.links):
-            return PHOTO_BYTES
-        return TELEGRAM_BYTES if is_telegram else OTHER_BYTES
-
     def with_files(self, card: ChatCard, files: Sequence[ResultFile]) -> ChatMessage | None:
-        """One message with both text and files; None if the files must follow in a separate message.
-
-        An email always has both. A Telegram message has both if all files fit into one request: a single file, or an
-        album.
-        """
+        """One message with both text and files; None if the files must follow in a separate message."""
         message = self._from_card(card) if card.can_name_links else None
-        if message is not None and self.is_mail and message.form == "html":
-            return message._replace(body=card_mail(card, [each.name for each in files]))
-        if message is None or self.is_mail:
-            return message
-        types = {each.media_type.partition("/")[0] for each in files}
-        is_one_request = len(files) == 1 or types <= {"image", "video"}
-        fits = len(message.text) < CAPTION_CHARS
-        return message if "tgram" in self.schemes and is_one_request and fits else None
+        if message is None or not self.facts.joins_files(message.text, files):
+            return None
+        form = self.facts.card
+        if form is not None and form.with_pictures is not None and message.form == form.format:
+            return message._replace(body=form.with_pictures(card, [each.name for each in files]))
+        return message
 
     def _attached(self, files: Sequence[ResultFile], stack: ExitStack) -> Any:
         import apprise
         from apprise.attachment.memory import AttachMemory
 
         new_file = partial(held_file(AttachMemory), stack=stack, asset=self.plugin.asset)
-        if self.is_mail:
-            self.plugin.inline = True
-        if "tgram" in self.schemes:
-            self.plugin.album = True  # otherwise each picture is a separate request
+        for name in self.facts.file_options:
+            setattr(self.plugin, name, True)
         attach = apprise.AppriseAttachment(asset=self.plugin.asset)
         for each in files:
             attach.add(new_file(content=each.content, name=each.name, mimetype=each.media_type))
@@ -220,9 +149,7 @@ class ApprisePlugin:
         if plugin.overflow_mode != "upstream":
             return [ChatMessage(title, body)]  # its URL sets another format
         limit = self._limit()
-        rich = self._from_card(card) if card is not None and card.can_name_links else None
-        if rich is not None and card is not None and files_follow and "discord" in self.schemes:
-            rich = rich._replace(body=card_quiet_lines(card))
+        rich = self._from_card(card, files_follow=files_follow) if card is not None and card.can_name_links else None
         if rich is not None and len(rich.text) <= limit.size:
             return [rich._replace(plain=f"{title}\n{body}")]
         if plugin.title_maxlen > 0 and not plugin.overflow_amalgamate_title:
@@ -232,16 +159,18 @@ class ApprisePlugin:
             return [ChatMessage(title, body)]
         return [ChatMessage("", each) for each in split_text(f"{title}\n{body}", limit, rest_at=rest_at)]
 
-    def _from_card(self, card: ChatCard) -> ChatMessage | None:
+    def _from_card(self, card: ChatCard, *, files_follow: bool = False) -> ChatMessage | None:
         """The card in the format that this service shows best; None: use its text."""
         resolved = self.plugin.resolve_format  # a format= in the URL takes precedence
-        form = next((_CARD_FORMS[scheme] for scheme in self.schemes & _CARD_FORMS.keys()), None)
-        if form is not None and form.body is card_short_markdown and card.has_odd_urls:
-            return None  # Apprise would change a bare URL that contains *, which is Markdown
-        if form is not None and resolved(form.format) == form.format and resolved("text") != "markdown":
-            title = form.title.format(card.title) if form.title else ""
-            return ChatMessage(title, form.body(card), form.format)
-        return ChatMessage(card.title, card_markdown(card), "markdown") if resolved("text") == "markdown" else None
+        form = self.facts.card
+        if form is not None and not form.takes_odd_urls and card.has_odd_urls:
+            return None
+        above = form.above_files if form is not None and files_follow else None
+        if resolved("text") == "markdown":
+            return ChatMessage(card.title, (above or card_markdown)(card), "markdown")
+        if form is None or resolved(form.format) != form.format:
+            return None
+        return ChatMessage(form.title.format(card.title) if form.title else "", (above or form.body)(card), form.format)
 
     def _set_timeouts(self, options: Sequence[str], timeout_s: float) -> None:
         if "cto" not in options:
@@ -259,7 +188,7 @@ class ApprisePlugin:
         convert: Callable[[Any, Any, str], str] = conversion.convert_between
         shown_as = plugin.resolve_format(source)
         size, most_lines = int(plugin.body_maxlen), int(plugin.body_max_line_count or 0)
-        in_bytes = not _COUNT_BYTES.isdisjoint(self.schemes)
+        in_bytes = self.facts.counts_bytes
 
         def measure(text: str) -> int:
             if most_lines and text.count("\n") >= most_lines:

@@ -22,7 +22,7 @@ from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
 from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, counted_files
 from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
 from bridge.sinks.chat_cards import TONES
-from bridge.sinks.chat_services import service_of
+from bridge.sinks.chat_services import reader_at
 from bridge.sinks.judging import judge
 from bridge.sinks.neutral import one_line
 from bridge.sinks.plugin_targets import PluginTarget
@@ -167,10 +167,10 @@ def _send_all(
 def _files(plugin: ApprisePlugin, attempt: ChatAttempt) -> tuple[Sequence[ResultFile], str]:
     """The files to attach; or none, and the reason."""
     card, files = attempt.written.card, attempt.files
-    wanted = plugin.files_of(card) if card is not None and plugin.takes_files else ()
+    wanted = plugin.facts.files_of(card) if card is not None and plugin.takes_files else ()
     if card is None or files is None or not wanted:
         return (), ""
-    return from_thread.run(files.of_card, card, wanted, plugin.most_file_bytes(card), token=attempt.token)
+    return from_thread.run(files.of_card, card, wanted, plugin.facts.file_bytes(card), token=attempt.token)
 
 
 def _was_refused(recorded: Recording) -> bool:
@@ -241,9 +241,9 @@ def _outcomes(exchanges: Sequence[Exchange], schemes: Collection[str]) -> Iterat
 
 
 def _reader(host: str, schemes: Collection[str]) -> AnswerReader | None:
-    service = service_of(host, schemes)
-    if service is not None:
-        return service.read
+    known = reader_at(host, schemes)
+    if known is not None:
+        return known
     return None if _PROGRAMS.intersection(schemes) else _read_plain_refusal
 
 

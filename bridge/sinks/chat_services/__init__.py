@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bridge.sinks.answers import AnswerReader
-from bridge.sinks.chat_services.apprise_only import BARK, PUSHDEER, SERVERCHAN
+from bridge.sinks.chat_services.apprise_only import BARK, MAIL, MATRIX, PUSHDEER, SERVERCHAN
 from bridge.sinks.chat_services.chat_service import ChatService, Robot
 from bridge.sinks.chat_services.dingtalk import DINGTALK
 from bridge.sinks.chat_services.discord import DISCORD
@@ -27,6 +27,8 @@ CHAT_SERVICES: Final[tuple[ChatService, ...]] = (
     SERVERCHAN,
     PUSHDEER,
     BARK,
+    MAIL,
+    MATRIX,
 )
 ROBOTS: Final[Mapping[str, Robot]] = MappingProxyType(
     {service.name: service.robot for service in CHAT_SERVICES if service.robot is not None}
@@ -37,11 +39,18 @@ READERS: Final[Mapping[str, AnswerReader]] = MappingProxyType({service.name: ser
 """The reader for the answers of each service, by its name."""
 
 
-def service_of(host: str, schemes: Collection[str]) -> ChatService | None:
-    """The service that an Apprise plugin with these schemes sent a request to. A self-hosted service is recognized by
-    its scheme only."""
-    by_scheme = (service for service in CHAT_SERVICES if not service.schemes.isdisjoint(schemes))
-    return next(by_scheme, None) or next((service for service in CHAT_SERVICES if service.name_at(host)), None)
+def service_of(schemes: Collection[str]) -> ChatService | None:
+    """The service whose Apprise URLs have one of these schemes."""
+    return next((each for each in CHAT_SERVICES if not each.apprise.schemes.isdisjoint(schemes)), None)
+
+
+def reader_at(host: str, schemes: Collection[str]) -> AnswerReader | None:
+    """The reader for an answer to a request that an Apprise plugin with these schemes sent to this host; None: the
+    service is unknown. A self-hosted service is recognized by its scheme only."""
+    found = service_of(schemes)
+    if found is None or not found.apprise.ignores_refusals:
+        found = next((each for each in CHAT_SERVICES if each.name_at(host)), None)
+    return None if found is None else found.read
 
 
 def host_warning(url: str, format: str) -> str | None:
@@ -54,16 +63,12 @@ def host_warning(url: str, format: str) -> str | None:
             # Discord also accepts Slack's messages, at addresses that end with /slack.
             if format == service.name or (format == "slack" and parts.path.endswith("/slack")):
                 return None
-            use = f"format: {service.name}" if service.robot else f"type: apprise with the URL {service.apprise_url}"
+            use = f"format: {service.name}" if service.robot else f"type: apprise with the URL {service.apprise.url}"
             return f"this is an address of {name}, which refuses other messages, often with HTTP 200; use {use}"
     return None
 
 
-def question_of(format: str, url: str) -> str | None:
+def probe_url(format: str, url: str) -> str | None:
     """A URL whose GET shows whether a robot exists, without notifying anybody; None if the service has no such URL."""
-    path = url.partition("?")[0]
-    if format == TELEGRAM.name:  # its Bot API: "getMe"
-        return f"{path.rstrip('/').removesuffix('/sendMessage')}/getMe"
-    if format == DISCORD.name:  # its API: "Get Webhook with Token"
-        return path
-    return None
+    robot = ROBOTS.get(format)
+    return None if robot is None or robot.probe_url is None else robot.probe_url(url.partition("?")[0])

@@ -1,13 +1,15 @@
-"""Services that genbridge reaches only through Apprise. Their plugins ignore refusals with HTTP 200."""
+"""Services that genbridge reaches only through Apprise. Some of their plugins ignore refusals with HTTP 200."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
 
 from bridge.net.client import Answer
 from bridge.sinks.answers import CodeReader, Verdict, object_of
-from bridge.sinks.chat_services.chat_service import ChatService
+from bridge.sinks.chat_cards import CardLink, ChatCard, card_html, card_mail
+from bridge.sinks.chat_services.chat_service import AppriseFacts, CardForm, ChatService
 
 _PUSHDEER_CODES: Final = CodeReader(codes=("code",), texts=("error", "message"))
 
@@ -24,21 +26,100 @@ def _read_pushdeer(answer: Answer) -> Verdict:
 SERVERCHAN: Final = ChatService(
     name="serverchan",
     hosts={"sctapi.ftqq.com": "ServerChan"},
-    schemes=frozenset({"schan"}),
     read=CodeReader(codes=("code", "errno"), texts=("message", "info", "errmsg")),
-    apprise_url="schan://SENDKEY",
+    apprise=AppriseFacts(schemes=frozenset({"schan"}), url="schan://SENDKEY", ignores_refusals=True),
 )
 PUSHDEER: Final = ChatService(
     name="pushdeer",
     hosts={"api2.pushdeer.com": "PushDeer"},
-    schemes=frozenset({"pushdeer", "pushdeers"}),
     read=_read_pushdeer,
-    apprise_url="pushdeer://PUSHKEY",
+    apprise=AppriseFacts(schemes=frozenset({"pushdeer", "pushdeers"}), url="pushdeer://PUSHKEY", ignores_refusals=True),
 )
 BARK: Final = ChatService(
     name="bark",
     hosts={"api.day.app": "Bark"},
-    schemes=frozenset({"bark", "barks"}),
     read=CodeReader(codes=("code",), texts=("message",), good=frozenset({0, 200})),
-    apprise_url="barks://api.day.app/DEVICE_KEY",
+    apprise=AppriseFacts(
+        schemes=frozenset({"bark", "barks"}), url="barks://api.day.app/DEVICE_KEY", ignores_refusals=True
+    ),
+)
+
+
+_MAIL_BYTES: Final = 7_000_000  # 10 MB when encoded
+_COVER_BYTES: Final = 300_000
+_MAIL_PAUSE_S: Final = 0.5  # between two emails; Apprise waits 5.5 s, its default for services with unknown limits
+
+
+def _prepare_mail(plugin: Any, options: Sequence[str]) -> None:
+    plugin.request_rate_per_sec = _MAIL_PAUSE_S
+
+
+def _files_of_mail(card: ChatCard) -> Sequence[CardLink]:
+    """An email never has a video: it has the results if all are images, or else the cover."""
+    if _has_only_images(card):
+        return card.links
+    return [CardLink(label="", url=url, kind="images") for url in card.pictures[:1]]
+
+
+def _has_only_images(card: ChatCard) -> bool:
+    return all(each.kind == "images" for each in card.links)
+
+
+MAIL: Final = ChatService(
+    name="mail",
+    apprise=AppriseFacts(
+        schemes=frozenset({"mailto", "mailtos"}),
+        card=CardForm("html", "{}", card_mail, with_pictures=card_mail),
+        prepare=_prepare_mail,
+        files_of=_files_of_mail,
+        file_bytes=lambda card: _MAIL_BYTES if _has_only_images(card) else _COVER_BYTES,
+        joins_files=lambda text, files: True,
+        file_options=("inline",),
+    ),
+)
+
+
+_PLAYS: Final = {"video": "m.video", "audio": "m.audio"}
+_NEW_ROOM_ID: Final = 43  # characters of a Matrix room's id since room version 12, which has no ":SERVER"
+
+
+def _prepare_matrix(plugin: Any, options: Sequence[str]) -> None:
+    """Make the plugin send videos and audio as such, send no empty text after files, and send `plain_text` in addition
+    to HTML."""
+    kind: Any = type(plugin)
+    plugin.__class__ = _better_matrix(kind)
+    if "hsreq" not in options and any(len(room.lstrip("!")) == _NEW_ROOM_ID for room in plugin.rooms):
+        plugin.hsreq = False
+
+
+@lru_cache
+def _better_matrix(base: Any) -> Any:
+    # Private methods, because Apprise offers no extension point. tests/sinks/test_matrix.py tests them with a real
+    # server.
+    class BetterMatrix(base):  # type: ignore[misc]
+        plain_text = ""
+
+        def _fetch(self, path: str, payload: Any = None, **options: Any) -> Any:
+            if isinstance(payload, Mapping) and "msgtype" in payload:
+                if not payload.get("body"):
+                    return True, {}, 200
+                media_type = str(payload.get("info", {}).get("mimetype", ""))
+                if payload["msgtype"] == "m.file":
+                    payload = {**payload, "msgtype": _PLAYS.get(media_type.partition("/")[0], "m.file")}
+            return super()._fetch(path, payload=payload, **options)
+
+        def _e2ee_send_to_room(self, room_id: str, body: str, *args: Any, **options: Any) -> Any:
+            return super()._e2ee_send_to_room(room_id, body, *args, **options) if body else True
+
+        def _matrix_plain_fallback(self, body: str, *args: Any) -> Any:
+            return (body and self.plain_text) or super()._matrix_plain_fallback(body, *args)
+
+    return BetterMatrix
+
+
+MATRIX: Final = ChatService(
+    name="matrix",
+    apprise=AppriseFacts(
+        schemes=frozenset({"matrix", "matrixs"}), card=CardForm("html", "", card_html), prepare=_prepare_matrix
+    ),
 )

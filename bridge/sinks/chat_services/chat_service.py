@@ -1,4 +1,5 @@
-"""What genbridge must know about a chat service: its hosts, what its answers mean, and the form of its messages."""
+"""What genbridge must know about a chat service: its hosts, what its answers mean, the form of its messages, and what
+Apprise's plugin for it needs."""
 
 from __future__ import annotations
 
@@ -6,14 +7,14 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from bridge.domain.task import Json
-from bridge.sinks.answers import AnswerReader
+from bridge.sinks.answers import AnswerReader, read_nothing
 from bridge.sinks.attached_files import ResultFile
-from bridge.sinks.chat_cards import ChatCard
+from bridge.sinks.chat_cards import CardLink, ChatCard
 from bridge.sinks.splitting import MessageLimit
 
 RobotMessage = dict[str, Json]
@@ -76,8 +77,9 @@ class Robot:
 
     `limit` is the maximum text in one message. `write` returns the body of a message. `write_card` returns the same for
     a card. It returns None if the service has no cards or the card does not fit; then the text is sent. `url` completes
-    the URL of the settings. `sign` returns the signed URL and body for one attempt. `penalty_s` is the wait after a
-    rate limit that still applies at the next attempt.
+    the URL of the settings. `probe_url` returns a URL whose GET shows whether the robot exists, without notifying
+    anybody. `sign` returns the signed URL and body for one attempt. `penalty_s` is the wait after a rate limit that
+    still applies at the next attempt.
 
     The files of a message have at most `file_bytes` together (0: this robot accepts no files). `write_form` returns one
     request with a card and its files. It returns None if the files need separate requests after the text; these come
@@ -88,6 +90,7 @@ class Robot:
     write: Callable[[str, Chat], RobotMessage]
     write_card: Callable[[ChatCard, Chat], RobotMessage | None]
     url: Callable[[str], str] = str
+    probe_url: Callable[[str], str] | None = None
     penalty_s: float = 0.0
     file_bytes: int = 0
     write_form: Callable[[ChatCard, Chat, Sequence[ResultFile]], FileForm | None] | None = None
@@ -101,23 +104,60 @@ class Robot:
         return self.write_card(said, chat) or self.write(said.title, chat)
 
 
+class CardForm(NamedTuple):
+    """How Apprise's plugin gets a card: the format, the template of the title ("": it is in the body), and the function
+    for the body. `above_files` is that for a body whose files follow in a separate message; `with_pictures` that for a
+    body with attached pictures, by their names."""
+
+    format: str
+    title: str
+    body: Callable[[ChatCard], str]
+    above_files: Callable[[ChatCard], str] | None = None
+    with_pictures: Callable[[ChatCard, Sequence[str]], str] | None = None
+    takes_odd_urls: bool = True  # False: cards with `has_odd_urls` are sent as text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppriseFacts:
+    """What genbridge must know about Apprise's plugin for a service, whose URLs have one of these `schemes`.
+
+    `url` shows how they are written. `ignores_refusals`: the plugin takes every answer with HTTP 200 for a success.
+    `card`: the service shows more than plain text even if its URL has no `format=`. `counts_bytes`: its limit is in
+    bytes, although Apprise counts characters. `prepare` changes a new plugin; it gets the options in its URL.
+
+    `takes_files`: whether the plugin for such a URL does. `files_of` returns the results that are sent as files, and
+    `file_bytes` their maximum size together. `joins_files`: whether this text and these files fit into one message.
+    `file_options` are switches of the plugin that are on for messages with files.
+    """
+
+    schemes: frozenset[str] = frozenset()
+    url: str = ""
+    ignores_refusals: bool = False
+    card: CardForm | None = None
+    counts_bytes: bool = False
+    prepare: Callable[[Any, Sequence[str]], None] = lambda plugin, options: None
+    takes_files: Callable[[Any], bool] = lambda plugin: True
+    files_of: Callable[[ChatCard], Sequence[CardLink]] = lambda card: card.links
+    file_bytes: Callable[[ChatCard], int] = lambda card: 50_000_000
+    joins_files: Callable[[str, Sequence[ResultFile]], bool] = lambda text, files: False
+    file_options: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatService:
     """One chat service.
 
     `name` is the format's name in the settings. `hosts` maps each public host to the name that people know. A webhook's
-    path begins with `path`. `schemes` are the schemes of Apprise URLs for this service, if its plugin ignores refusals.
-    `read` finds refusals and waits in an answer. Without a `robot`, messages go through Apprise, with a URL like
-    `apprise_url`.
+    path begins with `path`. `read` finds refusals and waits in an answer. Without a `robot`, messages go through
+    Apprise.
     """
 
     name: str
-    hosts: Mapping[str, str]
-    read: AnswerReader
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    read: AnswerReader = read_nothing
     path: str = ""
-    schemes: frozenset[str] = frozenset()
     robot: Robot | None = None
-    apprise_url: str = ""
+    apprise: AppriseFacts = AppriseFacts()
 
     def name_at(self, host: str) -> str | None:
         """The service's name for people if the host belongs to it."""

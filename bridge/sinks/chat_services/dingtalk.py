@@ -16,7 +16,7 @@ from urllib.parse import quote
 from bridge.encoding import encode
 from bridge.sinks.answers import CodeReader
 from bridge.sinks.chat_cards import COLORS, ChatCard, markdown_link
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage, hmac_sha256
+from bridge.sinks.chat_services.chat_service import AppriseFacts, Chat, ChatService, Robot, RobotMessage, hmac_sha256
 from bridge.sinks.splitting import MessageLimit, json_bytes
 
 # The limit of the whole body is 20,000 bytes, and 2 KB are reserved for everything around the text.
@@ -64,7 +64,7 @@ def _sign(url: str, message: RobotMessage, secret: str, now: float) -> tuple[str
 DINGTALK: Final = ChatService(
     name="dingtalk",
     hosts={"oapi.dingtalk.com": "DingTalk"},
-    schemes=frozenset({"dingtalk"}),
     read=CodeReader(codes=("errcode",), texts=("errmsg",), waits={130101: 60.0, 410100: 60.0}),
     robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, sign=_sign, penalty_s=600.0),
+    apprise=AppriseFacts(schemes=frozenset({"dingtalk"}), ignores_refusals=True),
 )

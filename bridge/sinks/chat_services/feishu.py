@@ -15,7 +15,7 @@ from typing import Final
 from bridge.encoding import encode
 from bridge.sinks.answers import SHORT_WAIT_S, CodeReader
 from bridge.sinks.chat_cards import CardLink, ChatCard
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage, hmac_sha256
+from bridge.sinks.chat_services.chat_service import AppriseFacts, Chat, ChatService, Robot, RobotMessage, hmac_sha256
 from bridge.sinks.splitting import MessageLimit, json_bytes
 
 # The limit of the whole body is 20 KB, and 2 KB are reserved for everything around the text.
@@ -63,11 +63,11 @@ def _sign(url: str, message: RobotMessage, secret: str, now: float) -> tuple[str
 FEISHU: Final = ChatService(
     name="feishu",
     hosts={"open.feishu.cn": "Feishu", "open.larksuite.com": "Lark"},
-    schemes=frozenset({"feishu", "lark"}),
     read=CodeReader(
         codes=("code", "StatusCode"),
         texts=("msg", "StatusMessage"),
         waits={11232: SHORT_WAIT_S, 99991400: SHORT_WAIT_S},
     ),
     robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, sign=_sign),
+    apprise=AppriseFacts(schemes=frozenset({"feishu", "lark"}), ignores_refusals=True),
 )

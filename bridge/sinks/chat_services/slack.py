@@ -14,8 +14,8 @@ from typing import Final
 
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, json_of, words_of
-from bridge.sinks.chat_cards import COLORS, CardLink, ChatCard, card_lines
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
+from bridge.sinks.chat_cards import COLORS, CardLink, ChatCard, card_lines, card_short_markdown
+from bridge.sinks.chat_services.chat_service import AppriseFacts, CardForm, Chat, ChatService, Robot, RobotMessage
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
 _MOST_PICTURES: Final = 4
@@ -72,4 +72,10 @@ SLACK: Final = ChatService(
     hosts={"hooks.slack.com": "Slack"},
     read=_read,
     robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card),
+    apprise=AppriseFacts(
+        schemes=frozenset({"slack"}),
+        # Apprise would change a bare URL that contains *, which is Markdown.
+        card=CardForm("markdown", "{}", card_short_markdown, takes_odd_urls=False),
+        takes_files=lambda plugin: "hook" not in str(getattr(plugin, "mode", "")),
+    ),
 )

@@ -18,12 +18,22 @@ from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, number, object_of, refusal, retry_after_in, text_in
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard, card_html
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, FileForm, LaterFiles, Robot, RobotMessage
+from bridge.sinks.chat_services.chat_service import (
+    AppriseFacts,
+    CardForm,
+    Chat,
+    ChatService,
+    FileForm,
+    LaterFiles,
+    Robot,
+    RobotMessage,
+)
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
 _LIMIT: Final = MessageLimit(size=4096, measure=utf16_units)
 
 _CAPTION: Final = 1024  # visible characters
+_FILE_BYTES: Final = 50_000_000
 _PHOTO_BYTES: Final = 10_000_000
 _PHOTOS: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
 _KINDS: Final = {"video/mp4": "video", "audio/mpeg": "audio", "audio/mp4": "audio", "audio/x-m4a": "audio"}
@@ -109,6 +119,21 @@ def _read(answer: Answer) -> Verdict:
     )
 
 
+def _probe_url(url: str) -> str:
+    """The URL of `getMe`."""
+    return f"{url.rstrip('/').removesuffix('/sendMessage')}/getMe"
+
+
+def _apprise_file_bytes(card: ChatCard) -> int:
+    return _PHOTO_BYTES if any(each.kind == "images" for each in card.links) else _FILE_BYTES
+
+
+def _apprise_joins_files(text: str, files: Sequence[ResultFile]) -> bool:
+    """Whether all fit into one request, a single file or an album, with the text as its caption."""
+    types = {each.media_type.partition("/")[0] for each in files}
+    return (len(files) == 1 or types <= {"image", "video"}) and len(text) < _CAPTION
+
+
 TELEGRAM: Final = ChatService(
     name="telegram",
     hosts={"api.telegram.org": "Telegram"},
@@ -118,8 +143,16 @@ TELEGRAM: Final = ChatService(
         write=_write,
         write_card=_write_card,
         url=_url,
-        file_bytes=50_000_000,
+        probe_url=_probe_url,
+        file_bytes=_FILE_BYTES,
         write_form=_write_form,
         later_files=_later_files,
+    ),
+    apprise=AppriseFacts(
+        schemes=frozenset({"tgram"}),
+        card=CardForm("html", "", card_html),
+        file_bytes=_apprise_file_bytes,
+        joins_files=_apprise_joins_files,
+        file_options=("album",),  # otherwise each picture is a separate request
     ),
 )

@@ -18,7 +18,15 @@ from bridge.net.client import Answer
 from bridge.sinks.answers import CodeReader, Verdict, object_of, text_in
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, FileForm, LaterFiles, Robot, RobotMessage
+from bridge.sinks.chat_services.chat_service import (
+    AppriseFacts,
+    Chat,
+    ChatService,
+    FileForm,
+    LaterFiles,
+    Robot,
+    RobotMessage,
+)
 from bridge.sinks.splitting import MessageLimit, utf8_bytes
 
 _LINK: Final = "[Open the result]"
@@ -93,7 +101,7 @@ _CODES: Final = CodeReader(codes=("errcode",), texts=("errmsg",), waits={45009: 
 WECOM: Final = ChatService(
     name="wecom",
     hosts={"qyapi.weixin.qq.com": "WeCom"},
-    schemes=frozenset({"wecombot"}),
     read=_read,
     robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, file_bytes=20_000_000, later_files=_later_files),
+    apprise=AppriseFacts(schemes=frozenset({"wecombot"}), ignores_refusals=True, counts_bytes=True),
 )
