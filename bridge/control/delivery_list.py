@@ -12,6 +12,7 @@ from bridge.control.lookup import known_endpoint, listed_endpoint
 from bridge.control.paging import DELIVERIES, cursor_at, row_before
 from bridge.control.pausing import held_deliveries
 from bridge.control.requested_waits import QueueWaits, lasting_queue_waits, queue_wait_of, why_queue_waits
+from bridge.domain.event import TASK_TOPICS
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.quoting import printable
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore
 
 
-TASK_TOPICS: Final = "task_"  # the prefix of topics that are about a task
 TOO_WIDE: Final = "event_ids: give them, or at least one of state, since and topic; an endpoint alone is not enough"
 
 
@@ -121,7 +121,7 @@ def unknown_event(event_id: str) -> UnknownError:
 def delivery_json(view: DeliveryView) -> dict[str, Any]:
     """One delivery for JSON. `id` is null for events about an account or endpoint. `about` is the endpoint that such an
     event is about. `last_reason` is the answer to the last attempt, or why there was no answer."""
-    is_about_task = view.topic.startswith(TASK_TOPICS)
+    is_about_task = view.topic in TASK_TOPICS
     return {
         "event_id": view.event_id,
         "endpoint": view.endpoint,

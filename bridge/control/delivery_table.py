@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.delivery_list import TASK_TOPICS
 from bridge.control.paging import SEARCHED, cursor_at, mark_after
 from bridge.control.pausing import held_deliveries
 from bridge.control.requested_waits import lasting_queue_waits, queue_wait_of
+from bridge.domain.event import TASK_TOPICS
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import NOT_ACCEPTED, BoundedCount, DeliveryMark, DeliverySearch, Standing
@@ -45,7 +45,7 @@ class DeliveryRow:
 
     @property
     def task(self) -> WatchKey | None:
-        is_about_task = self.view.topic.startswith(TASK_TOPICS)
+        is_about_task = self.view.topic in TASK_TOPICS
         return WatchKey(self.view.account, self.view.task_id) if is_about_task else None
 
     @property
@@ -141,7 +141,7 @@ class _Facts:
 
     def rows(self, found: Sequence[tuple[Standing, DeliveryView]]) -> list[DeliveryRow]:
         views = held_deliveries([view for _, view in found], self._paused.values(), self._queues, self._now)
-        keys = {WatchKey(view.account, view.task_id) for view in views if view.topic.startswith(TASK_TOPICS)}
+        keys = {WatchKey(view.account, view.task_id) for view in views if view.topic in TASK_TOPICS}
         ids = {key: watch_id for key, (watch_id, _) in self._store.known(keys).items()}
         watches = {one.watch_id: one for one in self._store.watches_by_id(list(ids.values()))}
         snapshots = self._store.snapshots_by_id([one for one, watch in watches.items() if watch.phase not in LIVE])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from bridge.domain.slots import slot_of
-from bridge.domain.task import Json
+from bridge.domain.task import Json, Phase
 
 
 class Topic(StrEnum):
@@ -30,27 +30,50 @@ class Topic(StrEnum):
     UNKNOWN_STATUS = "unknown_status"
 
 
-LIVE_TOPICS: Final = frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS})
-ON_REQUEST: Final = LIVE_TOPICS | {Topic.TASK_ARCHIVED}  # sent only if a route names them
-END_TOPICS: Final = frozenset(
-    {Topic.TASK_SUCCEEDED, Topic.TASK_FAILED, Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.TASK_TIMED_OUT}
-)
-ENDPOINT_TOPICS: Final = frozenset({Topic.ENDPOINT_DISABLED, Topic.ENDPOINT_FAILING, Topic.ENDPOINT_RECOVERED})
-OPERATOR_TOPICS: Final = ENDPOINT_TOPICS | {Topic.ACCOUNT_BLOCKED, Topic.ACCOUNT_RESTORED, Topic.UNKNOWN_STATUS}
-FOR_PEOPLE: Final = frozenset(  # sent to other endpoints only if a route names them
-    {Topic.ENDPOINT_FAILING, Topic.ENDPOINT_RECOVERED, Topic.UNKNOWN_STATUS}
-)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicFacts:
+    """What is true of a topic. Every set of topics below follows from this.
 
-TASK_STATUS: Final[Mapping[Topic, str]] = {
-    Topic.TASK_SUCCEEDED: "succeed",  # the documented word has no "ed"
-    Topic.TASK_FAILED: "failed",
-    Topic.TASK_CANCELED: "canceled",
-    Topic.TASK_NOT_FOUND: "not_found",
-    Topic.TASK_TIMED_OUT: "timed_out",
-    Topic.TASK_RUNNING: "processing",
-    Topic.TASK_PROGRESS: "processing",
-    Topic.TASK_ARCHIVED: "succeed",
+    For operator topics, `about` is also the key of the name in `data`. `status` is the documented `task_status`, ""
+    if the topic is not about a task. `ends_as` is the phase of a task that finishes with this event. `by_default` says
+    which endpoints receive it if no route names it; people: chats and group robots. `is_superseded_by_end`: once the
+    task has finished, a delivery that still waits is canceled.
+    """
+
+    about: Literal["task", "account", "endpoint"]
+    status: str = ""
+    ends_as: Phase | None = None
+    by_default: Literal["all", "people", "none"] = "all"
+    is_superseded_by_end: bool = False
+
+
+_UNDER_WAY: Final = TopicFacts(about="task", status="processing", by_default="none", is_superseded_by_end=True)
+TOPICS: Final[Mapping[Topic, TopicFacts]] = {
+    Topic.TASK_SUCCEEDED: TopicFacts(
+        about="task", status="succeed", ends_as=Phase.SUCCEEDED
+    ),  # documented without "ed"
+    Topic.TASK_FAILED: TopicFacts(about="task", status="failed", ends_as=Phase.FAILED),
+    Topic.TASK_CANCELED: TopicFacts(about="task", status="canceled", ends_as=Phase.CANCELED),
+    Topic.TASK_NOT_FOUND: TopicFacts(about="task", status="not_found", ends_as=Phase.NOT_FOUND),
+    Topic.TASK_TIMED_OUT: TopicFacts(about="task", status="timed_out", ends_as=Phase.TIMED_OUT),
+    Topic.TASK_ARCHIVED: TopicFacts(about="task", status="succeed", by_default="none"),
+    Topic.TASK_RUNNING: _UNDER_WAY,
+    Topic.TASK_PROGRESS: _UNDER_WAY,
+    Topic.ACCOUNT_BLOCKED: TopicFacts(about="account"),
+    Topic.ACCOUNT_RESTORED: TopicFacts(about="account"),
+    Topic.ENDPOINT_DISABLED: TopicFacts(about="endpoint"),
+    Topic.ENDPOINT_FAILING: TopicFacts(about="endpoint", by_default="people"),
+    Topic.ENDPOINT_RECOVERED: TopicFacts(about="endpoint", by_default="people"),
+    Topic.UNKNOWN_STATUS: TopicFacts(about="account", by_default="people"),
 }
+
+TASK_TOPICS: Final = frozenset(topic for topic in Topic if TOPICS[topic].about == "task")
+OPERATOR_TOPICS: Final = frozenset(Topic) - TASK_TOPICS
+ENDPOINT_TOPICS: Final = frozenset(topic for topic in Topic if TOPICS[topic].about == "endpoint")
+END_TOPICS: Final = frozenset(topic for topic in Topic if TOPICS[topic].ends_as is not None)
+SUPERSEDED_BY_END: Final = frozenset(topic for topic in Topic if TOPICS[topic].is_superseded_by_end)
+ON_REQUEST: Final = frozenset(topic for topic in Topic if TOPICS[topic].by_default == "none")
+FOR_PEOPLE: Final = frozenset(topic for topic in Topic if TOPICS[topic].by_default == "people")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bridge.domain.change import AccountChange, AnswerUnread, TaskChange
-from bridge.domain.event import TASK_STATUS, Event, Topic
+from bridge.domain.event import TOPICS, Event, Topic
 from bridge.domain.ids import event_id
 from bridge.domain.task import Json, Snapshot
 from bridge.domain.watch import Watch
@@ -25,7 +25,7 @@ def task_event(watch: Watch, change: TaskChange) -> Event | None:
     seen = change.snapshot or Snapshot()
     data: dict[str, Json] = {
         "task_id": state.task_id,
-        "task_status": TASK_STATUS[topic],
+        "task_status": TOPICS[topic].status,
         "task_status_msg": seen.message,
         "created_at": seen.created_ms,
         "updated_at": seen.updated_ms,
@@ -79,7 +79,7 @@ def released_event(archived: Event, *, of: str) -> Event:
 def account_event(change: AccountChange) -> Event:
     """`account_blocked` or `account_restored`."""
     topic = Topic.ACCOUNT_BLOCKED if change.blocked else Topic.ACCOUNT_RESTORED
-    event = _operator_event(topic, "account", change.account, change.count, change.reason, change.at)
+    event = _operator_event(topic, change.account, change.count, change.reason, change.at)
     return replace(event, kept={"lasted_s": change.lasted_s, "tasks": change.tasks})
 
 
@@ -87,18 +87,19 @@ def endpoint_event(
     endpoint: str, *, count: int, reason: str, at: float, topic: Topic = Topic.ENDPOINT_DISABLED
 ) -> Event:
     """One of `ENDPOINT_TOPICS`; `count` numbers the events of this topic about this endpoint."""
-    return _operator_event(topic, "endpoint", endpoint, count, reason, at)
+    return _operator_event(topic, endpoint, count, reason, at)
 
 
 def unread_event(change: AnswerUnread) -> Event:
     """`unknown_status`, once for each account and word."""
-    return _operator_event(Topic.UNKNOWN_STATUS, "account", change.account, 0, change.reason, change.at, change.word)
+    return _operator_event(Topic.UNKNOWN_STATUS, change.account, 0, change.reason, change.at, change.word)
 
 
-def _operator_event(topic: Topic, role: str, name: str, count: int, reason: str, at: float, part: str = "") -> Event:
-    account, subject = (name, "") if role == "account" else ("", name)
+def _operator_event(topic: Topic, name: str, count: int, reason: str, at: float, part: str = "") -> Event:
+    about = TOPICS[topic].about
+    account, subject = (name, "") if about == "account" else ("", name)
     identity = event_id(topic, account, subject, count, part)
-    data = {role: name, "reason": reason, "occurred_at": _ms(at), "event_id": identity}
+    data = {about: name, "reason": reason, "occurred_at": _ms(at), "event_id": identity}
     return Event(event_id=identity, topic=topic, account=account, subject=subject, occurred_at=at, data=data)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from bridge.domain.event import ENDPOINT_TOPICS, FOR_PEOPLE, LIVE_TOPICS, ON_REQUEST, Event, Topic
+from bridge.domain.event import ENDPOINT_TOPICS, FOR_PEOPLE, ON_REQUEST, Event, Topic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ def _routed(
             yield from (name for name in route.endpoints if is_named or name in people)
 
 
-def wanted_live_topics(routes: Sequence[RoutingRule] | None) -> frozenset[Topic]:
-    """The running topics that any route names. No others are stored."""
+def requested_topics(routes: Sequence[RoutingRule] | None) -> frozenset[Topic]:
+    """The topics of `ON_REQUEST` that any route names."""
     named = [route.topics for route in routes or () if route.topics is not None]
-    return LIVE_TOPICS & frozenset[Topic]().union(*named)
+    return ON_REQUEST & frozenset[Topic]().union(*named)

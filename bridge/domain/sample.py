@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
-from bridge.domain.event import ENDPOINT_TOPICS, LIVE_TOPICS, Event, Topic
+from bridge.domain.event import END_TOPICS, ENDPOINT_TOPICS, TOPICS, Event, Topic
 from bridge.domain.event_building import account_event, archived_event, endpoint_event, task_event, unread_event
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Json, ReadingKind, Snapshot
@@ -87,7 +87,7 @@ def _task_event(at: float, topic: Topic, reason: str, images: tuple[str, ...]) -
     watch = Watch(state=state, label="genbridge sample", meta=META)
     change = TaskChange(
         note=Note(KEY, 1, Memory(), ReadingKind.RUNNING, "", at=at, next_poll_at=None, next_poll_why=""),
-        ends=topic not in LIVE_TOPICS,
+        ends=topic in END_TOPICS,
         topic=topic,
         reason=reason or None,
         snapshot=_snapshot(topic, images),
@@ -102,7 +102,7 @@ def _task_event(at: float, topic: Topic, reason: str, images: tuple[str, ...]) -
 def _snapshot(topic: Topic, images: tuple[str, ...]) -> Snapshot | None:
     if topic is Topic.TASK_FAILED:
         return Snapshot(status="failed", error_code="1301")
-    if topic in LIVE_TOPICS:
+    if TOPICS[topic].status == "processing":
         return Snapshot(status="processing", progress=45.0)
     if topic is not Topic.TASK_SUCCEEDED:
         return None

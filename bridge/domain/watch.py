@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
-from bridge.domain.event import Topic
+from bridge.domain.event import TOPICS, Topic
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import (
     ABOUT_ACCOUNT,
@@ -275,11 +275,7 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
 
 
 _FINAL_TOPICS: Final[Mapping[Phase, Topic]] = {
-    Phase.SUCCEEDED: Topic.TASK_SUCCEEDED,
-    Phase.FAILED: Topic.TASK_FAILED,
-    Phase.CANCELED: Topic.TASK_CANCELED,
-    Phase.NOT_FOUND: Topic.TASK_NOT_FOUND,
-    Phase.TIMED_OUT: Topic.TASK_TIMED_OUT,
+    facts.ends_as: topic for topic, facts in TOPICS.items() if facts.ends_as is not None
 }
 
 

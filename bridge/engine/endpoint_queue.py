@@ -15,7 +15,7 @@ import anyio.abc
 from bridge.domain.backoff import growing_s
 from bridge.domain.delivery import AttemptMade, Deferred, Delivery, Refused, settle
 from bridge.domain.delivery_state import DeliveryState
-from bridge.domain.event import END_TOPICS, LIVE_TOPICS
+from bridge.domain.event import END_TOPICS, SUPERSEDED_BY_END
 from bridge.domain.slots import ALL_SLOTS, WHOLE, Portion
 from bridge.engine.membership import Lease
 from bridge.engine.plans import EndpointPlan
@@ -219,7 +219,7 @@ class EndpointQueue:
         # When a task finishes, the store cancels its waiting `task_running`. It cannot cancel one in memory, so none is
         # kept there.
         free = self._concurrency - self._in_flight - len(self._ready)
-        taken = [one for place, one in enumerate(fresh) if place < free or one.topic not in LIVE_TOPICS]
+        taken = [one for place, one in enumerate(fresh) if place < free or one.topic not in SUPERSEDED_BY_END]
         self._ready.extend(taken)
         if self.plan.in_order:
             self._ready = deque(sorted(self._ready, key=lambda one: one.delivery_id))

@@ -24,7 +24,7 @@ class AccountPlan:
     limits: RateLimits
     pacing: Pacing
     rules: Rules
-    live_topics: frozenset[Topic]  # topics of running tasks that some route names; other topics cause no event
+    requested_topics: frozenset[Topic]  # of `ON_REQUEST`; polls cause no events of its other topics
     callbacks: CallbackReader
     lists: TaskLists | None = None  # if the provider has a list of its tasks
     is_batched: bool = False  # one request can poll many tasks, so one daemon should poll them all

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from bridge.domain.cadence import next_poll_in_s
 from bridge.domain.callback import CallbackHeard
 from bridge.domain.change import AnswerUnread, Note, TaskChange
+from bridge.domain.event import ON_REQUEST
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import ENDING, UNDER_WAY, Reading, ReadingKind, Snapshot
 from bridge.domain.watch import Memory, Rules, Spacing, Step, advance, give_up
@@ -232,7 +233,7 @@ class StepPlanner:
         heard: CallbackHeard | None = None,
     ) -> NextStep:
         ends, topic = step.ends, step.topic
-        if topic is not None and not ends and topic not in self.plan.live_topics:
+        if topic in ON_REQUEST and topic not in self.plan.requested_topics:
             topic = None
         note = Note(
             WatchKey(self._account, entry.task_id),

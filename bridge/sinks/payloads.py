@@ -10,34 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from bridge.domain.event import OPERATOR_TOPICS, TASK_STATUS, Event, Topic
+from bridge.domain.event import OPERATOR_TOPICS, TOPICS, Event, Topic
 from bridge.domain.task import Json
 from bridge.encoding import documented, encode, rfc3339
 
 Payload = Callable[[Event], bytes]
 
-# Receivers of these protocols know only the protocol's own final states, so others are sent as failures.
-KLING_STATUS: Final[Mapping[Topic, str]] = MappingProxyType(
-    {
-        **TASK_STATUS,
-        Topic.TASK_CANCELED: "failed",
-        Topic.TASK_NOT_FOUND: "failed",
-        Topic.TASK_TIMED_OUT: "failed",
-    }
-)
-REPLICATE_STATUS: Final[Mapping[Topic, str]] = MappingProxyType(
-    {
-        Topic.TASK_SUCCEEDED: "succeeded",
-        Topic.TASK_FAILED: "failed",
-        Topic.TASK_CANCELED: "canceled",
-        Topic.TASK_NOT_FOUND: "failed",
-        Topic.TASK_TIMED_OUT: "failed",
-        Topic.TASK_RUNNING: "processing",
-        Topic.TASK_PROGRESS: "processing",
-        Topic.TASK_ARCHIVED: "succeeded",
-    }
-)
-_OUR_TOPICS: Final = frozenset({Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.TASK_TIMED_OUT})
+# Receivers of these protocols know only the protocol's own states, so others are sent as failures.
+_IN_KLING: Final = MappingProxyType({"canceled": "failed", "not_found": "failed", "timed_out": "failed"})
+_IN_REPLICATE: Final = MappingProxyType({"succeed": "succeeded", "not_found": "failed", "timed_out": "failed"})
 _HIDDEN_VERSION: Final = "hidden"  # Replicate's word for a model whose version is not public
 
 
@@ -45,12 +26,12 @@ def kling(event: Event) -> bytes:
     """The flat callback of Kling's legacy protocol, without `final_*_deduction`, which genbridge does not know."""
     if event.topic in OPERATOR_TOPICS:
         return documented(event)
-    data = event.data
+    data, status = event.data, TOPICS[event.topic].status
     result = data.get("task_result")
     return encode(
         {
             "task_id": event.subject,
-            "task_status": KLING_STATUS[event.topic],
+            "task_status": _IN_KLING.get(status, status),
             "task_status_msg": _why(event),
             "created_at": _first(data, "created_at", "watched_at"),
             "updated_at": _first(data, "updated_at", "ended_at", "watched_at"),
@@ -68,7 +49,8 @@ def replicate(event: Event) -> bytes:
     if event.topic in OPERATOR_TOPICS:
         return documented(event)
     data, kept = event.data, event.kept
-    status, why = REPLICATE_STATUS[event.topic], _why(event)
+    status, why = TOPICS[event.topic].status, _why(event)
+    status = _IN_REPLICATE.get(status, status)
     output = _urls(event) or _texts(event) or None
     progress = data.get("progress")
     return encode(
@@ -127,12 +109,12 @@ def dotted(topic: Topic) -> str:
 
 
 def _why(event: Event) -> str:
-    """The provider's message, or else genbridge's reason. For final states that genbridge decides, its own reason comes
-    first."""
-    said = [event.data.get("task_status_msg"), event.data.get("reason")]
-    if event.topic in _OUR_TOPICS:
+    """The provider's message, or else genbridge's reason. For states that Kling's protocol does not have, its own
+    reason comes first."""
+    said, status = [event.data.get("task_status_msg"), event.data.get("reason")], TOPICS[event.topic].status
+    if status in _IN_KLING:
         said.reverse()
-    word = TASK_STATUS[event.topic] if KLING_STATUS[event.topic] == "failed" else ""
+    word = status if _IN_KLING.get(status, status) == "failed" else ""
     return next((text for text in said if isinstance(text, str) and text), word)
 
 

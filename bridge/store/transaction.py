@@ -36,7 +36,7 @@ from bridge.domain.change import (
 )
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
-from bridge.domain.event import LIVE_TOPICS, Event
+from bridge.domain.event import SUPERSEDED_BY_END, Event
 from bridge.domain.event_building import account_event, endpoint_event, released_event, task_event, unread_event
 from bridge.domain.health import EndpointHealth
 from bridge.domain.slots import Share, endpoint_scope
@@ -228,7 +228,7 @@ class Transaction:
         """Write the event into the log and its deliveries into the outbox. Its documented bytes are kept once: with the
         delivery that has them, if any."""
         parcels, slot = self._parcels_for(event), event.slot
-        is_live, kept_at = event.topic in LIVE_TOPICS, None
+        is_live, kept_at = event.topic in SUPERSEDED_BY_END, None
         for parcel in parcels:
             self.filled.add(Share(endpoint_scope(parcel.endpoint), slot))
             if parcel.is_documented:

@@ -19,7 +19,7 @@ from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.limits import RateLimits
-from bridge.domain.routes import RoutingRule, wanted_live_topics
+from bridge.domain.routes import RoutingRule, requested_topics
 from bridge.domain.task import Phase
 from bridge.domain.watch import Rules
 from bridge.engine.plans import AccountPlan, EndpointPlan
@@ -157,7 +157,7 @@ class PlanBuilder:
                 give_up_after_s=polling.give_up_after_s,
                 no_result=Phase.FAILED if polling.no_result == "task_failed" else Phase.SUCCEEDED,
             ),
-            live_topics=wanted_live_topics(routes(settings)),
+            requested_topics=requested_topics(routes(settings)),
             callbacks=callback_reader(
                 known,
                 host=urlsplit(base_url).hostname,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
-from bridge.domain.event import LIVE_TOPICS, TASK_STATUS, Event, Topic
+from bridge.domain.event import SUPERSEDED_BY_END, TOPICS, Event, Topic
 from bridge.domain.event_building import account_event, endpoint_event, task_event, unread_event
 from bridge.domain.ids import WatchKey, event_id
 from bridge.domain.task import ReadingKind, Snapshot
@@ -102,13 +102,13 @@ def test_a_succeeded_task_is_reported_as_documented() -> None:
 def test_every_end_has_all_the_keys_also_when_nothing_is_known(topic: Topic) -> None:
     event = told(topic, reason="why")
     assert list(event.data) == KEYS
-    assert event.data["task_status"] == TASK_STATUS[topic]
+    assert event.data["task_status"] == TOPICS[topic].status
     assert (event.data["task_status_msg"], event.data["task_result"], event.data["urls"]) == ("", {}, [])
     assert (event.data["reason"], event.data["ended_at"]) == ("why", 1762000060000)
     assert event.data["created_at"] is event.data["updated_at"] is event.data["expires_at"] is None
 
 
-@pytest.mark.parametrize("topic", sorted(LIVE_TOPICS))
+@pytest.mark.parametrize("topic", sorted(SUPERSEDED_BY_END))
 def test_a_task_that_goes_on_is_processing_and_has_not_ended(topic: Topic) -> None:
     event = told(topic)
     assert (event.data["task_status"], event.data["ended_at"]) == ("processing", None)
@@ -160,7 +160,7 @@ def test_a_disabled_endpoint_is_reported_under_an_id_that_counts() -> None:
     assert event.event_id != endpoint_event("automation", count=2, reason="410 Gone", at=NOW).event_id
 
 
-@given(st.sampled_from(sorted(END_TOPICS | LIVE_TOPICS)), st.floats(0, 4e9), st.text(max_size=5))
+@given(st.sampled_from(sorted(END_TOPICS | SUPERSEDED_BY_END)), st.floats(0, 4e9), st.text(max_size=5))
 def test_an_event_built_twice_has_the_same_id_and_data(topic: Topic, at: float, part: str) -> None:
     assert told(topic, at=at, topic_part=part) == told(topic, at=at, topic_part=part)
 

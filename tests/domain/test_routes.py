@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from bridge.domain.event import ENDPOINT_TOPICS, FOR_PEOPLE, LIVE_TOPICS, OPERATOR_TOPICS, Event, Topic
-from bridge.domain.routes import RoutingRule, destinations, wanted_live_topics
+from bridge.domain.event import ENDPOINT_TOPICS, FOR_PEOPLE, ON_REQUEST, OPERATOR_TOPICS, Event, Topic
+from bridge.domain.routes import RoutingRule, destinations, requested_topics
 from tests.factories import END_TOPICS, make_event
 
 ALL = ["automation", "chat", "mail"]
@@ -26,7 +26,7 @@ def test_without_routes_every_end_and_operator_topic_goes_everywhere(topic: Topi
     assert destinations(of(topic), None, ALL) == ALL
 
 
-@pytest.mark.parametrize("topic", sorted(LIVE_TOPICS))
+@pytest.mark.parametrize("topic", sorted(ON_REQUEST))
 @pytest.mark.parametrize("routes", [None, [], [route("chat")], [route("chat", topics=END_TOPICS)]])
 def test_a_running_topic_is_sent_only_if_a_route_names_it(topic: Topic, routes: list[RoutingRule] | None) -> None:
     assert destinations(of(topic), routes, ALL) == []
@@ -82,7 +82,7 @@ def test_a_task_that_names_endpoints_notifies_only_those(routes: list[RoutingRul
     assert destinations(event, routes, ALL) == ["mail", "automation"]
 
 
-@pytest.mark.parametrize("topic", sorted(LIVE_TOPICS))
+@pytest.mark.parametrize("topic", sorted(ON_REQUEST))
 def test_a_task_with_endpoints_needs_a_route_for_running_events(topic: Topic) -> None:
     event = make_event(topic=topic, endpoints=("mail",))
     assert destinations(event, None, ALL) == []
@@ -91,10 +91,10 @@ def test_a_task_with_endpoints_needs_a_route_for_running_events(topic: Topic) ->
 
 
 def test_only_running_topics_that_some_route_names_are_worth_a_transaction() -> None:
-    assert wanted_live_topics(None) == wanted_live_topics([]) == wanted_live_topics([route("chat")]) == frozenset()
+    assert requested_topics(None) == requested_topics([]) == requested_topics([route("chat")]) == frozenset()
     routes = [
         route("chat"),
         route("chat", topics=frozenset({Topic.TASK_PROGRESS, Topic.TASK_FAILED})),
         route("mail", topics=frozenset({Topic.TASK_SUCCEEDED})),
     ]
-    assert wanted_live_topics(routes) == {Topic.TASK_PROGRESS}
+    assert requested_topics(routes) == {Topic.TASK_PROGRESS}

@@ -4,9 +4,8 @@ import itertools
 
 import pytest
 
-from bridge.domain.event import ON_REQUEST, OPERATOR_TOPICS, TASK_STATUS, Topic
+from bridge.domain.event import END_TOPICS, FOR_PEOPLE, ON_REQUEST, SUPERSEDED_BY_END, TASK_TOPICS, TOPICS, Topic
 from bridge.domain.task import ABOUT_ACCOUNT, ENDS, FOLLOWS, LIVE, Phase, ReadingKind
-from tests.factories import END_TOPICS
 
 ALLOWED = {
     ("submitted", "running"),
@@ -48,7 +47,17 @@ def test_only_refusals_of_the_key_are_about_the_account() -> None:
     assert ABOUT_ACCOUNT == {ReadingKind.AUTH_ERROR, ReadingKind.ACCOUNT_ERROR}
 
 
-def test_every_topic_has_one_class_and_task_topics_their_documented_status() -> None:
-    assert sorted([*END_TOPICS, *ON_REQUEST, *OPERATOR_TOPICS]) == sorted(Topic)
-    assert set(TASK_STATUS) == END_TOPICS | ON_REQUEST
-    assert TASK_STATUS[Topic.TASK_SUCCEEDED] == "succeed"
+def test_every_topic_has_its_facts_and_every_final_phase_its_topic() -> None:
+    assert list(TOPICS) == list(Topic)
+    assert {facts.ends_as: topic for topic, facts in TOPICS.items() if facts.ends_as} == {
+        phase: f"task_{phase}" for phase in ENDS
+    }
+    about_tasks = {topic for topic in Topic if TOPICS[topic].status}
+    assert about_tasks == {topic for topic in Topic if topic.startswith("task_")} == TASK_TOPICS
+    assert END_TOPICS | SUPERSEDED_BY_END <= TASK_TOPICS
+
+
+def test_the_topics_that_not_every_endpoint_receives_are_the_documented_ones() -> None:
+    assert {"task_running", "task_progress", "task_archived"} == ON_REQUEST
+    assert {"endpoint_failing", "endpoint_recovered", "unknown_status"} == FOR_PEOPLE
+    assert {"task_running", "task_progress"} == SUPERSEDED_BY_END

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.domain.event import LIVE_TOPICS, Topic
+from bridge.domain.event import SUPERSEDED_BY_END, Topic
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import ENDS, FOLLOWS, LIVE, Phase, Reading, ReadingKind, Snapshot
 from bridge.domain.watch import Memory, Rules, Spacing, Step, advance, give_up
@@ -375,7 +375,7 @@ def test_the_running_topics_come_only_from_answers_that_the_task_goes_on(story: 
     for reading, wait_s in story:
         at += wait_s
         taken = step(memory, reading, at=at)
-        if taken.topic in LIVE_TOPICS:
+        if taken.topic in SUPERSEDED_BY_END:
             assert reading.kind in {ReadingKind.PENDING, ReadingKind.RUNNING, ReadingKind.NEEDS_INPUT}
         if taken.ends:
             return

@@ -13,7 +13,7 @@ from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
 from bridge.domain.change import Note
 from bridge.domain.durations.learned_durations import LearnedDurations
-from bridge.domain.event import ENDPOINT_TOPICS, LIVE_TOPICS, Event, Parcel, Topic
+from bridge.domain.event import ENDPOINT_TOPICS, ON_REQUEST, Event, Parcel, Topic
 from bridge.domain.limits import RateLimits
 from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.domain.watch import Rules, Wish
@@ -79,7 +79,7 @@ class Rig:
         retries: Sequence[float] = (5.0, 300.0),
         targets: Sequence[str] = ("",),
         concurrency: int = 4,
-        live_topics: frozenset[Topic] = frozenset(),
+        requested_topics: frozenset[Topic] = frozenset(),
         answer_s: float = 0.0,
         in_order: bool = False,
         notes_every_s: float = 1.0,
@@ -95,7 +95,8 @@ class Rig:
         )
         self.sink: RecordingSink = earlier.sink if earlier else RecordingSink("hook", self.clock, targets=targets)
         self.limits, self.rules, self.pacing = limits or RateLimits(), rules or Rules(), pacing or Pacing()
-        self.retries, self.concurrency, self.live_topics = RetryPlan(steps_s=tuple(retries)), concurrency, live_topics
+        self.retries, self.concurrency = RetryPlan(steps_s=tuple(retries)), concurrency
+        self.requested_topics = requested_topics
         self.fingerprint = "as first set"
         self.elsewhere = ""  # an endpoint that is not served here and gets the events about other endpoints
         self.in_order: bool = earlier.in_order if earlier else in_order
@@ -148,7 +149,7 @@ class Rig:
         return Rig(limits=self.limits, rules=self.rules, pacing=self.pacing, earlier=self)
 
     def parcels_for(self, event: Event) -> Sequence[Parcel]:
-        if event.topic in LIVE_TOPICS and event.topic not in self.live_topics:
+        if event.topic in ON_REQUEST and event.topic not in self.requested_topics:
             return []
         if event.topic in ENDPOINT_TOPICS:
             return [Parcel(endpoint=self.elsewhere, target="", body=b"x")] if self.elsewhere else []
@@ -165,7 +166,7 @@ class Rig:
             limits=self.limits,
             pacing=self.pacing,
             rules=self.rules,
-            live_topics=self.live_topics,
+            requested_topics=self.requested_topics,
             callbacks=self.callback_reader,
         )
 

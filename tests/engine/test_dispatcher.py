@@ -135,7 +135,7 @@ async def test_a_hanging_destination_does_not_delay_others() -> None:
 
 
 async def test_the_order_of_one_tasks_events_is_kept_through_retries() -> None:
-    rig = Rig(live_topics=frozenset({Topic.TASK_RUNNING}), retries=(5, 5, 5))
+    rig = Rig(requested_topics=frozenset({Topic.TASK_RUNNING}), retries=(5, 5, 5))
     rig.sink.script = [Deferred(reason="503")]
     rig.script("a", RUNNING, RUNNING, SUCCEEDED)
     async with rig.running():
@@ -146,7 +146,7 @@ async def test_the_order_of_one_tasks_events_is_kept_through_retries() -> None:
 
 
 async def test_a_finished_task_cancels_its_waiting_progress_events() -> None:
-    rig = Rig(live_topics=frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS}), retries=(3600, 3600))
+    rig = Rig(requested_topics=frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS}), retries=(3600, 3600))
     rig.sink.script = [Deferred(reason="503")]
     progress = Reading(kind=ReadingKind.RUNNING, snapshot=Snapshot(status="p", progress=50.0))
     rig.script("a", RUNNING, progress, SUCCEEDED)

@@ -292,7 +292,7 @@ async def test_running_and_progress_events_are_sent_only_if_a_route_names_them()
         Reading(kind=ReadingKind.RUNNING, snapshot=Snapshot(status="p", progress=float(done))) for done in range(1, 90)
     ]
     for wanted, expected in ((frozenset[Topic](), 0), (frozenset({Topic.TASK_RUNNING, Topic.TASK_PROGRESS}), 2)):
-        rig = Rig(live_topics=wanted)
+        rig = Rig(requested_topics=wanted)
         rig.script("a", *seen)
         async with rig.running():
             await rig.watch("a")
