@@ -21,7 +21,7 @@ from bridge.sinks.answers import ACCEPTED, AnswerReader, Verdict, object_of, wor
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
 from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, counted_files
 from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
-from bridge.sinks.chat_cards import TONES
+from bridge.sinks.chat_cards import PLAIN_LOOK, TOPIC_LOOKS
 from bridge.sinks.chat_services import reader_at
 from bridge.sinks.judging import judge
 from bridge.sinks.neutral import one_line
@@ -51,7 +51,7 @@ class ChatAttempt(NamedTuple):
 
     @property
     def tone(self) -> str:
-        return TONES.get(self.delivery.topic, "info")
+        return TOPIC_LOOKS.get(self.delivery.topic, PLAIN_LOOK).tone
 
 
 class ChatTarget:

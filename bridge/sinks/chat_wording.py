@@ -190,19 +190,3 @@ CHINESE: Final = ChatWording("zh")
 MARKS: Final[Mapping[str, str]] = MappingProxyType(
     {"videos": "🎬", "images": "🖼️", "audios": "🎵", "texts": "📝", "files": "📎"}
 )
-TOPIC_MARKS: Final[Mapping[Topic, str]] = MappingProxyType(
-    {
-        Topic.TASK_FAILED: "⚠️",
-        Topic.TASK_CANCELED: "⚠️",
-        Topic.TASK_NOT_FOUND: "⚠️",
-        Topic.TASK_TIMED_OUT: "⏳",
-        Topic.ACCOUNT_BLOCKED: "🔒",
-        Topic.ACCOUNT_RESTORED: "✅",
-        Topic.ENDPOINT_DISABLED: "🔌",
-        Topic.ENDPOINT_FAILING: "⚠️",
-        Topic.ENDPOINT_RECOVERED: "✅",
-        Topic.UNKNOWN_STATUS: "⚠️",
-    }
-)
-"""The marks of the topics that have their own. Messages of the other topics (succeeded, running, progress, archived)
-have the mark of their result."""

@@ -9,12 +9,12 @@ from typing import Final
 from urllib.parse import urlencode
 
 from bridge.chinese_reasons import in_language, is_own
-from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
+from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, TOPICS, Event, Topic
 from bridge.domain.quoting import printable
 from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of, with_paths_of
 from bridge.domain.task import NO_RESULT, RESULT_GONE, Json
-from bridge.sinks.chat_cards import CardLink, markdown_link
-from bridge.sinks.chat_wording import CHINESE, MARKS, TOPIC_MARKS, ChatWording
+from bridge.sinks.chat_cards import TOPIC_LOOKS, CardLink, markdown_link
+from bridge.sinks.chat_wording import CHINESE, MARKS, ChatWording
 from bridge.sinks.human_values import (
     LOCAL,
     SOON_S,
@@ -43,7 +43,7 @@ NAMES: Final = (
 ).split()
 """The names that a template may use; None (or empty) if unknown."""
 
-_SUCCESSES: Final = frozenset({Topic.TASK_SUCCEEDED, Topic.TASK_ARCHIVED})
+_SUCCESSES: Final = frozenset(topic for topic, facts in TOPICS.items() if facts.status == "succeed")
 _ENDS_A_SENTENCE: Final = re.compile(r"[\w)\]\"'%\uff09]$")
 _FOR_PROGRAMS: Final = re.compile(r"(web_page|too_large|unknown_route|redirect|expression_limit): ")
 _CODES_FIRST: Final = re.compile(
@@ -202,7 +202,7 @@ def _story(event: Event, style: ChatStyle) -> str | None:
 
 
 def _mark(event: Event, found: ResultFacts) -> str:
-    return TOPIC_MARKS.get(event.topic) or MARKS.get(found.kind or kind_of_action(event.data.get("action")), "")
+    return TOPIC_LOOKS[event.topic].mark or MARKS.get(found.kind or kind_of_action(event.data.get("action")), "")
 
 
 def _tail(event: Event, progress: float | None, words: ChatWording) -> str:

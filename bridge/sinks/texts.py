@@ -11,7 +11,7 @@ import orjson
 
 from bridge.domain.event import Event
 from bridge.logs import get_logger
-from bridge.sinks.chat_cards import TONES, CardLink, ChatCard, card_text
+from bridge.sinks.chat_cards import TOPIC_LOOKS, CardLink, ChatCard, card_text
 from bridge.sinks.chat_wording import ENGLISH
 from bridge.sinks.human_values import LOCAL, format_time
 from bridge.sinks.message_values import (
@@ -132,7 +132,7 @@ def card_of(event: Event, title: str, values: Mapping[str, Any], style: ChatStyl
     task_id, story = values["task_id"], values["story"]
     return ChatCard(
         title=title,
-        tone=TONES.get(event.topic, "info"),
+        tone=TOPIC_LOOKS[event.topic].tone,
         before=(
             *(() if links else tuple(line for text in values["texts"] for line in text.split("\n"))),
             *(() if links else why),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.domain.event import Event, Topic
 from bridge.domain.task import Snapshot
+from bridge.sinks.chat_cards import TOPIC_LOOKS
 from bridge.sinks.chat_wording import CHINESE, ENGLISH
 from bridge.sinks.human_values import human_duration, human_instant
 from bridge.sinks.message_values import NAMES, ChatStyle, template_values
@@ -228,7 +229,7 @@ def test_operator_topics_say_what_stopped_and_what_to_do() -> None:
 
 def test_every_topic_has_its_word_and_every_name_its_value() -> None:
     for words in (ENGLISH, CHINESE):
-        assert set(words.outcomes) == set(words.tails) == set(Topic)
+        assert set(words.outcomes) == set(words.tails) == set(TOPIC_LOOKS) == set(Topic)
     for event in every_sample():
         assert set(template_values(event)) == set(NAMES)
 
