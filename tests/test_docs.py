@@ -22,7 +22,7 @@ import pytest
 from bridge import errors
 from bridge.cli import COMMANDS, command_called, genbridge, outcome
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS
-from bridge.domain.event import Event, Parcel, Topic
+from bridge.domain.event import END_TOPICS, FOR_PEOPLE, OPERATOR_TOPICS, Event, Parcel, Topic
 from bridge.domain.id_rule import FILE_SUFFIXES
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import FOLLOWS
@@ -132,6 +132,15 @@ def test_every_promise_names_the_tests_that_show_it() -> None:
 
 def test_every_topic_has_its_heading_and_none_is_left_over() -> None:
     assert list(sections(PAYLOADS)) == list(Topic)
+
+
+def test_the_docs_name_the_topics_that_not_every_endpoint_receives() -> None:
+    settings, operations = ((ROOT / "docs" / name).read_text() for name in ("configuration.md", "operations.md"))
+    unusual = set(Topic) - END_TOPICS - OPERATOR_TOPICS
+    named = set(re.findall(r"`(\w+)`", settings.split("### Routes\n", 1)[1].split("\n|", 1)[0]))
+    assert named & set(Topic) == {"task_succeeded", "task_failed"} | FOR_PEOPLE | unusual
+    routed = [set(topics.split(", ")) for topics in re.findall(r"topics: \[(.+)\]", operations)]
+    assert routed == [OPERATOR_TOPICS, END_TOPICS]
 
 
 def test_the_docs_have_exactly_the_suffixes_of_task_files() -> None:
