@@ -84,6 +84,17 @@ def refusal(description: Description, answer: Json) -> str | None:
         return f"{text} (code {own})" if own is not None else text
 
 
+def reports_success(description: Description, answer: Json) -> bool:
+    """Whether the answer has a code of its own that means success.
+
+    ExpressionLimit if the expression exceeds its budget.
+    """
+    codes = description.codes
+    with answer_budget():
+        code = None if codes is None else codes.at(answer)
+        return codes is not None and code is not None and codes.is_good(code)
+
+
 def _is_refused(description: Description, answer: Json) -> bool:
     codes = description.codes
     return codes is not None and not codes.is_good(codes.at(answer))

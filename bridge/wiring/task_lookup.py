@@ -12,7 +12,7 @@ from bridge.domain.quoting import quoted
 from bridge.domain.task import Json
 from bridge.expressions.answer_budget import ExpressionLimit
 from bridge.providers.description import Description
-from bridge.providers.new_tasks import created, created_by_any, refusal
+from bridge.providers.new_tasks import created, created_by_any, refusal, reports_success
 from bridge.providers.success import error_text
 from bridge.providers.task_requests import locate
 from bridge.providers.task_rules import TaskRules
@@ -110,7 +110,8 @@ class TaskLookup:
     def _not_created(self, answer: dict[str, Json], account: str | None) -> str:
         """Why an answer contains no new task: the provider refused, or no description matches the answer."""
         asked = dict.fromkeys(one.provider for name, one in self._accounts.items() if account in {None, name})
-        for name in asked:
+        # A code that means success at one provider is no refusal, although another does not know it.
+        for name in () if any(reports_success(self._known[name], answer) for name in asked) else asked:
             if (said := refusal(self._known[name], answer)) is not None:
                 return f"not a task: the provider refused to create one: {said}"
         keys = ", ".join(KEYS)

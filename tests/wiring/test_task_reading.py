@@ -323,6 +323,13 @@ def test_the_providers_message_about_a_refused_task_is_shown(
     assert str(refused.value) == f"not a task: the provider refused to create one: {said}"
 
 
+def test_a_success_that_no_account_recognizes_is_not_called_a_refusal(tmp_path: Path) -> None:
+    other = f'  talk: {{provider: heygen, base_url: "{BASE}", api_key: k12345}}\n'  # its code of a success is 100
+    with pytest.raises(TaskProblem) as refused:
+        task_created(loaded(tmp_path, ACCOUNTS + other), {"code": 0, "data": {"job": "x"}}, account=None)
+    assert str(refused.value).startswith("neither a task ")
+
+
 @pytest.mark.parametrize("key", ["lable", "acount", "Action", "endpoint", "give_up_afer"])
 @pytest.mark.parametrize("account", [None, "seed"])
 def test_an_id_with_a_misspelled_key_is_not_a_create_answer(tmp_path: Path, key: str, account: str | None) -> None:
