@@ -31,7 +31,7 @@ SEARCHED_BYTES: Final = 64 << 10
 SEARCHED_VALUES: Final = 1000  # maximum number of values that are searched in a callback of unknown form
 MAX_CHALLENGE_CHARS: Final = 1000
 MAX_STATUS_CHARS: Final = 64
-QUOTED: Final = re.compile(rb'"([^"\\\x00-\x1f]{1,512})"')
+QUOTED: Final = re.compile(rb'"((?:[^"\\]|\\.?)*+)(?:"|\Z)', re.DOTALL)  # a whole JSON text, also one that is cut off
 MAX_KEYS: Final = 20
 FRESH_S: Final = 86_400.0  # keys are fetched once a day ...
 AGAIN_S: Final = 300.0  # ... and at most this often after a failure, or if a signature matches none of them
@@ -167,7 +167,10 @@ def _challenge(value: Json) -> Json:
 def _found_ids(value: Json, body: bytes) -> Iterable[str]:
     """Possible ids in a callback of unknown form. Values of keys that end in "id" come first."""
     if value is None:
-        return (found[1].decode(errors="replace") for found in QUOTED.finditer(body[:SEARCHED_BYTES]))
+        texts = (found[1] for found in QUOTED.finditer(body[:SEARCHED_BYTES]))
+        return (
+            text.replace(b"\\/", b"/").decode(errors="replace") for text in texts if 0 < len(text) <= MAX_TASK_ID_CHARS
+        )
     likely: list[str] = []
     others: list[str] = []
     for key, leaf in islice(_leaves(value), SEARCHED_VALUES):

@@ -284,6 +284,8 @@ HOSTILE: Final = [
     b'{"task_id": "' + b"x" * 5000 + b'"}',
     b'{"task_id": ["' + b'","'.join(b"%d" % number for number in range(20_000)) + b'"]}',
     b'{"id": NaN}',
+    b'"\\' * 40_000,
+    b'"' + b'\\"' * 40_000,
     b"{" + b",".join(b'"k%d": {"id": %d}' % (number, number) for number in range(20_000)) + b"}",
 ]
 
@@ -301,6 +303,17 @@ def test_ids_of_an_oversized_body_are_searched_in_its_beginning() -> None:
     ids = said("replicate", body).ids
     assert "big-1" in ids
     assert "late-1" not in ids
+
+
+@pytest.mark.parametrize(
+    "before",
+    ['"reason": ""', '"prompt": "' + "x" * 600 + '"', r'"prompt": "a\nb \"c\" \\"', '"a": "", "b": ""'],
+    ids=range(4),
+)
+def test_ids_are_found_after_any_text_in_an_unparsed_body(before: str) -> None:
+    body = f'{{{before}, "task": {{"name": "models\\/veo\\/operations\\/x", "task_id": "t-1"}}, "cut'.encode()
+    ids = said("newapi", body).ids
+    assert {"t-1", "models/veo/operations/x"} <= set(ids)
 
 
 @pytest.mark.parametrize(
