@@ -6,7 +6,8 @@ from typing import Any
 
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Topic
-from bridge.domain.task import Reading, ReadingKind
+from bridge.domain.task import Phase, Reading, ReadingKind
+from bridge.domain.views import WatchView
 from bridge.domain.watch import Memory, Watch, WatchState, Wish
 
 NOW = 1_762_000_000.0  # 2025-11-01: as large as real instants, so that floats are rounded in the same way
@@ -49,6 +50,27 @@ def make_watch(**fields: Any) -> Watch:
         "snapshot": None,
     }
     return Watch(**defaults | fields)
+
+
+def make_view(**fields: Any) -> WatchView:
+    """A line of `list`: a task that succeeded."""
+    defaults: dict[str, Any] = {
+        "account": "kling",
+        "task_id": "task-1",
+        "action": "videos/text2video",
+        "label": None,
+        "meta": {},
+        "phase": Phase.SUCCEEDED,
+        "added_at": NOW - 100,
+        "ended_at": NOW - 10,
+        "next_poll_at": None,
+        "polls": 3,
+        "progress": None,
+        "urls": (),
+        "reason": None,
+        "watch_id": 1,
+    }
+    return WatchView(**defaults | fields)
 
 
 def make_reading(kind: ReadingKind = ReadingKind.RUNNING, **fields: Any) -> Reading:

@@ -80,7 +80,7 @@ def explain_command(session: CommandSession, task_id: str, account: str | None, 
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     if isinstance(value, dict):
         return json_text(value)
@@ -89,7 +89,7 @@ def _plain(value: Any) -> str:
 
 def _lines(value: Any) -> Sequence[str]:
     """A value for a terminal: each URL on its own line, and nothing for a missing value."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [str(one) for one in value]
     text = _plain(value)
     return [text] if text and value != {} else []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.delivery_list import DeliveryList, deliveries_at
@@ -21,6 +21,9 @@ from bridge.store import ReadStore
 
 if TYPE_CHECKING:
     from bridge.domain.durations.forecast import Expected
+
+# The key of each field in JSON. Empty: JSON does not contain the field.
+_KEYS: Final = [{"task_id": "id", "watch_id": ""}.get(name, name) for name in WatchView._fields]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,21 +80,9 @@ def current_watches(
 
 
 def watch_json(view: WatchView) -> dict[str, Any]:
-    return {
-        "account": view.account,
-        "id": view.task_id,
-        "action": view.action,
-        "label": view.label,
-        "meta": view.meta,
-        "phase": view.phase,
-        "added_at": rfc3339(view.added_at),
-        "ended_at": rfc3339(view.ended_at),
-        "next_poll_at": rfc3339(view.next_poll_at),
-        "polls": view.polls,
-        "progress": view.progress,
-        "urls": list(view.urls),
-        "reason": view.reason,
-    }
+    """The fields of a view, in their order."""
+    found: Iterable[tuple[str, Any]] = zip(_KEYS, view, strict=True)
+    return {key: rfc3339(value) if key.endswith("_at") else value for key, value in found if key}
 
 
 def watch_details(

@@ -25,7 +25,7 @@ from bridge.domain.views import WatchView
 from bridge.screen import Screen
 from tests.cli.shell import Shell
 from tests.cli.terminal import in_terminal, interrupt_at
-from tests.factories import NOW, make_wish
+from tests.factories import NOW, make_view, make_wish
 from tests.store.making import make_end, nobody
 from tests.world import until
 
@@ -242,27 +242,9 @@ def test_a_bar_never_moves_back_when_a_task_takes_longer_than_expected() -> None
 
 
 def _views(number: int, *, ended: int) -> dict[WatchKey, WatchView]:
-    views = {}
-    for place in range(number):
-        over = place < ended
-        key = WatchKey("kling", f"task-{place:02}")
-        views[key] = WatchView(
-            watch_id=1,
-            account=key.account,
-            task_id=key.task_id,
-            action=None,
-            label=None,
-            meta={},
-            phase=Phase.SUCCEEDED if over else Phase.RUNNING,
-            added_at=NOW - 10,
-            ended_at=NOW if over else None,
-            next_poll_at=None,
-            polls=1,
-            progress=None if over else 63.0,
-            urls=(),
-            reason=None,
-        )
-    return views
+    views = [make_view(task_id=f"task-{place:02}", action=None, added_at=NOW - 10) for place in range(number)]
+    live = [view._replace(phase=Phase.RUNNING, ended_at=None, progress=63.0) for view in views[ended:]]
+    return {WatchKey(view.account, view.task_id): view for view in [*views[:ended], *live]}
 
 
 def test_an_account_that_is_gone_can_still_be_waited_for_by_id(shell: Shell) -> None:

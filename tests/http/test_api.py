@@ -111,6 +111,23 @@ def test_tasks_are_polled_and_withdrawn_on_request(site: Site) -> None:
     assert site.client.post("/api/v1/task/poll", json={"id": "nobody"}).status_code == 404
 
 
+def test_tasks_and_deliveries_have_exactly_the_documented_keys(site: Site) -> None:
+    site.add("documented", seconds=0)
+    until(lambda: "documented" in site.world.by_task(), seconds=10, what="the webhook")
+    [task] = [one for one in site.reader.get("/api/v1/deliveries").json()["deliveries"] if one["id"] == "documented"]
+    answers = {route.path: route.answer for route in API if route.method == "GET"}
+    for path, parameters in {
+        "/api/v1/tasks": {},
+        "/api/v1/task": {"id": "documented"},
+        "/api/v1/deliveries": {},
+        "/api/v1/deliveries/{event_id}": {},
+    }.items():
+        found = site.reader.get(path.format(event_id=task["event_id"]), params=parameters).json()
+        described = answers[path]
+        assert described is not None
+        assert described.model_validate(found).model_dump(mode="json") == found, path
+
+
 def test_endpoints_are_listed_enabled_and_tested(site: Site) -> None:
     [endpoint] = site.reader.get("/api/v1/endpoints").json()["endpoints"]
     assert (endpoint["endpoint"], endpoint["type"], endpoint["disabled"]) == ("hook", "webhook", None)

@@ -30,7 +30,7 @@ from bridge.http.page.runs import HeldBack, run_of
 from bridge.http.page.view import Badges
 from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
-from tests.factories import NOW
+from tests.factories import NOW, make_view
 
 _TAGS = re.compile(r"<[^>]+>")
 _BUTTONS = re.compile(r'<a class="button[^"]*"[^>]*>([^<]+)<')
@@ -38,12 +38,7 @@ CDN = "https://cdn.example.com"
 
 
 def view(name: str = "task-1", **fields: Any) -> WatchView:
-    made = WatchView(
-        account="kling", task_id=name, action="videos/text2video", label=None, meta={}, phase=Phase.SUCCEEDED,
-        added_at=NOW - 100, ended_at=NOW - 10, next_poll_at=None, polls=3, progress=None, urls=(), reason=None,
-        watch_id=1,
-    )  # fmt: skip
-    return made._replace(**fields)
+    return make_view(task_id=name, **fields)
 
 
 def delivery(endpoint: str, state: DeliveryState = DeliveryState.ACCEPTED, **fields: Any) -> DeliveryView:

@@ -10,27 +10,12 @@ import pytest
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.pause import Pause, PauseOf
-from bridge.domain.task import Phase, ReadingKind
-from bridge.domain.views import AttemptView, DeliveryView, Fact, QueueWait, ReadingCount, WatchDetails, WatchView
+from bridge.domain.task import ReadingKind
+from bridge.domain.views import AttemptView, DeliveryView, Fact, QueueWait, ReadingCount, WatchDetails
 from bridge.http.page.task_story import MOST_EVENTS, MOST_HAPPENED, TaskStory
-from tests.factories import NOW, make_watch
+from tests.factories import NOW, make_view, make_watch
 
-VIEW = WatchView(
-    account="kling",
-    task_id="task-1",
-    action="videos/text2video",
-    label=None,
-    meta={},
-    phase=Phase.SUCCEEDED,
-    added_at=NOW - 200,
-    ended_at=NOW - 8,
-    next_poll_at=None,
-    polls=11,
-    progress=None,
-    urls=(),
-    reason=None,
-    watch_id=1,
-)
+VIEW = make_view(added_at=NOW - 200, ended_at=NOW - 8, polls=11)
 
 
 def delivery(number: int = 1, **fields: Any) -> DeliveryView:
