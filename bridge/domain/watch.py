@@ -80,9 +80,9 @@ class WatchState(NamedTuple):
     added_at: float
     blocked_before_s: float = 0.0  # the account's total blocked time when the watch was added
     next_poll_at: float | None = None  # None: at once
-    memory: Memory = Memory()
-    revision: int = 0  # the store's revision at the last change that was not a poll
     asked_at: float | None = None  # when the last stored poll was answered
+    revision: int = 0  # the store's revision at the last change that was not a poll
+    memory: Memory = Memory()
 
     @property
     def key(self) -> WatchKey:

@@ -28,24 +28,22 @@ _KINDS: Final = {str(kind): kind for kind in ReadingKind}
 
 def watch_state(row: Row) -> WatchState:
     """From the columns `watches.state`."""
-    account, task_id, generation, action, give_up_after_s, added_at, blocked_before_s = row[:7]
-    next_poll_at, asked_at, revision, phase, polls, failures = row[7:13]
-    doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told = row[13:]
+    account, task_id, generation, action, give_up_s, added_at, blocked_s, next_poll_at, asked_at, revision = row[:10]
+    phase, polls, failures, doubt_kind, doubt_answers, doubt_since_at, progress, told, told_at, input_told = row[10:]
     # SQLite keeps text and bytes in any column: another type must fail here, not in the middle of the work.
-    _ = 0.0 + added_at + (next_poll_at or 0.0) + (asked_at or 0.0) + (give_up_after_s or 0.0)
-    _ = 0.0 + (blocked_before_s or 0.0) + generation + revision + polls + failures + (progress or 0.0)
+    _ = 0.0 + added_at + (next_poll_at or 0.0) + (asked_at or 0.0) + (give_up_s or 0.0)
+    _ = 0.0 + (blocked_s or 0.0) + generation + revision + polls + failures + (progress or 0.0)
     _ = task_id + ""
     memory = _FRESH
     if polls or phase != _FRESH.phase:
         doubt = None
         if doubt_kind is not None:
             doubt = Doubt(kind=_KINDS[doubt_kind], answers=doubt_answers, since_at=doubt_since_at)
-        told = progress, progress_told, progress_told_at, bool(input_told)
-        memory = Memory(_PHASES[phase], polls, failures, doubt, *told)
+        memory = Memory(_PHASES[phase], polls, failures, doubt, progress, told, told_at, bool(input_told))
     # There are few different names and actions, so each is kept once.
-    account, action, blocked_s = intern(account), None if action is None else intern(action), blocked_before_s or 0.0
-    head = account, task_id, generation, action, give_up_after_s, added_at, blocked_s
-    return WatchState(*head, next_poll_at, memory, revision, asked_at)
+    account, action = intern(account), None if action is None else intern(action)
+    schedule = give_up_s, added_at, blocked_s or 0.0, next_poll_at, asked_at, revision
+    return WatchState(account, task_id, generation, action, *schedule, memory)
 
 
 def watch_states(rows: Iterable[Row]) -> list[WatchState]:

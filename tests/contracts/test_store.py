@@ -305,9 +305,11 @@ class TestNotes:
             failures=2,
             doubt=Doubt(kind=ReadingKind.NOT_FOUND, answers=3, since_at=NOW + 0.125),
             progress=42.5,
+            progress_told=40.0,
             progress_told_at=NOW + 0.5,
             is_input_told=True,
         )
+        assert [name for name, value in Memory()._asdict().items() if getattr(memory, name) == value] == []
         store.note([make_note(memory=memory, next_poll_at=NOW + 8.75)])
         [state] = store.changed(0)[1]
         assert (state.memory, state.next_poll_at) == (memory, NOW + 8.75)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from bridge.domain.watch import Doubt, Memory, WatchState
 from bridge.store.statements import SQL
 
 STORE = Path(__file__).parents[2] / "bridge" / "store"
@@ -42,3 +44,11 @@ def test_a_statement_has_its_parts_in_place(name: str) -> None:
 def test_the_rows_of_a_statement_have_columns_that_exist(name: str) -> None:
     assert SQL[name].new
     assert set(SQL[name].new.values()) <= {"int", "float", "text", "bool", "bytes"}
+
+
+def test_the_columns_of_a_watch_have_the_order_of_its_fields() -> None:
+    memory = [name.removeprefix("is_") for name in Memory._fields]
+    place = memory.index("doubt")
+    memory[place : place + 1] = [f"doubt_{field.name}" for field in fields(Doubt)]
+    columns = SQL["watches.state"].replace("coalesce(poll_asked_at, next_poll_at)", "next_poll_at").split(", ")
+    assert columns == [*WatchState._fields[:-1], *memory]

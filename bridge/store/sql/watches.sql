@@ -1,7 +1,9 @@
--- state: Part of the following: what a daemon has in memory of each watch, for `watch_rows.watch_state`.
+-- memory: Part of the following: the columns of `Memory`.
+phase, polls, failures, doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told
+
+-- state: Part of the following: the columns of `WatchState`, for `watch_rows.watch_state`.
 account, task_id, generation, action, give_up_after_s, added_at, blocked_before_s,
-coalesce(poll_asked_at, next_poll_at), asked_at, revision, phase, polls, failures,
-doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told
+coalesce(poll_asked_at, next_poll_at), asked_at, revision, {memory}
 
 -- watch: Part of the following: a whole watch, for `watch_rows.watch`.
 {state}, label, meta, endpoints, source, ended_at, reason, snapshot
@@ -91,22 +93,21 @@ INSERT INTO readings ({columns}) SELECT {columns} FROM {new} WHERE true
 ON CONFLICT (watch_id, kind) DO UPDATE SET count = readings.count + excluded.count, last_at = excluded.last_at,
     last_detail = excluded.last_detail
 
--- memory_columns: Part of the following: what a poll changes.
-watch_id, phase, polls, failures, doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at,
-input_told, next_poll_at, next_poll_why, asked_at, revision
+-- poll_columns: Part of the following: what a poll changes.
+watch_id, {memory}, next_poll_at, next_poll_why, asked_at, revision
 
--- memory: Part of the following. A poll that began before a request for a poll was known does not answer it.
+-- poll: Part of the following. A poll that began before a request for a poll was known does not answer it.
 phase = new.phase, polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
     doubt_answers = new.doubt_answers, doubt_since_at = new.doubt_since_at, progress = new.progress,
     progress_told = new.progress_told, progress_told_at = new.progress_told_at, input_told = new.input_told,
     next_poll_at = new.next_poll_at, next_poll_why = new.next_poll_why, asked_at = new.asked_at,
     poll_asked_at = CASE WHEN watches.revision > new.revision THEN poll_asked_at END
 
--- note ({memory_columns}): Store polls that found nothing new.
-UPDATE watches SET {memory} FROM {new} WHERE watches.watch_id = new.watch_id
+-- note ({poll_columns}): Store polls that found nothing new.
+UPDATE watches SET {poll} FROM {new} WHERE watches.watch_id = new.watch_id
 
--- move ({memory_columns}, reason, ended_at, snapshot, urls text): Store transitions.
-UPDATE watches SET {memory}, reason = new.reason, ended_at = new.ended_at,
+-- move ({poll_columns}, reason, ended_at, snapshot, urls text): Store transitions.
+UPDATE watches SET {poll}, reason = new.reason, ended_at = new.ended_at,
     snapshot = coalesce(new.snapshot, watches.snapshot){postgres:, urls = coalesce(new.urls, watches.urls)}
 FROM {new} WHERE watches.watch_id = new.watch_id
 
