@@ -29,19 +29,20 @@ class WishIntake:
 
     def take(self, wish: Wish) -> tuple[str, Phase]:
         """The result for this wish, in the words of `ports.Added`, and the phase afterwards."""
-        if wish.key in self.new:
+        key = wish.key
+        if key in self.new:
             return "known", Phase.SUBMITTED
-        if wish.key not in self._known:
-            self.new[wish.key] = wish
-            self.facts.append((wish.key, "added"))
+        if key not in self._known:
+            self.new[key] = wish
+            self.facts.append((key, "added"))
             return "added", Phase.SUBMITTED
-        watch_id, phase = self._known[wish.key]
+        watch_id, phase = self._known[key]
         what = self._what(phase)
         if what == "withdrawn":
             return what, phase
         if what in {"revived", "again"}:
             phase = Phase.SUBMITTED
-            self._known[wish.key] = (watch_id, phase)
+            self._known[key] = (watch_id, phase)
             self.over[watch_id] = wish
             self.again += [watch_id] if what == "again" else []
             self.facts.append((watch_id, what))

@@ -1,4 +1,5 @@
-"""The tasks in the body of a request. A large body is read by a separate process, so that no poll waits for it."""
+"""The tasks in the body of a request. A large body is read by a thread, or by a separate process if that could take
+long, so that no poll waits for it."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ from bridge.sources.parse_process import ParseProcess, ParseTimeout
 from bridge.sources.task_files import SMALL_BYTES, read_any, read_json_text, read_tasks
 from bridge.wiring.task_reading import task_reader
 
+JSON_SUFFIXES: Final = frozenset({".json", ".jsonl"})
+FAST_JSON_BYTES: Final = 1 << 20  # of JSON, this much takes a thread as long as another process needs to start
 COMMITTED_AT_ONCE: Final = 2000  # tasks per commit, because other commits of the daemon wait for it
 _ONE_AT_A_TIME: Final = anyio.CapacityLimiter(1)
 
@@ -73,6 +76,9 @@ def _read(data: bytes, loaded: Loaded, is_json: bool, shared: dict[str, Any], cl
 
 
 def _by_process(clock: Clock, data: bytes, suffix: str) -> Iterator[Entry]:
+    if suffix in JSON_SUFFIXES and len(data) <= FAST_JSON_BYTES:
+        yield from read_tasks(data, suffix)
+        return
     file = os.memfd_create("tasks")
     try:
         with open(file, "wb", closefd=False) as written:

@@ -1,0 +1,43 @@
+"""How the tasks in a body are read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bridge.clock import SystemClock
+from bridge.config.load import Loaded, load, resolve
+from bridge.domain.watch import Wish
+from bridge.http.task_bodies import read_wishes
+from bridge.sources.task_files import SMALL_BYTES
+
+IDS = [f"task-{number:05}" for number in range(10_000)]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Loaded:
+    path = tmp_path / "genbridge.yaml"
+    path.write_text("accounts: {replicate: {provider: replicate, api_key: k12345678}}\n")
+    return resolve(load(path, {}), {})
+
+
+async def read(body: str, loaded: Loaded, *, is_json: bool) -> list[Wish]:
+    assert len(body) > SMALL_BYTES
+    return await read_wishes(body.encode(), loaded, is_json=is_json, shared={}, clock=SystemClock())
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+async def test_ten_thousand_tasks_in_json_are_read_without_another_process(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, is_json: bool
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("a process needs longer to start than this takes")
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    for body in (json.dumps(IDS), json.dumps([{"id": each, "label": "a", "meta": {"n": 1}} for each in IDS])):
+        assert [wish.task_id for wish in await read(body, loaded, is_json=is_json)] == IDS
+    with pytest.raises(AssertionError):
+        await read("\n".join(IDS), loaded, is_json=False)
