@@ -1,5 +1,5 @@
 """Reasons in the reader's language: genbridge's own texts are translated, texts of providers and receivers stay as they
-are. `chinese_reasons.yaml` has the Chinese, and `earlier_reasons.yaml` the wordings of an earlier version."""
+are. `chinese_reasons.yaml` has the Chinese."""
 
 from __future__ import annotations
 
@@ -22,19 +22,8 @@ _BETWEEN: Final = re.compile("(?<=[\u4e00-\u9fff\uff09\u201d]) (?=[\u4e00-\u9fff
 
 @cache
 def chinese_texts() -> Mapping[str, str]:
-    """The Chinese of genbridge's own reasons, by their English, also as an earlier version wrote it."""
-    current = _table("chinese_reasons.yaml")
-    return {**{earlier: current[english] for earlier, english in earlier_texts().items()}, **current}
-
-
-@cache
-def earlier_texts() -> Mapping[str, str]:
-    """The English of today, by that of an earlier version."""
-    return _table("earlier_reasons.yaml")
-
-
-def _table(name: str) -> Mapping[str, str]:
-    text = files("bridge").joinpath(name).read_text("utf-8")
+    """The Chinese of genbridge's own reasons, by their English."""
+    text = files("bridge").joinpath("chinese_reasons.yaml").read_text("utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is ten times as fast, but not everywhere
     found: Mapping[str, str] = yaml.load(text, loader)  # noqa: S506 - both are safe
     return found

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from itertools import count
 
 import pytest
 
-from bridge.chinese_reasons import MOST_CHARS, chinese_texts, earlier_texts, in_language, is_own
+from bridge.chinese_reasons import MOST_CHARS, chinese_texts, in_language, is_own
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
@@ -55,17 +54,6 @@ def test_the_chinese_has_the_values_of_the_english(english: str) -> None:
 def test_a_reason_is_shown_in_the_language_of_the_reader(english: str, chinese: str) -> None:
     assert (in_language(english, "zh"), in_language(english, "en")) == (chinese, english)
     assert is_own(english)
-
-
-@pytest.mark.parametrize("earlier", earlier_texts())
-def test_a_reason_stored_by_an_earlier_version_is_shown_as_todays(earlier: str) -> None:
-    def filled(text: str) -> str:
-        values = count(1)
-        return re.sub(r"\{(n?)\}", lambda place: f"{'' if place[1] else 'value'}{next(values)}", text)
-
-    before, now = (filled(text) for text in (earlier, earlier_texts()[earlier]))
-    assert in_language(before, "zh") == in_language(now, "zh") != before
-    assert in_language(f"HTTP 502: {before}", "zh") == in_language(f"HTTP 502: {now}", "zh")
 
 
 @pytest.mark.parametrize(

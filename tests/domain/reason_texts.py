@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bridge.chinese_reasons import chinese_texts, earlier_texts
+from bridge.chinese_reasons import chinese_texts
 
 PACKAGE: Final = Path(__file__).parents[2] / "bridge"
 # The files whose texts become the reason of a task, an account or an endpoint, of an attempt, or of a task that cannot
@@ -76,7 +76,7 @@ def untyped(english: str) -> str:
     return re.sub(r"\{[nao]\}", "{}", english)
 
 
-KNOWN: Final = {untyped(english) for english in chinese_texts().keys() - earlier_texts().keys()}
+KNOWN: Final = {untyped(english) for english in chinese_texts()}
 
 
 def without_chinese(*files: str) -> set[str]:
