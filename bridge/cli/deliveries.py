@@ -9,9 +9,8 @@ from typing import Any, Final
 import click
 
 from bridge.cli.options import json_option, limit_option, since_option, wide_option
-from bridge.cli.output import print_json, print_table
+from bridge.cli.output import MARK, Column, is_id, print_json, print_table, table_lines
 from bridge.cli.session import CommandSession, command
-from bridge.cli.terminal_table import MARK, Column, is_id, table_lines
 from bridge.clock import SystemClock
 from bridge.control.delivery_list import DeliveryList, enable, list_deliveries, redeliver
 from bridge.control.formats import age, count, due

@@ -17,8 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli.output import plain_table
-from bridge.cli.terminal_table import MARK, Column, is_url, table_lines
+from bridge.cli.output import MARK, Column, is_url, plain_table, table_lines
 from bridge.control.formats import count
 from bridge.domain.quoting import printable
 from bridge.screen import BAD, BUSY, GONE, GOOD, Screen, cut

@@ -13,9 +13,8 @@ import click
 import yaml
 
 from bridge.cli.options import json_option
-from bridge.cli.output import print_json, print_table
+from bridge.cli.output import Column, print_json, print_table, table_lines
 from bridge.cli.session import CommandSession, command
-from bridge.cli.terminal_table import Column, table_lines
 from bridge.clock import SystemClock
 from bridge.config import settings_file
 from bridge.config.load import Loaded

@@ -9,9 +9,8 @@ from typing import Any, Final
 import click
 
 from bridge.cli.options import check_display, json_option, limit_option, since_option, watch_option, wide_option
-from bridge.cli.output import print_json, print_table
+from bridge.cli.output import MARK, Column, is_id, is_url, print_json, print_table, table_lines
 from bridge.cli.session import CommandSession, command
-from bridge.cli.terminal_table import MARK, Column, is_id, is_url, table_lines
 from bridge.clock import SystemClock
 from bridge.control.estimates import eta, is_vague, when_done
 from bridge.control.formats import age, ago, due

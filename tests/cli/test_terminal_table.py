@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.cli.terminal_table import MARK, Column, is_id, table_lines
+from bridge.cli.output import MARK, Column, is_id, table_lines
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.screen import Screen, cells, cut, fitted, folded
