@@ -55,19 +55,7 @@ def _check_creatable(path: Path) -> None:
         folder = folder.parent
     if not folder.is_dir():
         raise files.os_error(NotADirectoryError(errno.ENOTDIR, ""), path)
-    system = os.statvfs(folder)
-    if system.f_flag & os.ST_RDONLY:
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
         raise files.os_error(OSError(errno.EROFS, ""), path)
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         raise files.no_permission(path, to="create")
-    if system.f_blocks == 0 and not _takes_files(folder):  # /proc and /sys ignore permissions
-        raise files.uncreatable(folder / path.name)
-
-
-def _takes_files(folder: Path) -> bool:
-    """Whether a file can be created there. Tries it with a file that never gets a name."""
-    try:
-        os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR))
-    except OSError:
-        return False
-    return True

@@ -100,15 +100,11 @@ def os_error(error: OSError, path: Path) -> StoreError:
         file = next((each for each in path.parents if each.is_file()), path)
         return StoreError(f"store {path}: {file} is a file, not a directory; name another path")
     if error.errno == errno.ENOENT and path.parent.is_dir():
-        return uncreatable(path)
+        return StoreError(f"store {path}: no file can be created in {path.parent}; name another path")
     if error.errno == errno.ENOENT:
         return StoreError(f"store {path}: there is no directory {path.parent}; make it, or name another path")
     meaning = _MEANINGS.get(error.errno or 0, f"{error.strerror or error}; check the path and the disk")
     return StoreError(f"store {path}: {meaning}")
-
-
-def uncreatable(path: Path) -> StoreError:
-    return StoreError(f"store {path}: no file can be created in {path.parent}; name another path")
 
 
 def why_unwritable(path: Path) -> StoreError | None:

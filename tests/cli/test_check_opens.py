@@ -63,8 +63,6 @@ def test_check_finds_good_sources_good(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("store", "reason"),
     [
-        ("/proc/x.db", "no file can be created in /proc; name another path"),
-        ("/proc/folder/x.db", "no file can be created in /proc; name another path"),
         ("genbridge.yaml/x.db", "genbridge.yaml is a file, not a directory; name another path"),
         ("genbridge.yaml/folder/x.db", "genbridge.yaml is a file, not a directory; name another path"),
     ],
@@ -76,6 +74,13 @@ def test_check_and_run_refuse_a_store_that_cannot_be_created(store: str, reason:
     ran = shell("run")
     assert ran.code == 69
     assert reason in ran.err
+
+
+def test_run_refuses_a_folder_in_which_no_file_can_be_created(shell: Shell) -> None:
+    checked(shell, store="/proc/x.db")
+    ran = shell("run")
+    assert ran.code == 69
+    assert "no file can be created in /proc; name another path" in ran.err
 
 
 @pytest.mark.parametrize("kind", ["queue", "watchlist", "lines"])
