@@ -92,7 +92,7 @@ def print_deliveries(found: DeliveryList, *, wide: bool = False) -> None:
             "TASK": lambda view: view.task_id or view.account,
             "STATE": lambda view: view.state,
             "ATTEMPTS": lambda view: str(view.attempts),
-            "NEXT ATTEMPT": lambda view: due(view.next_attempt_at, found.now) if view.state == "waiting" else "-",
+            "NEXT ATTEMPT": lambda view: due(view.next_attempt_at, found.waits.now) if view.state == "waiting" else "-",
             "LAST OUTCOME": found.last_outcome,
         },
     )
@@ -101,7 +101,7 @@ def print_deliveries(found: DeliveryList, *, wide: bool = False) -> None:
 def _lines(found: DeliveryList, screen: Screen) -> Iterator[str]:
     columns: Sequence[Column[DeliveryView]] = [
         Column("STATE", lambda view: screen.marked(STATE_MARKS[view.state], view.state), style=MARK),
-        Column("AGO", lambda view: age(view.created_at, found.now), goes=1, style="dim"),
+        Column("AGO", lambda view: age(view.created_at, found.waits.now), goes=1, style="dim"),
         Column("TASK", lambda view: view.task_id or view.account, least=16, rank=2, middle=is_id, style="bold"),
         Column("EVENT", lambda view: view.topic.removeprefix("task_"), least=9, rank=4, goes=2),
         Column("ENDPOINT", lambda view: view.place, least=10, rank=3, middle=is_id),
@@ -113,7 +113,7 @@ def _lines(found: DeliveryList, screen: Screen) -> Iterator[str]:
 def _answer(view: DeliveryView, found: DeliveryList) -> str:
     """The answer to the last attempt, the number of attempts if there was more than one, and the time of the next."""
     is_waiting = view.state is DeliveryState.WAITING and view.next_attempt_at is not None
-    following = f"next {due(view.next_attempt_at, found.now)}" if is_waiting else ""
+    following = f"next {due(view.next_attempt_at, found.waits.now)}" if is_waiting else ""
     tries = f"attempt {view.attempts}" if view.attempts > 1 else ""
     return "; ".join(filter(None, [following, found.last_outcome(view), tries]))
 

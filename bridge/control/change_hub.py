@@ -14,12 +14,11 @@ from typing import Any, Final
 import anyio
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.delivery_list import DeliveryList
+from bridge.control.delivery_list import deliveries_at
 from bridge.control.estimates import Estimates, estimates
 from bridge.control.formats import rfc3339
 from bridge.control.overview import counts_json, next_count_at
-from bridge.control.pausing import held_deliveries, held_watches
-from bridge.control.requested_waits import lasting_queue_waits
+from bridge.control.pausing import held_watches
 from bridge.control.stream_frames import OPENING, frame
 from bridge.control.watch_list import WatchList
 from bridge.domain.change import Change, Note, TaskChange
@@ -209,9 +208,7 @@ class _ChangeReader:
     def _deliveries(self, rows: ChangedRows, now: float) -> list[dict[str, Any]]:
         if not rows.deliveries:
             return []
-        waits = lasting_queue_waits(self._store.queue_waits(), self._settings().queues, now)
-        views = held_deliveries(rows.deliveries, self._store.pauses(), self._settings().queues, now)
-        return DeliveryList(views=views, next=None, waits=waits, now=now).json()
+        return deliveries_at(self._store, self._settings(), rows.deliveries, now=now).json()
 
     def _new(self, what: str, found: Iterable[dict[str, Any]], *key: str) -> list[dict[str, Any]]:
         """The rows that differ from what was last sent."""

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.config.settings_file import SettingsFile
+from bridge.control.delivery_waits import DeliveryWaits, delivery_waits, lasting_queue_waits, why_queue_waits
 from bridge.control.formats import rfc3339
 from bridge.control.lookup import known_endpoint, listed_endpoint
 from bridge.control.paging import DELIVERIES, cursor_at, row_before
-from bridge.control.pausing import held_deliveries
-from bridge.control.requested_waits import QueueWaits, lasting_queue_waits, queue_wait_of, why_queue_waits
 from bridge.domain.event import TASK_TOPICS
 from bridge.domain.filters import DeliveryFilter
-from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.quoting import printable
 from bridge.domain.views import DeliveryTotal, DeliveryView
 from bridge.errors import UnknownError, UsageError
@@ -29,12 +27,11 @@ TOO_WIDE: Final = "event_ids: give them, or at least one of state, since and top
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryList:
-    """Deliveries at one instant, with the waits of their endpoint queues. `next` is the cursor of the next page."""
+    """Deliveries at one instant, with what they wait for. `next` is the cursor of the next page."""
 
     views: Sequence[DeliveryView]
     next: str | None
-    waits: QueueWaits
-    now: float
+    waits: DeliveryWaits
 
     def json(self, *, attempts: bool = False) -> list[dict[str, Any]]:
         """For JSON; with `attempts`, each delivery has all its attempts."""
@@ -45,9 +42,9 @@ class DeliveryList:
 
     def last_outcome(self, view: DeliveryView) -> str:
         """The result of the last attempt, and what the next attempt waits for."""
-        wait = queue_wait_of(view, self.waits)
-        parts = [view.last_detail or view.last_outcome, why_queue_waits(wait) if wait is not None else None]
-        return "; ".join(filter(None, parts))
+        wait = self.waits.of(view)
+        why = None if wait is None or wait.is_off else why_queue_waits(wait)
+        return "; ".join(filter(None, [view.last_detail or view.last_outcome, why]))
 
 
 def list_deliveries(
@@ -78,12 +75,8 @@ def deliveries_at(
     store: ReadStore, file: SettingsFile, views: Iterable[DeliveryView], *, now: float, following: str | None = None
 ) -> DeliveryList:
     """These deliveries, with what they wait for now. `following` is the cursor of the next page."""
-    return DeliveryList(
-        views=held_deliveries(views, store.pauses(), file.queues, now),
-        next=following,
-        waits=lasting_queue_waits(store.queue_waits(), file.queues, now),
-        now=now,
-    )
+    waits = delivery_waits(store, file, now)
+    return DeliveryList(views=waits.shown(views), next=following, waits=waits)
 
 
 def redeliver(store: CommandStore, file: SettingsFile, wanted: DeliveryFilter, *, expect: int | None = None) -> int:
@@ -161,14 +154,5 @@ class Redelivery:
 
 def planned_redelivery(store: ReadStore, file: SettingsFile, wanted: DeliveryFilter, *, now: float) -> Redelivery:
     """The deliveries that `redeliver` would send for this filter."""
-    totals = store.delivery_totals(wanted.without_copies)
-    return Redelivery(totals=totals, held=held_endpoints(store, file, now=now) & {one.endpoint for one in totals})
-
-
-def held_endpoints(store: ReadStore, file: SettingsFile, *, now: float) -> frozenset[str]:
-    """The endpoints that get nothing until a person acts: they are disabled or paused, or they have waiting deliveries
-    and are no longer in the settings."""
-    counts = store.counts()
-    paused = lasting(store.pauses(), PauseOf.ENDPOINT, now)
-    gone = counts.waiting_by_endpoint.keys() - set(file.queues)
-    return frozenset({*counts.disabled, *paused, *gone})
+    totals, waits = store.delivery_totals(wanted.without_copies), delivery_waits(store, file, now)
+    return Redelivery(totals=totals, held=frozenset(filter(waits.is_off, {one.endpoint for one in totals})))

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.config.settings_file import SettingsFile
+from bridge.control.delivery_waits import DeliveryWait, WaitCause, delivery_waits
 from bridge.control.paging import SEARCHED, cursor_at, mark_after
-from bridge.control.pausing import held_deliveries
-from bridge.control.requested_waits import lasting_queue_waits, queue_wait_of
 from bridge.domain.event import TASK_TOPICS
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import NOT_ACCEPTED, BoundedCount, DeliveryMark, DeliverySearch, Standing
-from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.task import LIVE, Snapshot
-from bridge.domain.views import DeliveryView, QueueWait, WatchView
+from bridge.domain.views import DeliveryView, WatchView
 from bridge.store import ReadStore
 
 ROWS: Final = 50
@@ -27,16 +25,13 @@ _WEEK_S: Final = 7 * 86_400.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
     """One delivery. `watch`: its task, if that is still stored; `snapshot`: what the provider last said about it.
-    `why_off`: why nothing is sent to its endpoint now. `pause` and `wait`: what else it waits for. `gone_at`: when the
-    task's results will be gone, if that is before the next attempt."""
+    `gone_at`: when the task's results will be gone, if that is before the next attempt."""
 
     standing: Standing
     view: DeliveryView
     watch: WatchView | None = None
     snapshot: Snapshot | None = None
-    why_off: str | None = None
-    pause: Pause | None = None
-    wait: QueueWait | None = None
+    wait: DeliveryWait | None = None
     gone_at: float | None = None
 
     @property
@@ -128,19 +123,16 @@ class _Facts:
 
     def __init__(self, store: ReadStore, file: SettingsFile, now: float) -> None:
         self._store = store
-        self._queues = file.queues
-        self._now = now
-        self._queue_waits = lasting_queue_waits(store.queue_waits(), file.queues, now)
-        self._off = {one.endpoint: one.reason for one in store.disabled_endpoints()}
-        self._paused = lasting(store.pauses(), PauseOf.ENDPOINT, now)
+        self._waits = delivery_waits(store, file, now)
         self._gone = {(one.endpoint, one.account, one.task_id): one.gone_at for one in store.expiring(now)}
 
     def standing(self, view: DeliveryView) -> Standing:
-        is_held = view.state == "waiting" and (view.endpoint in self._off or view.endpoint in self._paused)
+        wait = self._waits.of(view)
+        is_held = wait is not None and wait.cause in {WaitCause.DISABLED, WaitCause.PAUSED}
         return Standing.HELD if is_held else Standing(str(view.state))
 
     def rows(self, found: Sequence[tuple[Standing, DeliveryView]]) -> list[DeliveryRow]:
-        views = held_deliveries([view for _, view in found], self._paused.values(), self._queues, self._now)
+        views = self._waits.shown([view for _, view in found])
         keys = {WatchKey(view.account, view.task_id) for view in views if view.topic in TASK_TOPICS}
         ids = {key: watch_id for key, (watch_id, _) in self._store.known(keys).items()}
         watches = {one.watch_id: one for one in self._store.watches_by_id(list(ids.values()))}
@@ -155,9 +147,7 @@ class _Facts:
                 view=view,
                 watch=watches.get(watch_id(view)),
                 snapshot=snapshots.get(watch_id(view)),
-                why_off=self._off.get(view.endpoint) if standing is Standing.HELD else None,
-                pause=self._paused.get(view.endpoint) if standing is Standing.HELD else None,
-                wait=queue_wait_of(view, self._queue_waits),
+                wait=self._waits.of(view),
                 gone_at=self._gone.get((view.endpoint, view.account, view.task_id)),
             )
             for (standing, _), view in zip(found, views, strict=True)

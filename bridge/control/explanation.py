@@ -8,21 +8,13 @@ from typing import Any, Final
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.delivery_list import attempts_json, delivery_json
+from bridge.control.delivery_waits import DeliveryWait, DeliveryWaits, WaitCause, delivery_waits, why_queue_waits
 from bridge.control.estimates import LATE, estimates, eta
 from bridge.control.formats import ago, count, due, rfc3339, span
-from bridge.control.pausing import held_deliveries, how_long
-from bridge.control.requested_waits import (
-    QueueWaits,
-    lasting_queue_waits,
-    opens_at,
-    queue_wait_of,
-    wait_line,
-    waits_on,
-    why_queue_waits,
-)
+from bridge.control.pausing import how_long
+from bridge.control.requested_waits import opens_at, wait_line, waits_on
 from bridge.domain.account_state import AccountState
 from bridge.domain.ids import ARCHIVE, WatchKey
-from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.source import DISCOVER
 from bridge.domain.task import LIVE
 from bridge.domain.views import BY_PERSON, DeliveryView, ReadingCount, WatchDetails
@@ -51,9 +43,7 @@ class TaskExplanation:
     due: int  # watches of this account that should be polled now
     rates: Mapping[str, float]  # requests per second, for each account of the settings
     account: AccountState | None  # the account of this watch
-    endpoints: frozenset[str]  # all in the settings
-    paused: Mapping[str, Pause]  # paused endpoints
-    held: QueueWaits
+    waits: DeliveryWaits
 
     def lines(self) -> Iterator[str]:
         """For people: the task, its history, the answers, the result, the next poll, and each delivery."""
@@ -95,8 +85,8 @@ class TaskExplanation:
         }
 
     def _delivery_json(self, view: DeliveryView) -> dict[str, Any]:
-        [held] = held_deliveries([view], self.paused.values(), self.endpoints, self.now)
-        return {**delivery_json(held), "summary": self._delivery_state(view), "attempts_made": attempts_json(view)}
+        [shown] = self.waits.shown([view])
+        return {**delivery_json(shown), "summary": self._delivery_state(view), "attempts_made": attempts_json(view)}
 
     def _answers(self) -> Iterator[str]:
         yield ""
@@ -177,16 +167,16 @@ class TaskExplanation:
             return f"dead; `genbridge redeliver {delivery.event_id} --endpoint {endpoint}` sends it again"
         if delivery.state != "waiting":
             return delivery.state
-        if endpoint not in self.endpoints:
-            return "waiting: this endpoint is not in the settings"
-        if endpoint in self.story.disabled:
-            why = self.story.disabled[endpoint]
-            return f"waiting: the endpoint is disabled: {why}; `genbridge enable {endpoint}` sends again"
-        if endpoint in self.paused:
-            return f"waiting: the endpoint is paused {how_long(self.paused[endpoint], self.now)}"
+        wait = self.waits.of(delivery)
+        match wait:
+            case DeliveryWait(cause=WaitCause.UNKNOWN):
+                return "waiting: this endpoint is not in the settings"
+            case DeliveryWait(cause=WaitCause.DISABLED, detail=why):
+                return f"waiting: the endpoint is disabled: {why}; `genbridge enable {endpoint}` sends again"
+            case DeliveryWait(cause=WaitCause.PAUSED):
+                return f"waiting: the endpoint is paused {how_long(self.waits.paused[endpoint], self.now)}"
         if copies := self._waits_for_copies(delivery):
             return copies
-        wait = queue_wait_of(delivery, self.held)
         why = "" if wait is None else f": {why_queue_waits(wait)}"
         return f"waiting, next attempt {due(delivery.next_attempt_at, self.now)}{why}"
 
@@ -243,7 +233,5 @@ def explain(
         due=store.count_due(key.account, now),
         rates=rates,
         account=store.accounts().get(key.account),
-        endpoints=frozenset(file.queues),
-        paused=lasting(store.pauses(), PauseOf.ENDPOINT, now),
-        held=lasting_queue_waits(store.queue_waits(), file.queues, now),
+        waits=delivery_waits(store, file, now),
     )

@@ -7,16 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.config.settings_file import SettingsFile
+from bridge.control.delivery_waits import QueueWaits, held_endpoints_json, lasting_queue_waits
 from bridge.control.formats import rfc3339
 from bridge.control.pausing import pauses_json
-from bridge.control.requested_waits import (
-    QueueWaits,
-    failing_json,
-    held_endpoints_json,
-    lasting_queue_waits,
-    wait_json,
-    waits_of,
-)
+from bridge.control.requested_waits import failing_json, wait_json, waits_of
 from bridge.control.settings_status import SettingsFacts, known_settings, settings_json
 from bridge.domain.account_state import RouteWait
 from bridge.domain.health import Health

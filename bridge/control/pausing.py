@@ -12,7 +12,7 @@ from bridge.control.requested_waits import opens_at, waits_on
 from bridge.domain.account_state import AccountState
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.quoting import unknown_name
-from bridge.domain.views import DeliveryView, WatchView
+from bridge.domain.views import WatchView
 from bridge.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -39,28 +39,17 @@ def resume(store: CommandStore, file: SettingsFile, name: str, *, now: float) ->
     return of, known, store.resume(of, known, now=now)
 
 
-def held_deliveries(
-    views: Iterable[DeliveryView], pauses: Iterable[Pause], queues: Container[str], now: float
-) -> list[DeliveryView]:
-    """The same deliveries. For a paused endpoint, the next attempt is at the end of the pause (None: open-ended). There
-    is none for an endpoint that is not among `queues`, those of the settings."""
-    paused = lasting(pauses, PauseOf.ENDPOINT, now)
-
-    def at(view: DeliveryView) -> float | None:
-        if view.endpoint not in queues:
-            return None
-        pause = paused.get(view.endpoint)
-        return view.next_attempt_at if pause is None else _later(view.next_attempt_at, pause)
-
-    return [view._replace(next_attempt_at=at(view)) if view.state == "waiting" else view for view in views]
-
-
 def held_watches(
     views: Iterable[WatchView], accounts: Mapping[str, AccountState], known: Container[str], now: float
 ) -> list[WatchView]:
     """The same watches. If the account must wait, the next poll is at the end of that wait. None if the end is not
     known: the account is blocked, paused until `resume`, or not among `known`, those of the settings."""
     return [view if view.ended_at is not None else _held(view, accounts, known, now) for view in views]
+
+
+def after_pause(at: float | None, one: Pause) -> float | None:
+    """This time, or the end of the pause if that is later; None if the pause is open-ended."""
+    return None if at is None or one.until_at is None else max(at, one.until_at)
 
 
 def how_long(one: Pause, now: float) -> str:
@@ -108,9 +97,5 @@ def _held(view: WatchView, accounts: Mapping[str, AccountState], known: Containe
     if opens > now:
         next_poll_at = max(next_poll_at or 0.0, opens)
     if (pause := state.current_pause(now)) is not None:
-        next_poll_at = _later(next_poll_at or 0.0, pause)
+        next_poll_at = after_pause(next_poll_at or 0.0, pause)
     return view if next_poll_at == view.next_poll_at else view._replace(next_poll_at=next_poll_at)
-
-
-def _later(at: float | None, one: Pause) -> float | None:
-    return None if at is None or one.until_at is None else max(at, one.until_at)

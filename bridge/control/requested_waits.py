@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridge.control.formats import ago, rfc3339
 from bridge.domain.account_state import FAILING, HOST, AccountState, RouteWait
-from bridge.domain.views import DeliveryView, QueueWait
 
 if TYPE_CHECKING:
     from bridge.domain.health import Health
 
 ACCOUNT = ""  # the route of a wait of the whole account
-
-QueueWaits = Mapping[tuple[str, str], QueueWait]
-"""The waits of queues, by endpoint and target."""
 
 
 def waits_of(state: AccountState | None, now: float) -> Iterator[RouteWait]:
@@ -63,37 +59,6 @@ def wait_json(account: str, wait: RouteWait) -> dict[str, Any]:
         "until": rfc3339(wait.until_at),
         "reason": wait.reason,
     }
-
-
-def lasting_queue_waits(found: Iterable[QueueWait], endpoints: Collection[str], now: float) -> QueueWaits:
-    """The waits of these endpoints that have not ended yet."""
-    return {(one.endpoint, one.target): one for one in found if one.until_at > now and one.endpoint in endpoints}
-
-
-def queue_wait_of(view: DeliveryView, waits: QueueWaits) -> QueueWait | None:
-    """The wait that delays a delivery; None if nothing does."""
-    found = waits.get((view.endpoint, view.target))
-    is_held = found is not None and view.state == "waiting" and (view.next_attempt_at or 0.0) <= found.until_at
-    return found if is_held else None
-
-
-def why_queue_waits(wait: QueueWait) -> str:
-    """`the endpoint asked to wait until 2026-01-02T03:04:05.000Z`, or another reason."""
-    until = rfc3339(wait.until_at)
-    return f"the endpoint asked to wait until {until}" if wait.reason else f"an earlier message is retried at {until}"
-
-
-def held_endpoints_json(waits: QueueWaits) -> list[dict[str, Any]]:
-    """For JSON. `reason` is null when an earlier message is retried first, to keep the order."""
-    return [
-        {
-            "endpoint": one.endpoint,
-            "target": one.target or None,
-            "until": rfc3339(one.until_at),
-            "reason": one.reason or None,
-        }
-        for one in waits.values()
-    ]
 
 
 def failing_json(found: Sequence[Health]) -> dict[str, Any]:

@@ -114,7 +114,6 @@ class WatchDetails(NamedTuple):
     readings: tuple[ReadingCount, ...]
     deliveries: tuple[DeliveryView, ...]
     next_poll_why: str
-    disabled: Mapping[str, str]  # disabled endpoints, with the reason
 
 
 class UnreadView(NamedTuple):

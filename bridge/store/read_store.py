@@ -95,7 +95,6 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
                     readings=tuple(records.READINGS.find(session, _OF_WATCH + "first_at, kind", watch_id=watch_id)),
                     deliveries=tuple(_with_attempts(session, deliveries)),
                     next_poll_why=next_poll_why,
-                    disabled=dict(session.find(SQL["reads.disabled"])),
                 )
         raise no_watch(key)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bridge.config.load import Loaded
 from bridge.control.delivery_list import planned_redelivery, redeliver
 from bridge.control.delivery_table import ROWS, DeliveryTable, delivery_table
+from bridge.control.delivery_waits import DeliveryWait, WaitCause
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import ARCHIVE, WatchKey
@@ -68,9 +69,10 @@ def test_each_row_says_what_it_waits_for(store: Store, loaded: Loaded) -> None:
     store.commit([gone], nobody)
     store.pause(PauseOf.ENDPOINT, "crm", now=NOW, until_at=NOW + 900)
     off, paused = table(store, loaded).rows
-    assert (off.standing, off.why_off, off.pause, off.label) == (Standing.HELD, "HTTP 410 Gone", None, "First")
-    assert paused.pause is not None
-    assert (paused.why_off, paused.view.next_attempt_at) == (None, NOW + 900)
+    assert (off.standing, off.label) == (Standing.HELD, "First")
+    assert off.wait == DeliveryWait(WaitCause.DISABLED, "HTTP 410 Gone")
+    assert paused.wait == DeliveryWait(WaitCause.PAUSED, until_at=NOW + 900)
+    assert paused.view.next_attempt_at == NOW + 900
     assert off.task == WatchKey("kling", "task-1")
 
 

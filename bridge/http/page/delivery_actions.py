@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import Field
 from starlette.responses import Response
 
-from bridge.control.delivery_list import Redelivery, enable, held_endpoints, planned_redelivery, redeliver
+from bridge.control.delivery_list import Redelivery, enable, planned_redelivery, redeliver
 from bridge.control.pausing import SECTIONS, resume
 from bridge.domain.delivery import Accepted
 from bridge.domain.delivery_state import DeliveryState
@@ -71,13 +71,13 @@ async def redeliver_one(call: ViewCall) -> Done:
     """Send one delivery again; a waiting one is sent now."""
     form: OneDelivery = call.query
     services, words, wanted = call.services, call.words, form.filter()
-    held = await services.read(held_endpoints, services.settings(), now=call.now)
+    planned = await _planned(call, wanted)
     try:
         number = await services.write(redeliver, services.settings(), wanted, expect=1)
     except OutdatedError:
         was = words.text(str(wanted.states[0]))
         raise NothingDone(words.text("This delivery is no longer {state}. Nothing is sent.", state=was)) from None
-    return Done(text=_sent(words, number, held & {wanted.endpoint}))
+    return Done(text=_sent(words, number, planned.held))
 
 
 async def redeliver_all(call: ViewCall) -> Done | Response:

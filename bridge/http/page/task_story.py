@@ -3,21 +3,22 @@ time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, NamedTuple
 
 from bridge.config.load import Loaded
+from bridge.control.delivery_waits import DeliveryWait, DeliveryWaits, delivery_waits
 from bridge.control.estimates import estimates
-from bridge.control.pausing import held_deliveries, held_watches
-from bridge.control.requested_waits import QueueWaits, lasting_queue_waits, queue_wait_of, waits_on
+from bridge.control.pausing import held_watches
+from bridge.control.requested_waits import waits_on
 from bridge.domain.account_state import AccountState, RouteWait
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.durations.forecast import Expected
 from bridge.domain.event import END_TOPICS
 from bridge.domain.ids import ARCHIVE, WatchKey
-from bridge.domain.pause import Pause, PauseOf, lasting
+from bridge.domain.pause import Pause
 from bridge.domain.task import LIVE, UNDER_WAY, Phase
 from bridge.domain.views import DeliveryView, ReadingCount, WatchDetails, WatchView
 from bridge.encoding import encode
@@ -34,15 +35,11 @@ MOST_META_CHARS: Final = 400  # maximum characters of one value
 
 
 class DeliveryNow(NamedTuple):
-    """One delivery. `state`: a state of deliveries, or `held`. `why`: what it waits for: `unknown` (the endpoint is not
-    in the settings), `disabled`, `paused`, `asked` (the receiver asked for a wait), `order` (an earlier delivery is
-    retried first), or empty."""
+    """One delivery. `state`: a state of deliveries, or `held`."""
 
     view: DeliveryView
     state: str
-    why: str = ""
-    detail: str = ""
-    until_at: float | None = None
+    wait: DeliveryWait | None
 
 
 class NotifiedOf(NamedTuple):
@@ -76,9 +73,7 @@ class TaskStory:
     run: Run | None  # only while it runs
     usual: tuple[Expected, int] | None
     account: AccountState | None
-    paused: Mapping[str, Pause]  # paused endpoints
-    queue_waits: QueueWaits
-    endpoints: frozenset[str]  # all endpoints in the settings
+    waits: DeliveryWaits
     is_account_known: bool
 
     @property
@@ -112,7 +107,7 @@ class TaskStory:
     def events(self) -> list[NotifiedOf]:
         """The deliveries by event, the latest event first."""
         ordered = sorted(self._sent(is_copy=False), key=lambda one: (-one.created_at, one.event_id, one.delivery_id))
-        views = held_deliveries(ordered, self.paused.values(), self.endpoints, self.now)
+        views = self.waits.shown(ordered)
         return [
             NotifiedOf(members[0].topic, event_id, [self._delivery(one) for one in members])
             for event_id, members in ((key, list(group)) for key, group in groupby(views, key=lambda one: one.event_id))
@@ -129,7 +124,7 @@ class TaskStory:
     @property
     def copying(self) -> list[DeliveryNow]:
         """The state of the copies in the archive, the latest first."""
-        views = held_deliveries(self._sent(is_copy=True), self.paused.values(), self.endpoints, self.now)
+        views = self.waits.shown(self._sent(is_copy=True))
         return [self._delivery(one) for one in reversed(views)]
 
     @property
@@ -184,18 +179,8 @@ class TaskStory:
                     yield Happening(last.at, what, last.detail, one.place)
 
     def _delivery(self, view: DeliveryView) -> DeliveryNow:
-        if view.state is not DeliveryState.WAITING:
-            return DeliveryNow(view, str(view.state))
-        if view.endpoint not in self.endpoints:
-            return DeliveryNow(view, "held", "unknown")
-        if view.endpoint in self.details.disabled:
-            return DeliveryNow(view, "held", "disabled", self.details.disabled[view.endpoint])
-        if view.endpoint in self.paused:
-            return DeliveryNow(view, "held", "paused", until_at=self.paused[view.endpoint].until_at)
-        wait = queue_wait_of(view, self.queue_waits)
-        if wait is None:
-            return DeliveryNow(view, "waiting")
-        return DeliveryNow(view, "waiting", "asked" if wait.reason else "order", wait.reason, wait.until_at)
+        wait = self.waits.of(view)
+        return DeliveryNow(view, "held" if wait is not None and wait.is_off else str(view.state), wait)
 
 
 def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -> TaskStory:
@@ -210,9 +195,7 @@ def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -
         run=run_of(view, accounts, known, now) if view.phase in LIVE else None,
         usual=known.usual(view),
         account=accounts.get(key.account),
-        paused=lasting(store.pauses(), PauseOf.ENDPOINT, now),
-        queue_waits=lasting_queue_waits(store.queue_waits(), loaded.queues, now),
-        endpoints=frozenset(loaded.queues),
+        waits=delivery_waits(store, loaded, now),
         is_account_known=key.account in loaded.settings.accounts,
     )
 

@@ -11,12 +11,11 @@ import anyio
 from pydantic import Field
 
 from bridge.config.load import Loaded
-from bridge.control.pausing import held_deliveries
+from bridge.control.delivery_waits import delivery_waits
 from bridge.control.watch_pages import search_watches
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import EVERY_WATCH, WatchFilter
 from bridge.domain.page_views import COUNTED, BoundedCount
-from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import StoreGauges, WatchView
 from bridge.http.page.cards import FinishedTask, finished_tasks
@@ -199,16 +198,15 @@ def _label_counts(store: ReadStore, wanted: WatchFilter) -> Mapping[Phase, int]:
 
 def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQuery, *, now: float) -> _Page:
     found = search_watches(store, loaded, wanted, now=now, limit=ROWS, cursor=query.after)
-    accounts, pauses = store.accounts(), store.pauses()
-    disabled = {one.endpoint for one in store.disabled_endpoints()}
-    held = {*lasting(pauses, PauseOf.ENDPOINT, now), *disabled}
+    accounts, waits = store.accounts(), delivery_waits(store, loaded, now)
+    held = {*waits.paused, *waits.disabled}
     tasks = finished_tasks(store, found.views)
 
     def row(task: FinishedTask) -> TaskRow:
         return TaskRow(
             view=task.view,
             run=run_of(task.view, accounts, found.estimates, now) if task.view.phase in LIVE else None,
-            notified=notification_states(held_deliveries(task.deliveries, pauses, loaded.queues, now), held),
+            notified=notification_states(waits.shown(task.deliveries), held),
         )
 
     is_empty = not found.views and found.next is None and query.after is None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bridge.control.delivery_waits import DeliveryWait, DeliveryWaits, WaitCause
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.pause import Pause, PauseOf
@@ -15,6 +16,7 @@ from bridge.domain.views import AttemptView, DeliveryView, Fact, QueueWait, Read
 from bridge.http.page.task_story import MOST_EVENTS, MOST_HAPPENED, TaskStory
 from tests.factories import NOW, make_view, make_watch
 
+SOON = NOW + 30
 VIEW = make_view(added_at=NOW - 200, ended_at=NOW - 8, polls=11)
 
 
@@ -48,8 +50,9 @@ def story(
         readings=tuple(readings),
         deliveries=deliveries,
         next_poll_why="",
-        disabled=fields.pop("disabled", {}),
     )
+    waits: dict[str, Any] = {"endpoints": {"hook", ARCHIVE}, "disabled": {}, "paused": {}, "queues": {}}
+    waits |= {name: fields.pop(name) for name in waits.keys() & fields.keys()}
     given: dict[str, Any] = {
         "now": NOW,
         "details": details,
@@ -57,9 +60,7 @@ def story(
         "run": None,
         "usual": None,
         "account": None,
-        "paused": {},
-        "queue_waits": {},
-        "endpoints": frozenset({"hook", ARCHIVE}),
+        "waits": DeliveryWaits(now=NOW, **waits),
         "is_account_known": True,
     }
     return TaskStory(**given | fields)
@@ -70,24 +71,31 @@ def pause(until_at: float | None) -> dict[str, Pause]:
 
 
 @pytest.mark.parametrize(
-    ("fields", "state", "why", "until_at"),
+    ("fields", "state", "why", "detail", "until_at"),
     [
-        ({}, "waiting", "", None),
-        ({"endpoints": frozenset()}, "held", "unknown", None),
-        ({"disabled": {"hook": "HTTP 410"}}, "held", "disabled", None),
-        ({"paused": pause(NOW + 60)}, "held", "paused", NOW + 60),
-        ({"paused": pause(None)}, "held", "paused", None),
-        ({"queue_waits": {("hook", ""): QueueWait("hook", "", NOW + 30, "HTTP 429")}}, "waiting", "asked", NOW + 30),
-        ({"queue_waits": {("hook", ""): QueueWait("hook", "", NOW + 30, "")}}, "waiting", "order", NOW + 30),
-        ({"queue_waits": {("hook", "1"): QueueWait("hook", "1", NOW + 30, "")}}, "waiting", "", None),
+        ({}, "waiting", "", "", None),
+        ({"endpoints": set()}, "held", "unknown", "", None),
+        ({"disabled": {"hook": "HTTP 410"}}, "held", "disabled", "HTTP 410", None),
+        ({"paused": pause(NOW + 60)}, "held", "paused", "", NOW + 60),
+        ({"paused": pause(None)}, "held", "paused", "", None),
+        (
+            {"queues": {("hook", ""): QueueWait("hook", "", SOON, "HTTP 429")}},
+            "waiting",
+            "asked",
+            "HTTP 429",
+            NOW + 30,
+        ),
+        ({"queues": {("hook", ""): QueueWait("hook", "", SOON, "")}}, "waiting", "order", "", SOON),
+        ({"queues": {("hook", "1"): QueueWait("hook", "1", SOON, "")}}, "waiting", "", "", None),
     ],
 )
 def test_a_delivery_says_what_it_waits_for(
-    fields: dict[str, Any], state: str, why: str, until_at: float | None
+    fields: dict[str, Any], state: str, why: str, detail: str, until_at: float | None
 ) -> None:
     [event] = story(delivery(), **fields).events
     [found] = event.deliveries
-    assert (found.state, found.why, found.until_at) == (state, why, until_at)
+    assert found.state == state
+    assert found.wait == (DeliveryWait(WaitCause(why), detail, until_at) if why else None)
 
 
 def test_the_latest_event_comes_first_and_its_deliveries_stay_together() -> None:

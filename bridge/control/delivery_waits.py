@@ -1,0 +1,121 @@
+"""What deliveries wait for, besides their next attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from bridge.config.settings_file import SettingsFile
+from bridge.control.formats import rfc3339
+from bridge.control.pausing import after_pause
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.pause import Pause, PauseOf, lasting
+from bridge.domain.views import DeliveryView, QueueWait
+from bridge.store import ReadStore
+
+QueueWaits = Mapping[tuple[str, str], QueueWait]
+"""The waits of queues, by endpoint and target."""
+
+
+class WaitCause(StrEnum):
+    """Why a delivery waits."""
+
+    UNKNOWN = "unknown"  # its endpoint is not in the settings
+    DISABLED = "disabled"  # its endpoint answered 410
+    PAUSED = "paused"  # by a person
+    ASKED = "asked"  # the receiver asked for a wait
+    ORDER = "order"  # an earlier delivery is retried first
+
+
+class DeliveryWait(NamedTuple):
+    """`detail`: the answer that disabled the endpoint, or that asked for the wait. `until_at`: None if it is open-ended
+    or unknown."""
+
+    cause: WaitCause
+    detail: str = ""
+    until_at: float | None = None
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing is sent to the endpoint."""
+        return self.cause in {WaitCause.UNKNOWN, WaitCause.DISABLED, WaitCause.PAUSED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryWaits:
+    """What the deliveries of a store wait for at one instant."""
+
+    now: float
+    endpoints: Collection[str]  # those of the settings
+    disabled: Mapping[str, str]  # with the answer
+    paused: Mapping[str, Pause]
+    queues: QueueWaits
+
+    def is_off(self, endpoint: str) -> bool:
+        """Whether the endpoint gets nothing until a person acts or its pause ends."""
+        return endpoint not in self.endpoints or endpoint in self.disabled or endpoint in self.paused
+
+    def of(self, view: DeliveryView) -> DeliveryWait | None:
+        """What a delivery waits for; None if only its next attempt is due, or nothing is left to send."""
+        endpoint = view.endpoint
+        if view.state is not DeliveryState.WAITING:
+            return None
+        if endpoint not in self.endpoints:
+            return DeliveryWait(WaitCause.UNKNOWN)
+        if endpoint in self.disabled:
+            return DeliveryWait(WaitCause.DISABLED, self.disabled[endpoint])
+        if endpoint in self.paused:
+            return DeliveryWait(WaitCause.PAUSED, until_at=self.paused[endpoint].until_at)
+        queue = self.queues.get((endpoint, view.target))
+        if queue is None or (view.next_attempt_at or 0.0) > queue.until_at:
+            return None
+        return DeliveryWait(WaitCause.ASKED if queue.reason else WaitCause.ORDER, queue.reason, queue.until_at)
+
+    def shown(self, views: Iterable[DeliveryView]) -> list[DeliveryView]:
+        """The same deliveries. For a paused endpoint, the next attempt is at the end of the pause (None: open-ended).
+        There is none for an endpoint that is not in the settings."""
+
+        def at(view: DeliveryView) -> float | None:
+            if view.endpoint not in self.endpoints:
+                return None
+            pause = self.paused.get(view.endpoint)
+            return view.next_attempt_at if pause is None else after_pause(view.next_attempt_at, pause)
+
+        return [view._replace(next_attempt_at=at(view)) if view.state == "waiting" else view for view in views]
+
+
+def delivery_waits(store: ReadStore, file: SettingsFile, now: float) -> DeliveryWaits:
+    return DeliveryWaits(
+        now=now,
+        endpoints=file.queues,
+        disabled={one.endpoint: one.reason for one in store.disabled_endpoints()},
+        paused=lasting(store.pauses(), PauseOf.ENDPOINT, now),
+        queues=lasting_queue_waits(store.queue_waits(), file.queues, now),
+    )
+
+
+def lasting_queue_waits(found: Iterable[QueueWait], endpoints: Collection[str], now: float) -> QueueWaits:
+    """The waits of these endpoints that have not ended yet."""
+    return {(one.endpoint, one.target): one for one in found if one.until_at > now and one.endpoint in endpoints}
+
+
+def why_queue_waits(wait: DeliveryWait) -> str:
+    """`the endpoint asked to wait until 2026-01-02T03:04:05.000Z`, or another reason."""
+    until = rfc3339(wait.until_at)
+    is_asked = wait.cause is WaitCause.ASKED
+    return f"the endpoint asked to wait until {until}" if is_asked else f"an earlier message is retried at {until}"
+
+
+def held_endpoints_json(waits: QueueWaits) -> list[dict[str, Any]]:
+    """For JSON. `reason` is null when an earlier message is retried first, to keep the order."""
+    return [
+        {
+            "endpoint": one.endpoint,
+            "target": one.target or None,
+            "until": rfc3339(one.until_at),
+            "reason": one.reason or None,
+        }
+        for one in waits.values()
+    ]
