@@ -18,7 +18,7 @@ from bridge.config.mistakes import Mistake, mistakes
 from bridge.config.model import Account, Apprise, Log, Settings, Webhook
 from bridge.config.postgres_url import MIN_SECRET_CHARS, PostgresUrl, names_postgres
 from bridge.config.problems import Problem, Steps, at_key, at_value
-from bridge.config.provider_trees import builtin_names, effective_tree, official_hosts
+from bridge.config.provider_trees import builtin_names, effective_tree, official_host
 from bridge.config.secret import ReferenceContext, SecretText, has_reference
 from bridge.config.settings_file import SettingsFile, named_store, read_settings
 from bridge.config.validators import SCHEMES
@@ -271,7 +271,7 @@ def _missing_base_urls(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem
     for name, account in _accounts(tree):
         provider = account.get("provider")
         if isinstance(provider, str) and provider not in own and "base_url" not in account:
-            if len(official_hosts(effective_tree(provider, own))) != 1:
+            if not official_host(provider, own):
                 yield at_key(node, ("accounts", name, "base_url"), NO_BASE_URL, holder=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -79,10 +79,12 @@ def effective_tree(name: str, own: Tree) -> Tree:
     return builtin_tree(name) if name in builtin_names() else {}
 
 
-def official_hosts(tree: Tree) -> Sequence[str]:
-    """The official base URLs in a description."""
-    given = tree.get("base_url")
-    return given if isinstance(given, list) else [given] if isinstance(given, str) else []
+def official_host(name: str, own: Tree) -> str:
+    """The official base URL of a provider, if it has exactly one; otherwise empty."""
+    match effective_tree(name, own).get("base_url"):
+        case str(only) | [str(only)]:
+            return only
+    return ""
 
 
 @cache

@@ -13,6 +13,7 @@ from bridge.config.field_types import ROBOT_NAMES
 from bridge.config.load import Loaded, secrets, sound_part
 from bridge.config.model import Account, Apprise, Webhook
 from bridge.config.postgres_url import names_postgres
+from bridge.config.provider_trees import official_host
 from bridge.config.secret import SecretText
 from bridge.domain.proxies import NO_PROXY, ProxyRules
 from bridge.errors import ConfigError
@@ -65,7 +66,7 @@ def check(loaded: Loaded) -> None:
 
 def _mistakes(loaded: Loaded) -> Iterator[tuple[Key, str]]:
     for name, account in loaded.settings.accounts.items():
-        yield from _named(("accounts", name), _account_problems(account, loaded.proxies))
+        yield from _named(("accounts", name), _account_problems(account, loaded))
     for name, endpoint in loaded.settings.endpoints.items():
         if isinstance(endpoint, Webhook):
             found = _webhook_problems(endpoint, loaded.proxies)
@@ -104,10 +105,11 @@ def _named(above: Key, found: Iterator[tuple[Key, str | None]]) -> Iterator[tupl
             yield (*above, *key), wrong
 
 
-def _account_problems(account: Account, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
+def _account_problems(account: Account, loaded: Loaded) -> Iterator[tuple[Key, str | None]]:
     if account.base_url is not None:
         yield ("base_url",), address_problem(account.base_url)
-        yield from _proxy_problems(account.proxy, account.base_url, environment)
+    base_url = account.base_url or official_host(account.provider, loaded.settings.providers)
+    yield from _proxy_problems(account.proxy, base_url, loaded.proxies)
 
 
 def _webhook_problems(endpoint: Webhook, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bridge.config.provider_trees import effective_tree, official_hosts
+from bridge.config.provider_trees import official_host
 from bridge.config.secret import fill
 from bridge.config.settings_file import SYSTEM_SETTINGS, SettingsFile, named_store, user_folder
 from bridge.domain.quoting import printable
@@ -198,9 +198,8 @@ def _is_same(path: Path, other: Path) -> bool:
 def _base_urls(file: SettingsFile, env: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
     """Each account with its base URL; None if that needs a variable that is not set."""
     for name, account in file.accounts.items():
-        hosts = official_hosts(effective_tree(account.provider, file.providers))
-        official = hosts[0] if len(hosts) == 1 else ""
+        base_url = account.base_url or official_host(account.provider, file.providers)
         try:
-            yield name, fill(account.base_url or official, env).rstrip("/")
+            yield name, fill(base_url, env).rstrip("/")
         except ValueError:
             yield name, None

@@ -115,6 +115,16 @@ def test_a_proxy_that_is_not_supported_is_a_mistake_at_its_place(tmp_path: Path)
     assert "sesame-word" not in done.stderr + done.stdout
 
 
+def test_the_proxy_for_the_official_host_of_a_provider_is_checked(tmp_path: Path) -> None:
+    settings = tmp_path / "genbridge.yaml"
+    settings.write_text("accounts: {mine: {provider: replicate, api_key: a-key}}")
+
+    done = _genbridge(tmp_path, "check", HTTPS_PROXY="socks5://127.0.0.1:1080")
+
+    assert done.returncode == 78
+    assert "accounts.mine.proxy" in done.stderr
+
+
 def test_the_demo_uses_no_proxy(tmp_path: Path) -> None:
     dead = "http://127.0.0.1:9"
 
