@@ -70,11 +70,18 @@ def mistakes(
     differ from its fields."""
     details = error.errors(include_url=False, include_input=False)
     paths = [detail["loc"] for detail in details]
+    found = []
     for detail in details:
         path = detail["loc"]
         has_inner = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
         if detail["type"] != "too_short" or not has_inner:  # if items are invalid, their number does not matter
-            yield _mistake(detail, model, tree, keys)
+            found.append(_mistake(detail, model, tree, keys))
+    # A key that is only misspelled is one mistake, not also a missing key.
+    misspelled = [(each.path[:-1], each.message) for each in found if each.is_unknown]
+    for each in found:
+        suggestion = f'; did you mean "{each.path[-1]}"?' if each.is_lack else ""
+        if not suggestion or not any(at == each.path[:-1] and said.endswith(suggestion) for at, said in misspelled):
+            yield each
 
 
 def _mistake(detail: Mapping[str, Any], model: type[BaseModel], tree: Any, keys: Sequence[str]) -> Mistake:

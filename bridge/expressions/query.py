@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import jmespath
 import orjson
-from jmespath.exceptions import IncompleteExpressionError, JMESPathError, LexerError, ParseError
+from jmespath.exceptions import EmptyExpressionError, IncompleteExpressionError, JMESPathError, LexerError, ParseError
 
 from bridge.domain.quoting import quoted
 from bridge.domain.task import Json
@@ -80,12 +80,18 @@ def _syntax_problem(error: Exception) -> str:
             return "it is incomplete"
         case LexerError(lexer_value="=", lexer_position=place):
             return f"character {place + 1}: a single =; write == to compare"
+        case LexerError(lexer_value="$", lexer_position=place):
+            return f"character {place + 1}: this is JSONPath; leave out the $ and write data.status"
+        case LexerError(lexer_value="-", lexer_position=place):
+            return f'character {place + 1}: unexpected -; write a key with a hyphen in quotes: "task-id"'
         case LexerError(message=what, lexer_position=place):
             return f"character {place + 1}: {what[:1].lower()}{what[1:]}"
         case ParseError(token_type="NUMBER", token_value=number, lex_position=place):
             return f"character {place + 1}: unexpected {number}; write a number in backticks: `{number}`"
         case ParseError(token_value=token, lex_position=place):
             return f"character {place + 1}: unexpected {quoted(str(token))}"
+        case EmptyExpressionError():
+            return "it is empty"
         case _:
             return str(error).splitlines()[0]
 
@@ -123,7 +129,7 @@ def _misuse(name: str, given: list[Any]) -> str | None:
         return f"there is no function {name}()"
     is_variadic = bool(takes and takes[-1].get("variadic"))
     if len(given) != len(takes) and not (is_variadic and len(given) > len(takes)):
-        return f"{name}() takes {len(takes)} arguments, not {len(given)}"
+        return f"{name}() takes {len(takes)} argument{'s' * (len(takes) != 1)}, not {len(given)}"
     for place, child in enumerate(given):
         wants = takes[min(place, len(takes) - 1)]["types"]
         if (child["type"] == "expref") != ("expref" in wants):

@@ -186,7 +186,9 @@ def test_an_expression_never_returns_a_number_that_json_cannot_hold(expression: 
 @pytest.mark.parametrize(
     ("expression", "complaint"),
     [
-        ("", "empty"),
+        ("", "JMESPath expression: it is empty"),
+        ("$.data.status", "character 1: this is JSONPath; leave out the $ and write data.status"),
+        ("task-id", 'character 5: unexpected -; write a key with a hyphen in quotes: "task-id"'),
         ("foo(", "JMESPath expression: it is incomplete"),
         ("a.", "JMESPath expression: it is incomplete"),
         ("a b", 'JMESPath expression: character 3: unexpected "b"'),
@@ -194,7 +196,7 @@ def test_an_expression_never_returns_a_number_that_json_cannot_hold(expression: 
         ("code = `0`", "character 6: a single =; write == to compare"),
         ("code == `0", "character 9: unclosed ` delimiter"),
         ("nope(@)", "there is no function nope()"),
-        ("sum(a, b)", "sum() takes 1 arguments, not 2"),
+        ("sum(a, b)", "sum() takes 1 argument, not 2"),
         ("sort_by(a, b)", "sort_by() takes an expression with & before it as argument 2"),
         ("not_null(&a)", "not_null() takes a value"),
         ("[&a]", "& is only allowed"),

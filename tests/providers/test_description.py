@@ -165,6 +165,20 @@ def test_a_mistake_is_reported_at_its_place(
     assert ("mine", *path) in [each[: len(path) + 1] for each, _ in found]
 
 
+@pytest.mark.parametrize("place", [(), ("ask",), ("forms", "job")])
+def test_a_misspelled_key_is_one_mistake_although_the_right_one_is_missing(place: tuple[str, ...]) -> None:
+    tree: Tree = deepcopy(OWN)
+    inner = tree
+    for step in place:
+        inner = inner[step]
+    right = {"": "title", "ask": "path", "job": "status"}[place[-1] if place else ""]
+    inner[f"{right}e"] = inner.pop(right)
+
+    assert _problems({"mine": tree}) == [
+        (("mine", *place, f"{right}e"), f'unknown key "{right}e"; did you mean "{right}"?')
+    ]
+
+
 def test_all_mistakes_of_all_descriptions_are_reported_together() -> None:
     first: Tree = deepcopy(OWN)
     second: Tree = deepcopy(OWN)
