@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Final, Literal
+from urllib.parse import quote
 
 from pydantic import (
     AfterValidator,
@@ -22,7 +23,7 @@ from pydantic import (
 )
 
 from bridge.config.duration_syntax import parse_duration
-from bridge.config.validators import header_name
+from bridge.config.validators import header_name, host_name
 from bridge.domain.ids import MAX_TASK_ID_CHARS
 from bridge.domain.result_urls import MAX_URL_CHARS
 from bridge.domain.task import Json
@@ -33,6 +34,7 @@ from bridge.providers.task_rules import OF_TASK, PLACEHOLDERS, listed, placehold
 PAGING: Final = frozenset({"page", "offset", "since_ms"})
 NAMED_GROUP: Final = re.compile(r"\(\?P<([A-Za-z_][A-Za-z0-9_]*)>")
 AS_TEXT, AS_MAPPING = "written as text", "written as a mapping"
+NOT_IN_PATH: Final = re.compile(r"[\s#]")
 KEY_WORDS: Final = frozenset({"bearer", "token", "signed", "none"})
 KEY_PLACE: Final = re.compile(r"(header|query) ([A-Za-z0-9_-]+)")
 
@@ -76,8 +78,10 @@ def check_placeholders(value: Any, known: frozenset[str], info: ValidationInfo) 
 def _path(text: str) -> str:
     if not text.startswith(("/", "https://")):
         raise ValueError("a path begins with / (or, for another host of the vendor's, with https://)")
-    if {"{", "}"} & set(PLACEHOLDERS.sub("", text)):
-        raise ValueError("a brace in a path must be part of a placeholder such as {id}")
+    if {"{", "}"} & set(PLACEHOLDERS.sub("", text)) or "${" in text:
+        raise ValueError("a brace in a path must be part of a placeholder such as {id}, without $")
+    if (found := NOT_IN_PATH.search(text)) is not None:
+        raise ValueError(f'a path cannot contain "{found[0]}"; write {quote(found[0])}')
     return text
 
 
@@ -271,7 +275,7 @@ class TaskCall(Call):
 class DirectCall(TaskCall):
     """The request at the vendor's own hosts: `ask`, with the keys given here replaced."""
 
-    hosts: tuple[str, ...]
+    hosts: Annotated[tuple[Annotated[str, AfterValidator(host_name)], ...], Field(min_length=1)]
 
 
 class Action(DescriptionModel):
@@ -295,6 +299,8 @@ class Action(DescriptionModel):
                 Pattern(pattern, longest=MAX_TASK_ID_CHARS)
                 if strange := placeholders(action) - set(NAMED_GROUP.findall(pattern)):
                     raise ValueError(f"{key}: {{{min(strange)}}} is not a group of {pattern}")
+                if not placeholders(action) and not self.pattern.is_whole(action):
+                    raise ValueError(f'{key}: "{action}" does not fit the pattern')
         return self
 
     def at_path(self, path: str) -> str | None:
@@ -326,6 +332,7 @@ class KeyPair(DescriptionModel):
 
     @model_validator(mode="after")
     def _check(self) -> KeyPair:
-        if self.signs_requests != bool(self.region and self.service) or (self.signs_requests and self.early):
+        has_place, has_codes = bool(self.region or self.service), bool(self.early or self.expired)
+        if (has_codes or not (self.region and self.service)) if self.signs_requests else has_place:
             raise ValueError("jwt has the keys early and expired; a signature has the keys region and service")
         return self

@@ -82,6 +82,7 @@ def _named(value: Any) -> Any:
 
 Kept = Literal["model", "version", "input", "metrics", "urls", "started_at", "logs"]
 ResultKind = Literal["videos", "images", "audios", "texts", "files"]
+AnyKind = Literal["videos", "images", "audios", "texts", "files", "any"]
 Code = Annotated[StrictInt | str, BeforeValidator(_code)]
 
 
@@ -99,8 +100,9 @@ class Codes(DescriptionModel):
 
     @model_validator(mode="after")
     def _check(self) -> Codes:
-        if len(self._meaning) != sum(map(len, self.means.values())):
-            raise ValueError("a code has two meanings")
+        codes = [_key(code) for each in self.means.values() for code in each]
+        if twice := next((code for code in codes if codes.count(code) > 1), None):
+            raise ValueError(f"the code {twice} has two meanings; list it once")
         if twofold := self._good & set(self._meaning):
             raise ValueError(f"the code {min(map(str, twofold))} is in both good and means")
         return self
@@ -148,7 +150,7 @@ class Results(DescriptionModel):
     walk: Select | None = None
     usual: bool = False
     content: Mapping[
-        ResultKind | Literal["any"],
+        AnyKind,
         Annotated[Annotated[Path, Tag(AS_TEXT)] | Annotated[OwnFiles, Tag(AS_MAPPING)], Discriminator(written_as)],
     ] = Field(default_factory=dict)
     embedded: SelectFirst = ()
@@ -170,7 +172,8 @@ class Results(DescriptionModel):
     def _check(self) -> Results:
         if not self.model_fields_set - {"at_least"}:
             raise ValueError(
-                "say where the results are: videos, images, audios, files, texts, url, lists, walk or usual"
+                "say where the results are: videos, images, audios, files, texts, url, lists, walk, usual, content or "
+                "embedded"
             )
         return self
 
@@ -199,9 +202,7 @@ class Form(DescriptionModel):
     expired: Select | None = None  # true if the provider has deleted the results
     results: tuple[Results, ...]
     # keys of an item that are addresses, with their kinds; every other key is an attribute
-    result_urls: Annotated[Mapping[str, ResultKind | Literal["any"]], BeforeValidator(_named)] = Field(
-        default={"url": "any"}
-    )
+    result_urls: Annotated[Mapping[str, AnyKind], BeforeValidator(_named)] = Field(default={"url": "any"})
     result_kind: Select | None = None  # from an item: video, image, ...
     otherwise: ResultKind = "files"  # the kind of a result if neither key, item, file name nor action shows it
     attributes: Mapping[str, Select] = Field(default_factory=dict)  # for missing keys of an item
@@ -213,6 +214,8 @@ class Form(DescriptionModel):
     def _check(self) -> Form:
         if strange := set(self.words) - STATUS_KINDS:
             raise ValueError(f"a status word cannot mean {', '.join(sorted(strange))}")
+        if not self.words and not self.usual_words:
+            raise ValueError("words is empty, so no status would be known; list the words, or set usual_words: true")
         kinds: dict[str, ReadingKind] = {}
         for kind, words in self.words.items():
             for word in words:
@@ -269,10 +272,10 @@ class Life(DescriptionModel):
 
 
 def _zone(name: Any) -> Any:
-    if not isinstance(name, str):
+    if isinstance(name, tzinfo):
         return name
     try:
-        return ZoneInfo(name)
+        return ZoneInfo(str(name))
     except (ValueError, OSError, KeyError):  # includes ZoneInfoNotFoundError, which is a KeyError
         raise ValueError(f'unknown time zone "{name}"; write e.g. Asia/Shanghai') from None
 
@@ -347,7 +350,7 @@ class Description(DescriptionModel):
             raise ValueError("the request contains {action}: describe it under action (pattern, example)")
         pair = self.key_pair
         if any(route.auth == "signed" for route in self.routes) and not (pair and pair.signs_requests):
-            raise ValueError("auth: signed needs key_pair with a function that signs")
+            raise ValueError("auth: signed needs key_pair: {sign: volcengine, region: REGION, service: SERVICE}")
         return self
 
     @property

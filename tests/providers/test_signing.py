@@ -150,7 +150,7 @@ def test_an_answer_of_the_vendors_gateway_is_never_about_the_task(status: int, c
             {"key_pair": {"sign": "jwt"}},
             "jwt has the keys early and expired; a signature has the keys region and service",
         ),
-        ({"key_pair": None}, "auth: signed needs key_pair with a function that signs"),
+        ({"key_pair": None}, "auth: signed needs key_pair: {sign: volcengine, region: REGION, service: SERVICE}"),
     ],
 )
 def test_a_description_that_cannot_sign_is_refused(own: dict[str, object], problem: str) -> None:
