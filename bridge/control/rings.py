@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from bridge.domain.ids import ARCHIVE
 from bridge.domain.ring import EVERY_S, Ring, quantile
 from bridge.metrics import EndpointMetrics, Histogram, Metrics
 from bridge.ports import Clock
@@ -53,7 +54,8 @@ class Rings:
         self._count("commit", metrics.commit_s.counts, now)
         self._count("loop", metrics.loop_lag_s.counts, now)
         for name, endpoint in metrics.endpoints.items():
-            self._count("lag", endpoint.delivery_s.counts, now, of=name)
+            if name != ARCHIVE:  # copies notify nobody
+                self._count("lag", endpoint.delivery_s.counts, now, of=name)
         for name, account in metrics.accounts.items():
             self._count(f"polls {name}", [sum(account.polls.values())], now)
 

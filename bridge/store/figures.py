@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from bridge.domain.ids import ARCHIVE
 from bridge.domain.page_views import COUNTED, BoundedCount, DeadDeliveries, DisabledSince, ExpiringResult, FinishedIn
 from bridge.store.sql_session import OpenStore
 from bridge.store.statements import SQL
@@ -29,8 +30,9 @@ class Figures(OpenStore):
 
     def delivery_lags(self, since: float) -> list[float]:
         """For the last thousand accepted deliveries since then: the seconds from the commit of the task's finish until
-        the endpoint accepted it."""
-        return [max(0.0, lag) for (lag,) in self._database.find(SQL["pages.lags"], since=since, most=MOST_LATEST)]
+        the endpoint accepted it. Copies are not counted."""
+        found = self._database.find(SQL["pages.lags"], since=since, without=ARCHIVE, most=MOST_LATEST)
+        return [max(0.0, lag) for (lag,) in found]
 
     def dead_deliveries(self) -> list[DeadDeliveries]:
         """The deliveries that were given up, by endpoint."""

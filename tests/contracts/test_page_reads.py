@@ -9,7 +9,7 @@ import pytest
 
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import EVERY_WATCH, WatchFilter
-from bridge.domain.ids import WatchKey
+from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.page_views import (
     BoundedCount,
     DeadDeliveries,
@@ -55,6 +55,13 @@ class TestFigures:
         store.commit([make_attempt(due(store)[0], at=NOW + 61.5)], nobody)
         assert store.delivery_lags(NOW) == [1.5]
         assert store.delivery_lags(NOW + 62) == []
+
+    def test_copies_are_no_part_of_the_lag(self, store: Store) -> None:
+        add(store, "task-1")
+        store.commit([make_end()], Teller((ARCHIVE, ""), ("automation", "")))
+        [copies] = due(store, queue=(ARCHIVE, ""))
+        store.commit([make_attempt(copies, at=NOW + 61)], nobody)
+        assert store.delivery_lags(NOW) == []
 
     def test_snapshots_of_many_tasks_are_read_together_except_long_ones(self, store: Store) -> None:
         add(store, "a", "b", "long")

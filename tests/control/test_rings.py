@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.control.rings import Quantiles, Rings
+from bridge.domain.ids import ARCHIVE
 from bridge.domain.ring import EVERY_S
 from bridge.domain.task import ReadingKind
 from bridge.metrics import Metrics
@@ -26,6 +27,13 @@ async def test_the_median_lag_is_that_of_all_endpoints() -> None:
     assert value is not None
     assert 0.25 < value < 0.5
     await clock.advance(EVERY_S)
+    assert rings.lag(0.5)[-1].value is None
+
+
+async def test_copies_are_no_part_of_the_median_lag() -> None:
+    metrics, _clock, rings = made()
+    metrics.show(accounts=["kling"], endpoints=["automation", ARCHIVE])
+    metrics.endpoint(ARCHIVE).delivery_s.observe(0.1)
     assert rings.lag(0.5)[-1].value is None
 
 

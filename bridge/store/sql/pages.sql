@@ -15,7 +15,7 @@ SELECT account, avg(polls), count(*) FROM (
 -- lags: How long deliveries took from the commit of the finish.
 SELECT settled_at - created_at FROM deliveries
 WHERE state = 'accepted' AND state <> 'waiting' AND settled_at >= :since AND NOT is_live
-    AND watch_id IS NOT NULL
+    AND watch_id IS NOT NULL AND endpoint <> :without
 ORDER BY settled_at DESC LIMIT :most
 
 -- dead: The deliveries that were given up, by endpoint, with the attempts and the answer of the last one.
