@@ -14,7 +14,7 @@ from bridge.http import callback_routes, delivery_routes, status_routes, stream_
 from bridge.http.access import AccessMiddleware, AccessRules
 from bridge.http.api_route import ApiRoute, served
 from bridge.http.gateway_routes import GATEWAY_PATH, Gateway
-from bridge.http.page.page_routes import answer_unknown, page_routes
+from bridge.http.page.page_routes import NAVIGATION, answer_unknown, page_routes
 from bridge.http.problem_details import answer_error
 from bridge.http.result_routes import result_route
 from bridge.http.services import Services
@@ -43,5 +43,5 @@ def web_app(services: Services, rules: AccessRules) -> AccessMiddleware:
     site = Starlette(routes=site_routes(services), exception_handlers={HTTPException: unknown, Exception: answer_error})
     site.router.redirect_slashes = False
     guarded = AccessMiddleware(site, rules, services.clock.now)
-    site.state.access = guarded
+    site.state.access, site.state.navigation = guarded, NAVIGATION
     return guarded

@@ -29,16 +29,9 @@ from bridge.http.page.view import View, problem_page
 from bridge.http.problem_details import answer_error, problem_of
 from bridge.http.services import Services
 
-VIEWS: Final[Sequence[View]] = (
-    now_view.VIEW,
-    tasks_view.VIEW,
-    story_view.VIEW,
-    deliveries_view.VIEW,
-    health_view.VIEW,
-    task_actions.VIEW,
-    delivery_actions.VIEW,
-    SIGN_IN,
-)
+# Each is shown with its name, and opened by `g` and the first letter of the name.
+NAVIGATION: Final = (now_view.VIEW, tasks_view.VIEW, deliveries_view.VIEW, health_view.VIEW)
+VIEWS: Final[Sequence[View]] = (*NAVIGATION, story_view.VIEW, task_actions.VIEW, delivery_actions.VIEW, SIGN_IN)
 ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS)
 PROGRAMS: Final = ("/api/", "/gateway/", "/callbacks/", "/results/", "/openapi.json", "/metrics", "/healthz", "/readyz")
 

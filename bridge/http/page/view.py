@@ -102,6 +102,7 @@ async def page(
     services, visitor = call.services, call.visitor
     frame = {
         "view": view,
+        "navigation": call.request.app.state.navigation,
         "path": call.request.url.path,
         "query": call.request.query_params,
         "kept": [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING],

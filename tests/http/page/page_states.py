@@ -9,6 +9,8 @@ from bridge.domain.change import AccountChange
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.pause import PauseOf
 from bridge.domain.task import Phase
+from bridge.http.access import Right
+from bridge.http.page.page_routes import VIEWS
 from tests.factories import make_wish
 from tests.http.page.now_store import CDN, ELSEWHERE, Filler
 from tests.store.making import Teller, make_attempt, make_deferred
@@ -26,6 +28,12 @@ HOSTILE_URLS: Final = (
     "//evil.example/x.mp4",
     "https://user:secret@evil.example/x.mp4",
 )
+WITH_PARAMETERS: Final = {
+    "/task": "/task?account=kling&id=dead0",
+    "/redeliver": "/redeliver?state=dead&endpoint=automation&back=/",
+}
+ADDRESSES: Final = [WITH_PARAMETERS.get(view.path, view.path) for view in VIEWS if view.right is not Right.OPEN]
+"""The address of each view, in a store that `needs` has filled."""
 SHOWN: Final = {"videos": [{"url": f"{CDN}/v.mp4", "duration": "5.1"}]}
 
 

@@ -24,6 +24,7 @@ from bridge.http.access import Right
 from bridge.http.page.cards import FinishedTask, cards
 from bridge.http.page.notification_states import NotificationState, notification_states
 from bridge.http.page.now_view import BUSY_PER_MINUTE, MOST_CARDS, is_busy
+from bridge.http.page.page_routes import NAVIGATION
 from bridge.http.page.rendering import environment, render
 from bridge.http.page.result_boxes import ResultBox, result_boxes
 from bridge.http.page.runs import HeldBack, run_of
@@ -199,6 +200,8 @@ def framed(**values: Any) -> str:
     visitor = Visitor(language="en", zone=UTC, is_utc=True, theme=None, right=Right.FULL, is_signed_in=False)
     frame = {"view": "now", "path": "/", "query": {}, "kept": [], "form_field": "x", "badges": Badges()}
     shown: dict[str, Any] = {
+        "navigation": NAVIGATION,
+        "notice": None,
         "needs": [],
         "no_daemon": None,
         "counts": SimpleNamespace(live=2, waiting=0, oldest_waiting_at=None),
@@ -210,7 +213,7 @@ def framed(**values: Any) -> str:
         "paused": [],
     }
     more = {"runs": [], "cards": [], "is_busy": False, "answered_at": None, "is_starting": False, "is_failing": False}
-    return render("now.html", visitor, Wording("en", UTC, NOW), {**frame, "notice": None, **shown, **more, **values})
+    return render("now.html", visitor, Wording("en", UTC, NOW), {**frame, **shown, **more, **values})
 
 
 def test_a_starting_daemon_is_shown() -> None:

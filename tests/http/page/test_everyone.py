@@ -4,16 +4,17 @@ do nothing."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Dialog
 
 from bridge.domain.daemon_state import DaemonNow
+from bridge.http.page.page_routes import VIEWS
 from tests.http.page.browser import Tab, tab
 from tests.http.page.now_store import CDN
 from tests.http.page.page_states import ATTACK, HOSTILE, busy, hostile, needs, reject_a_file, well
@@ -114,7 +115,9 @@ PLACES: Final = {
         for number, text in enumerate(HOSTILE)
     },
 }
-VIEWS: Final = ("now-hostile", "tasks-hostile", "story-dead", "deliveries-needs", "health-needs", "add", "signin")
+AT_ANY_WIDTH: Final = (
+    *("now-hostile", "tasks-hostile", "story-dead", "deliveries-needs", "redeliver", "health-needs", "add", "signin"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +194,7 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(page: Tab, sites: dict[s
     page.faults.clear()  # that a page was not found
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", AT_ANY_WIDTH)
 def test_axe_finds_nothing_at_any_width(page: Tab, sites: dict[str, str], name: str) -> None:
     page.page.emulate_media(color_scheme="light")
     page.page.set_viewport_size({"width": 320, "height": 900})
@@ -200,6 +203,11 @@ def test_axe_finds_nothing_at_any_width(page: Tab, sites: dict[str, str], name: 
         assert is_narrow(page, width), width
         assert page.page.evaluate(BROKEN) == [], width
         assert found_by_axe(page, EVERY_RULE if width == 320 else LAYOUT_RULES) == [], width
+
+
+@pytest.mark.parametrize("names", [PLACES, AT_ANY_WIDTH])
+def test_each_view_is_among_the_checked_places(names: Iterable[str]) -> None:
+    assert {view.path for view in VIEWS} <= {urlsplit(PLACES[name].path).path for name in names}
 
 
 def test_attacks_are_shown_as_text_and_have_no_effect(browser: Browser, sites: dict[str, str]) -> None:

@@ -8,9 +8,10 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser
 
+from bridge.http.page.page_routes import NAVIGATION
 from tests.http.page.browser import Tab, tab
 from tests.http.page.now_store import CDN
-from tests.http.page.page_states import needs, reject_a_file
+from tests.http.page.page_states import ADDRESSES, needs, reject_a_file
 from tests.http.page.still_sites import still_sites
 from tests.http.site import Site, running_site
 from tests.world import until
@@ -18,16 +19,6 @@ from tests.world import until
 pytestmark = pytest.mark.timeout(240)
 
 IS_LIVE: Final = "document.querySelector('[data-live] .dot:not(.off)') !== null"
-VIEWS: Final = (
-    "/",
-    "/tasks",
-    "/task?account=kling&id=dead0",
-    "/task?account=runway&id=blocked0",
-    "/deliveries",
-    "/redeliver?state=dead&endpoint=automation&back=/",
-    "/health",
-    "/add",
-)
 CONTROLS: Final = """
     [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
         .filter(one => one.checkVisibility({visibilityProperty: true}) && !one.disabled && one.type !== "hidden")
@@ -75,7 +66,7 @@ def open_live(page: Tab, path: str) -> None:
     page.wait_for(IS_LIVE)
 
 
-@pytest.mark.parametrize("path", VIEWS)
+@pytest.mark.parametrize("path", [*ADDRESSES, "/task?account=runway&id=blocked0"])
 def test_every_control_is_reachable_by_tab_and_shows_its_focus(page: Tab, path: str) -> None:
     open_live(page, path)
     page.page.evaluate("document.activeElement.blur()")
@@ -122,10 +113,10 @@ def test_keyboard_shortcuts_move_open_rows_and_switch_views(page: Tab) -> None:
     assert focused(page)["html"] == first != second
     keys.press("Enter")
     page.page.wait_for_url("**/task?account=*")
-    for letter, path in {"t": "/tasks", "d": "/deliveries", "h": "/health", "n": "/"}.items():
+    for view in NAVIGATION:
         keys.press("g")
-        keys.press(letter)
-        page.page.wait_for_url(f"**{path}")
+        keys.press(view.name[0])
+        page.page.wait_for_url(f"**{view.path}")
     keys.press("/")
     assert focused(page)["tag"] == "input"
     keys.type("gt")

@@ -10,13 +10,12 @@ from playwright.sync_api import Browser, Route
 
 from tests.http.page.browser import Tab, tab
 from tests.http.page.now_store import CDN
-from tests.http.page.page_states import needs
+from tests.http.page.page_states import ADDRESSES, needs
 from tests.http.page.still_sites import still_sites
 
 pytestmark = pytest.mark.timeout(180)
 
 IS_LIVE: Final = "document.querySelector('[data-live] .dot:not(.off)') !== null"
-VIEWS: Final = ("/", "/tasks", "/task?account=kling&id=dead0", "/deliveries", "/health", "/add")
 MOVING: Final = """
     [...document.querySelectorAll("*")].flatMap(one => ["", "::before", "::after"].map(part => [one, part]))
         .filter(([one, part]) => {
@@ -35,7 +34,7 @@ PLACES: Final = """
         .map(one => [one, one.getBoundingClientRect()]).filter(([, box]) => box.width && box.height)
         .map(([one, box]) => [one.localName + "." + one.className, box.x, box.y])
 """
-PAPER: Final = "getComputedStyle(document.querySelector('.sheet')).backgroundColor"
+PAPER: Final = "getComputedStyle(document.querySelector('.sheet, .dialog')).backgroundColor"
 LOOKS: Final = """
     [...document.querySelectorAll("nav a, .tabs a")].map(one => {
         const style = getComputedStyle(one), group = one.closest("nav") ? "nav" : "tabs";
@@ -64,7 +63,7 @@ def open_live(page: Tab, path: str) -> None:
 
 
 @pytest.mark.parametrize("width", ["phone", "desk"])
-@pytest.mark.parametrize("path", VIEWS)
+@pytest.mark.parametrize("path", ADDRESSES)
 def test_the_script_moves_nothing_when_it_starts(browser: Browser, still: str, path: str, width: str) -> None:
     with tab(browser, still, width=width) as page:
         held: list[Route] = []
@@ -80,7 +79,7 @@ def test_the_script_moves_nothing_when_it_starts(browser: Browser, still: str, p
         page.elsewhere.clear()
 
 
-@pytest.mark.parametrize("path", VIEWS)
+@pytest.mark.parametrize("path", ADDRESSES)
 def test_only_the_dot_is_animated_and_nothing_with_reduced_motion(browser: Browser, still: str, path: str) -> None:
     with tab(browser, still, reduced_motion="reduce") as page:
         page.answer_for(CDN)
@@ -97,7 +96,7 @@ def test_with_forced_colors_states_differ_by_word_and_sign(browser: Browser, sti
     signs: dict[str, str] = {}
     with tab(browser, still, forced_colors="active", color_scheme=theme) as page:
         page.answer_for(CDN)
-        for path in VIEWS[1:5]:
+        for path in ADDRESSES:
             open_live(page, path)
             assert page.page.evaluate("matchMedia('(forced-colors: active)').matches")
             paper = page.page.evaluate(PAPER)
@@ -113,7 +112,7 @@ def test_with_forced_colors_states_differ_by_word_and_sign(browser: Browser, sti
 def test_with_forced_colors_the_focus_and_the_selection_are_visible(browser: Browser, still: str) -> None:
     with tab(browser, still, forced_colors="active") as page:
         page.answer_for(CDN)
-        for path in VIEWS:
+        for path in ADDRESSES:
             open_live(page, path)
             looks = page.page.evaluate(LOOKS)
             for group in {group for group, _, _ in looks}:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from bridge.http.page.asset_files import asset_files
+from bridge.http.page.page_routes import NAVIGATION
 from bridge.http.page.view import own_path
 from tests.http.site import READ_TOKEN, TOKEN, Site, running_site
 
@@ -163,3 +165,8 @@ def test_without_a_token_the_page_is_open_on_this_machine(tmp_path_factory: pyte
         page = httpx.get(f"{open_site.url}/", trust_env=False)
         assert page.status_code == 200
         assert "Sign out" not in page.text
+
+
+def test_the_docs_describe_each_view_of_the_navigation() -> None:
+    text = (Path(__file__).parents[3] / "docs/page.md").read_text()
+    assert [view for view in NAVIGATION if f"| **{view.name.capitalize()}** `{view.path}` |" not in text] == []

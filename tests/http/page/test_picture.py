@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from bridge.http.page.page_routes import NAVIGATION
 from tests.http.page.browser import tab
 from tests.programs import ended
 
@@ -31,11 +32,9 @@ HEADINGS = """
     )
 """
 VIEWS = {
-    "now": "/",
-    "tasks": "/tasks",
+    **{view.name: view.path for view in NAVIGATION},
     "story": "/task?account=demo&id=lighthouse-at-dawn",
     "deliveries": "/deliveries?state=all",
-    "health": "/health",
 }
 LOOKS: dict[str, dict[str, Any]] = {
     "desk": {"width": "desk", "color_scheme": "light"},

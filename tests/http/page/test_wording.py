@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.domain.event import Topic
+from bridge.http.page.page_routes import NAVIGATION
 from bridge.http.page.rendering import one_direction
 from bridge.http.page.wording import Wording, translations
 
@@ -95,7 +96,7 @@ def used_texts() -> set[str]:
 
 def test_every_text_has_its_chinese_with_the_same_values() -> None:
     chinese = translations("zh")
-    assert used_texts() - chinese.keys() == set()
+    assert used_texts() | {view.name.capitalize() for view in NAVIGATION} <= chinese.keys()
     for english, text in chinese.items():
         assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", text)), english
 
