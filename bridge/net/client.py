@@ -19,7 +19,7 @@ from bridge.domain.proxies import ProxyRules
 from bridge.errors import ConfigError
 from bridge.net.asyncio_transport import AsyncioTransport
 from bridge.net.exchange import Transport, WireRequest, WireResponse
-from bridge.net.failure_kinds import FAILURES, Failure, explain
+from bridge.net.failure_kinds import FAILURES, Failure, MalformedHead, explain
 from bridge.net.httpx_connections import HttpxTransport
 from bridge.net.request_head import RequestHead, origin_of, split
 
@@ -71,10 +71,12 @@ class _Shared(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
-    """No answer. `reason` is one line for people, without secrets and query strings."""
+    """No answer. `reason` is one line for people, without secrets and query strings. `status`: that of a valid status
+    line, if only the headers after it are not HTTP."""
 
     kind: Failure
     reason: str
+    status: int = 0
 
     @property
     def may_have_arrived(self) -> bool:
@@ -183,7 +185,7 @@ def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: st
     if reply.body is None:
         assert failure is not None
         kind, reason = explain(failure, url, proxy)
-        return Unanswered(kind=kind, reason=reason)
+        return Unanswered(kind=kind, reason=reason, status=failure.status if isinstance(failure, MalformedHead) else 0)
     trouble = reply.body.trouble
     if failure is not None and not trouble:
         late = isinstance(failure, TimeoutError)

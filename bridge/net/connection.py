@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from typing import Final
 
 import httptools
 import httpx
 
+from bridge.net.failure_kinds import MalformedHead
+
 MOST_HEAD_BYTES: Final = 100 * 1024  # maximum size of status line and headers, as in httpx
+STATUS_LINE_BYTES: Final = 1024  # in these the status line must end, if the headers are malformed
 MOST_BUFFERED_BYTES: Final = 256 * 1024  # bytes of a body that are buffered; then reading pauses
+
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([2-5]\d\d)(?: [^\r\n]*)?\r?\n")
 
 Headers = dict[bytes, bytes]  # the first value of each name, as written
 
@@ -32,6 +38,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_paused = False
         self._is_waiting = False
         self._received_bytes = 0
+        self._head = b""  # its beginning, if it is incomplete or malformed
         self._status = 0
         self._incoming: Headers = {}  # headers while they arrive
         self.on_header = self._incoming.setdefault  # called about ten times per answer, and faster in C
@@ -49,7 +56,8 @@ class Connection(asyncio.BufferedProtocol):
         """Send a request. Returns status and headers of the first answer that is not informational.
 
         Raises TimeoutError at `ends_at` of the loop's clock, here or in `more`. httpx.ReadError if the other side
-        closes before that, httpx.RemoteProtocolError if it does not speak HTTP.
+        closes before that, httpx.RemoteProtocolError if it does not speak HTTP, MalformedHead if only the headers are
+        not HTTP.
         """
         if self.transport is None:
             raise httpx.ReadError("closed")
@@ -57,6 +65,7 @@ class Connection(asyncio.BufferedProtocol):
             self._http = httptools.HttpResponseParser(self)
             self._http.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # allowed by RFC 9112, 2.2
         self._is_waiting, self._received_bytes, self._has_head, self._is_whole = True, 0, False, False
+        self._head = b""
         self.end_at(ends_at)
         self.transport.write(message)
         while not self._has_head:
@@ -112,15 +121,21 @@ class Connection(asyncio.BufferedProtocol):
             self._is_unusable = True
             return
         self._received_bytes += nbytes
+        error: Exception | None = None
         try:
             self._http.feed_data(self._buffer[:nbytes])
         except httptools.HttpParserUpgrade:
             self._is_whole = True
             self._is_unusable = True
-        except httptools.HttpParserError as error:
+        except httptools.HttpParserError as fault:
+            error = fault
+        if not self._has_head:
+            if len(self._head) < STATUS_LINE_BYTES:
+                self._head += self._buffer[:nbytes]
+            if self._received_bytes > MOST_HEAD_BYTES:
+                error = error or httptools.HttpParserError("too many headers")
+        if error is not None:
             self._fail(error)
-        if not self._has_head and self._received_bytes > MOST_HEAD_BYTES:
-            self._fail(httptools.HttpParserError("too many headers"))
         self._wake()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -204,7 +219,8 @@ class Connection(asyncio.BufferedProtocol):
         """The input is not HTTP, so nothing more is read. An answer that is already complete stays complete."""
         self._is_unusable = True
         if self._fault is None:
-            self._fault = httpx.RemoteProtocolError("not HTTP")
+            line = None if self._has_head else _STATUS_LINE.match(self._head)
+            self._fault = MalformedHead(int(line[1])) if line else httpx.RemoteProtocolError("not HTTP")
             self._fault.__cause__ = error
         if self.transport is not None:
             self.transport.abort()

@@ -61,6 +61,14 @@ class ProxyUnreached(httpx.ConnectError):
     """No connection to the proxy itself. The cause says why."""
 
 
+class MalformedHead(httpx.RemoteProtocolError):
+    """The status line of the answer is valid, but its headers are not."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("malformed")
+        self.status = status
+
+
 class AddressRefused(httpx.ConnectError):
     """No connection may be made to this address. The text says why."""
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from bridge.domain.delivery import Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import Event
-from bridge.net.client import HttpClient, Request, Unanswered
+from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.ports import Clock
 from bridge.sinks.answers import AnswerReader, Verdict
 from bridge.sinks.hook_address import HookAddress, Unaddressed
@@ -62,6 +62,8 @@ class Poster:
             headers = {**others, "Content-Type": content_type}
         request = Request(method="POST", url=url, headers=headers, body=body, more=more)
         answer = await self._client.fetch(request, cap_bytes=MOST_ANSWER_BYTES)
+        if isinstance(answer, Unanswered) and answer.status:  # the status line decides, also without valid headers
+            answer = Answer(answer.status, NO_HEADERS, b"", False, answer.reason, False)
         if isinstance(answer, Unanswered):
             return Deferred(reason=answer.reason, is_unanswered=answer.may_have_arrived), None
         verdict = self._read(answer)

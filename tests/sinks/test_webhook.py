@@ -28,6 +28,7 @@ from bridge.encoding import documented
 from bridge.sinks.payloads import PAYLOADS
 from bridge.sinks.webhook import WebhookSink
 from tests.fakes import START, FakeClock
+from tests.loopback import Exchange, loopback
 from tests.sinks.posting import deliver, sink_at
 from tests.sinks.receivers import HANG, HttpReceiver, answer, http_receiver, silent_service
 from tests.sinks.samples import as_delivery, task_sample
@@ -252,6 +253,44 @@ async def test_custom_headers_replace_genbridges_in_any_case() -> None:
 async def test_a_2xx_status_line_accepts_whatever_its_body(said: bytes) -> None:
     outcome = await outcome_of(said, timeout_s=1)
     assert outcome == Accepted(detail=f"HTTP {said[9:12].decode()}")
+
+
+MALFORMED = [
+    b"Bad Header: x\r\n\r\n",
+    b"no colon here\r\n\r\n",
+    b"content-length: many\r\n\r\n",
+    b"content-length: 2\r\ncontent-length: 3\r\n\r\nok",
+    b"x: \x00\r\n\r\n",
+    b"content-length: 0\r\n" + b"x: y\r\n" * 30_000 + b"\r\n",
+]
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 204\r\n", b"HTTP/1.1 201 \r\nserver: x\r\n"])
+@pytest.mark.parametrize("head", MALFORMED)
+async def test_a_2xx_status_line_accepts_whatever_its_headers(line: bytes, head: bytes) -> None:
+    assert await outcome_of(line + head) == Accepted(detail=f"HTTP {int(line[9:12])}")
+
+
+async def test_a_status_line_counts_if_malformed_headers_follow_later() -> None:
+    async def slowly(exchange: Exchange) -> None:
+        for part in (b"HTTP/1", b".1 200 OK\r", b"\nBad", b" Header: x\r\n\r\n"):
+            await exchange.raw(part)
+            await anyio.sleep(0.05)
+
+    async with loopback(slowly) as server, sink_at(f"{server.url}/hook") as sink:
+        assert await deliver(sink) == Accepted(detail="HTTP 200")
+        assert await deliver(sink) == Accepted(detail="HTTP 200")
+
+
+@pytest.mark.parametrize("line", [b"", b"HTTP/1.1 2000 OK\r\n", b"HTTP/1.1 abc\r\n", b"HTTQ/1.1 200 OK\r\n"])
+async def test_headers_without_a_valid_status_line_are_tried_again(line: bytes) -> None:
+    outcome = await outcome_of(line + b"content-length: 0\r\n\r\n")
+    assert isinstance(outcome, Deferred)
+    assert "is not HTTP" in outcome.reason
+
+
+async def test_a_failure_with_malformed_headers_is_tried_again_by_its_status() -> None:
+    assert await outcome_of(b"HTTP/1.1 503 Busy\r\nno colon\r\n\r\n") == Deferred(reason="HTTP 503 Service Unavailable")
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 307, 308, 400, 401, 404, 408, 409, 429, 500, 502, 503, 504, 599])
