@@ -6,19 +6,21 @@ services that hang would block the others.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
+from bridge.config.validators import without_retries
 from bridge.domain.quoting import quoted
 from bridge.sinks import plugin_targets
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard, card_markdown
 from bridge.sinks.chat_services import service_of
 from bridge.sinks.chat_services.chat_service import AppriseFacts
-from bridge.sinks.plugin_files import held_file
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import recording
 from bridge.sinks.splitting import MessageLimit, split_text, utf8_bytes
@@ -27,7 +29,6 @@ from bridge.sinks.url_scrubber import without_secrets
 
 CONNECT_TIMEOUT_S: Final = 10.0  # unless the plugin's URL sets one (cto=)
 
-_FORBIDDEN: Final = frozenset({"retry", "wait"})  # options of Apprise's own retries, which are only in memory
 _TITLE_MARKUP: Final = 24  # characters that Apprise may add to a title that it moves into the text
 
 
@@ -128,9 +129,8 @@ class ApprisePlugin:
 
     def _attached(self, files: Sequence[ResultFile], stack: ExitStack) -> Any:
         import apprise
-        from apprise.attachment.memory import AttachMemory
 
-        new_file = partial(held_file(AttachMemory), stack=stack, asset=self.plugin.asset)
+        new_file = partial(_held_file(), stack=stack, asset=self.plugin.asset)
         for name in self.facts.file_options:
             setattr(self.plugin, name, True)
         attach = apprise.AppriseAttachment(asset=self.plugin.asset)
@@ -218,12 +218,9 @@ def usable_plugin(url: str) -> ApprisePlugin:
 
 def check_url(url: str) -> str | None:
     """Why Apprise cannot use this URL, in one line without its secrets; None if it can. Sends nothing."""
-    option = next((name for name in _options(url) if name in _FORBIDDEN), None)
-    if option is not None:
-        return f"{option}= is not supported: genbridge retries by itself (delivery.retries); remove {option}="
     try:
-        usable_plugin(url)
-    except UnusableUrl as error:
+        usable_plugin(without_retries(url))
+    except (UnusableUrl, ValueError) as error:
         return str(error)
     return None
 
@@ -279,6 +276,33 @@ def _why_unusable(url: str) -> str:
         return f"the Python package for {service.service_name} is missing: install genbridge's extra notify"
     form = str(service.templates[0]).replace("{schema}", scheme.lower())
     return f"it is incomplete or wrong for {service.service_name}; write it like {form}"
+
+
+@lru_cache
+def _held_file() -> Any:
+    """The class of attachments in memory, also for plugins that open the path of a file: Mailgun, Matrix, Mastodon,
+    Pushbullet and others. They get a temporary file, which `stack` removes."""
+    from apprise.attachment import memory
+
+    in_memory: Any = memory.AttachMemory
+
+    class HeldFile(in_memory):  # type: ignore[misc]
+        def __init__(self, *, stack: ExitStack, **options: Any) -> None:
+            super().__init__(**options)
+            self._stack = stack
+            self._written: str | None = None
+
+        @property
+        def path(self) -> str:
+            if self._written is None:
+                folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="genbridge-"))
+                file = Path(folder, self.name)
+                with self.open() as content:
+                    file.write_bytes(content.read())
+                self._written = str(file)
+            return self._written
+
+    return HeldFile
 
 
 def _schemes(plugin: Any) -> frozenset[str]:
