@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridge.control.formats import ago, rfc3339
-from bridge.domain.account_state import FAILING, HOST, AccountState, RouteWait
+from bridge.domain.account_state import FAILING, AccountState, RouteWait
 
 if TYPE_CHECKING:
     from bridge.domain.health import Health
@@ -27,12 +27,12 @@ def waits_of(state: AccountState | None, now: float) -> Iterator[RouteWait]:
 
 def waits_on(state: AccountState | None, action: str | None, now: float) -> list[RouteWait]:
     """The waits that apply to a task with this action. Without an action, the task may use any route."""
-    return [wait for wait in waits_of(state, now) if action is None or wait.route in {ACCOUNT, HOST, FAILING, action}]
+    return [wait for wait in waits_of(state, now) if action is None or wait.route in {ACCOUNT, FAILING, action}]
 
 
 def opens_at(waits: Iterable[RouteWait]) -> float:
     """When the last of these waits ends; 0 if there are none."""
-    return max((wait.until_at for wait in waits if wait.route != HOST and not wait.is_failing), default=0.0)
+    return max((wait.until_at for wait in waits if not wait.is_failing), default=0.0)
 
 
 def wait_line(account: str, wait: RouteWait, now: float) -> str:
@@ -42,15 +42,13 @@ def wait_line(account: str, wait: RouteWait, now: float) -> str:
             f"account {account} sends one request at a time, at least every 30 s, until one is answered: {wait.reason}"
         )
     until = f"until {rfc3339(wait.until_at)} ({ago(wait.until_at, now)})"
-    if wait.route == HOST:
-        return f"account {account} sends one request every 30 s {until}: {wait.reason}"
     return f"account {account} waits{f' on {wait.route}' if wait.route else ''} {until}: {wait.reason}"
 
 
 def wait_json(account: str, wait: RouteWait) -> dict[str, Any]:
-    """For JSON. `scope` is what waits: the `account`, one `route` of it, or the account because of its `host`, or
-    because its provider is `failing`."""
-    scope = {ACCOUNT: "account", HOST: "host", FAILING: "failing"}.get(wait.route, "route")
+    """For JSON. `scope` is what waits: the `account`, one `route` of it, or the account because its provider is
+    `failing`."""
+    scope = {ACCOUNT: "account", FAILING: "failing"}.get(wait.route, "route")
     route = wait.route if scope == "route" else None
     return {
         "account": account,

@@ -8,7 +8,6 @@ from typing import Final
 
 from bridge.domain.pause import Pause
 
-HOST: Final = "@host"
 FAILING: Final = "@failing"
 
 
@@ -16,9 +15,8 @@ FAILING: Final = "@failing"
 class RouteWait:
     """A time before which no requests are sent on one route of an account: the action in the requested address.
 
-    The route `HOST` stands for all routes: the host asked the other accounts to wait, so this one only sends a probe
-    from time to time. The route `FAILING` also stands for all routes: the polls of several tasks failed in a row, so
-    one request at a time is sent until one is answered. It is renewed while that lasts.
+    The route `FAILING` stands for all routes: the polls of several tasks failed in a row, so one request at a time is
+    sent until one is answered. It is renewed while that lasts.
     """
 
     route: str

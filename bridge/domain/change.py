@@ -73,8 +73,7 @@ class AccountAskedToWait:
     """The provider asked the account to wait (Retry-After).
 
     Without a route, the whole account waits. With a route, only that route waits, because of a 5xx. The
-    route is "" if addresses contain no action. For the routes `HOST` and `FAILING`, see `RouteWait`. `until_at` 0
-    ends that wait.
+    route is "" if addresses contain no action. For the route `FAILING`, see `RouteWait`. `until_at` 0 ends that wait.
     """
 
     account: str

@@ -56,7 +56,6 @@ class AnswerEffects(NamedTuple):
     account: AccountEffect
     was_troubled: bool  # a breaker was open before, that of the account or that of its host
     failing: Collection[str]  # all accounts of the host, if its breaker was open before or is open now
-    changes_host_wait: bool  # the time until which the other accounts of the host wait has changed
     frees_host: bool  # another account of the host may be next, for example after a probe
 
 
@@ -127,7 +126,7 @@ class RateLimiter:
 
     def move(self, host: HostLimits) -> None:
         """Change the host. Requests in flight count at the new host."""
-        self.host.leave(self._account, self.in_flight)
+        self.host.leave(self.in_flight)
         host.take_over(self._account, self.in_flight)
         self.host = host
 
@@ -150,8 +149,8 @@ class RateLimiter:
         if self.in_flight + self.in_line + (self._guest_places(most) if self.guests else 0) >= most:
             return math.inf
         opens_at = self.wait_until_at
-        if host.troubled or now < host.wait_until_at:
-            opens_at = max(opens_at, host.opens_at(self._account, now))
+        if host.troubled:
+            opens_at = max(opens_at, host.opens_at(self._account))
         if self._only_probes:
             opens_at = max(opens_at, self._probe_at)
         if opens_at > now:
@@ -174,13 +173,12 @@ class RateLimiter:
             self._wait_until(until_at, now)
         elif until_at > now:
             self._routes[route] = max(until_at, self._routes.get(route, until_at))
-        self.host.record_retry_after(self._account, until_at, now=now)
 
     def room(self, now: float) -> int:
         """How many requests may be sent at once."""
         if self.wait_s(now) > 0:
             return 0
-        if self.probing or self.host.is_waiting(now):
+        if self.probing:
             return 1
         most = self.host.share(self.limits.concurrency)
         return min(most - self.in_flight - self._guest_places(most), int(self._tokens)) - self.in_line
@@ -197,7 +195,7 @@ class RateLimiter:
         self._tokens -= 1
         self.in_flight += 1
         self._probe_out = self._only_probes
-        self.host.take(self._account, now)
+        self.host.take(self._account)
 
     def reserve(self, now: float, *, within_s: float) -> float:
         """Count a request that another program sends on the account, and return the seconds until it may be sent. If
@@ -224,7 +222,7 @@ class RateLimiter:
         """Count a request that ended without an answer: it was canceled, or failed because of a bug here. A failed
         probe is repeated only after `PROBE_FIRST_S`."""
         self.in_flight -= 1
-        self.host.leave(self._account)
+        self.host.leave()
         if self._probe_out:
             self._probe_out = False
             self._probe_at = now + PROBE_FIRST_S
@@ -246,7 +244,7 @@ class RateLimiter:
         """
         host = self.host
         was_probing, was_troubled = self.probing, self.troubled
-        host_waited_until, failing = host.wait_until_at, host.names if host.troubled else ()
+        failing = host.names if host.troubled else ()
         self.in_flight -= 1
         host.answered(reading, account=self._account, task_id=task_id, now=now, chance=chance)
         effect = self._apply(reading, task_id, route, now, chance, asked_at)
@@ -254,8 +252,7 @@ class RateLimiter:
             account=effect,
             was_troubled=was_troubled,
             failing=host.names if host.troubled else failing,
-            changes_host_wait=host.wait_until_at != host_waited_until,
-            frees_host=host.troubled or host_waited_until > now or (was_probing and not self.probing),
+            frees_host=host.troubled or (was_probing and not self.probing),
         )
 
     def _apply(
@@ -378,8 +375,6 @@ class RateLimiter:
     def _fill(self, now: float) -> None:
         if self.host.well_at >= self._filled_at:
             self._tokens, self._filled_at = min(self._tokens, 1.0), self.host.well_at
-        if self._filled_at < self.host.wait_until_at <= now:
-            self._tokens, self._filled_at = min(self._tokens, 1.0), self.host.wait_until_at
         if self.wait_until_at > self._filled_at:
             self._tokens = min(self._tokens, 1.0)
         if now == self._filled_at:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from bridge.domain.account_state import FAILING, HOST, AccountState
+from bridge.domain.account_state import FAILING, AccountState
 from bridge.domain.change import AccountAskedToWait, AccountChange
 from bridge.domain.daemon_state import AccountNow
 from bridge.domain.host_limits import OUTAGE_PROBE_MOST_S, HostLimits, has_retry_after, is_trouble
@@ -107,7 +107,7 @@ class AccountHealth:
         if past.wait_until_at is not None:
             self.limiter.wait_until_at = max(self.limiter.wait_until_at, min(past.wait_until_at, latest_at))
         for wait in past.route_waits:
-            if wait.route not in {HOST, FAILING} and wait.until_at > now:
+            if not wait.is_failing and wait.until_at > now:
                 self.limiter.delay_route(wait.route, min(wait.until_at, latest_at), now=now)
 
     def wait_s(self, now: float) -> float:
@@ -204,8 +204,6 @@ class AccountHealth:
             changes.append(self._asked_to_wait(reading, route if has_retry_after(reading) else None, now))
         elif found.account is not AccountEffect.NOTHING:
             changes.append(self._changed(reading, now, blocked=found.account is AccountEffect.BLOCKED, tasks=tasks))
-        if found.changes_host_wait:
-            changes += self._host_changed(now)
         if found.was_troubled or self.limiter.troubled:
             names = {self._name, *found.failing}
             changes += self._failing_changed(reading, now, names, was_troubled=found.was_troubled)
@@ -215,24 +213,6 @@ class AccountHealth:
         """A request ended without an answer: it was canceled, or stopped by a bug."""
         self.metrics.polls[INTERNAL_ERROR] += is_bug
         self.limiter.abandoned(now=self._clock.steady())
-
-    def _host_changed(self, now: float) -> list[AccountAskedToWait]:
-        """If the other accounts of the host now have to wait, or no longer: one change for each of them."""
-        host = self.limiter.host
-        held = host.held_back(now)
-        if held:
-            seconds = round(host.wait_until_at - now, 1)
-            log.warning("host.paused", account=self._name, held=held, seconds=seconds)
-        elif host.held:
-            log.info("host.resumed", account=self._name, held=list(host.held))
-        concerned, host.held = {*held, *host.held}, held
-        reason = f"the host asked account {self._name} to wait"
-        return [
-            AccountAskedToWait(
-                account=name, until_at=host.wait_until_at if name in held else 0.0, route=HOST, reason=reason
-            )
-            for name in concerned
-        ]
 
     def _failing_changed(
         self, reading: Reading, now: float, names: Collection[str], *, was_troubled: bool

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bridge.domain.host_limits import IN_FLIGHT, PROBE_EVERY_S, RECENT_S, TROUBLED_TASKS, HostLimits
+from bridge.domain.host_limits import IN_FLIGHT, TROUBLED_TASKS, HostLimits
 from bridge.domain.limits import AccountEffect, AnswerEffects, RateLimiter, RateLimits
 from bridge.domain.task import Reading, ReadingKind
 from tests.factories import NOW, make_reading
@@ -65,14 +65,6 @@ def test_accounts_probe_a_failing_host_in_turn_and_new_ones_come_first() -> None
     assert two.room(NOW + 20.055) == 6
 
 
-def test_after_a_wait_of_the_host_no_account_has_a_burst() -> None:
-    one, two = two_accounts()
-    ask(one, BUSY, "a")
-    assert one.host.held_back(NOW) == ["two"]
-    assert one.room(NOW + 30) == two.room(NOW + 30) == 1
-    assert two.room(NOW + 30.055) == 6
-
-
 def test_other_accounts_on_the_host_do_not_change_an_accounts_retry_time() -> None:
     one, two = two_accounts()
     ask(two, GOOD, "c")
@@ -83,43 +75,10 @@ def test_other_accounts_on_the_host_do_not_change_an_accounts_retry_time() -> No
     assert one.wait_s(NOW + 3600) == 0
 
 
-def test_an_account_with_good_or_pending_answers_is_not_delayed() -> None:
+def test_a_retry_time_of_one_account_does_not_delay_an_idle_account() -> None:
     one, two = two_accounts()
-    two.take(NOW - RECENT_S)
     ask(one, BUSY, "a")
-    assert not one.host.is_waiting(NOW)
-    assert two.room(NOW) > 1
-    two.answered(GOOD, task_id="c", now=NOW, chance=0.0)
-    assert two.room(NOW) > 1
-
-
-def test_an_idle_account_tries_a_waiting_host_every_half_minute() -> None:
-    one, two = two_accounts()
-    ask(two, GOOD, "c", at=-RECENT_S - 1)
-    ask(one, BUSY._replace(retry_after_s=3600.0), "a")
-    three = RateLimiter(two.limits, now=NOW, account="three", host=one.host)
-    one.host.accounts, one.host.names = 3, ("one", "two", "three")
-    assert one.host.held_back(NOW) == ["two", "three"]
-    two.take(NOW)
-    assert two.wait_s(NOW) == three.wait_s(NOW) == math.inf
-    two.abandoned(now=NOW)
-    assert two.wait_s(NOW) == three.wait_s(NOW) == PROBE_EVERY_S
-    ask(three, BUSY, "d", at=PROBE_EVERY_S)
-    assert two.wait_s(NOW + PROBE_EVERY_S) == PROBE_EVERY_S
-    ask(two, GOOD, "c", at=2 * PROBE_EVERY_S)
-    assert one.host.held_back(NOW + 2 * PROBE_EVERY_S) == []
-    assert two.room(NOW + 2 * PROBE_EVERY_S) == 1  # no burst
-    assert two.room(NOW + 2 * PROBE_EVERY_S + 0.055) == 6
-    assert one.wait_s(NOW + 2 * PROBE_EVERY_S) == 3600.0 - 2 * PROBE_EVERY_S
-
-
-@pytest.mark.parametrize("reading", [DOWN, LIMITED, REFUSED])
-def test_any_other_answer_to_another_account_ends_the_wait_of_the_host(reading: Reading) -> None:
-    one, two = two_accounts()
-    ask(one, BUSY._replace(retry_after_s=3600.0), "a")
-    assert two.host.is_waiting(NOW)
-    ask(two, reading, "c")
-    assert not two.host.is_waiting(NOW)
+    assert two.room(NOW) == 16
 
 
 def test_accounts_that_fail_alternately_delay_only_themselves() -> None:
@@ -225,12 +184,10 @@ def test_an_answer_says_what_it_changed_at_the_host() -> None:
         ask(one, DOWN, f"a{number}")
     two.take(NOW)
     opened = two.answered(DOWN, task_id="b", now=NOW, chance=0.0)
-    assert opened == AnswerEffects(AccountEffect.NOTHING, False, ("one", "two"), False, True)
+    assert opened == AnswerEffects(AccountEffect.NOTHING, False, ("one", "two"), True)
     two.take(NOW + 3)
     closed = two.answered(GOOD, task_id="b", now=NOW + 3, chance=0.0)
-    assert closed == AnswerEffects(AccountEffect.NOTHING, True, ("one", "two"), False, True)
+    assert closed == AnswerEffects(AccountEffect.NOTHING, True, ("one", "two"), True)
     two.take(NOW + 4)
     asked = two.answered(BUSY, task_id="b", now=NOW + 4, chance=0.0)
-    assert asked == AnswerEffects(AccountEffect.ASKED_TO_WAIT, False, (), False, False)
-    one.take(NOW + 5)
-    assert one.answered(BUSY, task_id="a", now=NOW + 5, chance=0.0).changes_host_wait, "now both have to wait"
+    assert asked == AnswerEffects(AccountEffect.ASKED_TO_WAIT, False, (), False)

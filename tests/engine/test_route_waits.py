@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.domain.account_state import HOST
 from bridge.domain.cadence import Pacing
-from bridge.domain.limits import RateLimits
 from bridge.domain.task import Reading, ReadingKind
 from bridge.domain.watch import Wish
 from tests.engine.rig import RUNNING, Rig
@@ -88,61 +84,6 @@ async def test_a_held_route_stays_held_after_a_restart_and_a_requested_poll() ->
         assert len(rig.provider.asked) == 1
         await second.clock.advance(100)
         assert {task_id for _, task_id in rig.provider.asked} == {"v", "w"}
-
-
-async def test_a_stored_retry_after_without_a_route_counts_for_the_host() -> None:
-    rig = Rig(pacing=EVEN, answer_s=1.0)
-    other = ScriptedProvider(rig.clock)
-    other.default = rig.provider.default = busy(300)
-    async with rig.running(second=other):
-        await rig.watch("x", account="second")
-        await rig.clock.advance(10)
-    second = rig.restarted()
-    async with second.running(second=other):
-        await second.watch("a", "b")
-        await second.clock.advance(20)
-        assert len(other.asked) == 1
-        assert len(rig.provider.asked) == 1, "its neighbour tries the host with one request"
-
-
-async def test_explain_says_that_an_idle_account_probes_a_paused_host() -> None:
-    rig = Rig(pacing=EVEN)
-    other = ScriptedProvider(rig.clock)
-    other.default = rig.provider.default = busy(300)
-    with capture_logs() as logged:
-        async with rig.running(second=other):
-            await rig.watch("x", account="second")
-            await rig.clock.advance(100)
-            [wait] = rig.store.accounts()["kling"].route_waits
-            assert (wait.route, wait.reason) == (HOST, "the host asked account second to wait")
-            assert wait.until_at == pytest.approx(other.asked[0][0] + 300, abs=1)
-            rig.provider.default = RUNNING
-            await rig.watch("a", "b")
-            await rig.clock.advance(10)
-            assert len(rig.provider.polls_of("a")) > 2
-            assert len(other.asked) == 1
-            [wait] = rig.store.accounts()["kling"].route_waits
-            assert wait.until_at == 0
-    said = [(line["event"], line.get("held")) for line in logged if line["event"].startswith("host.")]
-    assert said == [("host.paused", ["kling"]), ("host.resumed", ["kling"])]
-
-
-async def test_accounts_of_a_failing_host_are_probed_one_at_a_time() -> None:
-    rig = Rig(pacing=EVEN, limits=RateLimits(rate=100.0, burst=100))
-    names = [f"idle{number}" for number in range(3)]
-    others = {name: ScriptedProvider(rig.clock, answer_s=1.0) for name in names}
-    rig.provider.default = busy(300)
-    for other in others.values():
-        other.default = busy(300)
-    async with rig.running(**others):
-        await rig.watch("a")
-        await rig.clock.advance(61)
-        for name in names:
-            await rig.watch(*[f"{name}-{number}" for number in range(5)], account=name)
-        await rig.clock.advance(95)
-        asked = sorted(at for other in others.values() for at, _ in other.asked)
-        assert len(asked) == 3
-        assert [later - at for at, later in pairwise(asked)] == [pytest.approx(30, abs=0.1)] * 2
 
 
 async def test_a_retry_after_for_a_batch_holds_its_route() -> None:
