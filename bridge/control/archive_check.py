@@ -6,7 +6,6 @@ import ipaddress
 import os
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import urlsplit
 
 import anyio.to_thread
 
@@ -16,9 +15,7 @@ from bridge.archive.place import PlaceFailed
 from bridge.config.load import Loaded
 from bridge.domain.finding import Finding, Level
 from bridge.domain.public_addresses import IpNetwork, why_not_public
-from bridge.domain.result_urls import why_refused
-from bridge.wiring.account_catalogue import base_url_of, catalogue
-from bridge.wiring.archive_builder import allowed_hosts, place_of
+from bridge.wiring.archive_builder import place_of
 
 PROBE: Final = "genbridge-check"  # a file that does not exist
 
@@ -31,7 +28,6 @@ def archive_findings(loaded: Loaded) -> Iterator[Finding]:
     for number, text in enumerate(archive.allow):
         if (warning := _allows_too_much(text)) is not None:
             yield Finding(Level.WARNING, f"archive.allow[{number}]", f"{text} {warning}")
-    yield from _refused_previews(loaded)
     place = place_of(archive, loaded)
     if isinstance(place, Bucket):
         return
@@ -60,18 +56,6 @@ async def archive_reached(loaded: Loaded) -> Finding | None:
     except PlaceFailed as error:
         return Finding(Level.ERROR, "archive", f"{error}; check the bucket, and AWS_* in the environment")
     return Finding(Level.OK, "archive", f"reachable ({archive.to})")
-
-
-def _refused_previews(loaded: Loaded) -> Iterator[Finding]:
-    """Hosts in `http.previews` that results are not copied from, because they are not public and not in `allow`."""
-    known, allowed = catalogue(loaded), allowed_hosts(loaded)
-    own = {urlsplit(base_url_of(each, known[each.provider])).hostname for each in loaded.settings.accounts.values()}
-    for number, origin in enumerate(loaded.settings.http.previews if loaded.settings.http is not None else ()):
-        host = urlsplit(origin.replace("://*.", "://", 1)).hostname or ""
-        why = None if host in own else why_refused(origin.replace("://*.", "://", 1), own_host="", allowed=allowed)
-        if why is not None:
-            seen = f"results there are not copied: {host} {why}; to allow it, add it to archive.allow"
-            yield Finding(Level.WARNING, f"http.previews[{number}]", seen)
 
 
 def _allows_too_much(text: str) -> str | None:

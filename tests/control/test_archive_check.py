@@ -35,29 +35,6 @@ def test_check_judges_each_entry_of_allow(tmp_path: Path, allow: str, said: str 
         assert said in found["archive.allow[0]"].seen
 
 
-@pytest.mark.parametrize(
-    ("origin", "allow", "is_refused"),
-    [
-        ("https://cdn.example.com", "[]", False),
-        ("https://*.example.com", "[]", False),
-        ("http://192.168.1.6:9000", "[]", True),
-        ("http://minio.lan", "[]", True),
-        ("http://192.168.1.6:9000", "[192.168.1.0/24]", False),
-        ("http://minio.lan", "[minio.lan]", False),
-    ],
-)
-def test_check_names_hosts_of_results_that_copies_would_be_refused_from(
-    tmp_path: Path, origin: str, allow: str, is_refused: bool
-) -> None:
-    text = f"{LEAST}http: {{listen: '127.0.0.1:1', previews: ['{origin}']}}\narchive: {{to: copies, allow: {allow}}}\n"
-    found = {one.thing: one for one in archive_findings(loaded(tmp_path, text))}
-
-    assert ("http.previews[0]" in found) == is_refused
-    if is_refused:
-        assert found["http.previews[0]"].level is Level.WARNING
-        assert "archive.allow" in found["http.previews[0]"].seen
-
-
 def test_check_says_where_copies_go_and_creates_nothing(tmp_path: Path) -> None:
     [found] = archive_findings(loaded(tmp_path, f"{LEAST}archive: {{to: a/b}}\n"))
     assert str(tmp_path / "a/b") in found.seen
