@@ -14,10 +14,10 @@ from bridge.cli.options import check_display, json_option, watch_option
 from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
+from bridge.control.account_waits import wait_line
 from bridge.control.formats import ago, count, rfc3339
 from bridge.control.overview import MOST_UNREADABLE, Overview, overview
 from bridge.control.pausing import how_long
-from bridge.control.requested_waits import wait_line
 from bridge.control.settings_status import settings_lines, unread_settings
 from bridge.domain.listen_address import ListenAddress
 from bridge.domain.proxies import NO_PROXY

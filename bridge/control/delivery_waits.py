@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import rfc3339
@@ -106,16 +106,3 @@ def why_queue_waits(wait: DeliveryWait) -> str:
     until = rfc3339(wait.until_at)
     is_asked = wait.cause is WaitCause.ASKED
     return f"the endpoint asked to wait until {until}" if is_asked else f"an earlier message is retried at {until}"
-
-
-def held_endpoints_json(waits: QueueWaits) -> list[dict[str, Any]]:
-    """For JSON. `reason` is null when an earlier message is retried first, to keep the order."""
-    return [
-        {
-            "endpoint": one.endpoint,
-            "target": one.target or None,
-            "until": rfc3339(one.until_at),
-            "reason": one.reason or None,
-        }
-        for one in waits.values()
-    ]

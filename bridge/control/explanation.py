@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bridge.config.settings_file import SettingsFile
+from bridge.control.account_waits import opens_at, wait_line, waits_on
 from bridge.control.delivery_list import attempts_json, delivery_json
 from bridge.control.delivery_waits import DeliveryWait, DeliveryWaits, WaitCause, delivery_waits, why_queue_waits
 from bridge.control.estimates import LATE, estimates, eta
 from bridge.control.formats import ago, count, due, rfc3339, span
 from bridge.control.pausing import how_long
-from bridge.control.requested_waits import opens_at, wait_line, waits_on
 from bridge.domain.account_state import AccountState
 from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.source import DISCOVER

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from bridge.control.account_waits import waits_of
 from bridge.control.estimates import Estimates, estimates
 from bridge.control.overview import Overview
-from bridge.control.requested_waits import waits_of
 from bridge.domain.account_state import AccountState
 from bridge.domain.health import Health
 from bridge.domain.page_views import BoundedCount

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.delivery_waits import QueueWaits, held_endpoints_json, lasting_queue_waits
+from bridge.control.account_waits import wait_json, waits_of
+from bridge.control.delivery_waits import QueueWaits, lasting_queue_waits
 from bridge.control.formats import rfc3339
 from bridge.control.pausing import pauses_json
-from bridge.control.requested_waits import failing_json, wait_json, waits_of
 from bridge.control.settings_status import SettingsFacts, known_settings, settings_json
 from bridge.domain.account_state import RouteWait
 from bridge.domain.health import Health
@@ -57,12 +57,12 @@ class Overview:
             "unread_answers": [_unread(view) for view in self.unread],
             **pauses_json(self.pauses, self.now),
             "unchecked_by_endpoint": _unchecked(self.unchecked),
-            "failing_endpoints": failing_json(self.failing),
+            "failing_endpoints": _failing(self.failing),
             "sources": sources_json(self.sources),
             "settings": settings_json(self.settings),
             "unreadable_rows": {"count": len(self.unreadable), "rows": list(self.unreadable[:MOST_UNREADABLE])},
             "held_accounts": [wait_json(name, wait) for name, wait in self.held_accounts],
-            "held_endpoints": held_endpoints_json(self.held_endpoints),
+            "held_endpoints": _held_endpoints(self.held_endpoints),
         }
 
 
@@ -141,6 +141,32 @@ def _unchecked(found: Sequence[Unchecked]) -> Mapping[str, Any]:
     return {
         view.endpoint: {"count": view.deliveries, "last_at": rfc3339(view.last_at), "reason": view.reason}
         for view in found
+    }
+
+
+def _held_endpoints(waits: QueueWaits) -> list[dict[str, Any]]:
+    """`reason` is null when an earlier message is retried first, to keep the order."""
+    return [
+        {
+            "endpoint": one.endpoint,
+            "target": one.target or None,
+            "until": rfc3339(one.until_at),
+            "reason": one.reason or None,
+        }
+        for one in waits.values()
+    ]
+
+
+def _failing(found: Sequence[Health]) -> dict[str, Any]:
+    """By endpoint. `reported_at`: the last `endpoint_failing`; null before the first."""
+    return {
+        one.endpoint: {
+            "since": rfc3339(one.failing_since),
+            "failed_attempts": one.failures,
+            "reason": one.reason,
+            "reported_at": rfc3339(one.told_at),
+        }
+        for one in found
     }
 
 

@@ -7,8 +7,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from bridge.config.settings_file import SettingsFile
+from bridge.control.account_waits import opens_at, waits_on
 from bridge.control.formats import ago, rfc3339
-from bridge.control.requested_waits import opens_at, waits_on
 from bridge.domain.account_state import AccountState
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.quoting import unknown_name

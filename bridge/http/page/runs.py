@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from bridge.control.account_waits import opens_at, waits_on
 from bridge.control.estimates import Estimates
-from bridge.control.requested_waits import opens_at, waits_on
 from bridge.domain.account_state import AccountState
 from bridge.domain.views import WatchView
 from bridge.http.page.bars import Bar

@@ -9,10 +9,10 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from bridge.config.load import Loaded
+from bridge.control.account_waits import waits_on
 from bridge.control.delivery_waits import DeliveryWait, DeliveryWaits, delivery_waits
 from bridge.control.estimates import estimates
 from bridge.control.pausing import held_watches
-from bridge.control.requested_waits import waits_on
 from bridge.domain.account_state import AccountState, RouteWait
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.durations.forecast import Expected

@@ -1,15 +1,12 @@
-"""What makes accounts and endpoints wait: times that providers and receivers asked for, and failing endpoints."""
+"""What makes accounts wait: times that providers asked for (`Retry-After`), and providers that fail."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from bridge.control.formats import ago, rfc3339
 from bridge.domain.account_state import FAILING, AccountState, RouteWait
-
-if TYPE_CHECKING:
-    from bridge.domain.health import Health
 
 ACCOUNT = ""  # the route of a wait of the whole account
 
@@ -56,17 +53,4 @@ def wait_json(account: str, wait: RouteWait) -> dict[str, Any]:
         "route": route,
         "until": rfc3339(wait.until_at),
         "reason": wait.reason,
-    }
-
-
-def failing_json(found: Sequence[Health]) -> dict[str, Any]:
-    """For JSON, by endpoint. `reported_at`: the last `endpoint_failing`; null before the first."""
-    return {
-        one.endpoint: {
-            "since": rfc3339(one.failing_since),
-            "failed_attempts": one.failures,
-            "reason": one.reason,
-            "reported_at": rfc3339(one.told_at),
-        }
-        for one in found
     }
