@@ -21,7 +21,7 @@ from bridge.http.services import Services
 from bridge.net.client import Answer
 from bridge.net.httpx_connections import BodyCut, StreamedAnswer
 from bridge.net.streaming_client import whole_answer
-from bridge.providers.pass_through import NotCreated, StatusCall
+from bridge.providers.pass_through import NotCreated, PassThrough, StatusCall
 from bridge.sources.task_reader import TaskProblem
 
 READ_S: Final = 600.0  # for a whole answer that is read
@@ -35,10 +35,14 @@ NO_JSON: Final = (
 """Types of answers that are only streamed. Some aggregators send their JSON with another type."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passing:
-    """One request that has been sent. `path` is below the base URL. `wish`: the answer may contain a new task.
-    `status`: the request polls a task, as genbridge does. `asked_at` is steady time."""
+@dataclass(slots=True, kw_only=True)
+class AnswerPassing:
+    """Sends one answer to the caller.
+
+    `path` is below the base URL. `wish`: the answer may contain a new task. `status`: the request polls a task, as
+    genbridge does. `asked_at` is steady time. `has_begun`: the status line has been sent, so that no other answer is
+    possible.
+    """
 
     services: Services
     traffic: Poller
@@ -49,27 +53,22 @@ class Passing:
     wish: WatchWish | None
     status: StatusCall | None
     asked_at: float
+    answer: StreamedAnswer
+    send: Send
+    has_begun: bool = False
 
-
-class AnswerPassing:
-    """Sends one answer to the caller. `has_begun`: the status line has been sent, so that no other answer is
-    possible."""
-
-    def __init__(self, passing: Passing, answer: StreamedAnswer, send: Send) -> None:
-        self._passing = passing
-        self._answer = answer
-        self._send = send
-        self._rules = passing.account.rules
-        self.has_begun = False
+    @property
+    def _rules(self) -> PassThrough:
+        return self.account.rules
 
     async def run(self, receive: Receive) -> None:
         """Forward the answer. If that is not possible, HttpProblem 502 or 504 before it has begun, BodyCut afterwards.
 
         An answer that may be about a task is read to its end even if the caller disconnects.
         """
-        if self._answer.status > 599:
-            raise HttpProblem(HTTPStatus.BAD_GATEWAY, f"the provider answered with the status {self._answer.status}")
-        chunks = self._answer.chunks()
+        if self.answer.status > 599:
+            raise HttpProblem(HTTPStatus.BAD_GATEWAY, f"the provider answered with the status {self.answer.status}")
+        chunks = self.answer.chunks()
         cap_bytes = self._cap_bytes()
         read, is_whole = await _read(chunks, cap_bytes) if cap_bytes else (b"", False)
         if not cap_bytes:
@@ -83,27 +82,26 @@ class AnswerPassing:
 
     def _cap_bytes(self) -> int:
         """How much of the answer is read before it is forwarded; 0 for an answer that is only streamed."""
-        status, passing = self._answer.status, self._passing
-        if passing.method == "HEAD" or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+        status = self.answer.status
+        if self.method == "HEAD" or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
             return 0
         if status >= HTTPStatus.BAD_REQUEST:
             return ERROR_BYTES
         may_be_json = not self._header(b"content-type").decode("latin-1").strip().lower().startswith(NO_JSON)
-        return self._rules.most_bytes if may_be_json and (passing.wish or passing.status) else 0
+        return self._rules.most_bytes if may_be_json and (self.wish or self.status) else 0
 
     async def _take_in(self, read: bytes, *, is_whole: bool, group: anyio.abc.TaskGroup) -> list[Pair]:
         """Process the answer, and commit a new watch. Returns the headers to add."""
-        passing = self._passing
         answer = self._decoded(read, is_whole=is_whole)
         if (limited := self._rules.limited(answer)) is not None:
-            passing.traffic.limited(passing.account.name, limited, asked_at=passing.asked_at)
-        if passing.status is not None and (reading := self._rules.reading(passing.status, answer)) is not None:
-            passing.traffic.submit(passing.account.name, passing.status.task_id, reading)
-        if passing.wish is None:
+            self.traffic.limited(self.account.name, limited, asked_at=self.asked_at)
+        if self.status is not None and (reading := self._rules.reading(self.status, answer)) is not None:
+            self.traffic.submit(self.account.name, self.status.task_id, reading)
+        if self.wish is None:
             return []
-        commit = WatchCommit(passing.services, passing.account.name)
+        commit = WatchCommit(self.services, self.account.name)
         try:
-            wish = passing.wish.named_by(answer, passing.path, self._rules)
+            wish = self.wish.named_by(answer, self.path, self._rules)
             if wish is None:
                 return []
             await commit.finish(wish, group)
@@ -114,7 +112,7 @@ class AnswerPassing:
     def _decoded(self, read: bytes, *, is_whole: bool) -> Answer:
         """The answer as genbridge's own client would return it, without the account's keys."""
         cap_bytes = max(self._cap_bytes(), 1)
-        answer = whole_answer(self._answer.status, self._answer.headers, read, cap_bytes=cap_bytes)
+        answer = whole_answer(self.answer.status, self.answer.headers, read, cap_bytes=cap_bytes)
         if not is_whole:
             trouble = f"body over {cap_bytes} bytes"
             answer = answer._replace(complete=False, trouble=trouble, is_over_cap=True)
@@ -124,7 +122,7 @@ class AnswerPassing:
         """Forward an answer that has been read. A compressed answer that contains a key is sent uncompressed, with the
         key masked."""
         body, headers = masked(read, self._rules.secrets), self._headers()
-        decoded = whole_answer(self._answer.status, self._answer.headers, read, cap_bytes=DECODED_BYTES)
+        decoded = whole_answer(self.answer.status, self.answer.headers, read, cap_bytes=DECODED_BYTES)
         if self._header(b"content-encoding") and decoded.complete:
             clean = masked(decoded.body, self._rules.secrets)
             if clean != decoded.body:
@@ -132,16 +130,16 @@ class AnswerPassing:
                 headers = [pair for pair in headers if pair[0].lower() != b"content-encoding"]
         headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
         await self._begin([*headers, (b"content-length", b"%d" % len(body)), *more])
-        await self._send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.body", "body": body})
 
     async def _stream(self, chunks: AsyncIterator[bytes], read: bytes, more: list[Pair], receive: Receive) -> None:
         """Forward an answer while it arrives, until the caller disconnects."""
         headers, has_body = self._headers(), True
-        if self._passing.method == "HEAD" or self._answer.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+        if self.method == "HEAD" or self.answer.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
             has_body = False
         elif int(self._header(b"content-length") or b"0") > MOST_BYTES:
             raise HttpProblem(HTTPStatus.BAD_GATEWAY, f"the answer is too large: {TOO_LARGE}")
-        if self._answer.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+        if self.answer.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
             headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
         await self._begin([*headers, *more])
         if has_body:
@@ -149,7 +147,7 @@ class AnswerPassing:
                 watching.start_soon(cancel_when_gone, receive, watching.cancel_scope)
                 await self._send_chunks(chunks, read)
                 watching.cancel_scope.cancel()
-        await self._send({"type": "http.response.body", "body": b""})
+        await self.send({"type": "http.response.body", "body": b""})
 
     async def _send_chunks(self, chunks: AsyncIterator[bytes], read: bytes) -> None:
         mask, size = KeyMask(self._rules.secrets), len(read)
@@ -165,20 +163,20 @@ class AnswerPassing:
     async def _send_part(self, part: bytes) -> None:
         """Send a part of the body. BodyCut if the caller does not read it in time."""
         with anyio.move_on_after(WRITE_S) as time_limit:
-            await self._send({"type": "http.response.body", "body": part, "more_body": True})
+            await self.send({"type": "http.response.body", "body": part, "more_body": True})
         if time_limit.cancelled_caught:
             raise BodyCut(f"the caller read nothing for {WRITE_S:g} s")
 
     async def _begin(self, headers: Sequence[Pair]) -> None:
         self.has_begun = True
-        await self._send({"type": "http.response.start", "status": self._answer.status, "headers": list(headers)})
+        await self.send({"type": "http.response.start", "status": self.answer.status, "headers": list(headers)})
 
     def _headers(self) -> list[Pair]:
-        given = returned_headers(self._answer.headers, base_url=self._rules.base_url, below=self._passing.below)
+        given = returned_headers(self.answer.headers, base_url=self._rules.base_url, below=self.below)
         return [(name, masked(value, self._rules.secrets)) for name, value in given]
 
     def _header(self, wanted: bytes) -> bytes:
-        return next((value for name, value in self._answer.headers if name.lower() == wanted), b"")
+        return next((value for name, value in self.answer.headers if name.lower() == wanted), b"")
 
 
 async def _read(chunks: AsyncIterator[bytes], cap_bytes: int) -> tuple[bytes, bool]:

@@ -22,7 +22,7 @@ from bridge.domain.quoting import unknown_name
 from bridge.engine.poller import Poller
 from bridge.http.access import AccessRules, Right, with_security_headers
 from bridge.http.gateway_accounts import GatewayAccount
-from bridge.http.gateway_answers import AnswerPassing, Passing
+from bridge.http.gateway_answers import AnswerPassing
 from bridge.http.gateway_bodies import CallerGone, RequestBody, cancel_when_gone
 from bridge.http.gateway_watches import WatchWish
 from bridge.http.problem_details import HttpProblem, problem_of, problem_response
@@ -126,7 +126,7 @@ class _GatewayCall:
             answer = await self._answer(account, request, is_paid_for=wish is not None)
         finally:
             traffic.left(name)
-        passing = Passing(
+        self._answering = AnswerPassing(
             services=self._services,
             traffic=traffic,
             account=account,
@@ -136,8 +136,9 @@ class _GatewayCall:
             wish=wish,
             status=status,
             asked_at=asked_at,
+            answer=answer,
+            send=self._send,
         )
-        self._answering = AnswerPassing(passing, answer, self._send)
         try:
             await self._answering.run(self._receive)
             self._unseen = ""
