@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -57,43 +58,30 @@ def _free(folder: Path, free: int) -> Finding:
     return Finding(Level.OK, "disk", seen)
 
 
-class ServerClocks:
-    """How many seconds this machine's clock is ahead of the clocks of the servers that answered."""
+class DatedClient(HttpClient):
+    """An HTTP client that adds to `offsets_s` how many seconds this machine's clock is ahead of each server."""
 
-    def __init__(self) -> None:
-        self.offsets_s: list[float] = []
-
-    def client(self, **options: Any) -> HttpClient:
-        """An HTTP client that records the date of each answer."""
-        return _DatedClient(self, **options)
-
-    def note(self, date: str) -> None:
-        """Record the `Date` of an answer that has just arrived."""
-        try:
-            at = parsedate_to_datetime(date)
-        except ValueError:
-            return
-        self.offsets_s.append(SystemClock().now() - at.replace(tzinfo=at.tzinfo or UTC).timestamp())
-
-    def findings(self) -> Iterator[Finding]:
-        """A warning if even the server with the closest clock differs."""
-        offset_s = min(self.offsets_s, key=abs, default=0.0)
-        if abs(offset_s) > MOST_OFFSET_S:
-            ahead = "ahead of" if offset_s > 0 else "behind"
-            seen = f"this clock is {span(abs(offset_s))} {ahead} the servers that answered"
-            yield Finding(Level.WARNING, "clock", f"{seen}: signatures may be refused; turn on time synchronization")
-
-
-class _DatedClient(HttpClient):
-    def __init__(self, clocks: ServerClocks, **options: Any) -> None:
+    def __init__(self, offsets_s: list[float], **options: Any) -> None:
         super().__init__(**options)
-        self._clocks = clocks
+        self._offsets_s = offsets_s
 
     async def fetch(self, request: Request, *, cap_bytes: int) -> Answer | Unanswered:
         answer = await super().fetch(request, cap_bytes=cap_bytes)
         if isinstance(answer, Answer):
-            self._clocks.note(answer.headers.get("date", ""))
+            with suppress(ValueError):  # no date, or not a valid one
+                at = parsedate_to_datetime(answer.headers.get("date", ""))
+                self._offsets_s.append(SystemClock().now() - at.replace(tzinfo=at.tzinfo or UTC).timestamp())
         return answer
+
+
+def clock_finding(offsets_s: Sequence[float]) -> Finding | None:
+    """A warning if even the server with the closest clock differs."""
+    offset_s = min(offsets_s, key=abs, default=0.0)
+    if abs(offset_s) <= MOST_OFFSET_S:
+        return None
+    ahead = "ahead of" if offset_s > 0 else "behind"
+    seen = f"this clock is {span(abs(offset_s))} {ahead} the servers that answered"
+    return Finding(Level.WARNING, "clock", f"{seen}: signatures may be refused; turn on time synchronization")
 
 
 def listen_finding(loaded: Loaded, *, is_shared: bool) -> Finding | None:

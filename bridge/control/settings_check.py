@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from functools import partial
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -16,7 +17,7 @@ from bridge.config.model import Apprise, Webhook
 from bridge.config.postgres_url import PostgresUrl
 from bridge.control.archive_check import archive_findings, archive_reached
 from bridge.control.formats import count, span
-from bridge.control.machine_check import ServerClocks, disk_findings, listen_finding
+from bridge.control.machine_check import DatedClient, clock_finding, disk_findings, listen_finding
 from bridge.control.store_survey import survey
 from bridge.domain.event import OPERATOR_TOPICS
 from bridge.domain.finding import Finding, Level
@@ -68,8 +69,8 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
 async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
     """Yields the result of each network check: polls each account for an unused task id, requests each list that
     `discover` reads, and sends a GET to each webhook's address (which notifies nobody) and to the archive's bucket."""
-    clocks = ServerClocks()
-    async with aclosing(PlanBuilder(SystemClock(), client=clocks.client)) as builder:
+    offsets_s: list[float] = []
+    async with aclosing(PlanBuilder(SystemClock(), client=partial(DatedClient, offsets_s))) as builder:
         for name, account in loaded.settings.accounts.items():
             yield await _asked(builder, name, loaded)
             lists = builder.account(name, loaded).lists
@@ -91,10 +92,9 @@ async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
             else:
                 answer = await client.fetch(Request(method="GET", url=url), cap_bytes=1024)
                 yield _reached(f"endpoints.{name}", answer, url)
-    for finding in clocks.findings():
-        yield finding
-    if (archive := await archive_reached(loaded)) is not None:
-        yield archive
+    for finding in (clock_finding(offsets_s), await archive_reached(loaded)):
+        if finding is not None:
+            yield finding
 
 
 def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
