@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, nullcontext
 from functools import partial
@@ -108,7 +107,6 @@ class Demo:
             on_turned_away=self._note_turned_away,
         )
         self._started_at = 0.0
-        self._turned_away: Counter[str] = Counter()  # attempts that the receiver rejected, by task id
         self._events: list[str] = []  # not printed yet, because an error of the output must not reach the servers
 
     @property
@@ -131,9 +129,7 @@ class Demo:
         return DemoSummary.of(
             self._plan,
             self._provider,
-            webhooks=list(self._receiver.webhooks.values()),
-            turned_away=self._turned_away,
-            repeats=self._receiver.repeats,
+            self._receiver,
             started_at=self._started_at,
             now=self._clock.steady(),
         )
@@ -225,11 +221,10 @@ class Demo:
         self._note(f"queue/{file.name}: {len(file.tasks)} tasks")
 
     def _note_webhook(self, webhook: ReceivedWebhook) -> None:
-        again = " after 503" if self._turned_away[webhook.task_id] else ""
+        again = " after 503" if self._receiver.turned_away[webhook.task_id] else ""
         self._note(f"{webhook.line()} 200{again} {' '.join(webhook.urls[:1]) or webhook.reason}")
 
     def _note_turned_away(self, webhook: ReceivedWebhook) -> None:
-        self._turned_away[webhook.task_id] += 1
         self._note(f"503 for {webhook.task_id}: the receiver is down, genbridge retries")
 
     def _note(self, line: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from bridge.ports import Clock
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.simulated_task import Script, SimulatedResult
 from bridge.simulator.vendor import Vendor, load_vendor
-from bridge.simulator.webhook_receiver import PATH, ReceivedWebhook, ReceiverOutage
+from bridge.simulator.webhook_receiver import PATH, ReceivedWebhook, Receiver, ReceiverOutage
 
 ACCOUNT: Final = "demo"
 ENDPOINT: Final = "receiver"
@@ -235,15 +235,13 @@ class DemoSummary:
         cls,
         plan: DemoPlan,
         provider: SimulatedProvider,
+        receiver: Receiver,
         *,
-        webhooks: Collection[ReceivedWebhook],
-        turned_away: Mapping[str, int],
-        repeats: int,
         started_at: float,
         now: float,
     ) -> DemoSummary:
-        """The summary of what has happened so far. `turned_away` counts answers with 503 by task id."""
-        arrived = {webhook.task_id: webhook for webhook in webhooks}
+        """The summary of what has happened so far."""
+        arrived = {webhook.task_id: webhook for webhook in receiver.webhooks.values()}
         finished_at = provider.finished_at
         progress = {task.task_id: task.progress_at(now) for task in provider.tasks}
 
@@ -258,13 +256,13 @@ class DemoSummary:
                 progress=progress.get(task.task_id, 0.0),
                 polls=provider.polls[task.task_id],
                 webhook=webhook,
-                turned_away=turned_away.get(task.task_id, 0),
+                turned_away=receiver.turned_away[task.task_id],
                 delay_s=None if webhook is None else webhook.arrived_at - from_at,
             )
 
         rows = tuple(row(file, task) for file in plan.files for task in file.tasks)
         finished = sum(one.task_id in finished_at for one in rows)
-        return cls(rows=rows, finished=finished, repeats=repeats, requests=provider.requests)
+        return cls(rows=rows, finished=finished, repeats=receiver.repeats, requests=provider.requests)
 
     @property
     def notified(self) -> int:

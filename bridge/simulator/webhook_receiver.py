@@ -67,7 +67,7 @@ class Receiver:
 
     `webhooks` has each one by its id, in the order of arrival, and `on_webhook` is called once for each. `repeats`
     counts arrivals of a known id, `refused` those with a wrong key, signature or body. During an `outage` the answer is
-    503. `turned_away` counts these answers by webhook id, and `on_turned_away` is called for each.
+    503. `turned_away` counts these answers by task id, and `on_turned_away` is called for each.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Receiver:
         webhook_id = request.headers["webhook-id"]
         webhook = ReceivedWebhook(webhook_id=webhook_id, topic=topic, data=data, arrived_at=self._clock.steady())
         if self._is_down():
-            self.turned_away[webhook_id] += 1
+            self.turned_away[webhook.task_id] += 1
             self._on_turned_away(webhook)
             return Response("down for maintenance", HTTPStatus.SERVICE_UNAVAILABLE, media_type="text/plain")
         self._keep(webhook)

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from bridge.clock import SystemClock
-from bridge.simulator.demo_plan import OUTAGE, DemoFile, DemoPlan, DemoSummary, DemoTask
+from bridge.simulator.demo_plan import OUTAGE, RECEIVER_KEY, SIGNING_KEY, DemoFile, DemoPlan, DemoSummary, DemoTask
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.simulated_task import SimulatedResult
-from bridge.simulator.webhook_receiver import PATH, ReceivedWebhook
+from bridge.simulator.webhook_receiver import PATH, ReceivedWebhook, Receiver
 from tests.fakes import START, FakeClock
 
 PLAN = DemoPlan()
@@ -122,19 +122,12 @@ async def summary(*, notified: Iterable[DemoTask], delay_s: float, at_s: float =
     PLAN.play(provider, started_at=START)
     await clock.advance(at_s)
     provider.polls.update(task.task_id for task in PLAN.tasks * 2)
-    webhooks = [
-        webhook_of(task, arrived_at=START + max(file_of(task).at_s, task.created_s + task.script.lasts_s) + delay_s)
-        for task in notified
-    ]
-    return DemoSummary.of(
-        PLAN,
-        provider,
-        webhooks=webhooks,
-        turned_away={PLAN.tasks[0].task_id: 1},
-        repeats=1,
-        started_at=START,
-        now=clock.steady(),
-    )
+    receiver = Receiver(clock, api_key=RECEIVER_KEY, secret=SIGNING_KEY, on_webhook=lambda webhook: None)
+    for task in notified:
+        arrived_at = START + max(file_of(task).at_s, task.created_s + task.script.lasts_s) + delay_s
+        receiver.webhooks[f"evt_{task.task_id}"] = webhook_of(task, arrived_at=arrived_at)
+    receiver.turned_away[PLAN.tasks[0].task_id] = receiver.repeats = 1
+    return DemoSummary.of(PLAN, provider, receiver, started_at=START, now=clock.steady())
 
 
 async def test_the_summary_of_a_complete_demo_has_its_figures() -> None:
