@@ -102,6 +102,8 @@ def _mistake(detail: Mapping[str, Any], model: type[BaseModel], tree: Any, keys:
     if kind in MISSING and left:
         return Mistake(path=path, message="is missing", is_lack=True)
     message = "is empty" if value is None else _message(detail, value, path)
+    if message == NOT_A_MAPPING and (known := keys_of(_follow(model, location)[0])):
+        message = f"{message}, such as {', '.join(known[:3])}"
     return Mistake(path=_within(tree, path), message=message)
 
 

@@ -119,7 +119,7 @@ def host_name(text: str) -> str:
 
 def archive_place(text: str) -> str:
     """A folder, or s3:// with a bucket and a prefix."""
-    if "://" not in line(text):
+    if "://" not in line(text) and not text.lower().startswith("s3:"):
         return file_path(text)
     parts = _split(text)
     if parts.scheme != "s3":

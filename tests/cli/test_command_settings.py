@@ -88,7 +88,10 @@ def test_a_quick_command_that_cannot_use_the_settings_names_every_mistake(shell:
         ("accounts: {}\n", "1:11: accounts: is empty; name at least one"),
         ("accounts:\n", "1:10: accounts: is empty"),
         ("accounts: [a]\n", "1:11: accounts: must be a mapping of keys"),
-        ("accounts: {kling: 5}\n", "1:19: accounts.kling: must be a mapping of keys"),
+        (
+            "accounts: {kling: 5}\n",
+            "1:19: accounts.kling: must be a mapping of keys, such as provider, base_url, api_key",
+        ),
         ("accounts: {kling: {api_key: k}}\n", "1:12: accounts.kling.provider: is missing"),
         (
             "accounts: {kling: {provider: klng, base_url: http://a, api_key: k}}\n",
