@@ -21,10 +21,10 @@ from bridge.config.problems import Problem, Steps, at_key, at_value
 from bridge.config.provider_trees import builtin_names, effective_tree, official_host
 from bridge.config.secret import ReferenceContext, SecretText, has_reference
 from bridge.config.settings_file import SettingsFile, named_store, read_settings
-from bridge.config.validators import SCHEMES
 from bridge.config.yaml import Pairs, YamlProblem, as_free, as_text
 from bridge.domain.proxies import ProxyRules
 from bridge.domain.quoting import unknown_name
+from bridge.domain.secret_headers import SCHEMES, header_secrets, is_secret_header
 from bridge.errors import ConfigError
 
 LATER_KEYS: Final = {  # keys of a later version; `*` matches any name
@@ -36,7 +36,6 @@ _PART: Final = re.compile(r"[\w-]+")  # of a key, as in `endpoints.chat.urls[0]`
 _HOST: Final = re.compile(r"localhost|([a-z0-9-]+\.)+[a-z]{2,}|[0-9]+(\.[0-9]+){3}|[0-9]{1,5}")
 _SHELL: Final = re.compile(r"\$[A-Z][A-Z0-9_]*")
 _TOKEN: Final = re.compile(r"\d|.{20}")  # looks like a token, unlike words in a path such as "webhooks"
-_SECRET_HEADER: Final = re.compile(r"auth|token|key|secret|cookie|password", re.IGNORECASE)
 _SECRET_KEYS: Final = (
     *("api_key", "access_key", "secret_key", "callback_secret", "secret", "headers", "urls", "proxy"),
     *("token", "read_token"),
@@ -136,15 +135,17 @@ def log_settings(loaded: Loaded, env: Mapping[str, str], options: Mapping[str, s
 
 
 def secrets(resolved: Loaded, env: Mapping[str, str]) -> list[str]:
-    """Every text that must not be printed, longest first: keys, header values, proxies, chat URLs and their secret
+    """Every text that must not be printed, longest first: keys, secret headers, proxies, chat URLs and their secret
     parts, the values of references in webhook addresses, and the store's password; also percent-encoded and decoded."""
     texts = {value for value in resolved.found if not _HOST.fullmatch(value)}
     store = named_store(resolved, env)
     texts |= store.secrets if isinstance(store, PostgresUrl) else set()
-    for key, _, secret in _secret_texts(resolved.settings):
+    for key, name, secret in _secret_texts(resolved.settings):
         value = secret.reveal()
         if key == "url":  # the URL of a group robot
             texts |= {part for part in _secret_parts(value) if _TOKEN.search(part)}
+        elif key == "headers":
+            texts |= header_secrets({name: value})
         else:
             words = {word for word in value.split() if not re.fullmatch(SCHEMES, word, re.IGNORECASE)}
             texts |= {value, value.removeprefix("whsec_"), *words}
@@ -188,7 +189,7 @@ def _warnings(settings: Settings, name: str, mode: int) -> Iterator[str]:
     literal = any(
         not has_reference(text.written, stored=True)
         for key, header, text in secret
-        if key != "proxy" and (key != "headers" or _SECRET_HEADER.search(header))
+        if key != "proxy" and (key != "headers" or is_secret_header(header))
     )
     if settings.store is not None and names_postgres(settings.store):
         literal |= any(not has_reference(unquote(text)) for text in PostgresUrl(settings.store).secrets)

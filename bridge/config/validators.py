@@ -12,11 +12,11 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from bridge.config.postgres_url import names_keywords, names_postgres, url_problem
 from bridge.domain.listen_address import ListenAddress
 from bridge.domain.quoting import quoted
+from bridge.domain.secret_headers import SCHEMES
 from bridge.expressions.hook_url import has_expression, plain_url
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
-SCHEMES: Final = "bearer|token|basic|key"  # of Authorization, in lower case
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CONTROL_IN_PROSE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -13,6 +13,7 @@ import orjson
 
 from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
 from bridge.domain.quoting import printable
+from bridge.domain.secret_headers import header_secrets
 from bridge.domain.task import ENDING, UNDER_WAY, Json, Reading, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer
@@ -80,7 +81,7 @@ class PassThrough:
         )
         self.secrets: Final = tuple(
             secret.encode(errors="replace")
-            for secret in (api_key, *(headers or {}).values())
+            for secret in (api_key, *sorted(header_secrets(headers or {}), key=len, reverse=True))
             if len(secret.encode(errors="replace")) >= MIN_SECRET_BYTES
         )
         self.key_header, self.key_prefix = _key_place(auth)

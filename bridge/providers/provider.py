@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from bridge import __version__
 from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
+from bridge.domain.secret_headers import header_secrets
 from bridge.domain.task import Reading, ReadingKind
 from bridge.expressions.answer_budget import answer_budget
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
@@ -86,7 +87,8 @@ class HttpProvider:
         self._shown: Shown | None = None  # not lru_cache: with a method, it would keep a removed account in memory
         self._origins = tuple(origins)
         self._api_key = api_key
-        self._secrets = [secret.encode(errors="replace") for secret in (api_key, *pair) if secret]
+        own = sorted(header_secrets(headers or {}), key=len, reverse=True)
+        self._secrets = [secret.encode(errors="replace") for secret in (api_key, *pair, *own) if secret]
         self._pair = description.key_pair if pair else None
         self._signing_keys = tuple(pair) if self._pair and self._pair.signs_requests else None
         self._jwt = JwtKey(*pair, now=now) if self._pair and not self._pair.signs_requests else None

@@ -283,6 +283,13 @@ def test_only_the_tokens_in_a_robots_url_are_hidden(tmp_path: Path, form: str, u
     assert not {"webhooks", "sendMessage", "open-apis", "access_token", "discord.com"} & found
 
 
+def test_only_secret_headers_are_hidden(tmp_path: Path) -> None:
+    headers = "{X-Client: genbridge, X-Hook-Key: sesame, Authorization: Bearer opening, X-Trace: 4f1e2d3c4b5a6978}"
+    text = LEAST + f"    headers: {headers}"
+    found = load.secrets(resolved(tmp_path, text, {"KLING_API_KEY": "k"}), {})
+    assert {text for text in found if "%" not in text} == {"sesame", "Bearer opening", "opening", "4f1e2d3c4b5a6978"}
+
+
 def test_an_endpoints_fingerprint_depends_only_on_its_written_settings(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k")
     first = loaded(tmp_path, FULL).settings.endpoints

@@ -128,13 +128,15 @@ async def test_a_refused_api_key_is_not_tried_again() -> None:
 
 async def test_secrets_that_a_provider_quotes_are_not_repeated() -> None:
     async def quote(exchange: Exchange) -> None:
-        said = f"bad token {exchange.asked.headers['authorization']} of {VECTOR['secret_key']}"
+        given = exchange.asked.headers
+        said = f"bad token {given['authorization']} of {VECTOR['secret_key']}, {given['x-token']}, {given['x-client']}"
         await exchange.answer(401, orjson.dumps({"code": 1000, "message": said}))
 
-    async with _account("kling", quote, pair=KEYS, now=Hands().now) as (provider, _):
+    headers = {"X-Client": "genbridge", "X-Token": "open sesame"}
+    async with _account("kling", quote, pair=KEYS, now=Hands().now, headers=headers) as (provider, _):
         reading = await provider.poll(TASK_ID, ACTION)
 
-    assert reading.detail == "HTTP 401: code 1000: bad token Bearer *** of ***"
+    assert reading.detail == "HTTP 401: code 1000: bad token Bearer *** of ***, ***, genbridge"
 
 
 async def test_a_task_with_a_file_takes_two_requests_for_its_address() -> None:

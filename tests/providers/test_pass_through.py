@@ -208,7 +208,8 @@ def test_the_account_shows_its_own_key_in_the_providers_way(provider: str, heade
 def test_a_configured_header_replaces_the_key_header_and_is_a_secret() -> None:
     own = account("kling", headers={"authorization": "Basic c2VjcmV0"})
     assert own.headers == {"authorization": "Basic c2VjcmV0"}
-    assert set(own.secrets) == {KEY.encode(), b"Basic c2VjcmV0"}
+    assert set(own.secrets) == {KEY.encode(), b"Basic c2VjcmV0", b"c2VjcmV0"}
+    assert account("kling", headers={"X-Client": "genbridge"}).secrets == (KEY.encode(),)
 
 
 def test_accounts_that_sign_or_have_a_pair_of_keys_are_refused() -> None:
