@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 CALLBACK: Final = "callback"  # in the history: a callback came, and the task was polled because of it
 MOST_CALLBACKS: Final = 20  # number of callbacks in a watch's history, the latest
-_STATES: Final = 20  # columns of `watches.state`
 _PHASES: Final = {str(phase): phase for phase in Phase}
 _FRESH: Final = Memory()  # the memory of a watch that was never polled
 _KINDS: Final = {str(kind): kind for kind in ReadingKind}
@@ -62,8 +61,8 @@ def polled_row(watch_id: int, note: Note) -> Row:
 
 def watch(row: Row) -> Watch:
     """From the columns `watches.watch`."""
-    label, meta, endpoints, source, ended_at, reason, snapshot = row[_STATES:]
-    state = watch_state(row[:_STATES])
+    label, meta, endpoints, source, ended_at, reason, snapshot = row[-7:]
+    state = watch_state(row[:-7])
     key = f"{state.account}/{state.task_id}"
     return Watch(
         state=state,
