@@ -70,7 +70,7 @@ async def answered(description: Description, *bodies: Json, page: PageRequest | 
 
 def mine(**discover: Any) -> Description:
     tree = {"path": "/jobs", "items": "jobs", "id": "id", "created": "at", **discover}
-    form = {"task": "@", "status": "status", "words": {}, "results": []}
+    form = {"task": "@", "status": "status", "words": {"running": ["running"]}, "results": []}
     ask = {"path": "/jobs/{id}", "discover": tree}
     return load_descriptions({"mine": {"title": "Mine", "ask": ask, "forms": {"job": form}}})["mine"]
 
