@@ -3,6 +3,7 @@ reading."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
@@ -26,6 +27,7 @@ ACCEPTED: Final = frozenset({HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
 REFUSED: Final = 422  # a final refusal of the result: no other request will change it
 FUTURE_S: Final = 300.0  # clocks differ by less; a time further ahead is wrong
 BAD_REQUEST: Final = 400  # some vendors refuse a task because of its content with this status
+HTTP_ERROR: Final = re.compile(r"[45]\d\d", re.ASCII)
 NOT_IMPLEMENTED: Final = 501  # aggregators answer this to requests that they do not forward
 MAX_KEPT_BYTES: Final = 16 << 10  # maximum size of JSON, because an input may contain pictures
 REPORTED: Final = ENDING | {ReadingKind.NOT_FOUND, ReadingKind.NEEDS_INPUT}  # reported with the message of the provider
@@ -173,7 +175,7 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
             return None  # the results are in the answer
         may_end = kind is not ReadingKind.SUCCEEDED and (is_2xx or answer.status == BAD_REQUEST)
         if kind is None or (kind in ENDING and not may_end):
-            reading = by_status(answer, Shape.JSON, said=said)
+            reading = _by_status(answer, code if is_2xx else None, said=said)
             if reading.kind is ReadingKind.AMBIGUOUS:
                 reading = reading._replace(unread=f"code {one_line(str(code), MAX_WORD_CHARS)}"[:MAX_WORD_CHARS])
             reading = perhaps_about_account(reading, body)
@@ -192,6 +194,16 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
     if reading.kind in {ReadingKind.BAD_REQUEST, ReadingKind.NOT_FOUND}:
         return reading._replace(snapshot=_refusal(description, body, code))
     return reading
+
+
+def _by_status(answer: Answer, code: Json, *, said: str) -> Reading:
+    """The reading of a refusal with an unknown code. Many aggregators repeat an HTTP status in the code of an answer
+    with HTTP 200; that says nothing about the provider's host, so it holds up no other task."""
+    status = as_id(code) or ""
+    if HTTP_ERROR.fullmatch(status) is None:
+        return by_status(answer, Shape.JSON, said=said)
+    meant = by_status(answer._replace(status=int(status)), Shape.JSON)
+    return meant._replace(detail=f"HTTP {answer.status}: {said}", server_trouble=False)
 
 
 def _refusal(description: Description, body: Json, code: Json) -> Snapshot:
@@ -288,6 +300,9 @@ def _read_task(description: Description, found: FoundTask, raw: AnswerBytes, ask
         return read_success(description, form, task, asked, seen, raw)
     detail = one_line(seen.message, MAX_DETAIL_CHARS) if kind in REPORTED else ""
     if kind is ReadingKind.FAILED:
+        inner = error_text(description, task.get("data"))
+        if not seen.message and not WELL.fullmatch(inner):
+            seen = seen._replace(message=inner)
         seen = seen._replace(error_code=as_code(selected(form.error_code, task)))
         detail = why_failed(seen)
     elif kind is ReadingKind.NEEDS_INPUT:

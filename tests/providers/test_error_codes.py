@@ -134,6 +134,42 @@ def test_the_limit_of_a_plan_is_not_a_rate_limit(provider: str, status: int, bod
     assert reading_of(body, provider=provider, status=status, task_id="T", action=None).kind is kind
 
 
+@pytest.mark.parametrize(
+    ("code", "message", "kind"),
+    [
+        (401, "无效的token", ReadingKind.AUTH_ERROR),
+        ("402", "payment required", ReadingKind.ACCOUNT_ERROR),
+        (404, "task not found", ReadingKind.NOT_FOUND),
+        (404, "Invalid URL", ReadingKind.NO_ROUTE),
+        ("429", "too many requests", ReadingKind.RATE_LIMITED),
+        (429, "余额不足", ReadingKind.ACCOUNT_ERROR),
+        (400, "bad id", ReadingKind.BAD_REQUEST),
+        (503, "maintenance", ReadingKind.TRANSIENT),
+        (600, "odd", ReadingKind.AMBIGUOUS),
+        (-404, "odd", ReadingKind.AMBIGUOUS),
+    ],
+)
+def test_an_unknown_code_that_is_an_http_status_means_that(code: Json, message: str, kind: ReadingKind) -> None:
+    for provider in ("newapi", "kling", "luma", "minimax"):
+        reading = reading_of({"code": code, "message": message, "data": None}, provider=provider)
+        assert (reading.kind, reading.detail) == (kind, f"HTTP 200: code {code}: {message}"), provider
+        assert not reading.server_trouble  # the host answered well, so other tasks are not held up
+
+
+@pytest.mark.parametrize("inner", [{"error": {"message": "moderated"}}, {"fail_reason": "moderated"}])
+def test_the_reason_of_a_failure_may_be_in_the_answer_inside(inner: Json) -> None:
+    task = {"task_id": "T", "status": "FAILURE", "fail_reason": "", "data": inner}
+
+    assert reading_of({"code": "success", "data": task}, provider="newapi", task_id="T").detail == "moderated"
+
+
+def test_minimax_may_be_wrapped_with_a_number_or_its_text() -> None:
+    failed = {"task_id": "T", "status": "Fail", "base_resp": {"status_code": 1026, "status_msg": "sensitive"}}
+    for code in (0, 200, "200", "success"):
+        reading = reading_of({"code": code, "message": "ok", "data": failed}, provider="minimax", task_id="T")
+        assert (reading.kind, reading.detail) == (ReadingKind.FAILED, "sensitive"), code
+
+
 def test_a_failed_task_beside_an_error_code_is_not_a_refusal() -> None:
     body = {"task_id": "T", "status": "failed", "url": "", "error": {"code": 3, "message": "moderated"}}
     reading = reading_of(body, provider="zhipu", task_id="T", action=None)
