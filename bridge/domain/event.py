@@ -49,9 +49,8 @@ class TopicFacts:
 
 _UNDER_WAY: Final = TopicFacts(about="task", status="processing", by_default="none", is_superseded_by_end=True)
 TOPICS: Final[Mapping[Topic, TopicFacts]] = {
-    Topic.TASK_SUCCEEDED: TopicFacts(
-        about="task", status="succeed", ends_as=Phase.SUCCEEDED
-    ),  # documented without "ed"
+    # The documented word is "succeed", without "ed".
+    Topic.TASK_SUCCEEDED: TopicFacts(about="task", status="succeed", ends_as=Phase.SUCCEEDED),
     Topic.TASK_FAILED: TopicFacts(about="task", status="failed", ends_as=Phase.FAILED),
     Topic.TASK_CANCELED: TopicFacts(about="task", status="canceled", ends_as=Phase.CANCELED),
     Topic.TASK_NOT_FOUND: TopicFacts(about="task", status="not_found", ends_as=Phase.NOT_FOUND),
