@@ -15,6 +15,7 @@ from bridge.cli.endpoint_test import sample_sent
 from bridge.cli.session import CommandSession, command
 from bridge.config import validators
 from bridge.control.first_settings import (
+    SOURCES,
     FirstSettings,
     exists_already,
     find_provider,
@@ -28,6 +29,7 @@ from bridge.control.first_settings import (
     write_settings,
 )
 from bridge.domain.quoting import printable, unknown_name
+from bridge.domain.source import SourceKind
 from bridge.errors import ConfigError, UsageError
 from bridge.providers.catalogue import load_descriptions
 from bridge.providers.description import Description
@@ -95,7 +97,7 @@ class Questions:
 @click.option("--provider", metavar="NAME", help="The provider; `genbridge providers` lists them.")
 @click.option("--base-url", metavar="URL", help="The base URL of its API, if it is not the official host.")
 @click.option("--key", metavar="KEY", help="The key, ${NAME}, file:/path, or two keys separated by a space.")
-@click.option("--tasks", metavar="WHERE", help="Where tasks come from: queue, watchlist, lines, discover, none.")
+@click.option("--tasks", metavar="WHERE", help=f"Where tasks come from: {', '.join(SOURCES)}.")
 @click.option("--to", "to_url", metavar="URL", help='A webhook\'s URL or an Apprise URL; "" for none.')
 @click.option("--test/--no-test", "is_tested", default=None, help="Also poll the provider, and send a sample.")
 @click.pass_obj
@@ -192,7 +194,7 @@ def _rest(
         lambda text: _one_of(text, sources),
         given=tasks,
         option="--tasks",
-        default="queue",
+        default=SourceKind.QUEUE.value,
         accepted=list(sources),
     )
     if to_url is None:

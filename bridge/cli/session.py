@@ -14,6 +14,7 @@ import click
 from bridge.cli import config_option
 from bridge.config.settings_file import SettingsFile, find, read_settings
 from bridge.domain.quoting import printable
+from bridge.domain.source import SourceKind
 from bridge.errors import ConfigError, StoreDamaged, StoreError
 from bridge.redaction import hide
 from bridge.store import DaemonLock, ReadStore, StorePlace, files, open_command_store, open_reader, open_store
@@ -146,7 +147,7 @@ class CommandSession:
         except StoreDamaged:
             raise
         except StoreError as error:
-            folder = self.file.source_paths.get("queue")
+            folder = self.file.source_paths.get(SourceKind.QUEUE)
             if folder is None:
                 raise
             raise StoreError(f"{error}; or drop a file with the tasks into {folder}") from error

@@ -22,7 +22,7 @@ from bridge.control.settings_status import settings_lines, unread_settings
 from bridge.domain.listen_address import ListenAddress
 from bridge.domain.proxies import NO_PROXY
 from bridge.domain.quoting import printable
-from bridge.domain.source import SourceFacts
+from bridge.domain.source import SourceFacts, SourceKind
 from bridge.domain.task import Phase
 from bridge.errors import GenbridgeError
 from bridge.screen import BAD, GOOD, Screen, folded, screen_of
@@ -183,7 +183,7 @@ def _source_state(one: SourceFacts, now: float) -> str:
         state = f"cannot be read (last tried {ago(one.error_at, now)}): {one.error}"
     else:
         state = "not read yet" if one.read_at is None else f"last read {ago(one.read_at, now)}"
-    ignored = f", {one.left_alone} ignored" if one.source == "queue" else ""
+    ignored = f", {one.left_alone} ignored" if one.source == SourceKind.QUEUE else ""
     return f"{state}; {one.taken} taken, {one.rejected} rejected{ignored}"
 
 

@@ -20,6 +20,7 @@ from bridge.config.problems import NOT_A_MAPPING, Problem, at_value
 from bridge.config.secret import check_references, fill, has_reference
 from bridge.config.yaml import MAX_SETTINGS_BYTES, Node, Pairs, Scalar, YamlProblem, as_free, read_document, walk
 from bridge.domain.ids import ARCHIVE
+from bridge.domain.source import SourceKind
 from bridge.errors import BridgeBug, ConfigError, UsageError
 
 SYSTEM_SETTINGS: Final = Path("/etc/genbridge/genbridge.yaml")
@@ -81,12 +82,12 @@ class SettingsFile:
         return self._text(validators.base_url, "http", "public_url", is_resolved=False)
 
     @cached_property
-    def source_paths(self) -> Mapping[str, Path]:
+    def source_paths(self) -> Mapping[SourceKind, Path]:
         """The paths of the sources in these settings."""
-        is_mapping = isinstance(walk(self.node, ("sources", "queue"))[0], Pairs)
-        keys = {"watchlist": (), "queue": ("path",) if is_mapping else (), "lines": ()}
-        written = {name: self._text(validators.file_path, "sources", name, *below) for name, below in keys.items()}
-        return {source: self.under(text) for source, text in written.items() if text is not None}
+        has_options = isinstance(self._at(("sources", SourceKind.QUEUE)), Pairs)
+        below = {SourceKind.QUEUE: ("path",)} if has_options else {}
+        written = {kind: self._text(validators.file_path, "sources", kind, *below.get(kind, ())) for kind in SourceKind}
+        return {kind: self.under(text) for kind, text in written.items() if text is not None}
 
     @cached_property
     def member_name(self) -> str:

@@ -14,6 +14,7 @@ import orjson
 
 from bridge.config.secret import check_references, has_reference
 from bridge.domain.quoting import unknown_name
+from bridge.domain.source import SourceKind
 from bridge.errors import UsageError
 from bridge.net.client import address_problem
 from bridge.providers.description import Description
@@ -21,14 +22,18 @@ from bridge.sinks.apprise_plugin import check_url
 from bridge.sinks.chat_services import ROBOTS, host_warning
 from bridge.sinks.hook_address import HookAddress
 
-SOURCES: Final = {
-    "queue": "the folder queue/: drop a file with ids in",
-    "watchlist": "the YAML list tasks.yaml",
-    "lines": "the text file ids.txt: append an id per line",
+SOURCES: Final[Mapping[str, str]] = {
+    SourceKind.QUEUE: "the folder queue/: drop a file with ids in",
+    SourceKind.WATCHLIST: "the YAML list tasks.yaml",
+    SourceKind.LINES: "the text file ids.txt: append an id per line",
     "discover": "the provider's own list: every new task of the key",
     "none": "only `genbridge add` and the HTTP API",
 }
-PATHS: Final = {"queue": "queue/", "watchlist": "tasks.yaml", "lines": "ids.txt"}
+PATHS: Final[Mapping[str, str]] = {
+    SourceKind.QUEUE: "queue/",
+    SourceKind.WATCHLIST: "tasks.yaml",
+    SourceKind.LINES: "ids.txt",
+}
 USUAL_VARIABLES: Final = {  # for providers whose own examples do not use {PROVIDER}_API_KEY
     "replicate": "REPLICATE_API_TOKEN",
     "openai_video": "OPENAI_API_KEY",
@@ -219,11 +224,11 @@ def write_settings(path: Path, text: str, *, source: str) -> None:
     with os.fdopen(number, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(text)
-    if source == "queue":
-        (path.parent / PATHS["queue"]).mkdir(exist_ok=True)
+    if source == SourceKind.QUEUE:
+        (path.parent / PATHS[source]).mkdir(exist_ok=True)
     elif source in PATHS:
         with suppress(FileExistsError), (path.parent / PATHS[source]).open("x") as file:
-            file.write("tasks: []\n" if source == "watchlist" else "")
+            file.write("tasks: []\n" if source == SourceKind.WATCHLIST else "")
 
 
 def exists_already(path: Path) -> str:

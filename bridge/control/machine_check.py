@@ -16,6 +16,7 @@ from bridge.config.load import Loaded
 from bridge.control.formats import span
 from bridge.domain.finding import Finding, Level
 from bridge.domain.listen_address import ListenAddress
+from bridge.domain.source import SourceKind
 from bridge.errors import ConfigError, GenbridgeError, UsageError
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.store import StorePlace
@@ -30,8 +31,8 @@ def disk_findings(loaded: Loaded, place: StorePlace) -> Iterator[Finding]:
     settings, folders = loaded.settings, [place.parent] if isinstance(place, Path) else []
     if settings.archive is not None and not settings.archive.to.startswith("s3://"):
         folders.append(loaded.under(settings.archive.to).absolute())
-    if settings.sources.queue is not None:
-        folders.append(loaded.source_paths["queue"].absolute())
+    if SourceKind.QUEUE in loaded.source_paths:
+        folders.append(loaded.source_paths[SourceKind.QUEUE])
     seen: set[int] = set()
     for wanted in folders:
         folder = _existing(wanted)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from bridge.config.settings_file import SettingsFile
 from bridge.control.overview import Overview
 from bridge.domain.ids import WatchKey
+from bridge.domain.source import SourceKind
 from bridge.sources.rejects import count_rejected
 from bridge.store import ReadStore
 
@@ -190,13 +191,11 @@ def full_disk(space: StoreSpace) -> Iterator[Need]:
 
 
 def _rejected(file: SettingsFile) -> Iterator[Need]:
-    for source, path in file.source_paths.items():
-        if source == "queue":
-            count, last_at = count_rejected(path)
-            if count:
-                yield Need(
-                    kind=NeedKind.FILES_REJECTED, subject=source, count=count, since_at=last_at, detail=str(path)
-                )
+    kind = SourceKind.QUEUE
+    if (path := file.source_paths.get(kind)) is not None:
+        count, last_at = count_rejected(path)
+        if count:
+            yield Need(kind=NeedKind.FILES_REJECTED, subject=kind, count=count, since_at=last_at, detail=str(path))
 
 
 def _expiring(found: list[ExpiringResult], file: SettingsFile) -> Iterator[Need]:

@@ -186,7 +186,7 @@ def known_sources(store: ReadStore, file: SettingsFile) -> list[SourceFacts]:
     daemons."""
     daemon = file.member_name if store.is_shared else ""
     stored = {one.key: one for one in store.sources()}
-    own = [(daemon, source, str(path)) for source, path in file.source_paths.items()]
+    own = [(daemon, source.value, str(path)) for source, path in file.source_paths.items()]
     own += [(daemon, f"{DISCOVER}{name}", "") for name, account in file.accounts.items() if account.is_discovered]
     working = {view.member.rpartition("#")[0] for view in store.members()} - {daemon}
     others = [key for key in stored if key[0] in working and key[1] != SETTINGS]

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Final
 
 DISCOVER: Final = "discover:"  # prefix of the account, in the name of a source that reads the provider's list
 SETTINGS: Final = "settings"  # the settings file: it names no tasks, but is read, and may be invalid, like a source
+
+
+class SourceKind(StrEnum):
+    """The sources in files, by their keys under `sources` in the settings. The store has them under these names."""
+
+    WATCHLIST = "watchlist"  # a file that lists all its tasks
+    QUEUE = "queue"  # a folder whose files are taken
+    LINES = "lines"  # a file to which others append
 
 
 def origin(source: str, daemon: str, path: str) -> str:
@@ -29,7 +38,7 @@ class SourceFacts:
     """
 
     daemon: str = ""  # its name on a shared store, otherwise empty
-    source: str  # queue, watchlist, lines, or discover:ACCOUNT, which has no path
+    source: str  # a `SourceKind`, or discover:ACCOUNT, which has no path
     path: str
     read_at: float | None = None
     taken: int = 0

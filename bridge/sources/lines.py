@@ -11,7 +11,7 @@ import anyio.abc
 import anyio.to_thread
 
 from bridge.domain.finding import Finding
-from bridge.domain.source import SourceTally
+from bridge.domain.source import SourceKind, SourceTally
 from bridge.domain.watch import Wish
 from bridge.logs import get_logger
 from bridge.ports import Clock, Intake
@@ -21,7 +21,7 @@ from bridge.sources.tail import MAX_LINE_BYTES, Line, Position, Tail, find_by_in
 from bridge.sources.task_files import MIXED, read_line
 from bridge.sources.task_reader import TaskProblem, TaskReader
 
-NAME: Final = "lines"
+NAME: Final = SourceKind.LINES.value
 FORMER_S: Final = 10.0  # how long a rotated file is still read, because its writer may not have noticed the rotation
 QUIET_S: Final = 10.0  # after this time without a change, a last line without a newline counts as complete
 

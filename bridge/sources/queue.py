@@ -15,7 +15,7 @@ import anyio.abc
 import anyio.to_thread
 
 from bridge.domain.finding import Finding
-from bridge.domain.source import SourceTally
+from bridge.domain.source import SourceKind, SourceTally
 from bridge.logs import get_logger
 from bridge.ports import Clock, Intake
 from bridge.sources.queue_files import QueueFile, scan
@@ -27,7 +27,7 @@ from bridge.sources.task_files import SMALL_BYTES
 from bridge.sources.task_reader import TaskReader
 from bridge.sources.writers import Writers
 
-NAME: Final = "queue"
+NAME: Final = SourceKind.QUEUE.value
 
 _SCAN_S: Final = 0.5  # maximum time of reading before the next scan of the folder
 # Larger files than these are read by separate processes, at most this many at a time. One is reserved for smaller

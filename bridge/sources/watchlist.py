@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from bridge.domain.finding import Finding
 from bridge.domain.ids import WatchKey
-from bridge.domain.source import SourceTally
+from bridge.domain.source import SourceKind, SourceTally
 from bridge.domain.watch import Wish
 from bridge.logs import get_logger
 from bridge.ports import Clock, Intake
@@ -28,7 +28,7 @@ from bridge.sources.source_checks import error, ok, unreadable, warning
 from bridge.sources.task_files import MAX_FILE_BYTES
 from bridge.sources.task_reader import DoubtfulId, TaskProblem, TaskReader
 
-NAME: Final = "watchlist"
+NAME: Final = SourceKind.WATCHLIST.value
 SETTLE_S: Final = 1.0  # a file that changed more recently may be in the middle of an edit
 
 _MOST_PROBLEMS: Final = 20  # maximum in a log line

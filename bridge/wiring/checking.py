@@ -16,6 +16,7 @@ from bridge.config.postgres_url import names_postgres
 from bridge.config.provider_trees import official_host
 from bridge.config.secret import SecretText
 from bridge.domain.proxies import NO_PROXY, ProxyRules
+from bridge.domain.source import SourceKind
 from bridge.errors import ConfigError
 from bridge.expressions.query import Query
 from bridge.net.client import address_problem, proxy_problem
@@ -82,14 +83,13 @@ def _mistakes(loaded: Loaded) -> Iterator[tuple[Key, str]]:
 
 def _own_files_in_queue(loaded: Loaded) -> Iterator[tuple[Key, str]]:
     """The first file or folder in these settings that the queue would take as a task file, and remove."""
-    sources, archive, store = loaded.settings.sources, loaded.settings.archive, loaded.settings.store
-    if sources.queue is None:
+    archive, store, sources = loaded.settings.archive, loaded.settings.store, dict(loaded.source_paths)
+    folder = sources.pop(SourceKind.QUEUE, None)
+    if folder is None:
         return
-    folder = loaded.under(sources.queue.path)
     named = {  # the archive's own files are all in one folder for each year
         "the settings file": str(loaded.path),
-        "sources.watchlist": sources.watchlist,
-        "sources.lines": sources.lines,
+        **{f"sources.{kind}": str(path) for kind, path in sources.items()},
         "store": None if store is None or names_postgres(store) else store,
         "archive.to": None if archive is None or archive.to.startswith("s3://") else f"{archive.to}/2026",
     }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from anyio.abc import TaskGroup
 
 from bridge.archive.keeper import Keeper
 from bridge.config.load import Loaded
 from bridge.config.model import Settings
-from bridge.domain.source import SourceTally, origin
+from bridge.domain.source import SourceKind, SourceTally, origin
 from bridge.domain.store_key import KeyPurpose
 from bridge.engine.callback_hints import CallbackHints
 from bridge.engine.discovery import Discovery, forget
@@ -182,17 +183,19 @@ def _retention(settings: Settings) -> RetentionPeriods:
 
 
 def file_sources(loaded: Loaded, *, intake: Intake, clock: Clock) -> list[FileSource]:
-    reader = task_reader(loaded)
-    named = loaded.settings.sources
-    found: list[FileSource] = []
-    if named.watchlist is not None:
-        found.append(Watchlist(loaded.under(named.watchlist), reader=reader, intake=intake, clock=clock))
-    if named.queue is not None:
-        folder, settle_s = loaded.under(named.queue.path), named.queue.settle_s
-        found.append(Queue(folder, settle_s=settle_s, reader=reader, intake=intake, clock=clock))
-    if named.lines is not None:
-        found.append(LinesFile(loaded.under(named.lines), reader=reader, intake=intake, clock=clock))
-    return found
+    reader, queue = task_reader(loaded), loaded.settings.sources.queue
+
+    def source(kind: SourceKind, path: Path) -> FileSource:
+        match kind:
+            case SourceKind.WATCHLIST:
+                return Watchlist(path, reader=reader, intake=intake, clock=clock)
+            case SourceKind.QUEUE:
+                settle_s = None if queue is None else queue.settle_s
+                return Queue(path, settle_s=settle_s, reader=reader, intake=intake, clock=clock)
+            case SourceKind.LINES:
+                return LinesFile(path, reader=reader, intake=intake, clock=clock)
+
+    return [source(kind, path) for kind, path in loaded.source_paths.items()]
 
 
 def _origins(loaded: Loaded, *, is_shared: bool) -> dict[str, str]:

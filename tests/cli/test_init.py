@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.control.first_settings import PATHS
+from bridge.domain.source import SourceKind
 from bridge.providers.catalogue import load_descriptions
 from tests.cli.shell import Shell
 from tests.cli.terminal import in_terminal, interrupt_at
@@ -121,6 +123,14 @@ def test_an_existing_file_is_never_overwritten(shell: Shell) -> None:
     assert said.code == 2
     assert "already exists and was not changed" in said.err
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", SourceKind)
+def test_every_source_can_be_chosen_and_is_created_empty(shell: Shell, empty: Path, kind: SourceKind) -> None:
+    assert shell("init", "--provider", "fal", "--key", "k-0123", "--tasks", kind, stdin=b"\n\n").code == 0
+    assert f"\n  {kind}: {PATHS[kind]}\n" in empty.read_text()
+    assert (shell.folder / PATHS[kind]).exists()
+    assert shell("check").code == 0
 
 
 def test_a_repository_ignores_the_file(shell: Shell, empty: Path) -> None:

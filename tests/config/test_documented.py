@@ -12,9 +12,10 @@ from pydantic.fields import FieldInfo
 
 from bridge.config import load
 from bridge.config.mistakes import fields, keys_of, types_inside
-from bridge.config.model import Settings, Webhook, json_schema
+from bridge.config.model import Settings, Sources, Webhook, json_schema
 from bridge.config.settings_model import SettingsModel
 from bridge.config.yaml import as_text, read_document
+from bridge.domain.source import SourceKind
 from tests.config.settings_files import LEAST, SIGNING, loaded
 
 ROOT: Final = Path(__file__).parents[2]
@@ -51,6 +52,10 @@ def spots(value: Any, at: tuple[str, ...] = ()) -> set[str]:
             found.add(".".join(spot))
         found |= spots(item, spot)
     return found
+
+
+def test_the_settings_name_every_kind_of_source_and_no_other() -> None:
+    assert list(fields(Sources)) == list(SourceKind)
 
 
 def test_the_example_holds_every_key_and_no_other() -> None:

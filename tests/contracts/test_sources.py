@@ -9,6 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from bridge.control.first_settings import PATHS
+from bridge.domain.source import SourceKind
 from bridge.ports import Source
 from bridge.sources import rescans
 from bridge.sources.lines import LinesFile
@@ -22,35 +24,39 @@ from tests.stopwatch import until
 class Place:
     """Where one kind of source reads: tasks can be put there, garbage too, and it can vanish for a while."""
 
-    def __init__(self, kind: str, root: Path) -> None:
+    def __init__(self, kind: SourceKind, root: Path) -> None:
         self._kind = kind
         self._numbers = itertools.count()
         self._names: list[str] = []
-        self._path = root / {"watchlist": "tasks.yaml", "queue": "queue", "lines": "ids.txt"}[kind]
+        self._path = root / PATHS[kind]
 
     def source(self, intake: RecordingIntake) -> Source:
-        kinds: dict[str, Callable[..., Source]] = {"watchlist": Watchlist, "queue": Queue, "lines": LinesFile}
-        return kinds[self._kind](self._path, intake=intake, reader=make_reader(), clock=QuickClock())
+        classes: dict[SourceKind, Callable[..., Source]] = {
+            SourceKind.WATCHLIST: Watchlist,
+            SourceKind.QUEUE: Queue,
+            SourceKind.LINES: LinesFile,
+        }
+        return classes[self._kind](self._path, intake=intake, reader=make_reader(), clock=QuickClock())
 
     def put(self, *ids: str) -> None:
         self._names += ids
         match self._kind:
-            case "watchlist":
+            case SourceKind.WATCHLIST:
                 self._path.write_text("tasks:\n" + "".join(f"  - {name}\n" for name in self._names))
-            case "queue":
+            case SourceKind.QUEUE:
                 self._path.mkdir(exist_ok=True)
                 (self._path / f"{next(self._numbers)}.txt").write_text("\n".join(ids))
-            case _:
+            case SourceKind.LINES:
                 self._append("".join(f"{name}\n" for name in ids).encode())
 
     def put_garbage(self) -> None:
         garbage = b"\xff\x00[[{{'\"\n"
         match self._kind:
-            case "watchlist":
+            case SourceKind.WATCHLIST:
                 self._path.write_bytes(garbage)
-            case "queue":
+            case SourceKind.QUEUE:
                 (self._path / f"{next(self._numbers)}.json").write_bytes(garbage)
-            case _:
+            case SourceKind.LINES:
                 self._append(garbage)
 
     def hide(self) -> None:
@@ -64,7 +70,7 @@ class Place:
             file.write(data)
 
 
-@pytest.fixture(params=["watchlist", "queue", "lines"])
+@pytest.fixture(params=SourceKind)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(request.param, tmp_path)
 

@@ -11,6 +11,7 @@ from bridge.control.now_figures import median_lag_s
 from bridge.control.watch_pages import finished_watches, running_watches
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.pause import PauseOf, lasting
+from bridge.domain.source import SourceKind
 from bridge.http.page.cards import FinishedTask, cards, finished_tasks
 from bridge.http.page.result_boxes import results_of
 from bridge.http.page.runs import run_of
@@ -56,7 +57,7 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
         "today": services.finished.today(store, now=now, midnight_at=midnight_at(now, call.visitor.zone)),
         "median_lag_s": median_lag_s(store, now),
         "is_new": not found.counts.watches,
-        "queue": file.source_paths.get("queue"),
+        "queue": file.source_paths.get(SourceKind.QUEUE),
         "runs": [run_of(view, accounts, running.estimates, now) for view in running.views],
         "finished": finished_tasks(store, finished_watches(store, file, now=now, limit=MOST_CARDS).views),
         "held": {*found.counts.disabled, *lasting(found.pauses, PauseOf.ENDPOINT, now)},
