@@ -15,17 +15,18 @@ from bridge.control.formats import ago, count, due, rfc3339, span
 from bridge.control.pausing import how_long
 from bridge.domain.account_state import AccountState
 from bridge.domain.ids import ARCHIVE, WatchKey
-from bridge.domain.source import DISCOVER
+from bridge.domain.source import DISCOVER, SourceKind
 from bridge.domain.task import LIVE
 from bridge.domain.views import BY_PERSON, DeliveryView, ReadingCount, WatchDetails
 from bridge.store import ReadStore
 
-ADDED: Final = {
+ADDED: Final[Mapping[str, str]] = {
     "cli": "on the command line",
     "http": "over HTTP",
     "gateway": "through the gateway",
-    "watchlist": "from the watchlist",
-    "lines": "from the lines file",
+    SourceKind.WATCHLIST: "from the watchlist",
+    SourceKind.QUEUE: "from the queue folder",
+    SourceKind.LINES: "from the lines file",
     BY_PERSON: "by a person",
 }
 SOON_S: Final = 2.0  # polls that become visible in the store within this time need no remark
@@ -196,10 +197,7 @@ class TaskExplanation:
 
 
 def _from(source: str) -> str:
-    """Where a task came from: `on the command line`, `from the queue folder, ids.txt`. Other details are unchanged."""
-    kind, _, name = source.partition(":")
-    if kind == "queue" and name:
-        return f"from the queue folder, {name}"
+    """Where a task came from: `on the command line`, `from the queue folder`. Other details are unchanged."""
     return "from the provider's list" if source.startswith(DISCOVER) else ADDED.get(source, source)
 
 

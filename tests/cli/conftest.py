@@ -39,7 +39,7 @@ def store(shell: Shell) -> Iterator[SqliteStore]:
         make_wish(task_id="bad", action="videos/text2video"),
         make_wish(task_id="live", label="\u202eevil", action="videos/text2video"),
     ]
-    store.add(wishes, source="queue:one.yaml", now=NOW)
+    store.add(wishes, source="queue", now=NOW)
     tell = Teller(("hook", ""))
     store.note(
         [

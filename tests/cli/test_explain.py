@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from bridge.control.explanation import ADDED
 from bridge.domain.change import AccountAskedToWait
 from bridge.domain.event import Event, Parcel
+from bridge.domain.source import SourceKind
 from bridge.store import DaemonLock, SqliteStore
 from tests.cli.kept_tasks import DELIVERY_KEYS, FAR, LIVE, RFC3339
 from tests.cli.shell import SETTINGS, Shell
@@ -18,8 +20,8 @@ def test_explain_shows_the_history_in_order(shell: Shell, store: SqliteStore) ->
     story = shell("explain", "done").out
     parts = [
         "kling/done: succeeded (A film)",
-        "added from the queue folder, one.yaml",
-        "2025-11-01T12:26:40.000Z  added: from the queue folder, one.yaml",
+        "added from the queue folder",
+        "2025-11-01T12:26:40.000Z  added: from the queue folder",
         "2025-11-01T12:27:40.000Z  succeeded",
         "1 x transient, the last",
         "502 \\x1b[2J",
@@ -43,6 +45,7 @@ def test_explain_says_where_a_task_came_from(shell: Shell) -> None:
     assert shell("explain", "mine", "--json").json["added_by"] == ["cli"]
     assert shell("withdraw", "mine").code == 0
     assert "  withdrawn: by a person\n" in shell("explain", "mine").out
+    assert set(SourceKind) <= ADDED.keys()
 
 
 def test_explain_has_the_same_for_programs(shell: Shell, store: SqliteStore) -> None:
@@ -52,9 +55,9 @@ def test_explain_has_the_same_for_programs(shell: Shell, store: SqliteStore) -> 
         *("next_poll", "deliveries"),
     ]
     assert (story["account"], story["id"], story["phase"]) == ("kling", "done", "succeeded")
-    assert story["added_by"] == ["queue:one.yaml"]
+    assert story["added_by"] == ["queue"]
     assert [(one["what"], one["detail"]) for one in story["history"]] == [
-        ("added", "queue:one.yaml"),
+        ("added", "queue"),
         ("succeeded", None),
     ]
     assert [(one["outcome"], one["count"], one["last_reason"]) for one in story["answers"]] == [

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from bridge.config.load import Loaded
+from bridge.control.explanation import ADDED
 from bridge.control.lookup import find_keys
 from bridge.control.poll_record import last_polls
 from bridge.domain.event import Topic
@@ -71,6 +72,7 @@ def _shown(story: TaskStory, call: ViewCall, loaded: Loaded) -> Mapping[str, Any
         "strip": story.strip(polls),
         "most_attempts": len(loaded.settings.delivery.retries_s) + 1,
         "most_copy_attempts": len(RETRIES.steps_s) + 1,
+        "added": ADDED,
         "provider": _provider(loaded, view.account),
         "command": shlex.join(["genbridge", "explain", f"{view.account}/{view.task_id}"]),
         "is_live": view.phase in LIVE,

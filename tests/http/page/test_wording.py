@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.control.explanation import ADDED
 from bridge.domain.event import Topic
 from bridge.http.page.page_routes import NAVIGATION
 from bridge.http.page.rendering import one_direction
@@ -96,7 +97,7 @@ def used_texts() -> set[str]:
 
 def test_every_text_has_its_chinese_with_the_same_values() -> None:
     chinese = translations("zh")
-    assert used_texts() | {view.name.capitalize() for view in NAVIGATION} <= chinese.keys()
+    assert used_texts() | {view.name.capitalize() for view in NAVIGATION} | {*ADDED.values()} <= chinese.keys()
     for english, text in chinese.items():
         assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", text)), english
 
