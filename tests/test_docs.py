@@ -21,6 +21,7 @@ import pytest
 
 from bridge import errors
 from bridge.cli import COMMANDS, command_called, genbridge, outcome
+from bridge.control.first_settings import SOURCES
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS
 from bridge.domain.event import END_TOPICS, FOR_PEOPLE, OPERATOR_TOPICS, Event, Parcel, Topic
 from bridge.domain.id_rule import FILE_SUFFIXES
@@ -211,6 +212,11 @@ def test_the_docs_of_a_command_have_usage_an_example_and_every_option(name: str)
 def test_the_options_of_every_command_and_of_none_are_described_once() -> None:
     common = COMMANDS_PAGE.split("\n## ", 2)[1]
     assert sorted(described(common)) == sorted(options(genbridge) | COMMON)
+
+
+def test_the_docs_of_init_name_every_source() -> None:
+    [meaning] = re.findall(r"^\| `--tasks WHERE` \| (.+) \|$", COMMANDS_PAGE, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", meaning)) == set(SOURCES)
 
 
 def test_the_page_of_commands_speaks_of_no_option_that_is_not() -> None:
