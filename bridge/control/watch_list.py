@@ -39,7 +39,7 @@ class WatchList:
         return self.estimates.of(view, self.now)
 
     def json(self) -> list[dict[str, Any]]:
-        return [{**watch_json(view), **eta_json(self.eta(view))} for view in self.views]
+        return [{**_watch_json(view), **eta_json(self.eta(view))} for view in self.views]
 
 
 def list_watches(
@@ -55,12 +55,7 @@ def list_watches(
     account that neither the settings nor the store have."""
     known_account(store, file, wanted.account)
     page = store.list_watches(wanted, before=row_before(TASKS, cursor), limit=limit)
-    return WatchList(
-        views=held_watches(page, store.accounts(), file.accounts, now),
-        next=cursor_at(TASKS, page.next_before),
-        estimates=estimates(store, file),
-        now=now,
-    )
+    return watches_at(store, file, page, now=now, following=cursor_at(TASKS, page.next_before))
 
 
 def current_watches(
@@ -71,24 +66,33 @@ def current_watches(
     known_account(store, file, wanted.account)
     live = store.list_watches(wanted._replace(phases=tuple(sorted(LIVE))))
     over = store.last_finished(wanted, limit=finished)
-    return WatchList(
-        views=held_watches([*live, *over], store.accounts(), file.accounts, now),
-        next=cursor_at(TASKS, over.next_before),
-        estimates=estimates(store, file),
-        now=now,
-    )
+    return watches_at(store, file, [*live, *over], now=now, following=cursor_at(TASKS, over.next_before))
 
 
-def watch_json(view: WatchView) -> dict[str, Any]:
-    """The fields of a view, in their order."""
-    found: Iterable[tuple[str, Any]] = zip(_KEYS, view, strict=True)
-    return {key: rfc3339(value) if key.endswith("_at") else value for key, value in found if key}
+def watches_at(
+    store: ReadStore,
+    file: SettingsFile,
+    views: Sequence[WatchView],
+    *,
+    now: float,
+    following: str | None = None,
+    known: Estimates | None = None,
+) -> WatchList:
+    """These watches, with what they wait for now. `following` is the cursor of the next page, `known` are the estimates
+    if they have been read."""
+    held = held_watches(views, store.accounts(), file.accounts, now)
+    return WatchList(views=held, next=following, estimates=known or estimates(store, file), now=now)
 
 
 def watch_details(
     store: ReadStore, file: SettingsFile, key: WatchKey, *, now: float
 ) -> tuple[dict[str, Any], DeliveryList]:
     """One watch for JSON, and its deliveries. UnknownError if it does not exist."""
-    [view] = held_watches([store.view(key)], store.accounts(), file.accounts, now)
-    eta = estimates(store, file).of(view, now)
-    return {**watch_json(view), **eta_json(eta)}, deliveries_at(store, file, store.deliveries_of(key), now=now)
+    [fields] = watches_at(store, file, [store.view(key)], now=now).json()
+    return fields, deliveries_at(store, file, store.deliveries_of(key), now=now)
+
+
+def _watch_json(view: WatchView) -> dict[str, Any]:
+    """The fields of a view, in their order."""
+    found: Iterable[tuple[str, Any]] = zip(_KEYS, view, strict=True)
+    return {key: rfc3339(value) if key.endswith("_at") else value for key, value in found if key}

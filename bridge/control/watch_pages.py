@@ -9,11 +9,9 @@ from typing import Final
 from bridge.config.settings_file import SettingsFile
 from bridge.control.estimates import Estimates, estimates
 from bridge.control.paging import TASKS, cursor_at, row_before
-from bridge.control.pausing import held_watches
-from bridge.control.watch_list import WatchList
+from bridge.control.watch_list import WatchList, watches_at
 from bridge.domain.filters import WatchFilter
 from bridge.domain.page_views import LiveWatch
-from bridge.domain.views import WatchView
 from bridge.store import ReadStore
 
 AGES: Final = 50  # for sorting, ages that differ by less than a fiftieth get the same estimate
@@ -24,7 +22,7 @@ def running_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: 
     first. If there are more than 10,000, only the first 10,000 are sorted."""
     known = estimates(store, file)
     first = soonest_first(store.live_watches(), known, now)[:limit]
-    return _listed(store, file, store.watches_by_id([one.watch_id for one in first]), known, now=now)
+    return watches_at(store, file, store.watches_by_id([one.watch_id for one in first]), now=now, known=known)
 
 
 def soonest_first(live: Sequence[LiveWatch], known: Estimates, now: float) -> list[LiveWatch]:
@@ -45,7 +43,7 @@ def soonest_first(live: Sequence[LiveWatch], known: Estimates, now: float) -> li
 def finished_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: int) -> WatchList:
     """The tasks that finished last, the newest first."""
     views, _ = store.finished_page(limit=limit)
-    return _listed(store, file, views, estimates(store, file), now=now)
+    return watches_at(store, file, views, now=now)
 
 
 def search_watches(
@@ -54,19 +52,4 @@ def search_watches(
     """Like `list_watches`, but fast in a large store: see `TaskPages.task_page`. A page may be short, or empty, and
     still have a `next` one."""
     page = store.task_page(wanted, before=row_before(TASKS, cursor), limit=limit)
-    following = cursor_at(TASKS, page.next_before)
-    return _listed(store, file, page.views, estimates(store, file), now=now, following=following)
-
-
-def _listed(
-    store: ReadStore,
-    file: SettingsFile,
-    views: Sequence[WatchView],
-    known: Estimates,
-    *,
-    now: float,
-    following: str | None = None,
-) -> WatchList:
-    return WatchList(
-        views=held_watches(views, store.accounts(), file.accounts, now), next=following, estimates=known, now=now
-    )
+    return watches_at(store, file, page.views, now=now, following=cursor_at(TASKS, page.next_before))
