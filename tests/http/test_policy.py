@@ -18,6 +18,7 @@ from bridge.domain.store_key import KeyPurpose, result_link
 from bridge.errors import StoreError
 from bridge.http.access import AccessRules
 from bridge.http.page.asset_files import asset_files
+from bridge.http.page.page_routes import NAVIGATION, VIEWS
 from bridge.http.services import Services
 from bridge.http.web_app import site_routes, web_app
 from bridge.store import open_command_store
@@ -111,7 +112,7 @@ def head_of(client: httpx.Client, method: str, path: str, headers: Mapping[str, 
 
 
 def test_the_list_of_routes_is_the_applications_own() -> None:
-    assert {"/", "/tasks", "/task", "/deliveries", "/health", "/add", "/signin", "/metrics", "/healthz"} <= set(PATHS)
+    assert {"/metrics", "/healthz", *(view.path for view in VIEWS)} <= set(PATHS)
     assert {"/results/x", "/assets/x", "/gateway/kling/v1/videos", "/openapi.json", "/actions/add"} <= set(PATHS)
     assert len(PATHS) > 35
 
@@ -255,7 +256,7 @@ async def test_every_bug_is_answered_with_the_strict_policy_and_says_nothing() -
     assert bugs > 30
 
 
-@pytest.mark.parametrize("path", ["/", "/tasks", "/deliveries", "/health"])
+@pytest.mark.parametrize("path", [view.path for view in NAVIGATION])
 async def test_a_page_says_that_the_store_cannot_be_read(path: str) -> None:
     transport = httpx.ASGITransport(web_app(cast(Services, WithoutStore()), RULES))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", verify=False) as client:
