@@ -196,13 +196,19 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
     return reading
 
 
+def http_error(code: Json) -> int | None:
+    """The HTTP status of an error that a code repeats; None for any other code."""
+    text = as_id(code) or ""
+    return int(text) if HTTP_ERROR.fullmatch(text) else None
+
+
 def _by_status(answer: Answer, code: Json, *, said: str) -> Reading:
     """The reading of a refusal with an unknown code. Many aggregators repeat an HTTP status in the code of an answer
     with HTTP 200; that says nothing about the provider's host, so it holds up no other task."""
-    status = as_id(code) or ""
-    if HTTP_ERROR.fullmatch(status) is None:
+    status = http_error(code)
+    if status is None:
         return by_status(answer, Shape.JSON, said=said)
-    meant = by_status(answer._replace(status=int(status)), Shape.JSON)
+    meant = by_status(answer._replace(status=status), Shape.JSON)
     return meant._replace(detail=f"HTTP {answer.status}: {said}", server_trouble=False)
 
 

@@ -14,7 +14,7 @@ from bridge.expressions.answer_budget import ExpressionLimit
 from bridge.net.client import Answer
 from bridge.providers.description import Description, Form, Results
 from bridge.providers.json_values import as_code, as_message, as_ms, one_line
-from bridge.providers.reading import FUTURE_S, judge, read, second_value
+from bridge.providers.reading import FUTURE_S, http_error, judge, read, second_value
 from bridge.providers.results import PollContext, collect
 from bridge.providers.selector import Selector, expressions, selected
 from bridge.providers.task_requests import TaskRequest, call_request, task_request
@@ -149,8 +149,10 @@ class _Explainer:
         code = codes.at(body)
         if code is None:
             return [f"no code at {codes.at.text}"]
-        kind = codes.kind(code, is_2xx=200 <= self._answer.status < 300)
-        means = "is good" if codes.is_good(code) else f"means {kind}" if kind else "is unknown; the HTTP status counts"
+        is_2xx = 200 <= self._answer.status < 300
+        kind = codes.kind(code, is_2xx=is_2xx)
+        unknown = "it counts as an HTTP status" if is_2xx and http_error(code) else "the HTTP status counts"
+        means = "is good" if codes.is_good(code) else f"means {kind}" if kind else f"is unknown; {unknown}"
         return [f"{_shown(code)} {means}"]
 
     def _forms(self, body: Json, found: FoundTask | str) -> Steps:

@@ -101,6 +101,17 @@ def test_each_way_to_misread_an_answer_is_shown(own: Shell, body: Any, options: 
         assert " ".join(line.split()) in out
 
 
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ({"code": 404, "message": "task not found"}, "code            404 is unknown; it counts as an HTTP status"),
+        ({"code": 7, "message": "odd"}, "code            7 is unknown; the HTTP status counts"),
+    ],
+)
+def test_the_meaning_of_an_unknown_code_is_shown(shell: Shell, body: Any, line: str) -> None:
+    assert line in shell("providers", "newapi", "--read", "-", stdin=json.dumps(body).encode()).out
+
+
 def test_the_answer_may_come_from_stdin_and_the_reading_may_be_json(shell: Shell) -> None:
     body = (DATA / "kie/success.json").read_bytes()
 
