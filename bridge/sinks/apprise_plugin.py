@@ -20,7 +20,7 @@ from bridge.sinks import plugin_targets
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard, card_markdown
 from bridge.sinks.chat_services import service_of
-from bridge.sinks.chat_services.chat_service import AppriseFacts
+from bridge.sinks.chat_services.apprise_facts import UNKNOWN
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import recording
 from bridge.sinks.splitting import MessageLimit, split_text, utf8_bytes
@@ -71,7 +71,7 @@ class ApprisePlugin:
             self.plugin.include_footer = False  # the footer names the program and the time
         self.schemes = _schemes(self.plugin)
         service = service_of(self.schemes)
-        self.facts: Final = AppriseFacts() if service is None else service.apprise
+        self.facts: Final = UNKNOWN if service is None else service.apprise
         self.facts.prepare(self.plugin, options)
         if timeout_s is not None:
             self._set_timeouts(options, timeout_s)

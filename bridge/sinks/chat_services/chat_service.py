@@ -1,5 +1,4 @@
-"""What genbridge must know about a chat service: its hosts, what its answers mean, the form of its messages, and what
-Apprise's plugin for it needs."""
+"""What genbridge must know about a chat service: its hosts, what its answers mean, and how to write to its robots."""
 
 from __future__ import annotations
 
@@ -8,13 +7,14 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from bridge.domain.task import Json
 from bridge.sinks.answers import AnswerReader, read_nothing
 from bridge.sinks.attached_files import ResultFile
-from bridge.sinks.chat_cards import CardLink, ChatCard
+from bridge.sinks.chat_cards import ChatCard
+from bridge.sinks.chat_services.apprise_facts import UNKNOWN, AppriseFacts
 from bridge.sinks.splitting import MessageLimit
 
 RobotMessage = dict[str, Json]
@@ -104,45 +104,6 @@ class Robot:
         return self.write_card(said, chat) or self.write(said.title, chat)
 
 
-class CardForm(NamedTuple):
-    """How Apprise's plugin gets a card: the format, the template of the title ("": it is in the body), and the function
-    for the body. `above_files` is that for a body whose files follow in a separate message; `with_pictures` that for a
-    body with attached pictures, by their names."""
-
-    format: str
-    title: str
-    body: Callable[[ChatCard], str]
-    above_files: Callable[[ChatCard], str] | None = None
-    with_pictures: Callable[[ChatCard, Sequence[str]], str] | None = None
-    takes_odd_urls: bool = True  # False: cards with `has_odd_urls` are sent as text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppriseFacts:
-    """What genbridge must know about Apprise's plugin for a service, whose URLs have one of these `schemes`.
-
-    `url` shows how they are written. `ignores_refusals`: the plugin takes every answer with HTTP 200 for a success.
-    `card`: the service shows more than plain text even if its URL has no `format=`. `counts_bytes`: its limit is in
-    bytes, although Apprise counts characters. `prepare` changes a new plugin; it gets the options in its URL.
-
-    `takes_files`: whether the plugin for such a URL does. `files_of` returns the results that are sent as files, and
-    `file_bytes` their maximum size together. `joins_files`: whether this text and these files fit into one message.
-    `file_options` are switches of the plugin that are on for messages with files.
-    """
-
-    schemes: frozenset[str] = frozenset()
-    url: str = ""
-    ignores_refusals: bool = False
-    card: CardForm | None = None
-    counts_bytes: bool = False
-    prepare: Callable[[Any, Sequence[str]], None] = lambda plugin, options: None
-    takes_files: Callable[[Any], bool] = lambda plugin: True
-    files_of: Callable[[ChatCard], Sequence[CardLink]] = lambda card: card.links
-    file_bytes: Callable[[ChatCard], int] = lambda card: 50_000_000
-    joins_files: Callable[[str, Sequence[ResultFile]], bool] = lambda text, files: False
-    file_options: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatService:
     """One chat service.
@@ -157,7 +118,7 @@ class ChatService:
     read: AnswerReader = read_nothing
     path: str = ""
     robot: Robot | None = None
-    apprise: AppriseFacts = AppriseFacts()
+    apprise: AppriseFacts = UNKNOWN
 
     def name_at(self, host: str) -> str | None:
         """The service's name for people if the host belongs to it."""
