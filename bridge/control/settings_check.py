@@ -22,13 +22,14 @@ from bridge.domain.event import OPERATOR_TOPICS
 from bridge.domain.finding import Finding, Level
 from bridge.domain.task import ABOUT_ACCOUNT, Reading, ReadingKind
 from bridge.errors import GenbridgeError
+from bridge.expressions.hook_url import plain_url
 from bridge.net.client import Answer, Request, Unanswered
 from bridge.ports import Intake, TaskLists
 from bridge.providers.base_url_advice import advice, repeated_path
 from bridge.providers.task_requests import harmless_action
 from bridge.sinks.apprise_plugin import usable_plugin
 from bridge.sinks.chat_services import ROBOTS, host_warning, probe_url
-from bridge.sinks.hook_address import has_address_without_task, sample_url
+from bridge.sinks.hook_address import SAMPLE, has_address_without_task
 from bridge.sinks.judging import redirection
 from bridge.wiring.account_catalogue import base_url_of, catalogue
 from bridge.wiring.parts import file_sources
@@ -84,7 +85,7 @@ async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
                     )
                 continue
             client = builder.client_of(name, endpoint, loaded)
-            url = sample_url(endpoint.url.reveal())
+            url = plain_url(endpoint.url.reveal(), SAMPLE)
             if (asked := probe_url(endpoint.format, url)) is not None:
                 answer = await client.fetch(Request(method="GET", url=asked), cap_bytes=65536)
                 yield _known_there(f"endpoints.{name}", answer, asked)

@@ -34,9 +34,9 @@ def pieces_of(url: str) -> list[Piece]:
     return pieces
 
 
-def plain_url(url: str) -> str:
-    """The URL with each expression replaced by a letter. ValueError as for `pieces_of`."""
-    return "".join("x" if piece.is_expression else piece.text for piece in pieces_of(url))
+def plain_url(url: str, value: str = "x") -> str:
+    """The URL with each expression replaced by this value. ValueError as for `pieces_of`."""
+    return "".join(value if piece.is_expression else piece.text for piece in pieces_of(url))
 
 
 def _split(url: str) -> list[Piece]:

@@ -27,7 +27,7 @@ NAMES: Final = "account action event_id label meta provider task_id topic".split
 """The names that an expression may use; null when unknown."""
 
 MOST_CHARS: Final = 2048  # maximum for one value, percent-encoded
-_SAMPLE: Final = "sample"  # for values that the sample of `genbridge test` lacks
+SAMPLE: Final = "sample"  # for values that the sample of `genbridge test` lacks
 _NOTHING: Final = "!"  # prefix of a stored reason why there is no address
 
 
@@ -78,7 +78,7 @@ class HookAddress:
             "event_id": event.event_id,
             "topic": event.topic.value,
         }
-        lacking = _SAMPLE if is_sample(event) else ""
+        lacking = SAMPLE if is_sample(event) else ""
         return {source: self._value(source, known) or lacking for source in self._templates}
 
     def _value(self, source: str, known: Mapping[str, object]) -> str:
@@ -114,11 +114,6 @@ def _templates(sources: Sequence[str]) -> Mapping[str, TextTemplate]:
     from bridge.sinks.templates import URL_VALUES, TextTemplate  # here, because few URLs have expressions
 
     return {source: TextTemplate(f"{{{{ {source} }}}}", names=NAMES, sandbox=URL_VALUES) for source in sources}
-
-
-def sample_url(url: str) -> str:
-    """The URL with each expression replaced by a sample value."""
-    return "".join(_SAMPLE if piece.is_expression else piece.text for piece in pieces_of(url))
 
 
 def has_address_without_task(url: str) -> bool:

@@ -66,9 +66,9 @@ def format_time(value: object, timezone: str, style: str | None = None) -> str:
     if style is not None and (len(style) > _MOST_FORMAT or not _FORMAT.fullmatch(style)):
         raise ValueError("the format of time is too long, or has more than letters after %")
     found = _instant(_ms(value), timezone)
-    if found is None:
-        return ""
-    return found.strftime(style) if style else f"{found:%Y-%m-%d %H:%M} {_zone_name(found)}".rstrip()
+    if found is not None and style:
+        return found.strftime(style)
+    return human_instant(_ms(value), timezone) or ""
 
 
 def _ms(value: object) -> float | None:

@@ -7,7 +7,6 @@ with the values (joining, sorting, comparing, writing) is charged by `template_m
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
@@ -19,7 +18,7 @@ from jinja2 import nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from bridge.domain.quoting import quoted
+from bridge.domain.quoting import quoted, unknown_name
 from bridge.sinks import template_metering as metering
 
 MOST_RANGE: Final = 1_000
@@ -176,9 +175,7 @@ def _refuse_private(name: str, line: int) -> None:
 
 def _refuse_unknown(tree: nodes.Template, names: Collection[str]) -> None:
     for name in sorted(jinja2.meta.find_undeclared_variables(tree) - set(names)):
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else "there are: " + ", ".join(sorted(names))
-        raise TemplateFault(f'unknown name "{name}"; {hint}')
+        raise TemplateFault(unknown_name("name", name, names, most=len(names)))
 
 
 def _in_url(value: object) -> str:

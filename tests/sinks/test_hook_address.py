@@ -10,7 +10,8 @@ import pytest
 from bridge.domain.delivery import Accepted, Undeliverable
 from bridge.domain.event import Event
 from bridge.domain.sample import sample_event
-from bridge.sinks.hook_address import HookAddress, Unaddressed, has_address_without_task, sample_url
+from bridge.expressions.hook_url import plain_url
+from bridge.sinks.hook_address import SAMPLE, HookAddress, Unaddressed, has_address_without_task
 from tests.sinks.posting import deliver, sink_at
 from tests.sinks.receivers import answer, http_receiver
 from tests.sinks.samples import every_sample, task_sample
@@ -171,7 +172,7 @@ async def test_an_endpoint_with_a_refused_url_is_not_made() -> None:
 
 def test_the_sample_has_an_address_for_every_url() -> None:
     assert _filled(FLOW, sample_event(1.7e9)) == "https://n8n.example.com/webhook-waiting/sample"
-    assert sample_url("https://h/{{ task_id }}?l={{ label }}") == "https://h/sample?l=sample"
+    assert plain_url("https://h/{{ task_id }}?l={{ label }}", SAMPLE) == "https://h/sample?l=sample"
 
 
 async def test_the_filled_address_is_what_goes_over_the_wire() -> None:
