@@ -23,13 +23,11 @@ MAX_PENDING: Final = 4_000  # changes, at about 1 KB each: about as many as are 
 MAX_CHANGES: Final = 1024  # changes per transaction; they share its statements and its sync
 MAX_BYTES: Final = 8 << 20  # bytes of results per transaction, which holds several copies; results may embed pictures
 MAX_PENDING_BYTES: Final = 16 << 20  # limit at which polls stop; requests in flight may still add more
+MAX_KEYS: Final = 10  # maximum number of keys in one log line
 NOTES_EVERY_S: Final = 1.0
 MAX_NOTES_AT_ONCE: Final = 5_000  # notes per transaction, because changes wait for it
 NOTES_DUE: Final = 25_000  # as soon as this many notes wait, they are written
-MAX_KEYS: Final = 10  # maximum number of keys in one log line
 MAX_NOTES: Final = 50_000  # notes kept while the store cannot be written; then the oldest are dropped
-
-
 FIRST_WAIT_S: Final = 0.5
 MAX_WAIT_S: Final = 10.0  # work resumes well within 30 s of the store's recovery
 
@@ -86,10 +84,10 @@ class WriteBatcher:
         self._pending: deque[_Pending] = deque()
         self._pending_bytes = 0
         self._notes: deque[Note] = deque(maxlen=MAX_NOTES)
-        self._notes_batch: list[Note] = []  # notes of one transaction, kept until it succeeds
-        self._noted = self._due = 0  # numbers of notes: received so far, and due to be written
-        self._notes_due_at = math.inf  # when all notes that were received so far become due
-        self._written_some = anyio.Event()
+        self._notes_due_at = math.inf  # when these are written; set by the first of them
+        self._note_batches: list[Sequence[Note]] = []  # taken out of `_notes`, a transaction each
+        self._noted = 0  # number of notes received so far
+        self._notes_written = anyio.Event()  # set after each transaction
         self._changed = anyio.Event()
         self._closing = False
         self._failures = 0  # attempts that failed in a row
@@ -132,12 +130,12 @@ class WriteBatcher:
 
     async def flush_notes(self) -> None:
         """Store all notes that were received so far; return when that is done."""
-        noted = self._due = self._noted
+        noted, self._notes_due_at = self._noted, -math.inf
         self._changed.set()
-        while self._written < noted:
-            if self._written_some.is_set():  # otherwise another caller is waiting for this event
-                self._written_some = anyio.Event()
-            await self._written_some.wait()
+        while self._noted - len(self._notes) - sum(map(len, self._note_batches)) < noted:
+            if self._notes_written.is_set():  # otherwise another caller is waiting for this event
+                self._notes_written = anyio.Event()
+            await self._notes_written.wait()
 
     def close(self) -> None:
         """Make `run` return once everything pending is stored."""
@@ -150,16 +148,19 @@ class WriteBatcher:
             self._changed = anyio.Event()
             if self._pending:
                 await self._write_batch()
-            elif self._notes_batch or self._written < self._due:
-                await self._write_notes()
-            elif not self._notes:
-                if self._closing:
-                    return
-                await self._clock.wait(self._changed, None)
-            elif self._closing or self._clock.steady() >= self._notes_due_at:
-                self._due, self._notes_due_at = self._noted, self._clock.steady() + self._notes_every_s
+            elif self._note_batches:
+                await self._write_notes(self._note_batches[0])
+            elif self._notes:
+                wait_s = self._notes_due_at - self._clock.steady()
+                if self._closing or wait_s <= 0:
+                    count = min(len(self._notes), MAX_NOTES_AT_ONCE)
+                    self._note_batches = [[self._notes.popleft() for _ in range(count)]]
+                else:
+                    await self._clock.wait(self._changed, wait_s)
+            elif self._closing:
+                return
             else:
-                await self._clock.wait(self._changed, max(self._notes_due_at - self._clock.steady(), 0.0))
+                await self._clock.wait(self._changed, None)
 
     async def _write_batch(self) -> None:
         batch = self._next_batch()
@@ -275,32 +276,22 @@ class WriteBatcher:
             event = "commit.bug" if stored else "change.bug"
             log.error(event, what=type(change).__name__, keys=keys, count=len(unheard), exc_info=first)
 
-    @property
-    def _written(self) -> int:
-        """The number of notes that were written or dropped so far."""
-        return self._noted - len(self._notes_batch) - len(self._notes)
-
-    async def _write_notes(self) -> None:
-        count = min(len(self._notes), MAX_NOTES_AT_ONCE)
-        self._notes_batch = self._notes_batch or [self._notes.popleft() for _ in range(count)]
+    async def _write_notes(self, notes: Sequence[Note]) -> None:
+        """Store the first batch. After a bug, the next calls store each half of it, so that only one note is lost."""
         try:
-            await self._offload(self._watches.note, self._notes_batch)
+            await self._offload(self._watches.note, notes)
             self._failures, self.failing_since = 0, None
         except StoreError:
             await self._wait()
             return
         except Exception:
-            if len(self._notes_batch) > 1:  # the others must be stored, so try each half
-                half = len(self._notes_batch) // 2
-                self._notes.extendleft(reversed(self._notes_batch[half:]))
-                self._notes_batch = self._notes_batch[:half]
+            if (half := len(notes) // 2) > 0:
+                self._note_batches[:1] = notes[:half], notes[half:]
                 return
             log.exception("note.bug", count=1)  # a bug with a note must not stop the commits
-        if self._observers:
-            notes = self._notes_batch
-            self._tell(lambda observer: observer.noted(notes))
-        self._notes_batch = []
-        self._written_some.set()
+        self._tell(lambda observer: observer.noted(notes))
+        del self._note_batches[0]
+        self._notes_written.set()
 
 
 def _log_health(events: Sequence[Event]) -> None:
