@@ -18,6 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 from bridge.domain.durations.progress import Trail
@@ -256,9 +257,8 @@ class PollQueue:
     def pop_early(self, now: float) -> PollEntry | None:
         """Take the next entry to poll it, whether or not it is due."""
         entry = self.pop(now)
-        while entry is None and (self._near or self._open_second(math.inf)):
-            due_at, candidate = heapq.heappop(self._near)
-            entry = self.take(candidate) if candidate.due_at == due_at else None
+        if entry is None and (first := next(self._pop_each(), None)) is not None:
+            entry = self.take(first[-1])
         return entry
 
     def pop_batch(self, fits: Callable[[PollEntry], bool], *, most: int, now: float) -> list[PollEntry]:
@@ -266,25 +266,29 @@ class PollQueue:
         each has passed. If one request can hold every entry, all healthy ones are taken, too."""
         all_fit_in = len(self._entries) <= most + 1
         batch: list[PollEntry] = []
-        scans_left = most * SCANNED_PER_PLACE
-        for queue in (self._single.due, self._single.new, self._bulk.due, self._bulk.new, self._near):
-            passed: Heap = []
-            while scans_left and len(batch) < most and (queue or (queue is self._near and self._open_second(math.inf))):
-                scans_left -= 1
-                item = (NEVER, queue.popleft()) if isinstance(queue, deque) else heapq.heappop(queue)
-                due_at, entry = item
-                if entry.due_at is None or (queue is self._near and entry.due_at != due_at):
-                    continue
-                if (entry.may_share_request(now) or (all_fit_in and entry.is_healthy())) and fits(entry):
-                    batch.append(self.take(entry))
-                else:
-                    passed.append(item)
+        passed = []
+        for queue, at, entry in islice(self._pop_each(), most * SCANNED_PER_PLACE):
+            if (entry.may_share_request(now) or (all_fit_in and entry.is_healthy())) and fits(entry):
+                batch.append(self.take(entry))
+                if len(batch) == most:
+                    break
+            else:
+                passed.append((queue, at, entry))
+        for queue, at, entry in reversed(passed):
             if isinstance(queue, deque):
-                queue.extendleft(entry for _, entry in reversed(passed))
-                continue
-            for item in passed:
-                heapq.heappush(queue, item)
+                queue.appendleft(entry)
+            else:
+                heapq.heappush(queue, (at, entry))
         return batch
+
+    def _pop_each(self) -> Iterator[tuple[Heap | deque[PollEntry], float, PollEntry]]:
+        """Remove the due entries, and then those due next, one at each step. Yields its queue, its place in a heap, and
+        the entry."""
+        for queue in (self._single.due, self._single.new, self._bulk.due, self._bulk.new, self._near):
+            while queue or (queue is self._near and self._open_second(math.inf)):
+                at, entry = (NEVER, queue.popleft()) if isinstance(queue, deque) else heapq.heappop(queue)
+                if entry.due_at is not None and (queue is not self._near or entry.due_at == at):
+                    yield queue, at, entry
 
     def _collect(self, now: float) -> None:
         """Move entries that have become due into their queue, and drop those that are no longer due."""
