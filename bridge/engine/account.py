@@ -19,7 +19,7 @@ from bridge.domain.slots import Portion, slot_of
 from bridge.domain.task import UNDER_WAY, Reading, ReadingKind
 from bridge.domain.watch import WatchState
 from bridge.engine.account_callbacks import AccountCallbacks
-from bridge.engine.account_health import NOTHING_FOLLOWS, AccountHealth
+from bridge.engine.account_health import AccountHealth
 from bridge.engine.learned_cadence import LearnedCadence
 from bridge.engine.membership import Lease
 from bridge.engine.plans import AccountPlan
@@ -42,11 +42,10 @@ TICK_S: Final = 0.005  # the shortest sleep: all watches that become due during 
 
 
 class AccountPoller:
-    """Polls the watches of one account until it is canceled or stopped. Nothing else changes its schedule or rate
-    limiter: the other parts of the account return values, which are carried out here. After a change of settings,
-    requests in flight finish under the old plan.
+    """Polls the watches of one account until it is canceled or stopped. Only this class changes the schedule; planner
+    and callbacks return values. After a change of settings, requests in flight finish under the old plan.
 
-    `host_recovered` is called when the account's host works again, or when another account may probe it.
+    `health` decides whether requests may be sent, also those of other programs, and stores blocks and waits.
     `has_more_in_store`: some watches of a bulk addition are only in the store, because enough are in memory.
     """
 
@@ -71,8 +70,17 @@ class AccountPoller:
         self._lease = lease
         self._writes = writes
         self._clock = clock
-        self._host_recovered = host_recovered
-        self.health = AccountHealth(name, limits=plan.limits, past=past, host=host, clock=clock, metrics=metrics)
+        self.health = AccountHealth(
+            name,
+            limits=plan.limits,
+            past=past,
+            host=host,
+            wake=self.wake,
+            host_recovered=host_recovered,
+            writes=writes,
+            clock=clock,
+            metrics=metrics,
+        )
         self._limiter = self.health.limiter
         self._cadence = LearnedCadence(name, knowledge=knowledge, pacing=plan.pacing)
         self._schedule = WatchSchedule(plan, cadence=self._cadence, clock=clock, max_unpolled=max_unpolled)
@@ -195,9 +203,7 @@ class AccountPoller:
 
     def list_ended(self, answer: Reading | None, action: str | None, *, asked_at: float) -> None:
         """Apply what the answer to a request for the list means for the account. None: there was no answer."""
-        follows = self.health.listed(answer, action or "", asked_at=asked_at, now=self._clock.steady())
-        self._writes.submit_all(follows.changes)
-        self._host_recovered(self._limiter.host)
+        self.health.listed(answer, action or "", asked_at=asked_at)
 
     def give_up_overdue(self) -> None:
         """Time out watches while the provider does not answer. Only single probes are sent then, so it would take hours
@@ -321,18 +327,13 @@ class AccountPoller:
             return
         route = self.plan.provider.route(entry.task_id, entry.action)
         tasks = len(self._queue) if self._limiter.daemons == 1 else None
-        follows = self.health.answered(reading, entry.task_id, route, asked_at=asked_at, now=now, tasks=tasks)
-        if follows is not NOTHING_FOLLOWS:
-            self._writes.submit_all(follows.changes)
-            if follows.frees_host:
-                self._host_recovered(self._limiter.host)
+        self.health.answered(reading, entry.task_id, route, asked_at=asked_at, now=now, tasks=tasks)
 
     def _request_failed(self, entries: Sequence[PollEntry], error: BaseException) -> None:
         """A request was canceled, or stopped by a bug in genbridge."""
         self.health.abandoned(is_bug=isinstance(error, Exception))
         if not isinstance(error, Exception):
             raise error
-        self._host_recovered(self._limiter.host)  # if the request was a probe, another account may send one
         self._postpone(entries, error)
 
     def _answered(

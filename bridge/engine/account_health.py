@@ -6,9 +6,9 @@ Also computes the age of its watches, without the time of blocks and pauses.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 from bridge.domain.account_state import FAILING, AccountState
 from bridge.domain.change import AccountAskedToWait, AccountChange
@@ -20,6 +20,7 @@ from bridge.domain.task import ABOUT_ACCOUNT, Reading, ReadingKind
 from bridge.domain.watch import Memory
 from bridge.engine.poll_queue import PollEntry
 from bridge.engine.watch_schedule import SOUND
+from bridge.engine.write_batcher import WriteBatcher
 from bridge.logs import get_logger
 from bridge.metrics import INTERNAL_ERROR, AccountMetrics
 from bridge.ports import Clock, NotAdmitted
@@ -35,19 +36,12 @@ FAILING_S: Final = 3 * OUTAGE_PROBE_MOST_S  # how long the note that a provider 
 MAX_WAIT_S: Final = 3600.0  # a longer stored wait can only come from a wrong clock
 
 
-class AccountEffects(NamedTuple):
-    """The effects of an answer beyond its own task: changes to store, and whether other accounts of the host may poll
-    again."""
-
-    changes: Sequence[AccountChange | AccountAskedToWait] = ()
-    frees_host: bool = False
-
-
-NOTHING_FOLLOWS: Final = AccountEffects()
-
-
 class AccountHealth:
-    """Applies the effects of answers to the account. Returns blocks and waits, which the caller stores."""
+    """Applies the effects of answers to the account and its host, and stores its blocks and waits.
+
+    `wake` is called when this account may send more. `host_recovered` is called when the account's host works again, or
+    when another account may probe it.
+    """
 
     def __init__(
         self,
@@ -56,6 +50,9 @@ class AccountHealth:
         limits: RateLimits,
         past: AccountState,
         host: HostLimits,
+        wake: Callable[[], None],
+        host_recovered: Callable[[HostLimits], None],
+        writes: WriteBatcher,
         clock: Clock,
         metrics: AccountMetrics,
     ) -> None:
@@ -63,6 +60,9 @@ class AccountHealth:
         self.metrics = metrics
         self._limits, self._portion = limits, WHOLE
         self._past = past
+        self._wake = wake
+        self._host_recovered = host_recovered
+        self._writes = writes
         self._clock = clock
         now = clock.steady()
         self.limiter = RateLimiter(limits, now=now, account=name, host=host)
@@ -94,13 +94,13 @@ class AccountHealth:
         now = self._clock.steady()
         self._wait_as_stored(past, now)
         self._past = replace(self._past, pause=past.pause)
-        if (past.count, past.blocked_at is None) <= (self._past.count, self._past.blocked_at is None):
-            return
-        self._past = past
-        if past.blocked_at is None:
-            self.limiter.restore()
-        else:
-            self.limiter.block(now=now + PROBE_FIRST_S * self.limiter.daemons)
+        if (past.count, past.blocked_at is None) > (self._past.count, self._past.blocked_at is None):
+            self._past = past
+            if past.blocked_at is None:
+                self.limiter.restore()
+            else:
+                self.limiter.block(now=now + PROBE_FIRST_S * self.limiter.daemons)
+        self._wake()
 
     def _wait_as_stored(self, past: AccountState, now: float) -> None:
         latest_at = now + MAX_WAIT_S
@@ -150,28 +150,29 @@ class AccountHealth:
         limiter.guests -= refusal is not None
         return refusal
 
-    def limited(self, reading: Reading, *, asked_at: float) -> Sequence[AccountAskedToWait]:
-        """See `Poller.limited`. Returns the changes to store."""
+    def limited(self, reading: Reading, *, asked_at: float) -> None:
+        """See `Poller.limited`."""
         self.metrics.other_rate_limited += 1
         now = self._clock.steady()
-        if self.limiter.limited(reading, asked_at=asked_at, now=now) is not AccountEffect.ASKED_TO_WAIT:
-            return ()
-        return (self._asked_to_wait(reading, None, now),)
+        if self.limiter.limited(reading, asked_at=asked_at, now=now) is AccountEffect.ASKED_TO_WAIT:
+            self._writes.submit(self._asked_to_wait(reading, None, now))
 
     def left(self) -> None:
         """See `Poller.left`."""
         self.limiter.guests -= 1
+        self._wake()
 
-    def listed(self, answer: Reading | None, action: str, *, asked_at: float, now: float) -> AccountEffects:
+    def listed(self, answer: Reading | None, action: str, *, asked_at: float) -> None:
         """Process the answer to a request for the provider's list; None: it was canceled. A key without permission to
         list may still poll, so a refusal does not block the account."""
-        limiter = self.limiter
+        limiter, now = self.limiter, self._clock.steady()
         reading = SOUND if answer is not None and answer.kind in ABOUT_ACCOUNT and not limiter.blocked else answer
         if reading is None or not (limiter.probing or reading.kind is ReadingKind.RATE_LIMITED or is_trouble(reading)):
             limiter.abandoned(now=now)
-            return NOTHING_FOLLOWS
-        self.metrics.other_rate_limited += reading.kind is ReadingKind.RATE_LIMITED
-        return self.answered(reading, LIST, action, asked_at=asked_at, now=now)
+        else:
+            self.metrics.other_rate_limited += reading.kind is ReadingKind.RATE_LIMITED
+            self.answered(reading, LIST, action, asked_at=asked_at, now=now)
+        self._host_recovered(limiter.host)
 
     def _refusal(self, now: float) -> NotAdmitted | None:
         pause, until_at = self._past.pause, self.limiter.wait_until_at
@@ -195,24 +196,27 @@ class AccountHealth:
 
     def answered(
         self, reading: Reading, task_id: str, route: str, *, asked_at: float, now: float, tasks: int | None = None
-    ) -> AccountEffects:
+    ) -> None:
         """Process the answer to a request. `tasks` is the number of the account's tasks that are watched now."""
         chance = self._clock.chance()
         found = self.limiter.answered(reading, task_id=task_id, route=route, now=now, chance=chance, asked_at=asked_at)
-        changes: list[AccountChange | AccountAskedToWait] = []
         if found.account is AccountEffect.ASKED_TO_WAIT:
-            changes.append(self._asked_to_wait(reading, route if has_retry_after(reading) else None, now))
+            self._writes.submit(self._asked_to_wait(reading, route if has_retry_after(reading) else None, now))
         elif found.account is not AccountEffect.NOTHING:
-            changes.append(self._changed(reading, now, blocked=found.account is AccountEffect.BLOCKED, tasks=tasks))
+            blocked = found.account is AccountEffect.BLOCKED
+            self._writes.submit(self._changed(reading, now, blocked=blocked, tasks=tasks))
         if found.was_troubled or self.limiter.troubled:
             names = {self._name, *found.failing}
-            changes += self._failing_changed(reading, now, names, was_troubled=found.was_troubled)
-        return AccountEffects(changes, found.frees_host) if changes or found.frees_host else NOTHING_FOLLOWS
+            self._writes.submit_all(self._failing_changed(reading, now, names, was_troubled=found.was_troubled))
+        if found.frees_host:
+            self._host_recovered(self.limiter.host)
 
     def abandoned(self, *, is_bug: bool) -> None:
         """A request ended without an answer: it was canceled, or stopped by a bug."""
-        self.metrics.polls[INTERNAL_ERROR] += is_bug
         self.limiter.abandoned(now=self._clock.steady())
+        if is_bug:
+            self.metrics.polls[INTERNAL_ERROR] += 1
+            self._host_recovered(self.limiter.host)  # if the request was a probe, another account may send one
 
     def _failing_changed(
         self, reading: Reading, now: float, names: Collection[str], *, was_troubled: bool

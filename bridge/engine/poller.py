@@ -145,7 +145,6 @@ class Poller:
         for name, account in self.accounts.items():
             if name in past:
                 account.health.update(past[name])
-                account.wake()
 
     def set_shares(self, held: frozenset[Share], *, daemons: int) -> None:
         """Poll only for these shares, within their portion of each account's limits. `daemons` is the number of daemons
@@ -240,12 +239,11 @@ class Poller:
         """A request that was admitted is no longer in flight: its answer has begun, or it failed."""
         if (found := self.accounts.get(account) or self._removed.get(account)) is not None:
             found.health.left()
-            found.wake()
 
     def limited(self, account: str, reading: Reading, *, asked_at: float) -> None:
         """The provider limited a request that was sent at `asked_at` (steady): 429, perhaps with Retry-After."""
         if account in self.accounts:
-            self._writes.submit_all(self.accounts[account].health.limited(reading, asked_at=asked_at))
+            self.accounts[account].health.limited(reading, asked_at=asked_at)
 
     def submit(self, account: str, task_id: str, reading: Reading) -> None:
         """An answer about this task. Ignored if it is not watched here. A reading that `lacks_result` causes a poll."""
