@@ -76,7 +76,9 @@ class Dispatcher:
         attempted."""
         self._plans = plans
         for (endpoint, _), queue in self._queues.items():
-            if endpoint not in plans:
+            if endpoint in plans:
+                queue.plan = plans[endpoint]
+            else:
                 queue.enabled = False  # kept: if it comes back, no attempt in flight is repeated
         longest_s = max((plan.retries.longest_s for plan in plans.values()), default=None)
         if longest_s is not None:
@@ -96,9 +98,9 @@ class Dispatcher:
         disabled = await self._offload(self._outbox.disabled, fingerprints)
         today = [(name, target) for name, plan in self._plans.items() for target in plan.sink.targets()]
         for key in dict.fromkeys([*today, *stored]):
-            self._serve(key, disabled)
-            if key in self._queues:
-                self._queues[key].apply_stored_wait(held.get(key), before=before.get(key, -math.inf))
+            if (queue := self._queue_of(key)) is not None:
+                queue.enabled = key[0] not in disabled
+                queue.apply_stored_wait(held.get(key), before=before.get(key, -math.inf))
         self.wake_all()
 
     def pause(self, until: Mapping[str, float]) -> None:
@@ -138,9 +140,8 @@ class Dispatcher:
     def wake(self, keys: Iterable[QueueKey]) -> None:
         """These queues have new deliveries."""
         for key in keys:
-            self._serve(key, None)
-            if key in self._queues:
-                self._queues[key].wake()
+            if (queue := self._queue_of(key)) is not None:
+                queue.wake()
 
     def stop(self) -> None:
         """Start no more attempts; `run` returns when all attempts in flight are answered."""
@@ -166,12 +167,12 @@ class Dispatcher:
             return False
         return any(queue.enabled for (name, _), queue in self._queues.items() if name == endpoint)
 
-    def _serve(self, key: QueueKey, disabled: Mapping[str, str] | None) -> None:
+    def _queue_of(self, key: QueueKey) -> EndpointQueue | None:
+        """The queue of this destination, started if there is none yet. None if the destination is not served."""
         plan = self._plans.get(key[0])
         if plan is None or self._group is None or self._stopped.is_set():
-            return
-        queue = self._queues.get(key)
-        if queue is None:
+            return None
+        if key not in self._queues:
             queue = self._queues[key] = EndpointQueue(
                 key,
                 plan=plan,
@@ -187,9 +188,7 @@ class Dispatcher:
             if key[0] in self._parts:
                 queue.set_shares(*self._parts[key[0]])
             self._group.start_soon(queue.run)
-        queue.plan = plan
-        if disabled is not None:
-            queue.enabled = key[0] not in disabled
+        return self._queues[key]
 
 
 def parcels_by(

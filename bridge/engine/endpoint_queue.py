@@ -96,7 +96,7 @@ class EndpointQueue:
         if until_at is not None:
             self.stored_wait_until_at = until_at
             self._wait_until(until_at)
-        elif -math.inf < before == self.stored_wait_until_at >= self._wait_until_at:
+        elif before == self.stored_wait_until_at >= self._wait_until_at:
             self.stored_wait_until_at = self._wait_until_at = -math.inf
 
     def _wait_until(self, until_at: float) -> None:
@@ -155,22 +155,24 @@ class EndpointQueue:
 
     def _idle_s(self) -> float | None:
         """How long to wait unless `wake` is called; None: without limit."""
-        now = self._clock.steady()
-        opens_at = max(self._wait_until_at, self._paused_until)
-        if opens_at > now:
-            return opens_at - now if opens_at < math.inf else None
-        wait_s = self._fetch_at - now
+        now, opens_at = self._clock.steady(), self._opens_at
+        wait_s = (opens_at if opens_at > now else self._fetch_at) - now
         return wait_s if self.enabled and 0 < wait_s < math.inf else None
+
+    @property
+    def _opens_at(self) -> float:
+        """When attempts may start, according to the receiver and to people."""
+        return max(self._wait_until_at, self._paused_until)
 
     def _may_start(self) -> bool:
         """Whether another attempt may start. While the store cannot be written, only few may, because a crash would
         repeat them."""
+        if not self.enabled or self._stopping or self._clock.steady() < self._opens_at or not self._lease.is_held:
+            return False
+        if self.plan.in_order and self._unstored_retries:
+            return False
         unstored = len(self._unfinished) - len(self._ready) - self._in_flight
-        most = self._concurrency if self._writes.is_blocked else MAX_UNSTORED
-        now = self._clock.steady()
-        is_open = self.enabled and not self._stopping and now >= max(self._wait_until_at, self._paused_until)
-        is_open = is_open and not (self.plan.in_order and self._unstored_retries)
-        return is_open and unstored < most and self._lease.is_held
+        return unstored < (self._concurrency if self._writes.is_blocked else MAX_UNSTORED)
 
     def _must_fetch(self) -> bool:
         if self._fetch_at > self._clock.steady() or not self._may_start():
