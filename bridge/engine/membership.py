@@ -91,10 +91,10 @@ class Membership:
         self._worker = worker
         self._give_up = give_up
         self._scopes: Mapping[str, int] = {}
-        self._leaving: frozenset[Share] = frozenset()
+        self._leaving: frozenset[Share] = frozenset()  # no longer held, and not released yet
         self._daemons = 1
-        self._must_load = False
-        self._load_at = -math.inf
+        self._must_load = False  # whether shares are held whose work may not be loaded
+        self._load_at = -math.inf  # after a bug while loading: not before
         self._wake = anyio.Event()
 
     def serve(self, scopes: Mapping[str, int]) -> None:
@@ -119,14 +119,14 @@ class Membership:
         help: a permission is missing, or a newer version has upgraded the store.
         """
         await self._join()
-        async with anyio.create_task_group() as handing_over:
-            handing_over.start_soon(self._watch_lease)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch_lease)
             is_started = False
             while True:
                 self._wake = anyio.Event()
                 wait_s = self._takeover_s / RENEWALS
                 try:
-                    await self._take_part(handing_over)
+                    await self._take_part(group)
                 except (LeaseLost, StoreDamaged):
                     raise
                 except StoreError:
@@ -163,33 +163,31 @@ class Membership:
         self._give_up()
         raise LeaseLost("the lease could not be renewed in time")
 
-    async def _take_part(self, handing_over: anyio.abc.TaskGroup) -> None:
+    async def _take_part(self, group: anyio.abc.TaskGroup) -> None:
+        """Renew the lease, hand over surplus shares in `group`, claim missing ones, and load their work."""
         begun_at = self._clock.steady()
         renew = partial(self._shares.renew, scopes=self._scopes, lease_s=self._takeover_s * STORED)
         roster = await self._offload(renew)
         self.lease.until_at = begun_at + self._takeover_s * TRUSTED
+        daemons = len(roster.members)
         mine = {share for share, holder in roster.holders.items() if holder == self.member}
-        if missing := self.held - mine:  # a crash or failover of the server may have undone a claim
-            self._hold(self.held - missing, len(roster.members))
         wanted = division(roster.members, roster.holders)[self.member]
         surplus = frozenset(mine - wanted - self._leaving)
-        if surplus:
-            self._leaving |= surplus
-            self._hold(self.held - surplus, len(roster.members))
-            for scope in sorted({share.scope for share in surplus}):  # in parallel, for slow scopes
-                handing_over.start_soon(self._hand_over, frozenset(one for one in surplus if one.scope == scope))
+        self._leaving |= surplus
+        # A crash or failover of the server may have undone a claim. Then a share is held here and not in `mine`.
+        self._hold((self.held & mine) - surplus, daemons)
+        for scope in sorted({share.scope for share in surplus}):  # in parallel, for slow scopes
+            group.start_soon(self._hand_over, scope, frozenset(one for one in surplus if one.scope == scope))
         # Exclude shares that are about to be released: they would be released again after the claim.
         free = [share for share in wanted - mine - self._leaving if share not in roster.holders]
         gained = await self._offload(self._shares.claim, free) if free else frozenset()
         # Include shares that are stored as ours but not worked on, after a crash in between.
         gained |= (wanted & mine) - self.held - self._leaving
         if gained:
-            self._hold(self.held | gained, len(roster.members))
+            self._hold(self.held | gained, daemons)
             self._must_load = True
             if not self._is_alone:
                 log.info("shares.gained", count=len(gained), held=len(self.held))
-        elif len(roster.members) != self._daemons:
-            self._hold(self.held, len(roster.members))
         if self._must_load and self._clock.steady() >= self._load_at:  # true after an earlier round failed, too
             await self._load()
         await self._worker.notice_served({scope for scopes in roster.members.values() for scope in scopes})
@@ -207,12 +205,12 @@ class Membership:
             self._must_load, self._load_at = True, self._clock.steady() + BUG_PAUSE_S
 
     def _hold(self, held: frozenset[Share], daemons: int) -> None:
-        self.held, self._daemons = held, daemons
-        self._worker.set_shares(held, daemons=daemons)
+        if (held, daemons) != (self.held, self._daemons):
+            self.held, self._daemons = held, daemons
+            self._worker.set_shares(held, daemons=daemons)
 
-    async def _hand_over(self, lost: frozenset[Share]) -> None:
-        for scope in {share.scope for share in lost}:
-            await self._worker.quiet(scope)
+    async def _hand_over(self, scope: str, lost: frozenset[Share]) -> None:
+        await self._worker.quiet(scope)
         await retrying(partial(self._offload, self._shares.release, lost), self._clock)
         self._leaving -= lost
         self.wake()  # this daemon may hold the share again by now
