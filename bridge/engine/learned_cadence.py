@@ -34,15 +34,15 @@ MIN_CHANGE: Final = 0.02  # a smaller relative change of `worth` does not change
 
 
 @dataclass(slots=True)
-class _Known:
+class _Kind:
     """One kind of task, and values computed from its fit."""
 
     key: DurationKey
     fit: Fit
-    worth: float
-    rhythm: PollRate
-    words: str
-    over: tuple[float, ...]  # probability that a task has finished by the start of each bin
+    worth: float  # the budget's, for which the rate was computed
+    rate: PollRate
+    usual: str  # how long such a task takes, for people
+    finished_by: tuple[float, ...]  # probability that a task has finished by the start of each bin
 
 
 class LearnedCadence:
@@ -56,7 +56,7 @@ class LearnedCadence:
     def __init__(self, account: str, *, knowledge: LearnedDurations, pacing: Pacing) -> None:
         self._account = account
         self._knowledge = knowledge
-        self._known: dict[tuple[str | None, str], _Known] = {}  # by action and variant, like the next one
+        self._kinds: dict[tuple[str | None, str], _Kind] = {}  # by action and variant, like the next one
         self._keys: dict[tuple[str | None, str], DurationKey] = {}
         self._lag_s: float | None = None  # time from a task's creation, by the provider's clock, until it can be added
         self._shared = 1.0  # requests per answer about a watch: less than 1 if batches share requests
@@ -66,7 +66,7 @@ class LearnedCadence:
         """Use these limits and this budget from now on."""
         self._bounds = Bounds(min_s=pacing.min_interval_s, max_s=max(pacing.max_interval_s, pacing.min_interval_s))
         self._budget = Budget(pacing.budget, bounds=self._bounds)
-        self._known.clear()
+        self._kinds.clear()
 
     def record_running(self, entry: PollEntry, snapshot: Snapshot | None, now: float) -> None:
         """The task was found running."""
@@ -86,43 +86,39 @@ class LearnedCadence:
         """The provider reported that the task has finished."""
         if snapshot is not None and snapshot.kept:
             entry.variant = _variant(snapshot)
-        server_s = _duration_s(snapshot)
-        seen_s = self._seen_s(entry)
+        age_s, seen_s, server_s = now - entry.began_at, self._seen_s(entry), _duration_s(snapshot)
+        if seen_s is None:
+            return  # last polled by another process, so it may have finished long ago
         if entry.memory.polls == 0:
             if server_s is None:
                 return  # finished at the first poll, so its age says almost nothing about its duration
-            seen_s = 0.0
-        if seen_s is None:
-            return  # last polled by another process, so it may have finished long ago
-        age_s = max(now - entry.began_at, server_s or 0.0) if entry.memory.polls == 0 else now - entry.began_at
+            age_s = max(age_s, server_s)
         rest_s = entry.trail.rest_s(seen_s) if entry.trail is not None else None
         key = self._key(entry)
         self._knowledge.ended(key, seen_s, age_s, at_s=server_s, succeeded=succeeded, rest_s=rest_s)
         self._budget.spent((entry.memory.polls + 1) * self._shared)
         if self._budget.is_due:
-            fits = sorted((known.fit for known in self._known.values()), key=lambda fit: fit.support)
+            fits = sorted((kind.fit for kind in self._kinds.values()), key=lambda fit: fit.support)
             self._budget.recalculate([(fit, fit.support) for fit in fits[-BUDGET_KINDS:]])
 
     def next_in_s(self, entry: PollEntry, now: float) -> tuple[float, str]:
         """Seconds until the next poll of this task, and the reason."""
-        known, age_s = self._of(entry), now - entry.began_at
+        kind, age_s = self._kind_of(entry), now - entry.began_at
         self._shared += (1.0 - self._shared) * 0.02
         rest_s = entry.trail.rest_s(age_s) if entry.trail is not None else None
         if rest_s is None:
-            wait_s = known.rhythm.next_in_s(age_s)
-            return wait_s, _why(known.words, round(wait_s))
-        wait_s = sharpened_in_s(known.fit, age_s=age_s, rest_s=rest_s, worth=self._budget.worth, bounds=self._bounds)
-        return wait_s, f"{known.words}, its progress suggests {rest_s:.0f} s more; polled again after {wait_s:.0f} s"
+            wait_s = kind.rate.next_in_s(age_s)
+            return wait_s, _why(kind.usual, round(wait_s))
+        wait_s = sharpened_in_s(kind.fit, age_s=age_s, rest_s=rest_s, worth=self._budget.worth, bounds=self._bounds)
+        return wait_s, f"{kind.usual}, its progress suggests {rest_s:.0f} s more; polled again after {wait_s:.0f} s"
 
     def together_in_s(self, entries: Sequence[PollEntry], now: float) -> tuple[float, str]:
         """Seconds until the next request about these watches together, and the reason."""
-        members = [(self._of(entry).fit, now - entry.began_at) for entry in entries]
+        members = [(self._kind_of(entry).fit, now - entry.began_at) for entry in entries]
         wait_s = together_in_s(members, worth=self._budget.worth, bounds=self._bounds)
         self._shared += (1.0 / len(entries) - self._shared) * 0.2
-        return (
-            wait_s,
-            f"{self._of(entries[0]).words}; polled again after {wait_s:.0f} s, with {len(entries) - 1} others",
-        )
+        why = _why(self._kind_of(entries[0]).usual, round(wait_s))
+        return wait_s, f"{why}, with {len(entries) - 1} others"
 
     def _began_at(self, added_at: float, created_at: float, now: float) -> float:
         """When a task began, by genbridge's clock. The smallest observed lag between creation and addition is taken as
@@ -141,7 +137,7 @@ class LearnedCadence:
 
     def likelihood(self, entry: PollEntry, now: float) -> float:
         """The probability that the task has finished by now."""
-        return self._of(entry).over[bin_of(now - entry.began_at)]
+        return self._kind_of(entry).finished_by[bin_of(now - entry.began_at)]
 
     def _key(self, entry: PollEntry) -> DurationKey:
         names = entry.action, entry.variant
@@ -149,24 +145,24 @@ class LearnedCadence:
         if key is None:
             if len(self._keys) >= MAX_KINDS:
                 self._keys.clear()
-                self._known.clear()
+                self._kinds.clear()
             key = self._keys[names] = DurationKey(self._account, entry.action or "", entry.variant)
         return key
 
-    def _of(self, entry: PollEntry) -> _Known:
+    def _kind_of(self, entry: PollEntry) -> _Kind:
         names = entry.action, entry.variant
-        known = self._known.get(names)
-        key = self._key(entry) if known is None else known.key
+        kind = self._kinds.get(names)
+        key = self._key(entry) if kind is None else kind.key
         fit = self._knowledge.fit(key)
-        if known is None and self._budget.is_due:  # after a start: from the stored tables
+        if kind is None and self._budget.is_due:  # after a start: from the stored tables
             self._budget.recalculate([(fit, fit.support)])
         worth = self._budget.worth
-        if known is None or known.fit is not fit or abs(worth - known.worth) > MIN_CHANGE * worth:
-            made = poll_rate(fit, worth=worth, bounds=self._bounds)
-            over = tuple(1.0 - math.exp(-each) for each in fit.sums)
-            words = expectation(self._knowledge.usual(key))
-            known = self._known[names] = _Known(key, fit, worth, made, words, over)
-        return known
+        if kind is None or kind.fit is not fit or abs(worth - kind.worth) > MIN_CHANGE * worth:
+            rate = poll_rate(fit, worth=worth, bounds=self._bounds)
+            usual = expectation(self._knowledge.usual(key))
+            finished_by = tuple(1.0 - math.exp(-each) for each in fit.sums)
+            kind = self._kinds[names] = _Kind(key, fit, worth, rate, usual, finished_by)
+        return kind
 
     @staticmethod
     def _seen_s(entry: PollEntry) -> float | None:
@@ -177,9 +173,9 @@ class LearnedCadence:
 
 
 @lru_cache(4096)
-def _why(words: str, wait_s: int) -> str:
+def _why(usual: str, wait_s: int) -> str:
     """One string object for all notes with the same text, to save memory while they wait to be stored."""
-    return f"{words}; polled again after {wait_s} s"
+    return f"{usual}; polled again after {wait_s} s"
 
 
 def _variant(snapshot: Snapshot) -> str:
