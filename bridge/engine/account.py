@@ -54,7 +54,7 @@ class AccountPoller:
         name: str,
         *,
         plan: AccountPlan,
-        past: AccountState,
+        stored: AccountState,
         host: HostLimits,
         knowledge: LearnedDurations,
         answered_actions: Callable[[], Awaitable[frozenset[str | None]]],
@@ -73,7 +73,7 @@ class AccountPoller:
         self.health = AccountHealth(
             name,
             limits=plan.limits,
-            past=past,
+            stored=stored,
             host=host,
             wake=self.wake,
             host_recovered=host_recovered,

@@ -48,7 +48,7 @@ class AccountHealth:
         name: str,
         *,
         limits: RateLimits,
-        past: AccountState,
+        stored: AccountState,
         host: HostLimits,
         wake: Callable[[], None],
         host_recovered: Callable[[HostLimits], None],
@@ -59,7 +59,7 @@ class AccountHealth:
         self._name = name
         self.metrics = metrics
         self._limits, self._portion = limits, WHOLE
-        self._past = past
+        self._state = stored  # the newest that is known here
         self._wake = wake
         self._host_recovered = host_recovered
         self._writes = writes
@@ -67,9 +67,9 @@ class AccountHealth:
         now = clock.steady()
         self.limiter = RateLimiter(limits, now=now, account=name, host=host)
         self._noted_failing_at = -math.inf
-        if past.blocked_at is not None:
+        if stored.blocked_at is not None:
             self.limiter.block(now=now)
-        self._wait_as_stored(past, now)
+        self._wait_as_stored(stored, now)
 
     def apply(self, limits: RateLimits, host: HostLimits, *, is_new_key: bool) -> None:
         """Use the limits and the host of new settings. If the key may be new, a blocked account is probed at once."""
@@ -89,30 +89,30 @@ class AccountHealth:
         self.limiter.resize(self._limits.portion(portion), now=self._clock.steady())
         self.limiter.daemons = daemons
 
-    def update(self, past: AccountState) -> None:
+    def update(self, stored: AccountState) -> None:
         """Apply the stored state, unless this process has a newer one."""
         now = self._clock.steady()
-        self._wait_as_stored(past, now)
-        self._past = replace(self._past, pause=past.pause)
-        if (past.count, past.blocked_at is None) > (self._past.count, self._past.blocked_at is None):
-            self._past = past
-            if past.blocked_at is None:
+        self._wait_as_stored(stored, now)
+        self._state = replace(self._state, pause=stored.pause)
+        if (stored.count, stored.blocked_at is None) > (self._state.count, self._state.blocked_at is None):
+            self._state = stored
+            if stored.blocked_at is None:
                 self.limiter.restore()
             else:
                 self.limiter.block(now=now + PROBE_FIRST_S * self.limiter.daemons)
         self._wake()
 
-    def _wait_as_stored(self, past: AccountState, now: float) -> None:
+    def _wait_as_stored(self, stored: AccountState, now: float) -> None:
         latest_at = now + MAX_WAIT_S
-        if past.wait_until_at is not None:
-            self.limiter.wait_until_at = max(self.limiter.wait_until_at, min(past.wait_until_at, latest_at))
-        for wait in past.route_waits:
+        if stored.wait_until_at is not None:
+            self.limiter.wait_until_at = max(self.limiter.wait_until_at, min(stored.wait_until_at, latest_at))
+        for wait in stored.route_waits:
             if not wait.is_failing and wait.until_at > now:
                 self.limiter.delay_route(wait.route, min(wait.until_at, latest_at), now=now)
 
     def wait_s(self, now: float) -> float:
         """Seconds until the next request may be sent; infinity if it must wait for an answer or for `resume`."""
-        wait_s, pause = self.limiter.wait_s(now), self._past.pause
+        wait_s, pause = self.limiter.wait_s(now), self._state.pause
         return wait_s if pause is None else max(wait_s, pause.ends_at - now)
 
     def now(self) -> AccountNow:
@@ -155,7 +155,7 @@ class AccountHealth:
         self.metrics.other_rate_limited += 1
         now = self._clock.steady()
         if self.limiter.limited(reading, asked_at=asked_at, now=now) is AccountEffect.ASKED_TO_WAIT:
-            self._writes.submit(self._asked_to_wait(reading, None, now))
+            self._writes.submit(self._wait_change(reading, None, now))
 
     def left(self) -> None:
         """See `Poller.left`."""
@@ -175,7 +175,7 @@ class AccountHealth:
         self._host_recovered(limiter.host)
 
     def _refusal(self, now: float) -> NotAdmitted | None:
-        pause, until_at = self._past.pause, self.limiter.wait_until_at
+        pause, until_at = self._state.pause, self.limiter.wait_until_at
         if pause is not None and pause.lasts(now):
             return NotAdmitted(
                 left_s=pause.ends_at - now, reason=f"account {self._name} is paused: genbridge resume ends it"
@@ -184,14 +184,14 @@ class AccountHealth:
 
     def memory(self, entry: PollEntry, now: float) -> Memory:
         """The watch's memory. A doubt starts again after a pause, because paused time must not confirm a doubt."""
-        memory, pause = entry.memory, self._past.pause
+        memory, pause = entry.memory, self._state.pause
         if pause is None or memory.doubt is None or pause.lasts(now) or memory.doubt.since_at >= pause.ends_at:
             return memory
         return memory._replace(doubt=replace(memory.doubt, since_at=pause.ends_at))
 
     def age_s(self, entry: PollEntry, now: float) -> float:
         """Age of the watch without the time in which its account was blocked or paused."""
-        blocked_s = self._past.blocked_so_far_s(now) - entry.blocked_before_s
+        blocked_s = self._state.blocked_so_far_s(now) - entry.blocked_before_s
         return max(0.0, now - entry.added_at - max(0.0, blocked_s))
 
     def answered(
@@ -201,13 +201,13 @@ class AccountHealth:
         chance = self._clock.chance()
         found = self.limiter.answered(reading, task_id=task_id, route=route, now=now, chance=chance, asked_at=asked_at)
         if found.account is AccountEffect.ASKED_TO_WAIT:
-            self._writes.submit(self._asked_to_wait(reading, route if has_retry_after(reading) else None, now))
+            self._writes.submit(self._wait_change(reading, route if has_retry_after(reading) else None, now))
         elif found.account is not AccountEffect.NOTHING:
             blocked = found.account is AccountEffect.BLOCKED
-            self._writes.submit(self._changed(reading, now, blocked=blocked, tasks=tasks))
+            self._writes.submit(self._block_change(reading, now, blocked=blocked, tasks=tasks))
         if found.was_troubled or self.limiter.troubled:
             names = {self._name, *found.failing}
-            self._writes.submit_all(self._failing_changed(reading, now, names, was_troubled=found.was_troubled))
+            self._writes.submit_all(self._failing_changes(reading, now, names, was_troubled=found.was_troubled))
         if found.frees_host:
             self._host_recovered(self.limiter.host)
 
@@ -218,7 +218,7 @@ class AccountHealth:
             self.metrics.polls[INTERNAL_ERROR] += 1
             self._host_recovered(self.limiter.host)  # if the request was a probe, another account may send one
 
-    def _failing_changed(
+    def _failing_changes(
         self, reading: Reading, now: float, names: Collection[str], *, was_troubled: bool
     ) -> list[AccountAskedToWait]:
         """If the provider begins to fail, still fails or works again: one change for each of these accounts."""
@@ -236,29 +236,28 @@ class AccountHealth:
             for name in sorted(names)
         ]
 
-    def _changed(self, reading: Reading, now: float, *, blocked: bool, tasks: int | None) -> AccountChange:
-        past = self._past
-        lasted_s = 0.0 if blocked else max(0.0, now - (past.blocked_at or now))
+    def _block_change(self, reading: Reading, now: float, *, blocked: bool, tasks: int | None) -> AccountChange:
+        state, lasted_s = self._state, 0.0
         if blocked:
-            past = replace(past, blocked_at=now, reason=reading.detail, count=past.count + 1)
+            state = replace(state, blocked_at=now, reason=reading.detail, count=state.count + 1)
             log.error("account.blocked", account=self._name, reason=reading.detail)
         else:
-            blocked_s = past.blocked_s + lasted_s
-            past = replace(past, blocked_at=None, blocked_s=blocked_s)
+            lasted_s = max(0.0, now - (state.blocked_at or now))
+            state = replace(state, blocked_at=None, blocked_s=state.blocked_s + lasted_s)
             log.info("account.restored", account=self._name)
-        self._past = past
+        self._state = state
         return AccountChange(
             account=self._name,
             blocked=blocked,
-            reason=past.reason,
-            count=past.count,
-            blocked_s=past.blocked_s,
+            reason=state.reason,
+            count=state.count,
+            blocked_s=state.blocked_s,
             at=now,
             lasted_s=lasted_s,
             tasks=tasks,
         )
 
-    def _asked_to_wait(self, reading: Reading, route: str | None, now: float) -> AccountAskedToWait:
+    def _wait_change(self, reading: Reading, route: str | None, now: float) -> AccountAskedToWait:
         until_at = self.limiter.opens_at(route, now) if route else self.limiter.wait_until_at
         about = {"route": route} if route else {}
         seconds = round(until_at - now, 1)

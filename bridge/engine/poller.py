@@ -98,7 +98,7 @@ class Poller:
     def _all(self) -> list[AccountPoller]:
         return [*self.accounts.values(), *self._removed.values()]
 
-    def configure(self, plans: Mapping[str, AccountPlan], past: Mapping[str, AccountState]) -> None:
+    def configure(self, plans: Mapping[str, AccountPlan], stored: Mapping[str, AccountState]) -> None:
         """Poll according to these plans from now on. Watches of a removed account stay in the store and are not polled.
         Does nothing after `stop`."""
         if self._group is None:
@@ -124,7 +124,7 @@ class Poller:
             account = self.accounts[name] = AccountPoller(
                 name,
                 plan=plan,
-                past=past.get(name, AccountState(account=name)),
+                stored=stored.get(name, AccountState(account=name)),
                 host=self._hosts[plan.host],
                 knowledge=self._knowledge,
                 answered_actions=partial(self._offload, self._watches.answered_actions, name),
@@ -140,11 +140,11 @@ class Poller:
     def now(self) -> dict[str, AccountNow]:
         return {name: account.health.now() for name, account in self.accounts.items()}
 
-    def update(self, past: Mapping[str, AccountState]) -> None:
+    def update(self, stored: Mapping[str, AccountState]) -> None:
         """Apply the stored state of the accounts."""
         for name, account in self.accounts.items():
-            if name in past:
-                account.health.update(past[name])
+            if name in stored:
+                account.health.update(stored[name])
 
     def set_shares(self, held: frozenset[Share], *, daemons: int) -> None:
         """Poll only for these shares, within their portion of each account's limits. `daemons` is the number of daemons

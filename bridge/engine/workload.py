@@ -54,9 +54,9 @@ class Workload:
     async def apply(self, accounts: Mapping[str, AccountPlan], endpoints: Mapping[str, EndpointPlan]) -> dict[str, int]:
         """Work according to these plans from now on. Returns the scopes to take part in, with the number of groups of
         each. After a StoreError, call it again."""
-        past = await self._offload(self._store.accounts)
+        stored = await self._offload(self._store.accounts)
         await self._read_pauses()
-        self._poller.configure(accounts, past)
+        self._poller.configure(accounts, stored)
         await self._dispatcher.configure(endpoints)
         self._names = {PauseOf.ACCOUNT: accounts.keys(), PauseOf.ENDPOINT: endpoints.keys()}
         scopes = {account_scope(name): plan.groups for name, plan in accounts.items()}
