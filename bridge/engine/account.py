@@ -23,9 +23,9 @@ from bridge.engine.account_health import AccountHealth
 from bridge.engine.learned_cadence import LearnedCadence
 from bridge.engine.membership import Lease
 from bridge.engine.plans import AccountPlan
-from bridge.engine.poll_queue import NEVER, PollEntry
+from bridge.engine.poll_queue import PollEntry
 from bridge.engine.poll_workers import PollWorkers
-from bridge.engine.step_planner import NextStep, StepPlanner
+from bridge.engine.step_planner import KnownRoutes, NextStep, StepPlanner
 from bridge.engine.watch_schedule import WatchSchedule, split_answer
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.logs import get_logger, is_debugging
@@ -88,13 +88,14 @@ class AccountPoller:
         self.has_more_in_store = False
         self.listed_at: dict[str | None, float] = {}  # when the first page of each action's list was last requested
         self._callbacks = AccountCallbacks()
+        self._routes = KnownRoutes(answered_actions)
         self._planner = StepPlanner(
             name,
             plan=plan,
             cadence=self._cadence,
             callbacks=self._callbacks,
+            routes=self._routes,
             clock=clock,
-            answered_actions=answered_actions,
             metrics=metrics,
         )
         self._workers = PollWorkers(wait_s=self._wait_s, room=self._room, next_request=self._next_request, clock=clock)
@@ -289,7 +290,7 @@ class AccountPoller:
             provider = self.plan.provider
             reading = await provider.poll(entry.task_id, entry.action)
             if reading.is_vague or reading.kind is ReadingKind.NO_ROUTE:
-                reading = await self._planner.routes.resolve(reading, entry.action, provider)
+                reading = await self._routes.resolve(reading, entry.action, provider)
         except BaseException as error:
             self._request_failed([entry], error)
             return
@@ -372,9 +373,7 @@ class AccountPoller:
         ids = [entry.task_id for entry in entries]
         log.error("poll.bug", account=self.name, task_ids=ids, retry_in_s=BUG_PAUSE_S, exc_info=error)
         for entry in entries:
-            entry.seen_at = NEVER  # so that no batch includes it earlier
-            if self._queue.holds(entry) and entry.due_at is None:
-                self._queue.schedule(entry, self._clock.steady() + BUG_PAUSE_S)
+            self._schedule.postpone(entry, self._clock.steady() + BUG_PAUSE_S)
             self._release(entry)
         self.wake()
 

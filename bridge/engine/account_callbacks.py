@@ -30,12 +30,14 @@ class AccountCallbacks:
         """When to poll the watch because of this callback; None: it is about to be polled in any case."""
         self.is_active = True
         self._reliance.heard(now)
-        # The answer to a poll in flight may be older than the callback.
-        is_waiting = entry.again_at is not None if entry.due_at is None else entry.task_id in self._hints
+        if entry.due_at is None:  # it is being polled, and the answer may be older than the callback
+            is_requested = entry.again_at is not None
+        else:
+            is_requested = entry.task_id in self._hints
         if len(self._hints) >= MAX_HINTS:
             self._hints.clear()  # hints for watches that no longer exist; the others are polled in any case
         self._hints[entry.task_id] = heard
-        if is_waiting:
+        if is_requested:
             return None
         at = self._pace.next_at(now, not_before=entry.polled_at + TASK_EVERY_S)
         if entry.due_at is not None and now < entry.due_at <= at:

@@ -27,6 +27,11 @@ log = get_logger()
 
 MISSING_HERE: Final = "HTTP 404; the same address works for other tasks, so this task is unknown"
 ABOUT_TASK: Final = UNDER_WAY | ENDING | {ReadingKind.NEEDS_INPUT}
+UNREADABLE_EVERY_S: Final = 60.0  # how often the count of an unknown word is stored
+MAX_WORDS: Final = 200  # words that are counted separately; the store has its own limit
+OTHER_WORDS: Final = "(others)"
+NEVER_AGAIN: Final = (math.inf, "never: the task has finished")
+GIVEN_UP: Final = Reading(kind=ReadingKind.TRANSIENT, detail="given up")
 
 
 class KnownRoutes:
@@ -72,13 +77,6 @@ class KnownRoutes:
         return self._is_complete and bool(self._answered) and action not in self._answered
 
 
-UNREADABLE_EVERY_S: Final = 60.0  # how often the count of an unknown word is stored
-MAX_WORDS: Final = 200  # words that are counted separately; the store has its own limit
-OTHER_WORDS: Final = "(others)"
-NEVER_AGAIN: Final = (math.inf, "never: the task has finished")
-GIVEN_UP: Final = Reading(kind=ReadingKind.TRANSIENT, detail="given up")
-
-
 class NextStep(NamedTuple):
     """What to do after one answer about a watch."""
 
@@ -104,7 +102,7 @@ class NextStep(NamedTuple):
 class StepPlanner:
     """Plans the steps of one account's watches. It only returns values: the account stores and schedules them.
 
-    Assign `plan` to change the settings. `answered_actions` returns the account's value of `Watches.answered_actions`.
+    Assign `plan` to change the settings.
     """
 
     def __init__(
@@ -114,17 +112,17 @@ class StepPlanner:
         plan: AccountPlan,
         cadence: LearnedCadence,
         callbacks: AccountCallbacks,
+        routes: KnownRoutes,
         clock: Clock,
-        answered_actions: Callable[[], Awaitable[frozenset[str | None]]],
         metrics: AccountMetrics,
     ) -> None:
         self.plan = plan
-        self.routes = KnownRoutes(answered_actions)
         # By word: the number of answers that are not stored yet, and when it was last stored.
         self._unreadable: dict[str, tuple[int, float]] = {}
         self._account = account
         self._cadence = cadence
         self._callbacks = callbacks
+        self._routes = routes
         self._clock = clock
         self._metrics = metrics
 
@@ -195,8 +193,8 @@ class StepPlanner:
     def _rules_for(self, reading: Reading, entry: PollEntry) -> Rules:
         """The rules for this answer. Also records what the answer shows about the account's routes."""
         if reading.kind is ReadingKind.NO_ROUTE:
-            return replace(self._rules(entry), no_route_fails=self.routes.is_wrong(entry.action))
-        self.routes.record(reading, entry.action, self.plan.provider)
+            return replace(self._rules(entry), no_route_fails=self._routes.is_wrong(entry.action))
+        self._routes.record(reading, entry.action, self.plan.provider)
         return self._rules(entry)
 
     def _count_detection(self, entry: PollEntry, snapshot: Snapshot | None, now: float) -> None:
@@ -208,7 +206,7 @@ class StepPlanner:
     def _count_unreadable(self, reading: Reading, entry: PollEntry, now: float) -> AnswerUnread | None:
         """Count an answer with an unknown word. Returns the change to store: for each word at once, then once a
         minute."""
-        if reading.kind is ReadingKind.TRANSIENT and self.routes.knows(entry.action, self.plan.provider):
+        if reading.kind is ReadingKind.TRANSIENT and self._routes.knows(entry.action, self.plan.provider):
             return None  # a temporary fault of an address that is known to be right
         word = reading.unread
         if word not in self._unreadable and len(self._unreadable) >= MAX_WORDS:

@@ -100,6 +100,12 @@ class WatchSchedule:
         elif at < entry.due_at:
             self.queue.schedule(entry, at)
 
+    def postpone(self, entry: PollEntry, until: float) -> None:
+        """Poll a watch that was taken out again at this time, and not earlier with others."""
+        entry.seen_at = NEVER
+        if entry.due_at is None and self.queue.holds(entry):
+            self.queue.schedule(entry, until)
+
     def batch_key(self, entry: PollEntry) -> BatchKey | None:
         """The batch that can include the task; None if it must be polled alone."""
         try:
@@ -136,7 +142,7 @@ class WatchSchedule:
         waiting = (entry for entry in self.queue if entry.due_at is not None and entry.polled_at > NEVER)
         found = list(islice(filter(is_overdue, waiting), MAX_OVERDUE))
         for entry in found:
-            entry.due_at = None
+            self.queue.take(entry)
         return found
 
     def set_slots(self, slots: frozenset[int]) -> None:
