@@ -37,7 +37,6 @@ MIN_CHANGE: Final = 0.02  # a smaller relative change of `worth` does not change
 class _Kind:
     """One kind of task, and values computed from its fit."""
 
-    key: DurationKey
     fit: Fit
     worth: float  # the budget's, for which the rate was computed
     rate: PollRate
@@ -56,8 +55,7 @@ class LearnedCadence:
     def __init__(self, account: str, *, knowledge: LearnedDurations, pacing: Pacing) -> None:
         self._account = account
         self._knowledge = knowledge
-        self._kinds: dict[tuple[str | None, str], _Kind] = {}  # by action and variant, like the next one
-        self._keys: dict[tuple[str | None, str], DurationKey] = {}
+        self._kinds: dict[DurationKey, _Kind] = {}
         self._lag_s: float | None = None  # time from a task's creation, by the provider's clock, until it can be added
         self._shared = 1.0  # requests per answer about a watch: less than 1 if batches share requests
         self.apply(pacing)
@@ -77,7 +75,7 @@ class LearnedCadence:
             entry.began_at = self._began_at(entry.added_at, created_ms / 1000, now)
         age_s, seen_s = now - entry.began_at, self._seen_s(entry)
         if seen_s is not None:
-            self._knowledge.seen(self._key(entry), seen_s, age_s)
+            self._knowledge.seen(_key(self._account, entry.action, entry.variant), seen_s, age_s)
             if snapshot is not None and snapshot.progress is not None:
                 entry.trail = followed(entry.trail, snapshot.progress, polled_s=seen_s, age_s=age_s)
         entry.seen_at = now
@@ -94,7 +92,7 @@ class LearnedCadence:
                 return  # finished at the first poll, so its age says almost nothing about its duration
             age_s = max(age_s, server_s)
         rest_s = entry.trail.rest_s(seen_s) if entry.trail is not None else None
-        key = self._key(entry)
+        key = _key(self._account, entry.action, entry.variant)
         self._knowledge.ended(key, seen_s, age_s, at_s=server_s, succeeded=succeeded, rest_s=rest_s)
         self._budget.spent((entry.memory.polls + 1) * self._shared)
         if self._budget.is_due:
@@ -139,21 +137,9 @@ class LearnedCadence:
         """The probability that the task has finished by now."""
         return self._kind_of(entry).finished_by[bin_of(now - entry.began_at)]
 
-    def _key(self, entry: PollEntry) -> DurationKey:
-        names = entry.action, entry.variant
-        key = self._keys.get(names)
-        if key is None:
-            if len(self._keys) >= MAX_KINDS:
-                self._keys.clear()
-                self._kinds.clear()
-            key = self._keys[names] = DurationKey(self._account, entry.action or "", entry.variant)
-        return key
-
     def _kind_of(self, entry: PollEntry) -> _Kind:
-        names = entry.action, entry.variant
-        kind = self._kinds.get(names)
-        key = self._key(entry) if kind is None else kind.key
-        fit = self._knowledge.fit(key)
+        key = _key(self._account, entry.action, entry.variant)
+        kind, fit = self._kinds.get(key), self._knowledge.fit(key)
         if kind is None and self._budget.is_due:  # after a start: from the stored tables
             self._budget.recalculate([(fit, fit.support)])
         worth = self._budget.worth
@@ -161,7 +147,9 @@ class LearnedCadence:
             rate = poll_rate(fit, worth=worth, bounds=self._bounds)
             usual = expectation(self._knowledge.usual(key))
             finished_by = tuple(1.0 - math.exp(-each) for each in fit.sums)
-            kind = self._kinds[names] = _Kind(key, fit, worth, rate, usual, finished_by)
+            if kind is None and len(self._kinds) >= MAX_KINDS:
+                self._kinds.clear()
+            kind = self._kinds[key] = _Kind(fit, worth, rate, usual, finished_by)
         return kind
 
     @staticmethod
@@ -170,6 +158,12 @@ class LearnedCadence:
         if entry.seen_at > NEVER:
             return max(0.0, entry.seen_at - entry.began_at)
         return None if entry.memory.polls else 0.0
+
+
+@lru_cache(4096)
+def _key(account: str, action: str | None, variant: str) -> DurationKey:
+    """The kind of a task. One object for all tasks of a kind, because every poll needs it."""
+    return DurationKey(account, action or "", variant)
 
 
 @lru_cache(4096)
