@@ -24,7 +24,7 @@ class AccountPlan:
     limits: RateLimits
     pacing: Pacing
     rules: Rules
-    requested_topics: frozenset[Topic]  # of `ON_REQUEST`; polls cause no events of its other topics
+    requested_topics: frozenset[Topic]  # of `ON_REQUEST`, those that a route names; the others cause no event
     callbacks: CallbackReader
     lists: TaskLists | None = None  # if the provider has a list of its tasks
     is_batched: bool = False  # one request can poll many tasks, so one daemon should poll them all
