@@ -11,7 +11,6 @@ from pydantic import Field
 from starlette.responses import Response
 
 from bridge.control.delivery_list import Redelivery, enable, planned_redelivery, redeliver
-from bridge.control.pausing import SECTIONS, resume
 from bridge.domain.delivery import Accepted
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
@@ -24,6 +23,7 @@ from bridge.http.page.view import View, ViewCall, ViewQuery, own_path
 from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem, since_at
 from bridge.store import ReadStore
+from bridge.store.command_store import CommandStore
 
 MOST_FOUND: Final = 1_000  # maximum number of deliveries that a text search may redeliver
 MOST_OUTCOMES: Final = 5  # maximum number of outcomes in the notice about a sample
@@ -139,11 +139,8 @@ async def test(call: ViewCall) -> Done:
 async def resume_one(call: ViewCall) -> Done:
     """End the pause of an account or endpoint."""
     form: OnePause = call.query
-    words = call.words
-    section = next(section for section, of in SECTIONS.items() if of is form.of)
-    wanted = f"{section}.{form.name}"
-    _, name, was_paused = await call.services.write(resume, call.services.settings(), wanted, now=call.now)
-    if not was_paused:
+    words, name = call.words, form.name
+    if not await call.services.write(CommandStore.resume, form.of, name, now=call.now):
         raise NothingDone(words.text("{name} is not paused.", name=name))
     if form.of is PauseOf.ACCOUNT:
         return Done(text=words.text("{name} is polled again.", name=name))

@@ -170,7 +170,7 @@ def test_a_paused_endpoint_is_resumed(site: Site, browser: Browser) -> None:
     [form] = forms(page, "resume")
     assert browser.said(browser.send("resume", form)) == "Deliveries to good are sent again."
     assert ("good", "Well") in states(browser.get("/health").text, "endpoint")
-    assert browser.does("resume", of="endpoint", name="nowhere").status_code == 404
+    assert browser.does("resume", of="endpoint", name="nowhere").status_code == 409
     assert browser.does("resume", of="source", name="good").status_code == 422
 
 
