@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.delivery_waits import DeliveryWait, WaitCause, delivery_waits
+from bridge.control.delivery_waits import DeliveryWait, DeliveryWaits, delivery_waits
 from bridge.control.paging import SEARCHED, cursor_at, mark_after
 from bridge.domain.event import TASK_TOPICS
 from bridge.domain.filters import DeliveryFilter
@@ -93,13 +93,17 @@ def delivery_table(
     page = store.delivery_page(wanted, after=mark, limit=limit, now=now)
     every = wanted._replace(standings=tuple(Standing))
     lately = store.accepted(now - _WEEK_S)
-    facts = _Facts(store, file, now)
+    views = [view for _, view in page.views]
+    if opened is not None:
+        one = DeliveryFilter(event_ids=(opened[0],), endpoint=opened[1], target=opened[2])
+        views += store.list_deliveries(one, attempts=True, limit=1)
+    rows = _rows(store, delivery_waits(store, file, now), views)
     return DeliveryTable(
-        rows=facts.rows(page.views),
+        rows=rows[: len(page.views)],
         after=cursor_at(SEARCHED, *page.next_after) if page.next_after else None,
         counts=store.count_deliveries(every, now=now),
         accepted=total(count for count, _ in lately.values()),
-        opened=None if opened is None else _opened(store, facts, opened),
+        opened=_opened(store, rows[-1]) if len(rows) > len(page.views) else None,
     )
 
 
@@ -108,47 +112,29 @@ def total(counts: Iterable[BoundedCount]) -> BoundedCount:
     return BoundedCount(sum(one.number for one in found), any(one.is_more for one in found))
 
 
-def _opened(store: ReadStore, facts: _Facts, name: tuple[str, str, str]) -> OpenDelivery | None:
-    event_id, endpoint, target = name
-    wanted = DeliveryFilter(event_ids=(event_id,), endpoint=endpoint, target=target)
-    found = store.list_deliveries(wanted, attempts=True, limit=1)
-    for row in facts.rows([(facts.standing(view), view) for view in found]):
-        body, size = store.delivery_body(row.view.delivery_id, most=MOST_BYTES)
-        return OpenDelivery(row=row, body=body, size_bytes=size)
-    return None
+def _opened(store: ReadStore, row: DeliveryRow) -> OpenDelivery:
+    body, size = store.delivery_body(row.view.delivery_id, most=MOST_BYTES)
+    return OpenDelivery(row=row, body=body, size_bytes=size)
 
 
-class _Facts:
-    """What deliveries wait for at this instant, and the labels of their tasks."""
+def _rows(store: ReadStore, waits: DeliveryWaits, found: Sequence[DeliveryView]) -> list[DeliveryRow]:
+    """These deliveries with what they wait for, and with their tasks."""
+    keys = {WatchKey(view.account, view.task_id) for view in found if view.topic in TASK_TOPICS}
+    ids = {key: watch_id for key, (watch_id, _) in store.known(keys).items()}
+    watches = {one.watch_id: one for one in store.watches_by_id(list(ids.values()))}
+    snapshots = store.snapshots_by_id([one for one, watch in watches.items() if watch.phase not in LIVE])
+    gone = {(one.endpoint, one.account, one.task_id): one.gone_at for one in store.expiring(waits.now)}
 
-    def __init__(self, store: ReadStore, file: SettingsFile, now: float) -> None:
-        self._store = store
-        self._waits = delivery_waits(store, file, now)
-        self._gone = {(one.endpoint, one.account, one.task_id): one.gone_at for one in store.expiring(now)}
+    def row(view: DeliveryView) -> DeliveryRow:
+        watch_id = ids.get(WatchKey(view.account, view.task_id), 0)
+        is_held = view.state == "waiting" and (view.endpoint in waits.disabled or view.endpoint in waits.paused)
+        return DeliveryRow(
+            standing=Standing.HELD if is_held else Standing(str(view.state)),
+            view=view,
+            watch=watches.get(watch_id),
+            snapshot=snapshots.get(watch_id),
+            wait=waits.of(view),
+            gone_at=gone.get((view.endpoint, view.account, view.task_id)),
+        )
 
-    def standing(self, view: DeliveryView) -> Standing:
-        wait = self._waits.of(view)
-        is_held = wait is not None and wait.cause in {WaitCause.DISABLED, WaitCause.PAUSED}
-        return Standing.HELD if is_held else Standing(str(view.state))
-
-    def rows(self, found: Sequence[tuple[Standing, DeliveryView]]) -> list[DeliveryRow]:
-        views = self._waits.shown([view for _, view in found])
-        keys = {WatchKey(view.account, view.task_id) for view in views if view.topic in TASK_TOPICS}
-        ids = {key: watch_id for key, (watch_id, _) in self._store.known(keys).items()}
-        watches = {one.watch_id: one for one in self._store.watches_by_id(list(ids.values()))}
-        snapshots = self._store.snapshots_by_id([one for one, watch in watches.items() if watch.phase not in LIVE])
-
-        def watch_id(view: DeliveryView) -> int:
-            return ids.get(WatchKey(view.account, view.task_id), 0)
-
-        return [
-            DeliveryRow(
-                standing=standing,
-                view=view,
-                watch=watches.get(watch_id(view)),
-                snapshot=snapshots.get(watch_id(view)),
-                wait=self._waits.of(view),
-                gone_at=self._gone.get((view.endpoint, view.account, view.task_id)),
-            )
-            for (standing, _), view in zip(found, views, strict=True)
-        ]
+    return [row(view) for view in waits.shown(found)]
