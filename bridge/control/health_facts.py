@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from bridge.control.account_waits import waits_of
-from bridge.control.estimates import Estimates, estimates
+from bridge.control.estimates import estimates
 from bridge.control.overview import Overview
 from bridge.domain.account_state import AccountState
 from bridge.domain.health import Health
@@ -86,38 +86,27 @@ def account_facts(
     store: ReadStore, loaded: Loaded, found: Overview, *, daemon: DaemonNow, polls: Mapping[str, float]
 ) -> list[AccountFacts]:
     """The accounts of these settings, the worst first. `polls`: see `Rings.polls_now`."""
-    states, known = store.accounts(), estimates(store, loaded)
-    facts = [
-        _account(name, loaded, found, states.get(name), daemon.accounts.get(name), polls.get(name), known)
-        for name in loaded.settings.accounts
-    ]
+    states, known, facts = store.accounts(), estimates(store, loaded), []
+    for name, account in loaded.settings.accounts.items():
+        past, now = states.get(name), daemon.accounts.get(name)
+        state, reason, since_at, until_at = _account_state(past, now, found.now)
+        facts.append(
+            AccountFacts(
+                account=name,
+                state=state,
+                reason=reason,
+                since_at=since_at,
+                until_at=until_at,
+                live=found.counts.live_by_account.get(name, 0),
+                in_flight=now.in_flight if now else 0,
+                rate=now.rate if now else None,
+                polls_per_minute=polls.get(name),
+                answered_at=now.answered_at if now else None,
+                usual_s=known.remaining_s(name, account.action, 0.0),
+                pause=past.current_pause(found.now) if past is not None else None,
+            )
+        )
     return sorted(facts, key=lambda one: _rank(one.state))
-
-
-def _account(
-    name: str,
-    loaded: Loaded,
-    found: Overview,
-    past: AccountState | None,
-    now: AccountNow | None,
-    polls_per_minute: float | None,
-    known: Estimates,
-) -> AccountFacts:
-    state, reason, since_at, until_at = _account_state(past, now, found.now)
-    return AccountFacts(
-        account=name,
-        state=state,
-        reason=reason,
-        since_at=since_at,
-        until_at=until_at,
-        live=found.counts.live_by_account.get(name, 0),
-        in_flight=now.in_flight if now else 0,
-        rate=now.rate if now else None,
-        polls_per_minute=polls_per_minute,
-        answered_at=now.answered_at if now else None,
-        usual_s=known.remaining_s(name, loaded.settings.accounts[name].action, 0.0),
-        pause=past.current_pause(found.now) if past is not None else None,
-    )
 
 
 def _account_state(
