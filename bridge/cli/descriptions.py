@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 import yaml
@@ -18,7 +18,7 @@ from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.config import settings_file
 from bridge.config.load import Loaded
-from bridge.control.answer_reading import RecordedAnswer, read_answer, usual_base_url
+from bridge.control.answer_reading import AnswerReading, RecordedAnswer, read_answer, usual_base_url
 from bridge.domain.quoting import printable, unknown_name
 from bridge.errors import ConfigError, UnknownNameError, UsageError
 from bridge.providers.catalogue import descriptions, effective
@@ -49,7 +49,15 @@ MOST_BYTES: Final = 64 << 20
 @json_option
 @click.pass_obj
 def providers_command(
-    session: CommandSession, /, name: str | None, file: str | None, as_json: bool, **given: Any
+    session: CommandSession,
+    name: str | None,
+    file: str | None,
+    status: int | None,
+    task_id: str | None,
+    action: str | None,
+    second: str | None,
+    second_status: int,
+    as_json: bool,
 ) -> None:
     """List providers, print one, or show how it reads an answer.
 
@@ -70,7 +78,19 @@ def providers_command(
     if name not in known:
         raise UnknownNameError(unknown_name("provider", name, known))
     if file is not None:
-        _explain(known[name], file, base_url=usual_base_url(known[name], loaded), as_json=as_json, **given)
+        found = read_answer(
+            known[name],
+            RecordedAnswer(data=_bytes(file), status=status),
+            base_url=usual_base_url(known[name], loaded),
+            now=SystemClock().now(),
+            task_id=task_id,
+            action=action,
+            second=None if second is None else RecordedAnswer(data=_bytes(second), status=second_status),
+        )
+        if as_json:
+            print_json(found.json())
+        else:
+            _explain(known[name], found, is_given=task_id is not None)
     elif as_json:
         print_json(effective(known[name]))
     else:
@@ -109,31 +129,8 @@ def _loaded(session: CommandSession) -> Loaded | None:
     return session.checked()
 
 
-def _explain(
-    description: Description,
-    file: str,
-    *,
-    base_url: str,
-    status: int | None,
-    task_id: str | None,
-    action: str | None,
-    second: str | None,
-    second_status: int,
-    as_json: bool,
-) -> None:
-    found = read_answer(
-        description,
-        RecordedAnswer(data=_bytes(file), status=status),
-        base_url=base_url,
-        now=SystemClock().now(),
-        task_id=task_id,
-        action=action,
-        second=None if second is None else RecordedAnswer(data=_bytes(second), status=second_status),
-    )
-    if as_json:
-        print_json(found.json())
-        return
-    where = "--id" if task_id else "from the answer" if found.is_named else "the answer has none; set it with --id"
+def _explain(description: Description, found: AnswerReading, *, is_given: bool) -> None:
+    where = "--id" if is_given else "from the answer" if found.is_named else "the answer has none; set it with --id"
     _print("provider", f"{description.name}: {description.title}")
     _print("id", f"{found.task_id} ({where})")
     for step in found.steps:

@@ -34,7 +34,7 @@ from bridge.domain.quoting import printable
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import WatchView
 from bridge.errors import StoreError
-from bridge.ports import Clock, News
+from bridge.ports import News
 from bridge.screen import BAD, BUSY, GOOD, MARK_STYLES, Screen, can_move_cursor, cut, screen_of
 from bridge.store import ReadStore
 
@@ -92,6 +92,8 @@ def wait_for(
     except KeyboardInterrupt:
         click.echo("note: stopped waiting; the tasks are still watched", err=True)
         raise
+    except StoreError as error:
+        raise type(error)(f"{error}; the tasks are still watched") from error
     if as_json:
         print_json(WatchList(views=list(views.values()), next=None, estimates=known_ends, now=clock.now()).json())
     else:
@@ -129,18 +131,11 @@ def _result(view: WatchView, screen: Screen) -> Sequence[str]:
 async def _wait(
     store: ReadStore, views: WatchViews, known: News, known_ends: Estimates, timeout_s: float | None
 ) -> WatchViews:
+    """The views when every task has finished, or after the timeout. Reads the store only after a change."""
     clock, screen = SystemClock(), screen_of(sys.stderr)
+    until = math.inf if timeout_s is None else clock.steady() + timeout_s
     bars = Bars(Console(stderr=True, highlight=False), screen, known_ends) if can_move_cursor(screen) else None
     with cursor_after_sigterm() if bars else nullcontext(), bars or nullcontext(Lines(known_ends)) as board:
-        until = math.inf if timeout_s is None else clock.steady() + timeout_s
-        return await _until_over(store, views, known, board, clock=clock, until=until)
-
-
-async def _until_over(
-    store: ReadStore, views: WatchViews, known: News, board: Lines | Bars, *, clock: Clock, until: float
-) -> WatchViews:
-    """The views when every task has finished, or after the timeout. Reads the store only after a change."""
-    try:
         while True:
             board.show(views)
             if not _count_live(views) or clock.steady() >= until:
@@ -149,8 +144,6 @@ async def _until_over(
             if known != (news := store.news()):
                 known = news
                 views = {key: store.view(key) if view.phase in LIVE else view for key, view in views.items()}
-    except StoreError as error:
-        raise type(error)(f"{error}; the tasks are still watched") from error
 
 
 class Lines:

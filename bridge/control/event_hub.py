@@ -14,7 +14,7 @@ from typing import Final
 
 import anyio
 
-from bridge.control.stream_frames import HEARTBEAT, OPENING, Frame, FramePage, encoded, frame
+from bridge.control.stream_frames import HEARTBEAT, OPENING, FramePage, encoded, frame
 from bridge.errors import StoreError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload
@@ -79,7 +79,7 @@ class EventHub:
                     bounds = b'{"oldest":%d,"latest":%d}' % (page.oldest, page.position)
                     yield frame("reset", bounds, number=page.position)
                 for one in page.frames:
-                    if _is_wanted(one, topic, account):
+                    if topic in {None, one.topic} and account in {None, one.account}:
                         yield one.data
                 position = page.position
         finally:
@@ -171,7 +171,3 @@ class EventHub:
     def _ring(self) -> None:
         arrived, self._arrived = self._arrived, anyio.Event()
         arrived.set()
-
-
-def _is_wanted(one: Frame, topic: str | None, account: str | None) -> bool:
-    return topic in {None, one.topic} and account in {None, one.account}
