@@ -32,17 +32,15 @@ class Folder:
 
     def create(self, path: str, content: bytes) -> bool:
         with _reported(self.root):
-            aside = self._aside(content)
-            try:
+            with self._aside(content) as aside:
                 return self._move_in(aside, path)
-            finally:
-                aside.unlink(missing_ok=True)
 
     def replace(self, path: str, content: bytes) -> None:
         with _reported(self.root):
             target = self._target(path)
-            self._aside(content).rename(target)
-            sync_folder(target.parent)
+            with self._aside(content) as aside:
+                aside.rename(target)
+                sync_folder(target.parent)
 
     def put(self, path: str, source: Path, *, media_type: str) -> bool:
         with _reported(self.root):
@@ -79,14 +77,19 @@ class Folder:
         make_folder(target.parent)
         return target
 
-    def _aside(self, content: bytes) -> Path:
+    @contextmanager
+    def _aside(self, content: bytes) -> Iterator[Path]:
+        """A temporary file with this content, on disk. It is removed if it was not moved."""
         make_folder(self.partial)
         aside = self.partial / f"{uuid4().hex}.tmp"
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        return aside
+        try:
+            with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            yield aside
+        finally:
+            aside.unlink(missing_ok=True)
 
     def _move_in(self, source: Path, path: str) -> bool:
         """Give a complete file its final name, unless that is taken."""
