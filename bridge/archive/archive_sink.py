@@ -146,7 +146,8 @@ class ArchiveSink:
         is_expired = isinstance(expires_ms, int | float) and expires_ms / 1000 < self._clock.now()
         left = [one for _, one in failed if not (one.is_final or (one.is_refusal and is_expired))]
         if not left:
-            return Undeliverable(reason=reason + ("; the URL has expired" if is_expired else ""))
+            has_expired = is_expired and any(one.is_refusal for _, one in failed)
+            return Undeliverable(reason=reason + ("; the URL has expired" if has_expired else ""))
         return Deferred(reason=reason, retry_after_s=max(one.retry_after_s or 0.0 for one in left) or None)
 
     async def _finished(self, record: CopyRecord, delivery: Delivery, data: Mapping[str, Json]) -> Outcome:

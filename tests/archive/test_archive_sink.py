@@ -220,6 +220,16 @@ async def test_two_daemons_at_one_folder_write_no_file_under_two_names(tmp_path:
     assert set(files(tmp_path / "shared")) == {f"{FOLDER}/cat.json", f"{FOLDER}/cat-1.mp4"}
 
 
+async def test_only_a_refusal_is_explained_by_an_expired_url(tmp_path: Path) -> None:
+    async with loopback(answers(404)) as server:
+        sink = archive_in(tmp_path, now=9e9, most_bytes=100)
+        refused = await copied(sink, finished(f"{server.url}/a.mp4", expires_ms=1000))
+    async with loopback(answers(200, MP4)) as server:
+        large = await copied(sink, finished(f"{server.url}/a.mp4", expires_ms=1000, task_id="t-2"))
+    assert refused == Undeliverable(reason="videos 1: HTTP 404; the URL has expired")
+    assert large == Undeliverable(reason=f"videos 1: {len(MP4)} bytes are more than archive.max_size")
+
+
 def no_space() -> str:
     return "less than 5% of the disk is free"
 
