@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from bridge.archive.content_sniffing import WrongContent, sniffed
-from bridge.archive.download import CopyFailed, Fetched
+from bridge.archive.download import CopyFailed, Fetched, Space
 from bridge.archive.folder import FILE_MODE, make_folder, sync_folder
 from bridge.archive.part_file import PartFile
 from bridge.archive.place import PlaceFailed
@@ -58,7 +58,7 @@ class AnswerSpool:
         *,
         kinds: Collection[str],
         most_bytes: int,
-        space: Callable[[], str | None],
+        space: Space,
         within_s: float = KEEP_WITHIN_S,
     ) -> None:
         self._folder = folder
@@ -105,7 +105,7 @@ class AnswerSpool:
 
     def _keep_all(self, account: str, task_id: str, files: Collection[AnswerFile]) -> Digests:
         folder, found = self._folder(), dict[tuple[str, int], str]()
-        if (problem := self._space()) is not None:
+        if (problem := self._space(sum(len(file.text) for file in files))) is not None:
             raise PlaceFailed(problem)
         make_folder(folder)
         for file in files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final, ParamSpec, TypeVar
 
@@ -10,7 +11,7 @@ import orjson
 
 from bridge.archive.answer_spool import AnswerSpool
 from bridge.archive.copy_record import CopyRecord
-from bridge.archive.download import CopyFailed, Download, Fetched
+from bridge.archive.download import CopyFailed, Download, Fetched, Space
 from bridge.archive.part_file import PartFile, PartTaken
 from bridge.archive.place import Place, PlaceFailed
 from bridge.domain.archive_names import CopyMade, WantedCopy, due_first, mark, stems, wanted_copies
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 NO_SPACE_S: Final = 60.0  # how long copies wait when there is too little space
 PLACE_S: Final = 30.0  # ... and if the archive cannot be read or written
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 LinkTo = Callable[[str], Awaitable[str | None]]
 """Returns the URL of a copy for others; None if there is none."""
 
@@ -35,8 +37,9 @@ class ArchiveSink:
     """`ports.Sink`. An attempt makes all missing copies of a task, one after the other: of these kinds, and each of at
     most `most_bytes`.
 
-    `space` returns why there is no room for copies; None if there is. Existing copies are found again after a crash:
-    each task has a record (`CopyRecord`) beside its copies, which reserves their names and describes them.
+    `space` returns why there is no room for copies, or for more bytes; None if there is. Existing copies are found
+    again after a crash: each task has a record (`CopyRecord`) beside its copies, which reserves their names and
+    describes them.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class ArchiveSink:
         spool: AnswerSpool,
         kinds: Collection[str],
         most_bytes: int,
-        space: Callable[[], str | None],
+        space: Space,
         clock: Clock,
         link_to: LinkTo,
     ) -> None:
@@ -74,7 +77,7 @@ class ArchiveSink:
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """See `Sink.deliver`. It may take hours: it gives up on a slow server, but not on a large file."""
-        problem = await anyio.to_thread.run_sync(self._space)
+        problem = await anyio.to_thread.run_sync(self._space, 0)
         if problem is not None:
             return _wait(problem, NO_SPACE_S)
         data = orjson.loads(delivery.body)["data"]
@@ -118,6 +121,9 @@ class ArchiveSink:
         except PartTaken:
             return CopyFailed("another daemon copies it")
         except OSError as error:
+            if error.errno in FULL:  # a quota, or files without a length: other copies may still fit
+                part.discard()
+                return CopyFailed(f"{part.path.parent}: {error.strerror}")
             raise PlaceFailed(f"{part.path.parent}: {error.strerror or error}") from error
         return None
 
@@ -125,7 +131,7 @@ class ArchiveSink:
         download = self._downloads[key.account]
         if wanted.is_inside:
             return await self._spool.fetch(wanted, part, key, lambda: download.ask_again(key.task_id, action))
-        return await download.fetch(wanted, part, most_bytes=self._most_bytes)
+        return await download.fetch(wanted, part, most_bytes=self._most_bytes, space=self._space)
 
     @staticmethod
     def _copy(wanted: WantedCopy, record: CopyRecord, fetched: Fetched) -> CopyMade:

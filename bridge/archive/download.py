@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -32,6 +32,9 @@ REFUSALS: Final = frozenset(
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _DIGEST: Final = re.compile(r"(?:^|,)\s*sha-256=:?([A-Za-z0-9+/=]+):?", re.IGNORECASE)
 
+
+Space = Callable[[int], str | None]
+"""Returns why the disk has no room for this many more bytes; None if it has. Blocks."""
 
 AskAgain = Callable[[str, str | None], Awaitable[Reading]]
 """Polls a task, by its id and action, once more. When it returns, files inside the answer have been kept."""
@@ -84,13 +87,13 @@ class Download:
     key_for: KeyFor  # for results that need the key
     ask_again: AskAgain = cannot_ask  # for results that were inside the answer
 
-    async def fetch(self, wanted: WantedCopy, part: PartFile, *, most_bytes: int) -> Fetched:
+    async def fetch(self, wanted: WantedCopy, part: PartFile, *, most_bytes: int, space: Space) -> Fetched:
         """Download a result into an open part file. CopyFailed says why it failed; the part that has arrived is kept
-        for the next attempt. OSError if the part file cannot be written."""
+        for the next attempt, unless the disk has too little space. OSError if the part file cannot be written."""
         begun_at_bytes, seen = -1, (0, "")
         for _ in range(MOST_RESUMES):
             try:
-                return await self._attempt(wanted, part, most_bytes, seen)
+                return await self._attempt(wanted, part, most_bytes, space, seen)
             except Unsure as unsure:
                 await anyio.to_thread.run_sync(part.restart, wanted.url, "")
                 begun_at_bytes, seen, reason = -1, unsure.seen, str(unsure)
@@ -101,7 +104,9 @@ class Download:
                 begun_at_bytes, reason = part.bytes, str(cut)
         raise CopyFailed(reason)
 
-    async def _attempt(self, wanted: WantedCopy, part: PartFile, most_bytes: int, seen: tuple[int, str]) -> Fetched:
+    async def _attempt(
+        self, wanted: WantedCopy, part: PartFile, most_bytes: int, space: Space, seen: tuple[int, str]
+    ) -> Fetched:
         """One request. A body without a length counts as complete if it is the same twice; `seen` is the previous
         one."""
         validator = await anyio.to_thread.run_sync(part.resume, wanted.url)
@@ -112,8 +117,10 @@ class Download:
             raise CopyFailed(answer.reason, is_final=answer.kind in {Failure.FORBIDDEN, Failure.REQUEST})
         try:
             whole_bytes = await self._begin(wanted, part, answer, validator, most_bytes)
+            if whole_bytes is not None:
+                await anyio.to_thread.run_sync(_reserve, part, space, max(0, whole_bytes - part.bytes))
             try:
-                await _write_all(answer.chunks(), part, most_bytes)
+                await _write_all(answer.chunks(), part, most_bytes, space)
             except BodyStopped as error:
                 raise Cut(str(error)) from error
             except anyio.get_cancelled_exc_class():
@@ -171,7 +178,20 @@ class Download:
         return Fetched(part.bytes, part.sha256, file_type)
 
 
-async def _write_all(chunks: AsyncIterator[bytes], part: PartFile, most_bytes: int) -> None:
+def _reserve(part: PartFile, space: Space, more_bytes: int = 0) -> None:
+    """CopyFailed if the disk has too little space. The part is removed then, so that smaller files can be copied and
+    the daemon's own disk does not fill up."""
+    if (problem := space(more_bytes)) is not None:
+        part.restart("", "")
+        raise CopyFailed(problem)
+
+
+def _write(part: PartFile, batch: Sequence[bytes], space: Space) -> None:
+    part.write(batch)
+    _reserve(part, space)
+
+
+async def _write_all(chunks: AsyncIterator[bytes], part: PartFile, most_bytes: int, space: Space) -> None:
     """Write a body while it arrives, in batches. What has arrived is kept."""
     batch, batch_bytes = list[bytes](), 0
     try:
@@ -181,7 +201,7 @@ async def _write_all(chunks: AsyncIterator[bytes], part: PartFile, most_bytes: i
             if part.bytes + batch_bytes > most_bytes:
                 raise CopyFailed("the body is longer than archive.max_size", is_final=True)
             if batch_bytes >= BATCH_BYTES:
-                await anyio.to_thread.run_sync(part.write, batch)
+                await anyio.to_thread.run_sync(_write, part, batch, space)
                 batch, batch_bytes = [], 0
     except BodyStopped:
         await anyio.to_thread.run_sync(part.write, batch)

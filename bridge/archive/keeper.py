@@ -27,14 +27,21 @@ UNFINISHED_S: Final = 7 * 86_400.0  # longer than all retries of a copy together
 _COPY: Final = re.compile(r"(.+)-\d+(?:-[a-z2-7]{8})?\.(?:data\.json|[^./]+)")
 
 
-def space_problem(folder: Path, *, usage_of: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage) -> str | None:
-    """Why there is no room for copies on the disk of this folder; None if there is. It need not exist yet. Blocks."""
+def space_problem(
+    folder: Path, more_bytes: int = 0, *, usage_of: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage
+) -> str | None:
+    """Why there is no room for copies, or for this many more bytes, on the disk of this folder; None if there is. It
+    need not exist yet. Blocks."""
     existing = next(each for each in (folder, *folder.parents) if each.exists() or each == each.parent)
     try:
         total, _, free = usage_of(existing)
     except OSError as error:
         return f"{existing}: {error.strerror}"
-    return None if free >= LEAST_FREE * total else f"less than {LEAST_FREE:.0%} of the disk is free at {folder}"
+    if free - more_bytes >= LEAST_FREE * total:
+        return None
+    if more_bytes == 0:
+        return f"less than {LEAST_FREE:.0%} of the disk is free at {folder}"
+    return f"{more_bytes} more bytes would leave less than {LEAST_FREE:.0%} of the disk free at {folder}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

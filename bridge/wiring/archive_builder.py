@@ -21,7 +21,7 @@ from bridge import __version__
 from bridge.archive.answer_spool import AnswerSpool
 from bridge.archive.archive_sink import ArchiveSink, LinkTo
 from bridge.archive.bucket import Bucket
-from bridge.archive.download import AskAgain, Download
+from bridge.archive.download import AskAgain, Download, Space
 from bridge.archive.folder import Folder
 from bridge.archive.keeper import KeepRules, space_problem
 from bridge.archive.part_file import PartFile
@@ -128,7 +128,7 @@ def _partial_of(place: Folder | Bucket) -> Path:
     return place.partial
 
 
-def _space_of(place: Folder | Bucket) -> Callable[[], str | None]:
+def _space_of(place: Folder | Bucket) -> Space:
     return partial(space_problem, place.root if isinstance(place, Folder) else place.partial)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial as bound
 from pathlib import Path
 from typing import Any
 
 from bridge.archive.answer_spool import KEEP_WITHIN_S, AnswerSpool
 from bridge.archive.archive_sink import ArchiveSink
-from bridge.archive.download import AskAgain, Download, cannot_ask
+from bridge.archive.download import AskAgain, Download, Space, cannot_ask
 from bridge.archive.folder import Folder
 from bridge.archive.keeper import space_problem
 from bridge.archive.part_file import PartFile
@@ -55,7 +55,7 @@ def archive_in(
     key_for: KeyFor = no_key,
     now: float = ENDED_AT + 60,
     pace: Pace | None = None,
-    space: Callable[[], str | None] | None = None,
+    space: Space | None = None,
     ask_again: AskAgain = cannot_ask,
 ) -> ArchiveSink:
     """The sink of an archive in this folder. It treats every host like the account's own host."""
@@ -84,7 +84,7 @@ def spool_in(
     *,
     most_bytes: int = 1 << 30,
     kinds: Sequence[str] = COPIED_KINDS,
-    space: Callable[[], str | None] | None = None,
+    space: Space | None = None,
     within_s: float = KEEP_WITHIN_S,
 ) -> AnswerSpool:
     """The spool of that archive, for files inside answers."""

@@ -123,7 +123,7 @@ async def unkept(root: Path) -> Event:
     return event
 
 
-def no_space() -> str:
+def no_space(more_bytes: int) -> str:
     return "less than 5% of the disk is free"
 
 

@@ -230,7 +230,7 @@ async def test_only_a_refusal_is_explained_by_an_expired_url(tmp_path: Path) -> 
     assert large == Undeliverable(reason=f"videos 1: {len(MP4)} bytes are more than archive.max_size")
 
 
-def no_space() -> str:
+def no_space(more_bytes: int) -> str:
     return "less than 5% of the disk is free"
 
 

@@ -31,7 +31,7 @@ FILES: Final = (
 )
 ELSEWHERE: Final = (  # files in which only some texts can become reasons
     *("net/client.py", "domain/task.py", "expressions/query.py", "archive/bucket.py", "sinks/apprise_plugin.py"),
-    *("sinks/template_payloads.py", "engine/discovery.py", "sources/rescans.py"),
+    *("sinks/template_payloads.py", "engine/discovery.py", "sources/rescans.py", "archive/keeper.py"),
 )
 OTHERS: Final = frozenset(  # these are not reasons, but words to look for, keys, and parts of requests
     {
