@@ -30,8 +30,7 @@ class HostLimits:
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self.accounts = 1
-        self.names: Collection[str] = ()  # the names of its accounts
+        self.accounts: Collection[str] = ()  # the names of its accounts
         self.troubled = False  # the breaker is open: only single probes may pass
         self._troubled: dict[str, set[str]] = {}  # per account: tasks with server errors since the last good answer
         self.well_at = -math.inf  # when it last recovered
@@ -42,18 +41,17 @@ class HostLimits:
 
     def share(self, concurrency: int) -> int:
         """How many requests an account may have in flight at this host, if its own limit is `concurrency`."""
-        return concurrency if self.accounts <= 1 else min(concurrency, max(1, IN_FLIGHT // self.accounts))
+        accounts = len(self.accounts)
+        return concurrency if accounts <= 1 else min(concurrency, max(1, IN_FLIGHT // accounts))
 
     def opens_at(self, account: str) -> float:
-        """When this account may send its next request; infinity means after the answer to a probe."""
-        if not self.troubled:
-            return -math.inf
+        """When this account may send its next probe of a troubled host; infinity means after the answer to one."""
         return math.inf if self.in_flight else self._probe_at + self._turn_s(account)
 
     def _turn_s(self, account: str) -> float:
         if account not in self._tried:
             return 0.0
-        is_behind_others = len(self._tried) < self.accounts
+        is_behind_others = len(self._tried) < len(self.accounts)
         return TURNS_S * (list(self._tried).index(account) + is_behind_others) / len(self._tried)
 
     def take(self, account: str) -> None:

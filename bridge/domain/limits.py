@@ -244,14 +244,14 @@ class RateLimiter:
         """
         host = self.host
         was_probing, was_troubled = self.probing, self.troubled
-        failing = host.names if host.troubled else ()
+        failing = host.accounts if host.troubled else ()
         self.in_flight -= 1
         host.answered(reading, account=self._account, task_id=task_id, now=now, chance=chance)
         effect = self._apply(reading, task_id, route, now, chance, asked_at)
         return AnswerEffects(
             account=effect,
             was_troubled=was_troubled,
-            failing=host.names if host.troubled else failing,
+            failing=host.accounts if host.troubled else failing,
             frees_host=host.troubled or (was_probing and not self.probing),
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -109,11 +108,9 @@ class Poller:
         for name in self.accounts.keys() - plans.keys():
             self._removed[name] = self.accounts.pop(name)
             self._removed[name].clear()
-        sharing = Counter(plan.host for plan in plans.values())
-        self._hosts = {address: self._hosts.get(address, HostLimits()) for address in sharing}
+        self._hosts = {plan.host: self._hosts.get(plan.host, HostLimits()) for plan in plans.values()}
         for address, host in self._hosts.items():
-            host.accounts = sharing[address]
-            host.names = [name for name, plan in plans.items() if plan.host == address]
+            host.accounts = [name for name, plan in plans.items() if plan.host == address]
         self._knowledge.providers = {name: plan.provider_name for name, plan in plans.items()}
         for name, plan in plans.items():
             if name in self._removed:

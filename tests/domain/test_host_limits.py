@@ -18,7 +18,7 @@ REFUSED = make_reading(ReadingKind.AUTH_ERROR, detail="401")
 
 def two_accounts() -> tuple[RateLimiter, RateLimiter]:
     host = HostLimits()
-    host.accounts, host.names = 2, ("one", "two")
+    host.accounts = ("one", "two")
     limits = RateLimits(rate=100.0, burst=100, concurrency=16)
     return RateLimiter(limits, now=NOW, account="one", host=host), RateLimiter(
         limits, now=NOW, account="two", host=host
@@ -47,7 +47,7 @@ def test_a_host_that_fails_two_accounts_gets_one_request_at_a_time() -> None:
 
 def test_accounts_probe_a_failing_host_in_turn_and_new_ones_come_first() -> None:
     one, two = two_accounts()
-    one.host.accounts = 3
+    one.host.accounts = ("one", "two", "three")
     three = RateLimiter(one.limits, now=NOW, account="three", host=one.host)
     for number in range(TROUBLED_TASKS):
         one.take(NOW)
@@ -147,10 +147,10 @@ def test_a_retry_time_holds_only_its_task_while_others_are_answered() -> None:
 def test_requests_in_flight_at_a_host_are_shared_equally() -> None:
     host = HostLimits()
     assert host.share(1000) == 1000
-    host.accounts = 8
+    host.accounts = tuple("abcdefgh")
     assert host.share(16) == 16
     assert host.share(100) == IN_FLIGHT // 8
-    host.accounts = 1000
+    host.accounts = [str(number) for number in range(1000)]
     assert host.share(16) == 1
 
 
