@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from bridge.archive.place import Place, PlaceFailed
-from bridge.domain.archive_names import CopyMade, mark
+from bridge.domain.archive_names import CopyMade, copies_in, mark
 from bridge.domain.delivery import Delivery
 from bridge.domain.task import Json
 
@@ -25,8 +25,7 @@ class CopyRecord:
         self.stem = stem
         self._place = place
         self._document = document
-        found = (CopyMade.parse(item) for item in document["data"]["archive"])
-        self._copies = {copy.n: copy for copy in found if copy is not None}
+        self._copies = {copy.n: copy for copy in copies_in(document["data"])}
 
     @classmethod
     def find(cls, place: Place, stems: Sequence[str], event_id: str) -> CopyRecord | None:

@@ -64,6 +64,12 @@ class CopyMade(NamedTuple):
             return None
 
 
+def copies_in(data: Mapping[str, Json]) -> list[CopyMade]:
+    """The copies in the `archive` of an event's data."""
+    archive = data.get("archive")
+    return list(filter(None, map(CopyMade.parse, archive if isinstance(archive, list | tuple) else ())))
+
+
 def wanted_copies(data: Mapping[str, Json], kinds: Collection[str]) -> Iterator[WantedCopy]:
     """The results of these kinds in an event's `data` that have a URL or were inside the answer."""
     found = list(_results(data.get("task_result")))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
-from bridge.domain.archive_names import COPIED_KINDS, CopyMade, result_mark, wanted_copies
+from bridge.domain.archive_names import COPIED_KINDS, CopyMade, copies_in, result_mark, wanted_copies
 from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
 
@@ -132,8 +132,7 @@ def with_copies_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
 def _copies(data: Mapping[str, Json]) -> dict[str, CopyMade]:
     """The copies in an event's `archive`, by the mark of their result."""
     marks = {one.n: one.mark for one in wanted_copies(data, COPIED_KINDS)}
-    made = filter(None, map(CopyMade.parse, _list(data.get("archive"))))
-    return {marks[one.n]: one for one in made if marks.get(one.n)}
+    return {marks[one.n]: one for one in copies_in(data) if marks.get(one.n)}
 
 
 def main_kind(kinds: Iterator[str] | Sequence[str]) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from bridge.domain.archive_names import CopyMade
 from bridge.domain.result_facts import MadeResult, ResultFacts
-from bridge.domain.task import Json
 from bridge.sinks.chat_wording import ENGLISH, ChatWording
 from bridge.sinks.neutral import neutral
 
@@ -128,17 +127,9 @@ def _length(made: MadeResult, words: ChatWording) -> str | None:
     return human_duration(max(1.0, made.length_s), words.units)
 
 
-def copies_in(data: Mapping[str, Json]) -> Sequence[CopyMade]:
-    """The copies in the `archive` of an event's data."""
-    archive = data.get("archive")
-    return list(filter(None, map(CopyMade.parse, archive if isinstance(archive, list | tuple) else ())))
-
-
-def have_links(data: Mapping[str, Json]) -> bool:
-    """Whether every copy has a URL."""
-    archive = data.get("archive")
-    items = archive if isinstance(archive, list | tuple) else ()
-    return bool(items) and all(isinstance(item, Mapping) and item.get("url") for item in items)
+def have_links(copies: Sequence[CopyMade]) -> bool:
+    """Whether there are copies, and every one has a URL."""
+    return bool(copies) and all(copy.url for copy in copies)
 
 
 def copies_size(copies: Sequence[CopyMade], words: ChatWording) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from bridge.chinese_reasons import in_language, is_own
+from bridge.domain.archive_names import copies_in
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, TOPICS, Event, Topic
 from bridge.domain.quoting import printable
 from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of, with_paths_of
@@ -18,7 +19,6 @@ from bridge.sinks.chat_wording import CHINESE, MARKS, ChatWording
 from bridge.sinks.human_values import (
     LOCAL,
     SOON_S,
-    copies_in,
     copies_place,
     copies_size,
     have_links,
@@ -136,7 +136,7 @@ def facts_of(event: Event) -> ResultFacts:
         found = with_paths_of(data, found)
     if event.topic is not Topic.TASK_ARCHIVED:
         return found
-    if have_links(data):
+    if have_links(copies_in(data)):
         return with_copies_of(data, found)
     return replace(found, made=tuple(replace(each, url="") for each in found.made))  # the provider's URLs will expire
 
@@ -234,7 +234,8 @@ def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWordin
         account = _text(data, "account", most_chars=80) or neutral(event.account)
         return words.timed_out.format(span=span, account=account) if span else _sentence(reason, words)
     if topic is Topic.TASK_ARCHIVED:
-        return None if have_links(data) else copies_place(copies_in(data)) or None
+        copies = copies_in(data)
+        return None if have_links(copies) else copies_place(copies) or None
     if data.get("result_missing") is True and (not said or _is_gone(data) or NO_RESULT in str(said)):
         return (words.gone if _is_gone(data) else words.missing)[1]
     if topic is Topic.TASK_SUCCEEDED and reason is None and found.made and not found.urls and found.kind != "texts":
