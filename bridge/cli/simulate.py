@@ -69,14 +69,18 @@ async def _simulate(host: str, port: int, key: str | None, name: str, callback_s
         port = await group.start(partial(serve_on, provider.app, listen(host, port)))
         base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         click.echo(f"simulated provider at {base}: set it as base_url, provider {name} (or any other)")
-        click.echo(f"try: {_curl(name, base)}")
+        hint = "try" if key is None else "try, with your --key as KEY"
+        click.echo(f"{hint}: {_curl(name, base, 'x' if key is None else 'KEY')}")
 
 
-def _curl(name: str, base_url: str) -> str:
+def _curl(name: str, base_url: str, key: str) -> str:
     """A command line that requests a demo id, which creates its task."""
     vendor = load_vendor(name)
+    headers = [f"{header.title()}: {value}" for header, value in vendor.key_headers(key)][:1]
     action = next(iter(vendor.demo_actions.values()), None)
     task_id = f"{vendor.id_prefix}demo-20s"
     asked = task_request(descriptions()[name], base_url=base_url, task_id=task_id, action=action)
-    data = [] if asked.body is None else ["-H", "Content-Type: application/json", "-d", asked.body.decode()]
-    return shlex.join(["curl", "-H", "Authorization: Bearer x", *data, asked.url])
+    data = [] if asked.body is None else ["-d", asked.body.decode()]
+    if data:
+        headers.append("Content-Type: application/json")
+    return shlex.join(["curl", *(word for header in headers for word in ("-H", header)), *data, asked.url])

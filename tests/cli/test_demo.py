@@ -130,24 +130,29 @@ def test_an_unsimulated_provider_is_a_mistake_that_names_the_others(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("provider", "path"),
+    ("provider", "path", "options"),
     [
-        ("kling", "/kling/v1/videos/text2video/demo-20s"),
-        ("suno", "/suno/fetch/demo-20s"),
-        ("veo", "/v1beta/models/simulated/operations/demo-20s"),
+        ("kling", "/kling/v1/videos/text2video/demo-20s", []),
+        ("kling", "/kling/v1/videos/text2video/demo-20s", ["--key", "sesame"]),
+        ("suno", "/suno/fetch/demo-20s", []),
+        ("fal", "/fal-ai/veo3/requests/demo-20s/status", ["--key", "sesame"]),
+        ("veo", "/v1beta/models/simulated/operations/demo-20s", []),
     ],
 )
-def test_simulate_says_how_to_try_the_provider(tmp_path: Path, provider: str, path: str) -> None:
+def test_simulate_says_how_to_try_the_provider(tmp_path: Path, provider: str, path: str, options: list[str]) -> None:
     words = [sys.executable, "-u", "-m", "bridge", "simulate", "--listen", "127.0.0.1:0", "--provider", provider]
+    words += options
     with ended(subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True)) as process:
         assert process.stdout is not None
         said, tip = process.stdout.readline(), process.stdout.readline()
         base_url = re.search(r"http://127.0.0.1:\d+", said)
         assert base_url is not None
         assert f"provider {provider}" in said
-        url = shlex.split(tip.removeprefix("try: "))[-1]
-        assert url == base_url[0] + path
-        answer = httpx.get(url, headers={"authorization": "Bearer x"}, trust_env=False)
+        assert "sesame" not in tip
+        *_, flag, header, url = shlex.split(tip.replace("KEY", "sesame"))
+        name, _, value = header.partition(": ")
+        assert [flag, url] == ["-H", base_url[0] + path]
+        answer = httpx.get(url, headers={name: value}, trust_env=False)
         process.terminate()
         assert process.wait(30) == 0
     assert answer.status_code == 200
