@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from bridge.domain.filters import EVERY_WATCH, WatchFilter
-from bridge.domain.page_views import COUNTED, BoundedCount, FinishedMark, LiveWatch, WatchPage
+from bridge.domain.page_views import FinishedMark, LiveWatch, WatchPage
 from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import WatchView
 from bridge.store import records
@@ -87,17 +87,6 @@ class TaskPages(OpenStore):
             found = sorted((one for one in found if one >= floor), reverse=True)
             following = found[limit - 1] if len(found) > limit else floor or None
             return WatchPage(records.WATCH_VIEWS.of(found[:limit], session, "watch_id"), following)
-
-    def count_tasks(self, wanted: WatchFilter) -> BoundedCount:
-        """How many tasks match: exact up to 10,000, and within `SCANNED` rows if no index has the conditions."""
-        number, is_cut = 0, False
-        with self._database.read() as session:
-            for scan in _scans(session, wanted):
-                [(more,)], floor = scan.find(session, "pages.count_tasks", before=None, most=COUNTED + 1 - number)
-                number, is_cut = number + more, is_cut or floor > 0
-                if number > COUNTED:
-                    return BoundedCount(COUNTED, True)
-        return BoundedCount(number, is_cut)
 
 
 def text_hits(session: Session, text: str | None) -> list[int]:

@@ -172,11 +172,8 @@ class TestTasks:
             (WatchFilter(text=""), ["100%_4", "b-3", "a-2", "a-1"]),
         ],
     )
-    def test_every_filter_narrows_and_the_count_is_that_of_the_list(
-        self, store: Store, wanted: WatchFilter, expected: list[str]
-    ) -> None:
+    def test_every_filter_narrows_the_list(self, store: Store, wanted: WatchFilter, expected: list[str]) -> None:
         assert tasks(store, wanted) == expected
-        assert store.count_tasks(wanted) == BoundedCount(len(expected), False)
 
     @pytest.mark.parametrize("name", WatchFilter._fields)
     def test_every_list_applies_every_field_of_a_filter(self, store: Store, name: str) -> None:
@@ -209,16 +206,10 @@ class TestTasks:
         monkeypatch.setattr(task_pages, "SCANNED", 2)
         wanted = WatchFilter(text="ion")
         first = store.task_page(wanted, limit=50)
-        assert (names(first.views), store.count_tasks(wanted)) == (["a-2"], BoundedCount(1, True))
+        assert names(first.views) == ["a-2"]
         second = store.task_page(wanted, before=first.next_before, limit=50)
         assert (names(second.views), second.next_before) == (["a-1"], None)
         assert first.next_before is not None
-
-    def test_counts_are_bounded(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(task_pages, "COUNTED", 2)
-        assert store.count_tasks(EVERY_WATCH) == BoundedCount(2, True)
-        assert store.count_tasks(WatchFilter(account="kling")) == BoundedCount(2, True)
-        assert store.count_tasks(WatchFilter(phases=(Phase.SUBMITTED,))) == BoundedCount(2, False)
 
     def test_the_last_finished_come_first_without_the_withdrawn(self, store: Store) -> None:
         store.withdraw([WatchKey("suno", "a-2")], now=NOW + 80)

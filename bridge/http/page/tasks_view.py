@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, NamedTuple
 
 import anyio
@@ -21,7 +20,6 @@ from bridge.domain.views import StoreGauges, WatchView
 from bridge.http.page.cards import FinishedTask, finished_tasks
 from bridge.http.page.notification_states import NotificationState, notification_states
 from bridge.http.page.result_boxes import Thumbnail, results_of, thumbnail
-from bridge.http.page.result_copies import TaskResult
 from bridge.http.page.runs import Run, run_of
 from bridge.http.page.task_actions import NewTasks
 from bridge.http.page.view import View, ViewCall, ViewQuery
@@ -85,31 +83,19 @@ class Tab(NamedTuple):
     counted: BoundedCount | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Page:
-    """What was read from the store in one read."""
-
-    rows: Sequence[TaskRow]
-    results: Sequence[TaskResult]
-    next: str | None
-    blocking: str  # the filter that hides all tasks; empty if no single filter does
-
-
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     services, query, now = call.services, call.query, call.now
     loaded = services.settings()
     wanted = wanted_watches(query, now)
     found = await services.read(_read, loaded, wanted, query, now=now)
-    counts = None
-    if not (query.q or query.since):  # there is no index for these
-        counts = await (label_counts(services, wanted) if query.label else phase_counts(services, query.account))
-    results = await results_of(services, found.results, now=now, within_s=COPIES_WITHIN_S)
+    is_counted = not (query.q or query.since or query.label)
+    counts = await phase_counts(services, query.account) if is_counted else None
+    results = await results_of(services, found.pop("results"), now=now, within_s=COPIES_WITHIN_S)
     words = call.words
-    kept = None if counts is None or query.account or query.label else bounded(sum(counts.values()))
+    kept = None if counts is None or query.account else bounded(sum(counts.values()))
     return {
-        "rows": [row._replace(thumbnail=thumbnail(one)) for row, one in zip(found.rows, results, strict=True)],
-        "next": found.next,
-        "blocking": found.blocking,
+        **found,
+        "rows": [row._replace(thumbnail=thumbnail(one)) for row, one in zip(found["rows"], results, strict=True)],
         "tabs": tabs(query.phase, counts),
         "kept_count": kept,
         "kept_for": kept_for(words, loaded.settings.retention.ended_s),
@@ -186,17 +172,9 @@ async def phase_counts(services: Services, account: str | None) -> Mapping[Phase
     return counts
 
 
-async def label_counts(services: Services, wanted: WatchFilter) -> Mapping[Phase, int]:
-    """The same for the tasks with one label. Counting stops at `COUNTED` plus one for each phase."""
-    return await services.read(_label_counts, wanted)
-
-
-def _label_counts(store: ReadStore, wanted: WatchFilter) -> Mapping[Phase, int]:
-    found = {phase: store.count_tasks(wanted._replace(phases=(phase,))) for phase in Phase}
-    return {phase: count.number + count.is_more for phase, count in found.items()}
-
-
-def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQuery, *, now: float) -> _Page:
+def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQuery, *, now: float) -> dict[str, Any]:
+    """All stored facts for the view, in one read. `blocking`: the filter that hides all tasks; empty if no single
+    filter does."""
     found = search_watches(store, loaded, wanted, now=now, limit=ROWS, cursor=query.after)
     accounts, waits = store.accounts(), delivery_waits(store, loaded, now)
     held = {*waits.paused, *waits.disabled}
@@ -210,12 +188,12 @@ def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQue
         )
 
     is_empty = not found.views and found.next is None and query.after is None
-    return _Page(
-        rows=[row(task) for task in tasks],
-        results=[task.result for task in tasks],
-        next=found.next,
-        blocking=_blocking(store, wanted) if is_empty else "",
-    )
+    return {
+        "rows": [row(task) for task in tasks],
+        "results": [task.result for task in tasks],
+        "next": found.next,
+        "blocking": _blocking(store, wanted) if is_empty else "",
+    }
 
 
 def _blocking(store: ReadStore, wanted: WatchFilter) -> str:

@@ -103,9 +103,6 @@ SELECT watch_id FROM watches WHERE {where} ORDER BY {sqlite:watch_id}{postgres:(
 -- task_floor: The id of the last of this many tasks.
 SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT 1 OFFSET :skipped
 
--- count_tasks: How many tasks there are, up to a number.
-SELECT count(*) FROM (SELECT 1 FROM watches WHERE {where} LIMIT :most) AS bounded
-
 -- waiting_deliveries: Deliveries that wait, the oldest first. The plus sign makes SQLite use the index of `waits`.
 SELECT 0.0, delivery_id FROM deliveries WHERE {where} ORDER BY +delivery_id LIMIT :most
 
