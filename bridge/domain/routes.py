@@ -17,12 +17,8 @@ class RoutingRule:
     endpoints: tuple[str, ...]
 
     def matches(self, event: Event) -> bool:
-        if self.topics is None:
-            if event.topic in ON_REQUEST:
-                return False
-        elif event.topic not in self.topics:
-            return False
-        return self.accounts is None or not event.account or event.account in self.accounts
+        is_meant = event.topic not in ON_REQUEST if self.topics is None else event.topic in self.topics
+        return is_meant and (self.accounts is None or not event.account or event.account in self.accounts)
 
 
 def destinations(
