@@ -32,45 +32,33 @@ def _each(*texts: tuple[K, T, T]) -> Said[Mapping[K, T]]:
 class ChatWording:
     """The words in one language of the settings.
 
-    `outcomes` are the values of the template name `outcome`; `tails` end the first line. `one` and `many` say what a
-    task made. `open_one` is the label of a single link, `open_each` the label of each of several links. `units` are
-    days, hours, minutes, seconds, and minutes without seconds. `counted` is the advice when the number of tasks is
-    known, for one and for several; `copies` counts copies in the same way.
+    `topics` has, for each topic, the value of the template name `outcome` and the end of the first line. `one` and
+    `many` say what a task made. `open_one` is the label of a single link, `open_each` the label of each of several
+    links. `units` are days, hours, minutes, seconds, and minutes without seconds. `counted` is the advice when the
+    number of tasks is known, for one and for several; `copies` counts copies in the same way.
     """
 
     language: str
 
-    outcomes = _each(
-        (Topic.TASK_SUCCEEDED, "succeeded", "成功"),
-        (Topic.TASK_FAILED, "failed", "失败"),
-        (Topic.TASK_CANCELED, "canceled", "已取消"),
-        (Topic.TASK_NOT_FOUND, "not found", "不存在"),
-        (Topic.TASK_TIMED_OUT, "timed out", "超时"),
-        (Topic.TASK_RUNNING, "running", "生成中"),
-        (Topic.TASK_PROGRESS, "running", "生成中"),
-        (Topic.TASK_ARCHIVED, "archived", "已归档"),
-        (Topic.ACCOUNT_BLOCKED, "blocked", "不可用"),
-        (Topic.ACCOUNT_RESTORED, "restored", "已恢复"),
-        (Topic.ENDPOINT_DISABLED, "disabled", "已停用"),
-        (Topic.ENDPOINT_FAILING, "failing", "持续失败"),
-        (Topic.ENDPOINT_RECOVERED, "working again", "已恢复"),
-        (Topic.UNKNOWN_STATUS, "an answer could not be read", "返回了无法识别的响应"),
-    )
-    tails = _each(
-        (Topic.TASK_SUCCEEDED, "", ""),
-        (Topic.TASK_FAILED, " failed", " 失败"),
-        (Topic.TASK_CANCELED, " was canceled", " 已取消"),
-        (Topic.TASK_NOT_FOUND, " was not found", " 任务不存在"),
-        (Topic.TASK_TIMED_OUT, " timed out", " 超时"),
-        (Topic.TASK_RUNNING, " is running", " 生成中"),
-        (Topic.TASK_PROGRESS, " is running", " 生成中"),
-        (Topic.TASK_ARCHIVED, " is archived", " 已归档"),
-        (Topic.ACCOUNT_BLOCKED, " is blocked", " 不可用"),
-        (Topic.ACCOUNT_RESTORED, " works again", " 已恢复"),
-        (Topic.ENDPOINT_DISABLED, " is disabled", " 已停用"),
-        (Topic.ENDPOINT_FAILING, " keeps failing", " 持续失败"),
-        (Topic.ENDPOINT_RECOVERED, " works again", " 已恢复"),
-        (Topic.UNKNOWN_STATUS, " sent an answer that genbridge cannot read", " 返回了无法识别的响应"),
+    topics = _each(
+        (Topic.TASK_SUCCEEDED, ("succeeded", ""), ("成功", "")),
+        (Topic.TASK_FAILED, ("failed", " failed"), ("失败", " 失败")),
+        (Topic.TASK_CANCELED, ("canceled", " was canceled"), ("已取消", " 已取消")),
+        (Topic.TASK_NOT_FOUND, ("not found", " was not found"), ("不存在", " 任务不存在")),
+        (Topic.TASK_TIMED_OUT, ("timed out", " timed out"), ("超时", " 超时")),
+        (Topic.TASK_RUNNING, ("running", " is running"), ("生成中", " 生成中")),
+        (Topic.TASK_PROGRESS, ("running", " is running"), ("生成中", " 生成中")),
+        (Topic.TASK_ARCHIVED, ("archived", " is archived"), ("已归档", " 已归档")),
+        (Topic.ACCOUNT_BLOCKED, ("blocked", " is blocked"), ("不可用", " 不可用")),
+        (Topic.ACCOUNT_RESTORED, ("restored", " works again"), ("已恢复", " 已恢复")),
+        (Topic.ENDPOINT_DISABLED, ("disabled", " is disabled"), ("已停用", " 已停用")),
+        (Topic.ENDPOINT_FAILING, ("failing", " keeps failing"), ("持续失败", " 持续失败")),
+        (Topic.ENDPOINT_RECOVERED, ("working again", " works again"), ("已恢复", " 已恢复")),
+        (
+            Topic.UNKNOWN_STATUS,
+            ("an answer could not be read", " sent an answer that genbridge cannot read"),
+            ("返回了无法识别的响应", " 返回了无法识别的响应"),
+        ),
     )
     progress = Said(": {percent} %", " 生成中，{percent}%")
     advice = _each(

@@ -210,7 +210,7 @@ def _tail(event: Event, progress: float | None, words: ChatWording) -> str:
         return words.progress.format(percent=f"{progress:.3g}")
     if event.topic is Topic.TASK_SUCCEEDED and event.data.get("result_missing") is True:
         return (words.gone if _is_gone(event.data) else words.missing)[0]
-    return words.tails[event.topic]
+    return words.topics[event.topic][1]
 
 
 def _is_gone(data: Mapping[str, Json]) -> bool:
@@ -357,4 +357,4 @@ def _seconds_between(begin: float | None, end: float | None) -> float | None:
 
 def _outcome(topic: Topic, progress: float | None, words: ChatWording) -> str:
     is_progress = topic is Topic.TASK_PROGRESS and progress is not None
-    return f"{progress:.3g} %" if is_progress else words.outcomes[topic]
+    return f"{progress:.3g} %" if is_progress else words.topics[topic][0]

@@ -229,7 +229,7 @@ def test_operator_topics_say_what_stopped_and_what_to_do() -> None:
 
 def test_every_topic_has_its_word_and_every_name_its_value() -> None:
     for words in (ENGLISH, CHINESE):
-        assert set(words.outcomes) == set(words.tails) == set(TOPIC_LOOKS) == set(Topic)
+        assert set(words.topics) == set(TOPIC_LOOKS) == set(Topic)
     for event in every_sample():
         assert set(template_values(event)) == set(NAMES)
 
