@@ -29,11 +29,7 @@ SOURCES: Final[Mapping[str, str]] = {
     "discover": "the provider's own list: every new task of the key",
     "none": "only `genbridge add` and the HTTP API",
 }
-PATHS: Final[Mapping[str, str]] = {
-    SourceKind.QUEUE: "queue/",
-    SourceKind.WATCHLIST: "tasks.yaml",
-    SourceKind.LINES: "ids.txt",
-}
+PATHS: Final = {SourceKind.QUEUE: "queue/", SourceKind.WATCHLIST: "tasks.yaml", SourceKind.LINES: "ids.txt"}
 USUAL_VARIABLES: Final = {  # for providers whose own examples do not use {PROVIDER}_API_KEY
     "replicate": "REPLICATE_API_TOKEN",
     "openai_video": "OPENAI_API_KEY",
@@ -224,10 +220,13 @@ def write_settings(path: Path, text: str, *, source: str) -> None:
     with os.fdopen(number, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(text)
+    if source not in PATHS:
+        return
+    made = path.parent / PATHS[SourceKind(source)]
     if source == SourceKind.QUEUE:
-        (path.parent / PATHS[source]).mkdir(exist_ok=True)
-    elif source in PATHS:
-        with suppress(FileExistsError), (path.parent / PATHS[source]).open("x") as file:
+        made.mkdir(exist_ok=True)
+    else:
+        with suppress(FileExistsError), made.open("x") as file:
             file.write("tasks: []\n" if source == SourceKind.WATCHLIST else "")
 
 
