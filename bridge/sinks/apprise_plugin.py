@@ -72,11 +72,11 @@ class ApprisePlugin:
         self.schemes = _schemes(self.plugin)
         service = service_of(self.schemes)
         self.facts: Final = UNKNOWN if service is None else service.apprise
-        self.facts.prepare(self.plugin, options)
         if timeout_s is not None:
             self._set_timeouts(options, timeout_s)
         if target is not None:
             plugin_targets.narrow(self.plugin, target)
+        self.facts.prepare(self.plugin, options)
 
     @property
     def service_name(self) -> str:

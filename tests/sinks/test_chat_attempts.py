@@ -17,7 +17,7 @@ from aiosmtpd.controller import Controller
 
 from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.net.client import Answer
-from bridge.sinks.apprise_plugin import check_url, usable_plugin
+from bridge.sinks.apprise_plugin import ApprisePlugin, check_url, separate_targets, usable_plugin
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_attempts import failed
 from bridge.sinks.requests_hook import Exchange
@@ -195,6 +195,13 @@ def test_queue_names_do_not_reveal_their_targets() -> None:
 def test_targets_are_found_whatever_the_plugin_calls_them(url: str, count: int) -> None:
     assert len(chat(url).targets()) == count
     assert not usable_plugin(url).mixes_targets
+
+
+def test_each_matrix_room_of_a_url_gets_ids_of_its_own_kind() -> None:
+    new, old = f"!{'a' * 43}", "!room:example.com"
+    url = f"matrixs://user:password@example.com/{new}/{old}"
+    plugins = [ApprisePlugin(url, target=target).plugin for target in separate_targets(url)]
+    assert [(plugin.rooms, plugin.hsreq) for plugin in plugins] == [([new], False), ([old], True)]
 
 
 LONG = tuple(f"https://cdn.example.com/{number}.mp4?X-Amz-Signature={'s' * 1850}&n={number}" for number in range(40))
