@@ -81,14 +81,10 @@ def messages(task: Mapping[str, Json]) -> list[Json]:
 def account_trouble(texts: Sequence[str]) -> ReadingKind | None:
     """What the texts and codes of a refusal say about the account; None if they are about something else."""
     folded = [fold(text) for text in texts]
-    return next(
-        (
-            kind
-            for kind, phrases in _ACCOUNT_TROUBLES.items()
-            if any(each in text for text in folded for each in phrases)
-        ),
-        None,
-    )
+    for kind, phrases in _ACCOUNT_TROUBLES.items():
+        if any(phrase in text for text in folded for phrase in phrases):
+            return kind
+    return None
 
 
 def result_candidates(task: Json, *, makes: str) -> Iterator[ResultCandidate]:

@@ -29,13 +29,6 @@ class Shape(Enum):
 _ABOUT_ACCOUNT: Final = frozenset({402, 403, 407})
 _ABOUT_ID: Final = frozenset({404, 410})
 _ABOUT_REQUEST: Final = frozenset({400, 406, 415, 422})
-# Vendors and aggregators refuse an account without credit, or a wrong key, with almost any status.
-_PERHAPS_ACCOUNT: Final = frozenset(
-    {
-        *(ReadingKind.AUTH_ERROR, ReadingKind.RATE_LIMITED, ReadingKind.BAD_REQUEST),
-        *(ReadingKind.NOT_FOUND, ReadingKind.AMBIGUOUS),
-    }
-)
 _BY_STATUS: Final = {
     401: ReadingKind.AUTH_ERROR,
     409: ReadingKind.PENDING,
@@ -100,8 +93,8 @@ def by_status(answer: Answer, shape: Shape, *, said: str = "") -> Reading:
 
 def perhaps_about_account(reading: Reading, body: Json) -> Reading:
     """The reading of an answer that is not about a task, unless its text or code says that the account is the problem:
-    it has no credit, its plan is used up, or its key is wrong."""
-    if reading.kind not in _PERHAPS_ACCOUNT:
+    it has no credit, its plan is used up, or its key is wrong. Vendors say that with almost any status."""
+    if reading.kind in {ReadingKind.PENDING, ReadingKind.TRANSIENT, ReadingKind.NO_ROUTE}:
         return reading
     kind = account_trouble(_texts(body, depth=3, keys=(*_TEXTS, *_CODES)))
     return reading if kind is None else reading._replace(kind=kind, retry_after_s=None, is_vague=False, unread="")
