@@ -323,6 +323,11 @@ def test_the_providers_message_about_a_refused_task_is_shown(
     assert str(refused.value) == f"not a task: the provider refused to create one: {said}"
 
 
+def test_the_task_of_suno_may_be_an_object(tmp_path: Path) -> None:
+    made = task_created(loaded(tmp_path, ACCOUNTS), {"code": "success", "data": {"task_id": "s-1"}}, account="music")
+    assert made == {"id": "s-1", "account": "music"}
+
+
 def test_a_success_that_no_account_recognizes_is_not_called_a_refusal(tmp_path: Path) -> None:
     other = f'  talk: {{provider: heygen, base_url: "{BASE}", api_key: k12345}}\n'  # its code of a success is 100
     with pytest.raises(TaskProblem) as refused:
