@@ -20,8 +20,8 @@ from bridge.domain.archive_names import WantedCopy
 from bridge.domain.backoff import parse_retry_after
 from bridge.domain.task import Reading, ReadingKind
 from bridge.net.client import Unanswered
-from bridge.net.failure_kinds import Failure
-from bridge.net.outside_client import BodyStopped, KeyFor, OutsideAnswer, OutsideClient
+from bridge.net.failure_kinds import BodyStopped, Failure
+from bridge.net.outside_client import KeyFor, OutsideAnswer, OutsideClient
 
 BATCH_BYTES: Final = 512 * 1024  # bytes per write
 MOST_RESUMES: Final = 8  # within one attempt, each after some progress

@@ -19,7 +19,8 @@ from bridge.http.gateway_watches import WatchCommit, WatchWish
 from bridge.http.problem_details import HttpProblem
 from bridge.http.services import Services
 from bridge.net.client import Answer
-from bridge.net.httpx_connections import BodyCut, StreamedAnswer
+from bridge.net.failure_kinds import BodyStopped
+from bridge.net.httpx_connections import StreamedAnswer
 from bridge.net.streaming_client import whole_answer
 from bridge.providers.pass_through import NotCreated, PassThrough, StatusCall
 from bridge.sources.task_reader import TaskProblem
@@ -62,7 +63,7 @@ class AnswerPassing:
         return self.account.rules
 
     async def run(self, receive: Receive) -> None:
-        """Forward the answer. If that is not possible, HttpProblem 502 or 504 before it has begun, BodyCut afterwards.
+        """Forward the answer. If that fails, HttpProblem 502 or 504 before it has begun, BodyStopped afterwards.
 
         An answer that may be about a task is read to its end even if the caller disconnects.
         """
@@ -156,16 +157,16 @@ class AnswerPassing:
         async for chunk in chunks:
             size += len(chunk)
             if size > MOST_BYTES:
-                raise BodyCut(TOO_LARGE)
+                raise BodyStopped(TOO_LARGE)
             await self._send_part(mask.feed(chunk))
         await self._send_part(mask.rest())
 
     async def _send_part(self, part: bytes) -> None:
-        """Send a part of the body. BodyCut if the caller does not read it in time."""
+        """Send a part of the body. BodyStopped if the caller does not read it in time."""
         with anyio.move_on_after(WRITE_S) as time_limit:
             await self.send({"type": "http.response.body", "body": part, "more_body": True})
         if time_limit.cancelled_caught:
-            raise BodyCut(f"the caller read nothing for {WRITE_S:g} s")
+            raise BodyStopped(f"the caller read nothing for {WRITE_S:g} s")
 
     async def _begin(self, headers: Sequence[Pair]) -> None:
         self.has_begun = True
@@ -189,7 +190,7 @@ async def _read(chunks: AsyncIterator[bytes], cap_bytes: int) -> tuple[bytes, bo
                 read += chunk
                 if len(read) > cap_bytes:
                     return bytes(read), False
-    except BodyCut as cut:
+    except BodyStopped as cut:
         raise HttpProblem(HTTPStatus.BAD_GATEWAY, str(cut)) from None
     except TimeoutError:
         late = f"the provider's answer did not end within {READ_S:g} s"

@@ -29,8 +29,8 @@ from bridge.http.problem_details import HttpProblem, problem_of, problem_respons
 from bridge.http.services import Services
 from bridge.logs import get_logger
 from bridge.net.client import Unanswered
-from bridge.net.failure_kinds import Failure
-from bridge.net.httpx_connections import BodyCut, StreamedAnswer
+from bridge.net.failure_kinds import BodyStopped, Failure
+from bridge.net.httpx_connections import StreamedAnswer
 from bridge.net.served_connection import ABORT
 from bridge.net.streaming_client import StreamedRequest
 from bridge.wiring.task_reading import task_reader
@@ -174,7 +174,7 @@ class _GatewayCall:
         if not isinstance(error, Exception):
             raise error
         if self._answering is not None and self._answering.has_begun:
-            if not isinstance(error, BodyCut | HttpProblem | CallerGone):
+            if not isinstance(error, BodyStopped | HttpProblem | CallerGone):
                 log.error("http.bug", exc_info=error)
             await self.abort()
         elif isinstance(error, CallerGone):

@@ -73,6 +73,10 @@ class AddressRefused(httpx.ConnectError):
     """No connection may be made to this address. The text says why."""
 
 
+class BodyStopped(Exception):
+    """The body of an answer ended early. The text is one line for people."""
+
+
 def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple[Failure, str]:
     """The kind and one line for an exception of `FAILURES`. `where` is the address of the other side, `proxy` that of
     the proxy in between. The line contains only their hosts and ports."""

@@ -15,7 +15,7 @@ import anyio
 import httpx
 
 from bridge.net.exchange import WireRequest, WireResponse
-from bridge.net.failure_kinds import FAILURES, NO_ANSWER
+from bridge.net.failure_kinds import FAILURES, NO_ANSWER, BodyStopped
 from bridge.net.request_head import ExactUrl, Pair
 
 KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept; if the other side closes one earlier, that is noticed
@@ -88,10 +88,6 @@ class HttpxConnections:
             await self._idle.popleft()[1].aclose()
 
 
-class BodyCut(Exception):
-    """The body of an answer ended early. The text is one line for people."""
-
-
 class StreamedAnswer:
     """Status and headers of an answer, and its body while it arrives, still encoded. Must be closed."""
 
@@ -106,14 +102,14 @@ class StreamedAnswer:
         self._connections = connections
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. BodyCut if it ends early."""
+        """The body as it arrives. BodyStopped if it ends early."""
         try:
             async for chunk in self.stream:
                 yield chunk
         except FAILURES as error:
             late = isinstance(error, httpx.TimeoutException)
             why = "the provider sent nothing for a long time" if late else "the connection was closed"
-            raise BodyCut(f"{why} in the middle of the body") from error
+            raise BodyStopped(f"{why} in the middle of the body") from error
 
     async def aclose(self) -> None:
         """Keep the connection if the body has been read to its end; otherwise close it."""

@@ -17,7 +17,7 @@ from bridge.errors import ConfigError
 from bridge.net.client import NO_RULES, Unanswered, proxy_at, shared_context, usable_proxy
 from bridge.net.connection import Connection, Headers
 from bridge.net.connector import Connector, Resolve, resolved
-from bridge.net.failure_kinds import FAILURES, AddressRefused, Failure, explain
+from bridge.net.failure_kinds import FAILURES, AddressRefused, BodyStopped, Failure, explain
 from bridge.net.request_head import RequestHead, origin_of, request_line, split
 
 MOST_REDIRECTS: Final = 5
@@ -32,10 +32,6 @@ KeyFor = Callable[[str], Mapping[str, str]]
 def no_key(_url: str) -> Mapping[str, str]:
     """Returns no key for any URL."""
     return {}
-
-
-class BodyStopped(Exception):
-    """A body ended early. The text is one line for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ import anyio
 import anyio.to_thread
 
 from bridge.net.client import Unanswered
-from bridge.net.outside_client import BodyStopped, OutsideAnswer, OutsideClient
+from bridge.net.failure_kinds import BodyStopped
+from bridge.net.outside_client import OutsideAnswer, OutsideClient
 
 if TYPE_CHECKING:
     from bridge.sinks.chat_cards import CardLink, ChatCard  # a daemon that notifies only programs does not load them

@@ -9,8 +9,8 @@ import pytest
 import trustme
 
 from bridge.net.client import Unanswered
-from bridge.net.failure_kinds import Failure
-from bridge.net.outside_client import BodyStopped, OutsideAnswer, OutsideClient, Pace
+from bridge.net.failure_kinds import BodyStopped, Failure
+from bridge.net.outside_client import OutsideAnswer, OutsideClient, Pace
 from tests.loopback import Exchange, answers, loopback
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.net.client import Unanswered
-from bridge.net.failure_kinds import Failure
-from bridge.net.httpx_connections import BodyCut, StreamedAnswer
+from bridge.net.failure_kinds import BodyStopped, Failure
+from bridge.net.httpx_connections import StreamedAnswer
 from bridge.net.streaming_client import StreamedRequest, StreamingClient, whole_answer
 from tests.loopback import Exchange, Loopback, answers, loopback
 
@@ -91,7 +91,7 @@ async def test_a_body_that_is_cut_is_reported() -> None:
 
     async with loopback(script) as server, client_of(server) as client:
         answer = await client.send(StreamedRequest("GET", b"/", []))
-        with pytest.raises(BodyCut, match="closed"):
+        with pytest.raises(BodyStopped, match="closed"):
             await body_of(answer)
 
 
