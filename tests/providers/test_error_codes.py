@@ -143,7 +143,7 @@ def test_the_limit_of_a_plan_is_not_a_rate_limit(provider: str, status: int, bod
         (404, "Invalid URL", ReadingKind.NO_ROUTE),
         ("429", "too many requests", ReadingKind.RATE_LIMITED),
         (429, "余额不足", ReadingKind.ACCOUNT_ERROR),
-        (400, "bad id", ReadingKind.BAD_REQUEST),
+        (400, "operation failed", ReadingKind.AMBIGUOUS),
         (503, "maintenance", ReadingKind.TRANSIENT),
         (600, "odd", ReadingKind.AMBIGUOUS),
         (-404, "odd", ReadingKind.AMBIGUOUS),
