@@ -91,6 +91,7 @@ def test_a_wrong_key_blocks_the_account_with_any_http_status(provider: str, stat
         ("openai_video", {"error": {"code": "rate_limit_exceeded", "type": "requests", "message": "try again in 2s"}}),
         ("openai_video", {"error": {"code": "rate_limit_exceeded", "message": "requests per min (RPM): Limit 5"}}),
         ("newapi", {"error": {"message": "请求过于频繁,请稍后再试"}}),
+        ("newapi", {"error": {"message": "Rate limit exceeded. Your limit will reset at 12:00:05."}}),
         ("veo", {"error": {"code": 429, "message": "You exceeded your current quota", "status": "RESOURCE_EXHAUSTED"}}),
         ("dashscope", {"code": "Throttling.AllocationQuota", "message": "Allocated quota exceeded"}),
         ("replicate", {"detail": "Request was throttled. Your rate limit resets in ~30s."}),
