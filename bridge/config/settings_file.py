@@ -182,7 +182,7 @@ def find(explicit: str | None, env: Mapping[str, str]) -> Path:
             return path
     tried = ", ".join("./genbridge.yaml" if not path.is_absolute() else str(path) for path in candidates)
     fix = "`genbridge init` writes one; or name it with --config"
-    if _exists(Path("genbridge.yml")):
+    if os.access("genbridge.yml", os.R_OK, effective_ids=True):
         fix = "./genbridge.yml is not looked for: rename it to genbridge.yaml"
     raise ConfigError([f"no settings found: looked for {tried}; {fix}"])
 

@@ -113,6 +113,9 @@ def test_a_folder_that_we_may_not_enter_is_skipped(tmp_path: Path, monkeypatch: 
                 ConfigError, match=r"cannot be read: Permission denied; only root and the group genbridge may "
             ):
                 load.load(system, {})
+            monkeypatch.setattr(settings_file, "SYSTEM_SETTINGS", Path(name) / "missing.yaml")
+            with pytest.raises(ConfigError, match="`genbridge init` writes one"):
+                find(None, {"HOME": str(closed)})
         finally:
             os.seteuid(0)
 
