@@ -31,7 +31,8 @@ def watch_state(row: Row) -> WatchState:
     phase, polls, failures, doubt_kind, doubt_answers, doubt_since_at, progress, told, told_at, input_told = row[10:]
     # SQLite keeps text and bytes in any column: another type must fail here, not in the middle of the work.
     _ = 0.0 + added_at + (next_poll_at or 0.0) + (asked_at or 0.0) + (give_up_s or 0.0)
-    _ = 0.0 + (blocked_s or 0.0) + generation + revision + polls + failures + (progress or 0.0)
+    _ = 0.0 + (blocked_s or 0.0) + generation + revision + polls + failures + (doubt_answers or 0)
+    _ = 0.0 + (doubt_since_at or 0.0) + (progress or 0.0) + (told or 0.0) + (told_at or 0.0)
     _ = task_id + ""
     memory = _FRESH
     if polls or phase != _FRESH.phase:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
 from bridge.store import SqliteStore, Store, open_store
+from bridge.store.statements import SQL
 from tests.factories import NOW
 from tests.store.making import QUEUE, Teller, add, due, make_block, make_deferred, make_end
 
@@ -28,6 +30,9 @@ IN_SQLITE = {
     "an instant that is bytes": "next_poll_at = x'00ff'",
     "a name that is bytes": "account = x'ff00'",
 }
+
+TEXTS = {"account", "task_id", "action", "phase", "doubt_kind", "input_told"}
+NUMBERS = sorted(set(re.findall(r"\w+", SQL["watches.state"])) - {"coalesce", *TEXTS})
 
 
 def edit(path: Path, statement: str) -> None:
@@ -56,6 +61,15 @@ def test_an_unreadable_watch_does_not_affect_others(store: SqliteStore, path: Pa
     assert len(store.unreadable()) >= 1
     assert any("task-1" in each for each in store.unreadable())
     assert store.commit([make_end(OTHER)], Teller()) == [True]
+
+
+@pytest.mark.parametrize("column", NUMBERS)
+def test_text_in_any_column_of_numbers_is_found(store: SqliteStore, path: Path, column: str) -> None:
+    add(store, "task-1", "task-2")
+    edit(path, f"UPDATE watches SET polls = 1, doubt_kind = 'ambiguous', {column} = 'x' WHERE task_id = 'task-1'")
+    found, _ = poisoned(store)
+    assert found[:1] == ["task-2"]
+    assert "watch kling/task-1" in store.unreadable()
 
 
 @pytest.mark.parametrize("change", IN_ANY_STORE.values(), ids=[*IN_ANY_STORE])

@@ -69,6 +69,8 @@ typeof(generation) NOT IN ('integer', 'real', 'null')
     OR typeof(doubt_answers) NOT IN ('integer', 'real', 'null')
     OR typeof(doubt_since_at) NOT IN ('integer', 'real', 'null')
     OR typeof(progress) NOT IN ('integer', 'real', 'null')
+    OR typeof(progress_told) NOT IN ('integer', 'real', 'null')
+    OR typeof(progress_told_at) NOT IN ('integer', 'real', 'null')
     OR typeof(account) <> 'text' OR typeof(task_id) <> 'text'
     OR NOT json_valid(coalesce(meta, 'null')) OR NOT json_valid(coalesce(endpoints, 'null'))
     OR NOT json_valid(coalesce(snapshot, 'null'))
