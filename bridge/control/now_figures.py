@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Final, NamedTuple
 
-from bridge.domain.task import Phase
+from bridge.domain.task import NOT_SUCCEEDED
 from bridge.store import ReadStore
 
 QUARTER_S: Final = 900.0
@@ -16,8 +16,6 @@ SETTLED_QUARTERS: Final = 2  # quarters that are read again, because rows of a s
 FRESH_S: Final = 1.0
 HOUR_S: Final = 3600.0
 DAY_S: Final = 86_400.0
-
-FAILURES: Final = frozenset({Phase.FAILED, Phase.CANCELED, Phase.NOT_FOUND, Phase.TIMED_OUT})
 
 
 class FinishedSince(NamedTuple):
@@ -56,7 +54,7 @@ class FinishedCounts:
 
     def _between(self, at: float, end_at: float) -> FinishedSince:
         phases = [counts for quarter, counts in self._quarters.items() if at <= quarter * QUARTER_S < end_at]
-        failed = sum(number for counts in phases for phase, number in counts.items() if phase in FAILURES)
+        failed = sum(number for counts in phases for phase, number in counts.items() if phase in NOT_SUCCEEDED)
         return FinishedSince(at, sum(sum(counts.values()) for counts in phases), failed)
 
     def _refresh(self, store: ReadStore, now: float) -> None:

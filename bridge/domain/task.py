@@ -26,6 +26,7 @@ class Phase(StrEnum):
 
 
 ENDS: Final = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELED, Phase.NOT_FOUND, Phase.TIMED_OUT})
+NOT_SUCCEEDED: Final = ENDS - {Phase.SUCCEEDED}
 LIVE: Final = frozenset({Phase.SUBMITTED, Phase.RUNNING})
 
 FOLLOWS: Final[Mapping[Phase, frozenset[Phase]]] = {

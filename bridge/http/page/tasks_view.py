@@ -15,7 +15,7 @@ from bridge.control.watch_pages import search_watches
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import EVERY_WATCH, WatchFilter
 from bridge.domain.page_views import COUNTED, BoundedCount
-from bridge.domain.task import LIVE, Phase
+from bridge.domain.task import LIVE, NOT_SUCCEEDED, Phase
 from bridge.domain.views import StoreGauges, WatchView
 from bridge.http.page.cards import FinishedTask, finished_tasks
 from bridge.http.page.notification_states import NotificationState, notification_states
@@ -31,12 +31,11 @@ from bridge.store import ReadStore
 ROWS: Final = 50
 COPIES_WITHIN_S: Final = 0.05  # how long to wait for the archive
 COUNTS_WITHIN_S: Final = 0.05  # a count that takes longer is left out
-NOT_SUCCEEDED: Final = (Phase.FAILED, Phase.TIMED_OUT, Phase.NOT_FOUND, Phase.CANCELED)
 TABS: Final[Mapping[str, tuple[Phase, ...]]] = {
     "all": (),
     "running": (Phase.SUBMITTED, Phase.RUNNING),
     "succeeded": (Phase.SUCCEEDED,),
-    "not_succeeded": NOT_SUCCEEDED,
+    "not_succeeded": tuple(sorted(NOT_SUCCEEDED)),
     "withdrawn": (Phase.WITHDRAWN,),
 }
 SPANS: Final = ("1h", "24h", "7d")  # offered by the form

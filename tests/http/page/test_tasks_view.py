@@ -96,7 +96,7 @@ def test_filters_stay_while_the_reader_turns_pages_and_changes_tabs(site: Site) 
     assert wanted == {
         "label": ["many"],
         "since": ["24h"],
-        "phase": ["failed", "timed_out", "not_found", "canceled"],
+        "phase": ["canceled", "failed", "not_found", "timed_out"],
     }
 
 
