@@ -27,12 +27,11 @@ from bridge.offload import ThreadOffload
 from bridge.ports import Clock, StoreObserver
 from bridge.redaction import hidden
 from bridge.service import ServiceManager
-from bridge.store import ReadStore, Store
+from bridge.store import Store, StorePlace
 from bridge.wiring.parts import Parts
 
 if TYPE_CHECKING:
     from bridge.http.serving import Bound, HttpServer
-    from bridge.store.event_log import FollowStore
 
 log = logs.get_logger()
 
@@ -61,8 +60,7 @@ class Daemon:
         *,
         store: Store,
         clock: Clock,
-        open_reader: Callable[[], ReadStore],
-        open_follower: Callable[[], FollowStore],
+        place: StorePlace,
         reread: Callable[[], Loaded],
         seen: Stamp,
         beat: Callable[[], None] | None = None,
@@ -72,8 +70,7 @@ class Daemon:
         self._loaded = loaded
         self._store = store
         self._clock = clock
-        self._open_reader = open_reader
-        self._open_follower = open_follower
+        self._place = place
         self._reread = reread
         self._seen = seen
         self._beat = beat
@@ -242,8 +239,7 @@ class Daemon:
             services = Services(
                 settings=lambda: self._loaded,
                 app=lambda: self._app,
-                reader=self._open_reader(),
-                follower=self._open_follower(),
+                place=self._place,
                 store=self._store,
                 writing=self._offload,
                 clock=self._clock,

@@ -45,7 +45,7 @@ from bridge.simulator.demo_plan import (
 )
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.webhook_receiver import ReceivedWebhook, Receiver
-from bridge.store import open_follower, open_reader, open_store
+from bridge.store import open_store
 from bridge.wiring.parts import Parts
 
 SHOW_EVERY_S: Final = 0.1
@@ -155,8 +155,7 @@ class Demo:
             services = Services(
                 settings=lambda: loaded,
                 app=lambda: app,
-                reader=open_reader(store_path),
-                follower=open_follower(store_path),
+                place=store_path,
                 store=store,
                 writing=offload,
                 clock=self._clock,

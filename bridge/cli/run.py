@@ -31,7 +31,7 @@ from bridge.domain.views import Counts
 from bridge.errors import ConfigError
 from bridge.redaction import hidden
 from bridge.screen import Screen, folded, screen_of
-from bridge.store import DaemonLock, StorePlace, open_follower, open_reader
+from bridge.store import DaemonLock, StorePlace
 from bridge.wiring.store_location import ADOPTED, is_service, prepare
 
 log = logs.get_logger()
@@ -107,8 +107,7 @@ def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said
                 loaded,
                 store=store,
                 clock=SystemClock(ahead_s),
-                open_reader=partial(open_reader, place),
-                open_follower=partial(open_follower, place),
+                place=place,
                 reread=partial(_reread, loaded.path, place, said),
                 seen=seen,
                 beat=lock.beat if lock is not None else None,

@@ -27,9 +27,8 @@ from bridge.http.gateway_accounts import GatewayAccounts
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.ports import Added, Clock, Offload
-from bridge.store import ReadStore
+from bridge.store import ReadStore, StorePlace, open_follower, open_reader
 from bridge.store.command_store import CommandStore
-from bridge.store.event_log import FollowStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,7 +36,8 @@ T = TypeVar("T")
 
 class Services:
     """Passed to every route. `settings` and `app` return the current ones; after a lost lease, the app is a new one.
-    `writing` is the daemon's own thread for its store; `reader` has another thread, so that reads do not delay commits.
+    `writing` is the daemon's own thread for its store, which is at `place`; `reader` has another thread, so that reads
+    do not delay commits.
     `is_alive` is according to the watchdog, and `store_failure` is set while the daemon cannot write to its store.
     """
 
@@ -46,8 +46,7 @@ class Services:
         *,
         settings: Callable[[], Loaded],
         app: Callable[[], App],
-        reader: ReadStore,
-        follower: FollowStore,
+        place: StorePlace,
         store: CommandStore,
         writing: Offload,
         clock: Clock,
@@ -58,19 +57,19 @@ class Services:
         self.clock = clock
         self.settings = settings
         self.app = app
-        self.reader = reader
+        self.reader = open_reader(place)
         self.reading = ThreadOffload()
         self.store = store
         self.writing = writing
         self.metrics = metrics
         self.is_alive = is_alive
         self.store_failure = store_failure
-        self.gauges: CachedReading[StoreGauges] = CachedReading(partial(self.reading, reader.gauges), clock)
+        self.gauges: CachedReading[StoreGauges] = CachedReading(partial(self.reading, self.reader.gauges), clock)
         self.needs: CachedReading[NeedCounts] = CachedReading(self._count_needs, clock)
         self.overviews = RecentOverview(clock)
         self.rings = Rings(metrics, clock)  # only for the thread of the event loop
         self.finished = FinishedCounts(clock.steady)  # only for `read`
-        self.live = LiveHub(store=follower, offload=ThreadOffload(), clock=clock, settings=settings)
+        self.live = LiveHub(store=open_follower(place), offload=ThreadOffload(), clock=clock, settings=settings)
         self.gateway = GatewayAccounts()
         self.stopping = anyio.Event()  # the server is about to stop: waiting routes must answer
 

@@ -26,7 +26,6 @@ from bridge.domain.slots import Roster
 from bridge.domain.watch import Wish
 from bridge.errors import LeaseLost
 from bridge.ports import Added
-from bridge.store.event_log import FollowStore
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import Database
 
@@ -82,7 +81,7 @@ def settings(folder: Path, store: str, *accounts: str, watchlist: str) -> Path:
 
 
 @asynccontextmanager
-async def running(path: Path, store: PostgresStore) -> AsyncIterator[Daemon]:
+async def running(path: Path, store: PostgresStore, place: PostgresUrl) -> AsyncIterator[Daemon]:
     def reread() -> Loaded:
         return CommandSession(config=str(path)).resolved()
 
@@ -90,8 +89,7 @@ async def running(path: Path, store: PostgresStore) -> AsyncIterator[Daemon]:
         reread(),
         store=store,
         clock=SystemClock(),
-        open_reader=lambda: store,
-        open_follower=lambda: FollowStore(store._database),
+        place=place,
         reread=reread,
         seen=stamp(path),
     )
@@ -122,7 +120,7 @@ async def test_settings_that_are_read_while_a_lease_is_lost_hold_afterwards(
     store._database.migrate()
     path = settings(tmp_path, postgres.reveal(), "one", watchlist="first.yaml")
     with anyio.fail_after(40):
-        async with running(path, store) as daemon:
+        async with running(path, store, postgres) as daemon:
             await daemon._app._started.wait()
             assert await served(postgres) == ["one"]
             store.holds = held_up

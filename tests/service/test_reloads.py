@@ -21,7 +21,6 @@ from bridge.domain.task import ReadingKind
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.store import open_store
-from bridge.store.event_log import FollowStore
 from bridge.wiring.parts import Parts
 from bridge.wiring.plan_builder import PlanBuilder
 from tests.loopback import Exchange, loopback
@@ -138,8 +137,7 @@ async def test_a_bug_in_a_reload_keeps_the_old_settings(tmp_path: Path) -> None:
         settings(tmp_path, "one"),
         store=store,
         clock=SystemClock(),
-        open_reader=lambda: store,
-        open_follower=lambda: FollowStore(store._database),
+        place=tmp_path / "state.db",
         reread=broken,
         seen=None,
     )

@@ -23,7 +23,7 @@ from bridge.http.services import Services
 from bridge.http.serving import HttpServer
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
-from bridge.store import open_command_store, open_follower, open_reader
+from bridge.store import open_command_store
 from tests.http.page.now_store import CDN, Filler, filled
 from tests.http.site import free_port
 
@@ -80,8 +80,7 @@ class StillSites:
         services = Services(
             settings=lambda: loaded,
             app=lambda: cast(App, StillApp(state)),
-            reader=open_reader(place),
-            follower=open_follower(place),
+            place=place,
             store=store,
             writing=ThreadOffload(),
             clock=SystemClock(),
