@@ -29,12 +29,13 @@ CLEAR_REST: Final = "\x1b[J"
 
 
 def until_terminated(play: Callable[[], Awaitable[None]]) -> None:
-    """Run it until it ends. SIGTERM and Ctrl-C cancel it; after the clean-up, KeyboardInterrupt is raised. Further
-    signals during the clean-up are ignored."""
+    """Run it until it ends. SIGTERM, Ctrl-C and the end of the terminal cancel it; after the clean-up,
+    KeyboardInterrupt is raised. Further signals during the clean-up are ignored."""
 
     async def run() -> None:
         # The loop receives the signals: an exception raised by a signal handler can appear, or get lost, anywhere.
-        wanted = [each for each in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(each) is not signal.SIG_IGN]
+        ends = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        wanted = [each for each in ends if signal.getsignal(each) is not signal.SIG_IGN]
         with anyio.open_signal_receiver(*wanted) as signals:
             async with anyio.create_task_group() as group:
                 group.start_soon(_cancel_on_signal, signals, group.cancel_scope)

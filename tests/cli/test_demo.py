@@ -75,7 +75,8 @@ def test_a_kept_demo_serves_its_page_until_ctrl_c(tmp_path: Path) -> None:
     assert demo.returncode == 0
 
 
-def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "bridge", "demo"]
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     with ended(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)) as demo:
@@ -86,11 +87,25 @@ def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
         address = demo.stdout.readline().removeprefix("API:").strip()
         assert httpx.get(address, trust_env=False).json()["info"]["title"] == "genbridge"
         assert "queue/" in demo.stdout.readline()
-        demo.terminate()
+        demo.send_signal(number)
         out, err = demo.communicate(timeout=20)
         assert "Traceback" not in err
         assert ", 0 notified, 0 duplicate webhooks" in out
     assert demo.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_whose_terminal_is_closed_leaves_nothing_behind(tmp_path: Path) -> None:
+    command, env = [sys.executable, "-m", "bridge", "demo"], {**os.environ, "TMPDIR": str(tmp_path)}
+    ours, theirs = os.openpty()
+    with ended(subprocess.Popen(command, env=env, stdout=theirs, stderr=theirs, start_new_session=True)) as demo:
+        os.close(theirs)
+        said = b""
+        while b"API:" not in said:
+            said += os.read(ours, 1000)
+        os.close(ours)  # from now on, writing to the terminal is an error
+        demo.send_signal(signal.SIGHUP)
+        demo.wait(timeout=20)
     assert list(tmp_path.iterdir()) == []
 
 
