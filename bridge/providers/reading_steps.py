@@ -100,6 +100,7 @@ class _Explainer:
         self._answer = answer
         self._asked = asked
         self._second = second
+        self._body: Json = None  # the answer's JSON, once it is parsed
 
     def steps(self) -> Steps:
         answer = self._answer
@@ -117,6 +118,7 @@ class _Explainer:
         judged = judge(self._description, answer)
         if isinstance(judged, Reading):
             return
+        self._body = judged
         found = find(self._description, judged, self._asked.task_id)
         yield from self._forms(judged, found)
         if isinstance(found, FoundTask):
@@ -161,7 +163,7 @@ class _Explainer:
             fits = [line for selector in form.task if (line := _fit(form, selector, body, task_id)) is not None]
             if not fits and any(_fit(form, selector, inside, task_id) for selector in form.task):
                 fits = ["fits the object under data"]
-            lines = fits or [f"does not fit: {_unfit(form, selector, selector(body))}" for selector in form.task]
+            lines = fits or [f"does not fit: {_unfit(form, selector, body)}" for selector in form.task]
             if isinstance(found, FoundTask) and found.form is form:
                 lines = [f"{line}; used" if line.startswith("fits") else line for line in lines]
             yield f"form {name}", list(dict.fromkeys(lines))
@@ -214,7 +216,7 @@ class _Explainer:
             where = f"place {number} ({', '.join(keys)})"
             if collected.is_empty:
                 why = "; ".join(each.why for each in collected.lost)
-                yield f"{where}: nothing{f': {why}' if why else ''}"
+                yield f"{where}: nothing{f': {why}' if why else ''}{_prefix_hint(place, form, self._body)}"
                 continue
             yield f"{where}: used"
             for kind, items in collected.result.items():
@@ -230,8 +232,9 @@ def _fit(form: Form, selector: Selector, body: Json, task_id: str) -> str | None
     return f"fits at {selector.text}" if made.kind else f"fits at {selector.text}, with an unknown status"
 
 
-def _unfit(form: Form, selector: Selector, candidate: Json) -> str:
-    """Why an object does not have this form."""
+def _unfit(form: Form, selector: Selector, body: Json) -> str:
+    """Why the object that the selector finds in an answer does not have this form."""
+    candidate = selector(body)
     if candidate is None:
         return f"{selector.text} selects nothing"
     if isinstance(candidate, list):
@@ -241,8 +244,15 @@ def _unfit(form: Form, selector: Selector, candidate: Json) -> str:
     if not form.holds_for(candidate):
         return f"its condition does not hold: {form.when.text if form.when else ''}"
     if form.word_of(candidate) is None:
-        return f"no status at {form.status.text}"
+        return f"no status at {form.status.text}{_prefix_hint(form.status, form, body)}"
     return f"no id at {', '.join(each.text for each in form.id)}"
+
+
+def _prefix_hint(part: object, form: Form, body: Json) -> str:
+    """What to write if a path in a part of the form begins with the task, although it starts there."""
+    paths = [each for _, each in expressions(part) if isinstance(each, Selector) and each(body) is not None]
+    tasks = [at.text for at in form.task if any(path.text.startswith(f"{at.text}.") for path in paths)]
+    return f"; leave out {tasks[0]}., because paths start at the task" if tasks else ""
 
 
 def _item(item: Mapping[str, Json]) -> str:

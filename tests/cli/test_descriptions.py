@@ -101,6 +101,16 @@ def test_each_way_to_misread_an_answer_is_shown(own: Shell, body: Any, options: 
         assert " ".join(line.split()) in out
 
 
+@pytest.mark.parametrize("wrong", [{"status": "data.state"}, {"results": [{"videos": "data.url"}]}])
+def test_a_path_that_repeats_the_task_is_explained(shell: Shell, wrong: dict[str, Any]) -> None:
+    form = {"task": "data", "status": "state", "words": {"succeeded": ["ok"]}, "results": [{"videos": "url"}], **wrong}
+    own = {"title": "t", "ask": {"path": "/{id}"}, "forms": {"job": form}}
+    change(shell.folder / "genbridge.yaml", providers={"mine": own})
+    body = {"data": {"id": "7", "state": "ok", "url": "https://cdn.example.com/a.mp4"}}
+
+    assert "leave out data., because paths start at the task" in " ".join(read(shell, "mine", body).split())
+
+
 @pytest.mark.parametrize(
     ("body", "line"),
     [
