@@ -127,27 +127,28 @@ class AccountHealth:
 
     async def admit(self, *, within_s: float) -> NotAdmitted | None:
         """See `Poller.admit`."""
-        clock, limiter = self._clock, self.limiter
+        clock = self._clock
         gives_up_at = clock.steady() + within_s
         while True:
             now = clock.steady()
             if (refusal := self._refusal(now)) is not None:
                 return refusal
             left_s = gives_up_at - now
-            wait_s = limiter.reserve(now, within_s=left_s)
+            wait_s = self.limiter.reserve(now, within_s=left_s)
             if wait_s <= left_s:
                 break
             if left_s <= 0 or wait_s < math.inf:
                 return NotAdmitted(left_s=SOON_S if wait_s == math.inf else wait_s, reason=FULL)
             await clock.sleep(min(IN_LINE_S, left_s))
+        is_admitted = False
         try:
             if wait_s:
                 await clock.sleep(wait_s)
-                refusal = self._refusal(clock.steady())
-        except BaseException:
-            limiter.guests -= 1
-            raise
-        limiter.guests -= refusal is not None
+            refusal = self._refusal(clock.steady())
+            is_admitted = refusal is None
+        finally:
+            if not is_admitted:
+                self.left()
         return refusal
 
     def limited(self, reading: Reading, *, asked_at: float) -> None:

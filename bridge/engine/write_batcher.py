@@ -223,14 +223,13 @@ class WriteBatcher:
     def _committed(self, batch: Sequence[_Pending], written: _Written) -> None:
         """Call `wake` first, so that everything on disk is sent even if a callback fails."""
         self._failures, self.failing_since = 0, None
-        applied = written.applied
         for key in written.keys:
             try:
                 self.wake([key])
             except Exception:
                 log.exception("commit.bug", what="queue", keys=["/".join(key)], count=1)
         errors = []
-        for pending, did_apply in zip(batch, applied, strict=True):
+        for pending, did_apply in zip(batch, written.applied, strict=True):
             try:
                 if pending.then is not None:
                     pending.then(did_apply)
@@ -242,8 +241,8 @@ class WriteBatcher:
         except Exception:
             log.exception("observer.bug")
         if self._observers:
-            changes = [pending.change for pending, did_apply in zip(batch, applied, strict=True) if did_apply]
-            self._tell(lambda observer: observer.committed(changes))
+            changes = [pending.change for pending, did_apply in zip(batch, written.applied, strict=True) if did_apply]
+            self._notify(lambda observer: observer.committed(changes))
 
     def _count(self, written: _Written) -> None:
         self._metrics.commit_s.observe(written.took_s)
@@ -252,10 +251,10 @@ class WriteBatcher:
                 self._metrics.events[event.topic] += 1
         _log_health(written.events)
 
-    def _tell(self, tell: Callable[[StoreObserver], None]) -> None:
+    def _notify(self, notify: Callable[[StoreObserver], None]) -> None:
         for observer in self._observers:
             try:
-                tell(observer)
+                notify(observer)
             except Exception:
                 log.exception("observer.bug")
 
@@ -289,7 +288,7 @@ class WriteBatcher:
                 self._note_batches[:1] = notes[:half], notes[half:]
                 return
             log.exception("note.bug", count=1)  # a bug with a note must not stop the commits
-        self._tell(lambda observer: observer.noted(notes))
+        self._notify(lambda observer: observer.noted(notes))
         del self._note_batches[0]
         self._notes_written.set()
 

@@ -139,6 +139,21 @@ async def test_a_request_that_is_cancelled_in_line_takes_no_place() -> None:
         assert await rig.poller.admit("kling", within_s=0) is None
 
 
+async def test_polls_use_the_place_of_a_cancelled_request_at_once() -> None:
+    rig = Rig(limits=RateLimits(rate=0.2, burst=1, concurrency=3), answer_s=100)
+    async with rig.running():
+        await rig.watch("a", "b")
+        await rig.clock.advance(1)
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(lambda: rig.poller.admit("kling", within_s=20))
+            await rig.clock.advance(6)  # one is admitted; the other keeps the last place
+            assert len(rig.provider.asked) == 1
+            group.cancel_scope.cancel()
+        await rig.clock.advance(10)
+        assert len(rig.provider.asked) == 2
+
+
 def test_a_daemon_without_shares_of_the_account_admits_gateway_requests() -> None:
     limiter = RateLimiter(RateLimits(rate=0.0, burst=0, concurrency=0), now=0.0)
     assert [limiter.reserve(0.0, within_s=0.0) for _ in range(50)] == [0.0] * 50
