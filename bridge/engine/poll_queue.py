@@ -39,11 +39,9 @@ def shared_memory(memory: Memory) -> Memory:
 
 @dataclass(slots=True, eq=False)
 class PollEntry:
-    """One watch in memory, kept small: label and meta stay in the store.
+    """One watch in memory, kept small: label and meta stay in the store."""
 
-    `due_at` is None while it is being polled and after it was forgotten.
-    """
-
+    # As stored. `WatchSchedule` updates these.
     task_id: str
     generation: int
     memory: Memory
@@ -52,11 +50,13 @@ class PollEntry:
     added_at: float
     blocked_before_s: float
     revision: int
-    began_at: float  # when its task began; `LearnedCadence` sets this and the next three
+    # What `LearnedCadence` knows:
+    began_at: float  # when its task began
     variant: str = ""  # the model, if answers contain it
     seen_at: float = NEVER  # when this process last found it running
     trail: Trail | None = None  # its progress
-    due_at: float | None = None
+    # Its place in the schedule. Only `WatchSchedule` and `PollQueue` change it.
+    due_at: float | None = None  # None while it is being polled, and after it was forgotten
     polled_at: float = NEVER  # when this process last got an answer
     again_at: float | None = None  # when to poll it once more, if that was requested during a poll
     is_unpolled_bulk: bool = False  # added in bulk and not polled yet
@@ -139,8 +139,8 @@ class PollQueue:
         self._entries: dict[str, PollEntry] = {}
         self._calendar: dict[int, list[PollEntry]] = {}  # by the second in which they become due
         self._seconds: list[int] = []  # the seconds of the calendar, a heap
-        self._begun = NEVER  # the last second that was taken out of the calendar
-        self._near: Heap = []  # by the time when they become due
+        self._opened = NEVER  # the last second that was taken out of the calendar
+        self._near: Heap = []  # entries of the opened seconds, by the time when they become due
         self._single = _DueWatches()  # due watches that were added alone or with few others
         self._bulk = _DueWatches()  # due watches that were added in bulk
         self._bulk_revisions: set[int] = set()  # the revisions that bulk additions share
@@ -213,7 +213,7 @@ class PollQueue:
     def schedule(self, entry: PollEntry, due_at: float) -> None:
         entry.due_at = due_at
         second = int(due_at)
-        if second <= self._begun:
+        if second <= self._opened:
             heapq.heappush(self._near, (due_at, entry))
         elif second in self._calendar:
             self._calendar[second].append(entry)
@@ -309,7 +309,7 @@ class PollQueue:
         second."""
         if not self._seconds or self._seconds[0] > now:
             return False
-        second = self._begun = heapq.heappop(self._seconds)
+        second = self._opened = heapq.heappop(self._seconds)
         for entry in self._calendar.pop(second):
             if entry.due_at is not None and int(entry.due_at) == second:
                 heapq.heappush(self._near, (entry.due_at, entry))
