@@ -26,16 +26,15 @@ from bridge.engine.plans import AccountPlan
 from bridge.engine.poll_queue import PollEntry
 from bridge.engine.poll_workers import PollWorkers
 from bridge.engine.step_planner import KnownRoutes, NextStep, StepPlanner
-from bridge.engine.watch_schedule import WatchSchedule, split_answer
+from bridge.engine.watch_schedule import SOUND, WatchSchedule, split_answer
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.logs import get_logger, is_debugging
 from bridge.metrics import AccountMetrics
-from bridge.ports import BatchKey, Clock, PageRequest
+from bridge.ports import BatchKey, Clock, ListPage, PageRequest
 
 log = get_logger()
 
 FIRST_SLOT: Final = 0  # the daemon that holds this slot requests the list
-TURN_S: Final = 0.5  # how often a request for the list asks for a turn
 BLOCKED_WRITES_S: Final = 1.0  # while nothing can be stored, how often to check again
 BUG_PAUSE_S: Final = 60.0  # how long a watch is not polled after a bug in genbridge
 TICK_S: Final = 0.005  # the shortest sleep: all watches that become due during it share one wake-up
@@ -174,37 +173,28 @@ class AccountPoller:
         self.wake()
         return outcome, elsewhere
 
-    def list_turn(self, page: PageRequest) -> float | None:
-        """Seconds until a request for this page of the list may ask again for a turn. 0: send it; it is counted, and
-        `list_ended` must follow. Before that, polls leave a place free until `leave_line`.
+    @property
+    def can_list(self) -> bool:
+        """Whether the provider's list may be requested. Not while the account is blocked or failing, because polls show
+        when it works again; without a task to poll, the list is the probe."""
+        return self.plan.lists is not None and self._can_store and not (self._limiter.probing and self._queue)
 
-        Infinity: not while the account is blocked or failing, because polls show when it works again (without a task to
-        poll, the list is the probe), nor while nothing can be stored. None: another daemon requests the list.
-        """
-        now, limiter = self._clock.steady(), self._limiter
-        limiter.in_line = 0
-        if FIRST_SLOT not in self._schedule.slots:
+    async def list_page(self, page: PageRequest) -> ListPage | Reading | None:
+        """Request a page of the provider's list between two polls, as soon as that is allowed, even if it takes long.
+        None if another daemon requests the list."""
+        if not await self.health.admit_list(lambda: FIRST_SLOT in self._schedule.slots, lambda: self.can_list):
             return None
-        if self.plan.lists is None or not self._can_store or (limiter.probing and self._queue):
-            return math.inf
-        wait_s = self.health.wait_s(now)
-        if wait_s > 0:
-            limiter.in_line = int(not limiter.probing)
-            return min(wait_s, TURN_S)
-        limiter.take(now)
+        lists, asked_at = self.plan.lists, self._clock.steady()
         if page.number == 1:
-            self.listed_at[page.action] = now
-        return 0.0
-
-    def leave_line(self) -> None:
-        """No request for the list waits any longer."""
-        if self._limiter.in_line:
-            self._limiter.in_line = 0
-            self.wake()
-
-    def list_ended(self, answer: Reading | None, action: str | None, *, asked_at: float) -> None:
-        """Apply what the answer to a request for the list means for the account. None: there was no answer."""
-        self.health.listed(answer, action or "", asked_at=asked_at)
+            self.listed_at[page.action] = asked_at
+        answer: ListPage | Reading | None = None
+        try:
+            assert lists is not None
+            answer = await lists.list_page(page)
+            return answer
+        finally:
+            reading = SOUND if isinstance(answer, ListPage) else answer
+            self.health.listed(reading, page.action or "", asked_at=asked_at)
 
     def give_up_overdue(self) -> None:
         """Time out watches while the provider does not answer. Only single probes are sent then, so it would take hours

@@ -29,6 +29,7 @@ log = get_logger()
 
 IN_LINE_S: Final = 0.05  # how often a request of the gateway checks whether a slot is free
 SOON_S: Final = 1.0  # when to try again if no slot became free
+LIST_TURN_S: Final = 0.5  # how often a request for the list checks whether it may be sent
 LIST: Final = "(list)"  # in place of a task id, which cannot contain both parentheses
 FULL: Final = "the account is busy: limits.rate or limits.concurrency is used up"
 ASKED_TO_WAIT: Final = "the provider asked to wait (Retry-After)"
@@ -150,6 +151,26 @@ class AccountHealth:
             if not is_admitted:
                 self.left()
         return refusal
+
+    async def admit_list(self, is_wanted: Callable[[], bool], may_send: Callable[[], bool]) -> bool:
+        """Wait until a request for the provider's list may be sent, and count it; call `listed` after it. Meanwhile,
+        polls leave a place free for it. Returns False, and counts nothing, once the request is not wanted."""
+        limiter = self.limiter
+        try:
+            while is_wanted():
+                now, wait_s, limiter.in_line = self._clock.steady(), math.inf, 0
+                if may_send():
+                    wait_s = self.wait_s(now)
+                    if wait_s <= 0:
+                        limiter.take(now)
+                        return True
+                    limiter.in_line = int(not limiter.probing)
+                await self._clock.sleep(min(wait_s, LIST_TURN_S))
+            return False
+        finally:
+            if limiter.in_line:
+                limiter.in_line = 0
+                self._wake()
 
     def limited(self, reading: Reading, *, asked_at: float) -> None:
         """See `Poller.limited`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,10 +15,9 @@ from bridge.domain.list_mark import OVERLAP_MS, ListedTask, ListMark
 from bridge.domain.source import DISCOVER, SourceTally
 from bridge.domain.task import Reading, ReadingKind
 from bridge.domain.watch import Wish
-from bridge.engine.account import TURN_S, AccountPoller
-from bridge.engine.watch_schedule import SOUND
+from bridge.engine.account import AccountPoller
 from bridge.logs import get_logger
-from bridge.ports import Clock, Intake, ListPage, PageRequest
+from bridge.ports import Clock, Intake, PageRequest
 
 log = get_logger()
 
@@ -45,7 +43,7 @@ class Discovery:
     A task is new if it was created after the first reading. The position in the list is stored, so a restart misses no
     task. A task that disappears from the list stays watched.
 
-    Sends one request at a time, between polls, when the account grants it a turn.
+    Sends one request at a time, when the account has room for it between polls.
     """
 
     def __init__(
@@ -58,7 +56,6 @@ class Discovery:
         self._intake = intake
         self._clock = clock
         self._listings: Sequence[_Listing] = ()
-        self._is_held = False  # a request waits, because nothing may be sent now
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Request the lists until canceled. Reports as started at once, so that the daemon's start does not wait for a
@@ -84,7 +81,7 @@ class Discovery:
 
     def is_idle(self) -> bool:
         """Whether each list has been requested, or nothing may be requested now."""
-        return self._is_held or all(listing.is_read for listing in self._listings)
+        return not self._account.can_list or all(listing.is_read for listing in self._listings)
 
     async def _look(self, first: PageRequest) -> Reading | None:
         """Read a list back to the newest known task, and watch the new tasks. Returns a Reading if that failed; the
@@ -98,9 +95,9 @@ class Discovery:
         listed: dict[str, ListedTask] = {}
         pages = 0
         while page is not None and pages < MOST_PAGES:
-            answer = await self._request(page)
-            if isinstance(answer, Reading):
-                return answer
+            answer = await self._account.list_page(page)
+            if answer is None or isinstance(answer, Reading):
+                return answer or ELSEWHERE
             pages += 1
             if known is not None:
                 await self._watch(known.new_among(answer.tasks), action)
@@ -116,34 +113,6 @@ class Discovery:
         if moved != known:
             await self._intake.add([], source=name, cursor=_text({**marks, action or "": moved}))
         return None
-
-    async def _request(self, page: PageRequest) -> ListPage | Reading:
-        """Request a page as soon as the limits allow it, even if that takes long. If another daemon requests the list,
-        returns ELSEWHERE and sends nothing."""
-        if not await self._has_turn(page):
-            return ELSEWHERE
-        lists, asked_at = self._account.plan.lists, self._clock.steady()
-        answer: ListPage | Reading | None = None
-        try:
-            assert lists is not None
-            answer = await lists.list_page(page)
-            return answer
-        finally:
-            reading = SOUND if isinstance(answer, ListPage) else answer
-            self._account.list_ended(reading, page.action, asked_at=asked_at)
-
-    async def _has_turn(self, page: PageRequest) -> bool:
-        """Wait until the request may be sent; the caller must then send it. False if another daemon sends it."""
-        try:
-            while (wait_s := self._account.list_turn(page)) is not None:
-                if wait_s == 0:
-                    return True
-                self._is_held = wait_s == math.inf
-                await self._clock.sleep(min(wait_s, TURN_S))
-            return False
-        finally:
-            self._is_held = False
-            self._account.leave_line()
 
     async def _watch(self, task_ids: Sequence[str], action: str | None) -> None:
         wishes = [Wish(account=self._account.name, task_id=each, action=action or self._action) for each in task_ids]
