@@ -15,6 +15,7 @@ from bridge.domain.limits import PROBE_FIRST_S, PROBE_MOST_S
 from bridge.domain.task import ReadingKind
 from bridge.domain.watch import LACKING_OVER_S, Memory, Rules, Spacing
 
+POLLED_AFTER: Final = "; polled again after "  # in a reason for `explain`: the wait follows
 SHARE_OF_AGE: Final = 0.1
 TROUBLE_MOST_S: Final = 60.0  # after an outage, polling resumes within a minute
 SOON_S: Final = 0.05  # a shorter wait could, by rounding, end just before its target time again and again

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from bridge.domain.cadence import POLLED_AFTER
 from bridge.domain.callback import CallbackHeard
 from bridge.domain.callback_pace import TASK_EVERY_S, CallbackReliance, HintPace
 from bridge.domain.task import Reading
@@ -12,8 +13,6 @@ from bridge.engine.learned_cadence import FINISHED
 from bridge.engine.poll_queue import PollEntry
 
 MAX_HINTS: Final = 10_000  # hints that wait for their polls
-
-POLLED_AFTER: Final = "; polled again after "
 
 
 class AccountCallbacks:
