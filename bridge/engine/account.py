@@ -69,6 +69,7 @@ class AccountPoller:
         self._lease = lease
         self._writes = writes
         self._clock = clock
+        self._metrics = metrics
         self.health = AccountHealth(
             name,
             limits=plan.limits,
@@ -312,7 +313,7 @@ class AccountPoller:
 
     def _update_health(self, reading: Reading, entry: PollEntry, *, asked_at: float, now: float) -> None:
         """Apply what an answer means for the account and for others on its host."""
-        self.health.metrics.count_poll(reading, asked_at=asked_at, now=now)
+        self._metrics.count_poll(reading, asked_at=asked_at, now=now)
         if not self._limiter.is_changed_by(reading):
             self._limiter.count_answer()
             return

@@ -58,7 +58,7 @@ class AccountHealth:
         metrics: AccountMetrics,
     ) -> None:
         self._name = name
-        self.metrics = metrics
+        self._metrics = metrics
         self._limits, self._portion = limits, WHOLE
         self._state = stored  # the newest that is known here
         self._wake = wake
@@ -123,7 +123,7 @@ class AccountHealth:
             rate=limiter.rate_at(self._clock.steady()),
             full_rate=limiter.limits.rate,
             probe_at=limiter.probe_at,
-            answered_at=self.metrics.answered_at,
+            answered_at=self._metrics.answered_at,
         )
 
     async def admit(self, *, within_s: float) -> NotAdmitted | None:
@@ -174,7 +174,7 @@ class AccountHealth:
 
     def limited(self, reading: Reading, *, asked_at: float) -> None:
         """See `Poller.limited`."""
-        self.metrics.other_rate_limited += 1
+        self._metrics.other_rate_limited += 1
         now = self._clock.steady()
         if self.limiter.limited(reading, asked_at=asked_at, now=now) is AccountEffect.ASKED_TO_WAIT:
             self._writes.submit(self._wait_change(reading, None, now))
@@ -192,7 +192,7 @@ class AccountHealth:
         if reading is None or not (limiter.probing or reading.kind is ReadingKind.RATE_LIMITED or is_trouble(reading)):
             limiter.abandoned(now=now)
         else:
-            self.metrics.other_rate_limited += reading.kind is ReadingKind.RATE_LIMITED
+            self._metrics.other_rate_limited += reading.kind is ReadingKind.RATE_LIMITED
             self.answered(reading, LIST, action, asked_at=asked_at, now=now)
         self._host_recovered(limiter.host)
 
@@ -237,7 +237,7 @@ class AccountHealth:
         """A request ended without an answer: it was canceled, or stopped by a bug."""
         self.limiter.abandoned(now=self._clock.steady())
         if is_bug:
-            self.metrics.polls[INTERNAL_ERROR] += 1
+            self._metrics.polls[INTERNAL_ERROR] += 1
             self._host_recovered(self.limiter.host)  # if the request was a probe, another account may send one
 
     def _failing_changes(
