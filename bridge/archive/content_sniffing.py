@@ -7,43 +7,12 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from bridge.domain.file_signatures import binary_type
+
 HEAD_BYTES: Final = 4096  # enough to recognize a type
 UNKNOWN: Final = "application/octet-stream"
 MEDIA: Final = frozenset({"videos", "images", "audios"})
 
-_AT_START: Final[tuple[tuple[bytes, str], ...]] = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"II*\x00", "image/tiff"),
-    (b"MM\x00*", "image/tiff"),
-    (b"\x1a\x45\xdf\xa3", "video/x-matroska"),
-    (b"FLV\x01", "video/x-flv"),
-    (b"\x00\x00\x01\xba", "video/mpeg"),
-    (b"\x00\x00\x01\xb3", "video/mpeg"),
-    (b"ID3", "audio/mpeg"),
-    (b"\xff\xfb", "audio/mpeg"),
-    (b"\xff\xf3", "audio/mpeg"),
-    (b"\xff\xf2", "audio/mpeg"),
-    (b"\xff\xfa", "audio/mpeg"),
-    (b"\xff\xf1", "audio/aac"),
-    (b"\xff\xf9", "audio/aac"),
-    (b"fLaC", "audio/flac"),
-    (b"OggS", "audio/ogg"),
-    (b"MThd", "audio/midi"),
-    (b"glTF", "model/gltf-binary"),
-    (b"%PDF-", "application/pdf"),
-    (b"PK\x03\x04", "application/zip"),
-    (b"\x1f\x8b", "application/gzip"),
-)
-_BRANDS: Final = {
-    **dict.fromkeys((b"avif", b"avis"), "image/avif"),
-    **dict.fromkeys((b"heic", b"heix", b"mif1", b"hevc"), "image/heic"),
-    **dict.fromkeys((b"M4A ", b"M4B "), "audio/mp4"),
-    b"qt  ": "video/quicktime",
-}
-_RIFF: Final = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
 _EXTENSIONS: Final = {
     **{"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/bmp": "bmp", "image/tiff": "tiff"},
     **{"image/webp": "webp", "image/avif": "avif", "image/heic": "heic", "image/svg+xml": "svg"},
@@ -81,7 +50,7 @@ def sniffed(head: bytes, *, kind: str, url: str, stated: str) -> FileType:
     audio file."""
     if not head:
         raise WrongContent("the file is empty")
-    found = _binary(head) or _text(head)
+    found = binary_type(head) or _text(head)
     stated = stated.partition(";")[0].strip().lower()
     extension = PurePosixPath(urlsplit(url).path).suffix.lower().removeprefix(".")
     if found == "text/html" and not (kind == "files" and extension in {"html", "htm"}):
@@ -96,16 +65,6 @@ def sniffed(head: bytes, *, kind: str, url: str, stated: str) -> FileType:
         media_type = stated if is_named else found or UNKNOWN
         return FileType(media_type, usable or _EXTENSIONS.get(media_type, "bin"))
     return FileType(found or UNKNOWN, _EXTENSIONS[found or UNKNOWN])
-
-
-def _binary(head: bytes) -> str | None:
-    if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], "video/mp4")
-    if head[:4] == b"RIFF":
-        return _RIFF.get(head[8:12])
-    if head[:4] == b"\x1a\x45\xdf\xa3" and b"webm" in head[:64]:
-        return "video/webm"
-    return next((media_type for begin, media_type in _AT_START if head.startswith(begin)), None)
 
 
 def _text(head: bytes) -> str | None:

@@ -8,12 +8,11 @@ import binascii
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
-from pathlib import Path
 from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
-from bridge.config.provider_trees import plain_yaml
 from bridge.domain.answer_file import DATA_URL, URL_SAFE
+from bridge.domain.file_signatures import binary_type
 from bridge.domain.quoting import printable
 from bridge.domain.task import Json
 
@@ -33,11 +32,10 @@ NO_CODES: Final = frozenset({"0", "200", "ok", "success", "succeed", "none", "nu
 SECONDS: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s?s(?:ec|\b)", re.ASCII)
 SURE_FROM: Final = 1024  # base64 with digits and both cases of this length is a file, whatever it begins with
 LIKELY_FROM: Final = 64  # base64 of this length is a file if it begins like a known type
-HEAD_CHARS: Final = 64  # enough characters to recognize the type of a file
+HEAD_CHARS: Final = 88  # enough characters to recognize the type of a file
 BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 LINE_FROM: Final = 60  # if base64 is broken into lines, each line but the last has at least this many characters
-_KNOWN_TYPES: Final = plain_yaml(Path(__file__).with_name("media_types.yaml"))["signatures"]
-_SIGNATURES: Final = [(each.get("at", 0), each["bytes"].encode("latin-1"), each["type"]) for each in _KNOWN_TYPES]
+_SHORT_SIGNATURES: Final = frozenset({"application/gzip", "audio/aac", "image/bmp"})  # tokens may begin like these
 _UNKNOWN: Final = "application/octet-stream"
 
 
@@ -177,7 +175,8 @@ def inline_file(value: Json, *, expected: bool = False) -> InlineFile | None:
     if text is None or BASE64.fullmatch(text) is None:
         return None
     media_type = _sniffed(text)
-    is_file = expected or media_type is not None or (len(text) >= SURE_FROM and _is_mixed(text))
+    is_known = media_type is not None and media_type not in _SHORT_SIGNATURES
+    is_file = expected or is_known or (len(text) >= SURE_FROM and _is_mixed(text))
     return InlineFile(media_type or _UNKNOWN, _length(text)) if is_file else None
 
 
@@ -220,7 +219,7 @@ def _sniffed(text: str) -> str | None:
         head = base64.b64decode(text[:HEAD_CHARS].translate(URL_SAFE).rstrip("=") + "==", validate=False)
     except (binascii.Error, ValueError):
         return None
-    return next((media_type for at, begin, media_type in _SIGNATURES if head[at : at + len(begin)] == begin), None)
+    return binary_type(head)
 
 
 def _length(text: str) -> int:

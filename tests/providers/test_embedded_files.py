@@ -32,6 +32,8 @@ def test_a_cloud_address_is_in_result_and_reason_but_not_in_urls() -> None:
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk" + "A" * 1936
 PNG_BYTES = len(PNG) * 3 // 4
 MP4 = base64.b64encode(b"\x00\x00\x00\x18ftypmp42" + bytes(3000)).decode()
+HEIC = base64.b64encode(b"\x00\x00\x00\x18ftypheic" + bytes(3000)).decode()
+GZIP_TOKEN = base64.b64encode(b"\x1f\x8b" + bytes(range(98))).decode()
 FILES: list[tuple[str, Json, str, str, int]] = [
     (
         "replicate",
@@ -49,6 +51,7 @@ FILES: list[tuple[str, Json, str, str, int]] = [
     ),
     ("replicate", {"id": OP, "status": "succeeded", "output": [[PNG]]}, "images", "image/png", PNG_BYTES),
     ("replicate", {"id": OP, "status": "succeeded", "output": MP4}, "videos", "video/mp4", 3012),
+    ("replicate", {"id": OP, "status": "succeeded", "output": HEIC}, "images", "image/heic", 3012),
     (
         "replicate",
         {"id": OP, "status": "succeeded", "output": "QUJDabc1" * 250},
@@ -119,7 +122,7 @@ def test_a_file_in_an_item_with_a_url_is_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a poem", "x" * 60, "x" * 5000, "word " * 900, "https://cdn.example.com/" + "a" * 2000]
+    "text", ["a poem", "x" * 60, "x" * 5000, "word " * 900, "https://cdn.example.com/" + "a" * 2000, GZIP_TOKEN]
 )
 def test_words_and_addresses_are_not_taken_for_files(text: str) -> None:
     seen = reading_of({"id": OP, "status": "succeeded", "output": text}, provider="replicate", task_id=OP).snapshot
