@@ -22,7 +22,7 @@ from bridge.archive.content_sniffing import MEDIA_TYPES, UNKNOWN
 from bridge.archive.folder import Folder
 from bridge.archive.place import PlaceFailed
 from bridge.domain.store_key import RESULTS, KeyPurpose, is_signed
-from bridge.errors import Unavailable
+from bridge.errors import StoreError, Unavailable
 from bridge.http.problem_details import HttpProblem, answer_error
 from bridge.http.services import Services
 from bridge.store import ReadStore
@@ -65,6 +65,8 @@ def result_route(services: Services) -> Route:
 async def _answer(services: Services, request: Request) -> Response:
     try:
         return await _copy(services, request)
+    except (PlaceFailed, StoreError):  # without the reason, which names paths and buckets: anyone can have a link
+        return await answer_error(request, Unavailable("the copy cannot be read now; try again later"))
     except Exception as error:  # every failure of a request becomes its answer
         return await answer_error(request, error)
 
@@ -82,12 +84,9 @@ async def _copy(services: Services, request: Request) -> Response:
     if archive is None or not _is_plain(path):
         raise _gone()
     place = place_of(archive, loaded)
-    try:
-        if isinstance(place, Folder):
-            return await anyio.to_thread.run_sync(_from_folder, place, path, request.headers)
-        return await _from_bucket(place, path, request)
-    except PlaceFailed as error:
-        raise Unavailable(f"the archive cannot be read: {error}") from error
+    if isinstance(place, Folder):
+        return await anyio.to_thread.run_sync(_from_folder, place, path, request.headers)
+    return await _from_bucket(place, path, request)
 
 
 def _from_folder(place: Folder, path: str, asked: Headers) -> Response:

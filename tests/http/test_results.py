@@ -7,6 +7,7 @@ import random
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -203,6 +204,18 @@ def test_revoked_links_are_void_and_later_ones_work(site: Site, files: str) -> N
     assert site.stranger.get(local(before["url"])).status_code == 404
     [after] = archived(site, files, "after", videos=["/film.mp4"])
     assert site.stranger.get(local(after["url"])).status_code == 200
+
+
+def test_a_link_names_no_bucket_while_the_bucket_is_down(tmp_path: Path, files: str) -> None:
+    with ExitStack() as bucket, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(bucket.enter_context(s3_server())).items():
+            patch.setenv(name, value)
+        archive = {"to": f"s3://{BUCKET}/x"}
+        with running_site(tmp_path, http={"public_url": PUBLIC}, routes=ROUTES, archive=archive) as site:
+            [copy] = archived(site, files, "film", videos=["/film.mp4"])
+            bucket.close()
+            answer = site.stranger.get(local(copy["url"]))
+    assert (answer.status_code, answer.json()["detail"]) == (503, "the copy cannot be read now; try again later")
 
 
 def test_a_problem_is_answered_as_a_document(site: Site) -> None:
