@@ -7,7 +7,7 @@ import pytest
 from bridge.domain.task import Json, ReadingKind
 from bridge.providers.catalogue import descriptions
 from bridge.providers.new_tasks import created
-from tests.providers.reading_of import reading_of
+from tests.providers.reading_of import newapi, reading_of
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
@@ -130,3 +130,10 @@ def test_a_failure_without_a_text_gets_the_text_of_the_outer_answer() -> None:
         body = {"code": 0, "message": outer, "data": {"task_id": "T", "status": "failed"}}
 
         assert reading_of(body, provider="newapi", task_id="T").detail == reason
+
+
+@pytest.mark.parametrize("word", ["timeout", "TIMED_OUT"])
+def test_a_task_that_timed_out_at_the_provider_has_failed(word: str) -> None:
+    reading = reading_of(newapi(word), provider="newapi")
+
+    assert (reading.kind, reading.detail) == (ReadingKind.FAILED, word)

@@ -73,6 +73,7 @@ FILTERED: list[tuple[str, Json, str]] = [
     ("vidu", {"id": OP, "state": "success", "creations": [], "err_code": "AuditSubmitIllegal"}, "AuditSubmitIllegal"),
     ("runway", {"id": OP, "status": "SUCCEEDED", "output": [], "failure": "moderated"}, "moderated"),
     ("luma", {"id": OP, "state": "completed", "assets": {}, "failure_reason": "moderated"}, "moderated"),
+    ("xai", {"status": "done", "video": None, "error": "the prompt is not acceptable"}, "not acceptable"),
     ("suno", _suno(_BAD_CLIP), "sensitive word"),
     ("suno", {"code": "success", "data": {"task_id": OP, "status": "SUCCESS", "fail_reason": "banned"}}, "banned"),
     (
