@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import jinja2
 import orjson
 
 from bridge.config.secret import check_references, has_reference
@@ -17,6 +18,7 @@ from bridge.domain.quoting import unknown_name
 from bridge.domain.source import SourceKind
 from bridge.errors import UsageError
 from bridge.net.client import address_problem
+from bridge.providers.calls import TaskCall
 from bridge.providers.description import Description
 from bridge.sinks.apprise_plugin import check_url
 from bridge.sinks.chat_services import ROBOTS, host_warning
@@ -73,16 +75,15 @@ def find_provider(given: str, known: Mapping[str, Description]) -> Description:
 
 
 def needs_no_key(description: Description, base_url: str) -> bool:
-    return _auth(description, base_url) == "none"
+    return _call(description, base_url).auth == "none"
 
 
 def needs_key_pair(description: Description, base_url: str) -> bool:
-    return _auth(description, base_url) == "signed"
+    return _call(description, base_url).auth == "signed"
 
 
-def _auth(description: Description, base_url: str) -> object:
-    host = None if has_reference(base_url) else urlsplit(base_url).hostname
-    return description.route(host).auth
+def _call(description: Description, base_url: str) -> TaskCall:
+    return description.route(None if has_reference(base_url) else urlsplit(base_url).hostname)
 
 
 def usual_keys(description: Description, base_url: str) -> str:
@@ -112,8 +113,7 @@ def parse_keys(text: str, description: Description, base_url: str) -> dict[str, 
 
 def sources_of(description: Description, base_url: str) -> dict[str, str]:
     """The possible sources of tasks, each with a description; the usual one first."""
-    host = None if has_reference(base_url) else urlsplit(base_url).hostname
-    able = description.route(host).discover is not None
+    able = _call(description, base_url).discover is not None
     return {name: meaning for name, meaning in SOURCES.items() if name != "discover" or able}
 
 
@@ -144,70 +144,17 @@ def parse_endpoint(text: str) -> FirstEndpoint | None:
 
 
 def settings_text(first: FirstSettings) -> str:
-    return "\n".join([*_head(), *_accounts(first), *_sources(first.source), *_endpoints(first.endpoint), *_tail()])
-
-
-def _head() -> Iterator[str]:
-    yield "# genbridge's settings. Every key with its default: config.example.yaml, docs/configuration.md."
-    yield "# After a change: genbridge check. A running daemon reads the file by itself."
-    yield '# Keys may also be written "${NAME}" (environment), file:/path or credential:NAME (systemd).'
-    yield ""
-
-
-def _accounts(first: FirstSettings) -> Iterator[str]:
-    name = first.description.name
-    yield "accounts:                             # one account per API key"
-    yield f"  {name}:"
-    yield f"    provider: {name}"
-    if first.base_url is not None:
-        yield f"    base_url: {_text(first.base_url)}"
-    elif first.description.default_base_url:
-        yield f"    # base_url: {first.description.default_base_url}    official; or your aggregator's"
-    for key, value in first.keys.items():
-        yield f"    {key}: {_text(value)}"
-    if first.action is not None:
-        yield f"    action: {_text(first.action)}    # for tasks without one; `genbridge add --action` sets another"
-    if first.source == "discover":
-        yield "    discover: 1m                      # requests the provider's list every minute"
-    yield ""
-
-
-def _sources(source: str) -> Iterator[str]:
-    yield "sources:                              # where tasks come from, in addition to `genbridge add ID`"
-    for name, path in PATHS.items():
-        yield f"  {'' if name == source else '# '}{name}: {path}"
-    yield ""
-
-
-def _endpoints(endpoint: FirstEndpoint | None) -> Iterator[str]:
-    yield f"endpoints:{' {}' if endpoint is None else ''}                            # whom to notify".rstrip()
-    if endpoint is None:
-        yield "#  automation: {type: webhook, url: https://hooks.example.com/kling}"
-        yield '#  chat: {type: apprise, urls: ["tgram://TOKEN/CHAT_ID"]}'
-    elif endpoint.format is None:
-        yield f"  {endpoint.name}:"
-        yield "    type: apprise"
-        yield f"    urls: [{_text(endpoint.url)}]"
-    else:
-        yield f"  {endpoint.name}:"
-        yield "    type: webhook"
-        yield f"    url: {_text(endpoint.url)}"
-        if endpoint.format != "documented":
-            yield f"    format: {endpoint.format}"
-        else:
-            yield '    # secret: "${HOOK_SECRET}"        # whsec_...: signs each webhook; see docs/payloads.md'
-    yield ""
-
-
-def _tail() -> Iterator[str]:
-    yield "# http: {}                            # the status page and the API on http://127.0.0.1:8642/"
-    yield "# archive: {to: archive/}             # copies every result before its URL expires"
-    yield ""
-
-
-def _text(value: str) -> str:
-    """A text as YAML, in quotes."""
-    return orjson.dumps(value).decode()
+    """The file, from the template `first_settings.jinja`."""
+    made = jinja2.Environment(  # noqa: S701 - the file is YAML, where nothing is escaped as in HTML
+        loader=jinja2.PackageLoader("bridge.control", ""),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters["quoted"] = lambda text: orjson.dumps(text).decode()  # a text of YAML in quotes
+    values = {field.name: getattr(first, field.name) for field in fields(first)}
+    return made.get_template("first_settings.jinja").render(paths=PATHS, **values)
 
 
 def write_settings(path: Path, text: str, *, source: str) -> None:
