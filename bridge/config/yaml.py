@@ -31,6 +31,7 @@ _NULLS: Final = {"", "~", "null", "Null", "NULL"}
 _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,19})")
 _FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_HALF_QUOTED: Final = re.compile(r"""(?:[:-]\s+|[\[,{]\s*)(?:"[^"]*"|'[^']*')\s*[^\s'",#:}\]]""")
 
 
 class YamlProblem(Exception):
@@ -265,6 +266,11 @@ class Composer:
         if mark.column and line[mark.column - 1 : mark.column + 1] == "${":
             message = 'an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'
             return YamlProblem(self._name, (location[0], location[1] - 1), message)
+        if (char := line[mark.column : mark.column + 1]) and char in "@`%":
+            return YamlProblem(self._name, location, f"a value cannot begin with {char} in YAML; write it in quotes")
+        if _HALF_QUOTED.search(line[: mark.column + 1]) is not None:
+            message = "the value continues after its closing quote; write all of it in quotes"
+            return YamlProblem(self._name, location, message)
         since = f" ({error.context}, started in line {error.context_mark.line + 1})" if error.context_mark else ""
         return YamlProblem(self._name, location, f"not YAML: {error.problem}{since}")
 

@@ -130,6 +130,10 @@ def test_anchors_and_aliases_are_followed() -> None:
         ("a: {b: ${X}}", 't.yaml:1:8: an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'),
         ("a: [tgram://${X}/1]", 't.yaml:1:13: an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'),
         ("a: b: c", "t.yaml:1:5: not YAML: mapping values are not allowed"),
+        ("a: @.b", "t.yaml:1:4: a value cannot begin with @ in YAML; write it in quotes"),
+        ("a: [`1`]", "t.yaml:1:5: a value cannot begin with ` in YAML; write it in quotes"),
+        ("a: 'x' == y", "t.yaml:1:8: the value continues after its closing quote; write all of it in quotes"),
+        ('a: "x" || y', "t.yaml:1:9: the value continues after its closing quote; write all of it in quotes"),
         ("a: [b\nc: d", "t.yaml:2:2: not YAML: "),
         (
             "a: 'b",
