@@ -11,6 +11,7 @@ from typing import Final, cast
 import anyio
 
 from bridge.clock import SystemClock
+from bridge.config.changed_meanings import changed_meanings
 from bridge.config.load import Loaded
 from bridge.config.model import Apprise, Webhook
 from bridge.config.postgres_url import PostgresUrl
@@ -98,7 +99,8 @@ async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
 
 
 def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
-    """The state of the store, and of `http.listen` unless a daemon that works on the store listens there."""
+    """The state of the store, and of `http.listen` unless a daemon that works on the store listens there. If an older
+    version made the store, also the settings that have changed since that version."""
     try:
         found = survey(placed.place)
     except GenbridgeError as error:
@@ -110,6 +112,9 @@ def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
     listens = None if found.is_held else listen_finding(loaded, is_shared=isinstance(placed.place, PostgresUrl))
     if listens is not None:
         yield listens
+    if found.is_older:
+        for key, change in changed_meanings(loaded.node):
+            yield Finding(Level.OK, "changed", f"{key} since 0.1.0: {change}")
 
 
 def _short_lived(loaded: Loaded) -> Iterator[Finding]:

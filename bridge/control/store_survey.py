@@ -14,9 +14,11 @@ from bridge.store.sqlite.inspection import LATEST, version_of
 
 
 class Survey(NamedTuple):
-    """What is at a location, in words. `is_held`: a daemon works on it."""
+    """What is at a location. `seen` says it in words. `is_older`: it is a store of an older version. `is_held`: a
+    daemon works on it."""
 
     seen: str
+    is_older: bool = False
     is_held: bool = False
 
 
@@ -26,7 +28,7 @@ def survey(place: StorePlace) -> Survey:
         version, latest = usable_version(place)
         if version == 0:
             return Survey(f"{place} has no tables yet: will be created by `genbridge run`")
-        return Survey(_with_upgrade(str(place), version, latest))
+        return _survey_of(str(place), version, latest)
     if not files.exists(place):
         _check_creatable(place)
         return Survey(f"{place} does not exist yet: will be created by `genbridge run`")
@@ -37,14 +39,14 @@ def survey(place: StorePlace) -> Survey:
         raise files.no_permission(lock)
     version = version_of(place, whole=True)
     holder = DaemonLock.holder(place)
-    seen = f"{place}{f' (in use by {holder})' if holder else ''}"
-    return Survey(_with_upgrade(seen, version, LATEST), is_held=holder is not None)
+    found = _survey_of(f"{place}{f' (in use by {holder})' if holder else ''}", version, LATEST)
+    return found._replace(is_held=holder is not None)
 
 
-def _with_upgrade(seen: str, version: int, latest: int) -> str:
+def _survey_of(seen: str, version: int, latest: int) -> Survey:
     if version == latest:
-        return seen
-    return f"{seen}: version {version}; `genbridge run` will upgrade it to version {latest}"
+        return Survey(seen)
+    return Survey(f"{seen}: version {version}; `genbridge run` will upgrade it to version {latest}", is_older=True)
 
 
 def _check_creatable(path: Path) -> None:

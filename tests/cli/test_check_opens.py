@@ -151,6 +151,21 @@ def test_check_reports_missing_rights(shell: Shell) -> None:
     assert said.code == 69
 
 
+def test_check_names_changed_settings_only_with_a_store_of_an_older_version(shell: Shell) -> None:
+    settings = {"store": "state.db", "polling": {"min_interval": "2s"}}
+    said, _ = checked(shell, **settings)
+    assert "ok      changed:" not in said.out
+    store = shell.folder / "state.db"
+    shell.store().close()
+    said, _ = checked(shell, **settings)
+    assert "ok      changed:" not in said.out
+    with sqlite3.connect(store) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    said, found = checked(shell, **settings)
+    assert (said.code, found["changed"][0]) == (0, "ok")
+    assert "polling.min_interval since 0.1.0: " in said.out
+
+
 def test_check_reports_an_address_at_which_run_could_not_listen(shell: Shell) -> None:
     (shell.folder / "notes.txt").touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
