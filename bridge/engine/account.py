@@ -282,28 +282,30 @@ class AccountPoller:
             reading = await provider.poll(entry.task_id, entry.action)
             if reading.is_vague or reading.kind is ReadingKind.NO_ROUTE:
                 reading = await self._routes.resolve(reading, entry.action, provider)
+            route = provider.route(entry.task_id, entry.action) if self._limiter.is_changed_by(reading) else None
         except BaseException as error:
             self._request_failed([entry], error)
             return
         try:
             answered_at = self._clock.steady()
-            self._update_health(reading, entry, asked_at=now, now=answered_at)
+            self._update_health(reading, entry, route, asked_at=now, now=answered_at)
             self._answered(entry, reading, answered_at)
         except Exception as error:
             self._postpone([entry], error)
 
     async def _poll_batch(self, key: BatchKey, entries: Sequence[PollEntry], now: float) -> None:
         """Poll many watches with one request and process the answer for each."""
-        first = entries[0]
+        first, provider = entries[0], self.plan.provider
         try:
-            answer = await self.plan.provider.poll_batch([entry.task_id for entry in entries], first.action)
+            answer = await provider.poll_batch([entry.task_id for entry in entries], first.action)
+            for_account, answers = split_answer(answer, entries)
+            route = provider.route(first.task_id, first.action) if self._limiter.is_changed_by(for_account) else None
         except BaseException as error:
             self._request_failed(entries, error)
             return
         with self._guarded(entries):
             answered_at = self._clock.steady()
-            for_account, answers = split_answer(answer, entries)
-            self._update_health(for_account, first, asked_at=now, now=answered_at)
+            self._update_health(for_account, first, route, asked_at=now, now=answered_at)
             if isinstance(answer, Reading) and answer.kind is not ReadingKind.RATE_LIMITED:
                 self._schedule.batch_failed(key, answered_at)
             shared = self._schedule.next_batch_poll(key, entries, answers, answered_at)
@@ -311,13 +313,15 @@ class AccountPoller:
                 with self._guarded([entry]):
                     self._answered(entry, answers[entry.task_id], answered_at, shared)
 
-    def _update_health(self, reading: Reading, entry: PollEntry, *, asked_at: float, now: float) -> None:
-        """Apply what an answer means for the account and for others on its host."""
+    def _update_health(
+        self, reading: Reading, entry: PollEntry, route: str | None, *, asked_at: float, now: float
+    ) -> None:
+        """Apply what an answer means for the account and for others on its host. Without a route, it changes nothing
+        there."""
         self._metrics.count_poll(reading, asked_at=asked_at, now=now)
-        if not self._limiter.is_changed_by(reading):
+        if route is None:
             self._limiter.count_answer()
             return
-        route = self.plan.provider.route(entry.task_id, entry.action)
         tasks = len(self._queue) if self._limiter.daemons == 1 else None
         self.health.answered(reading, entry.task_id, route, asked_at=asked_at, now=now, tasks=tasks)
 

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from bridge.domain.cadence import Pacing
 from bridge.domain.delivery import Deferred
+from bridge.domain.limits import RateLimits
 from bridge.domain.source import SourceFacts, SourceTally
 from bridge.domain.task import Reading, ReadingKind
 from bridge.engine.janitor import Janitor, RetentionPeriods
@@ -31,7 +32,7 @@ class Faulty(ScriptedProvider):
     """Raises for the route of one task, and for the batch of another."""
 
     def route(self, task_id: str, action: str | None) -> str:
-        if task_id == "poison":
+        if task_id.startswith("poison"):
             raise KeyError("a bug of ours")
         return super().route(task_id, action)
 
@@ -60,6 +61,23 @@ async def test_a_task_without_a_valid_route_does_not_stop_others(together: int) 
             assert {rig.phase(task_id) for task_id in ("unplaced", "a", "b")} == {"succeeded"}
     bugs = [line["task_ids"] for line in logged if line["event"] == "poll.bug"]
     assert bugs in ([["poison"]], []) if together else bugs == [["poison"]]  # it may be polled together with others
+
+
+@pytest.mark.parametrize("together", [0, 10])
+async def test_a_bug_with_an_answer_leaves_no_request_in_flight(together: int) -> None:
+    rig = Rig(pacing=EVEN, limits=RateLimits(concurrency=1))
+    rig.provider = Faulty(rig.clock)
+    rig.provider.most_together = together
+    rig.provider.batch_failure = Reading(kind=ReadingKind.TRANSIENT) if together else None
+    rig.script("poison", Reading(kind=ReadingKind.TRANSIENT))
+    async with rig.running():
+        await rig.watch("poison", "poison too")
+        await rig.clock.advance(1)
+        rig.provider.batch_failure = None
+        rig.script("a", SUCCEEDED)
+        await rig.watch("a")
+        await rig.clock.advance(10)
+        assert rig.phase("a") == "succeeded"
 
 
 async def test_a_queue_that_cannot_be_read_does_not_stop_others() -> None:
