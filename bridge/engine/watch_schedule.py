@@ -71,7 +71,10 @@ class WatchSchedule:
                 is_complete = False
             elif entry is None or entry.generation != state.generation:
                 entry = queue.add(state, added_at=added_at)
-                first_at = due_at if due_at > now else self._first_at(entry, due_at, state.asked_at, now)
+                try:
+                    first_at = due_at if due_at > now else self._first_at(entry, due_at, state.asked_at, now)
+                except Exception:
+                    first_at = due_at  # its poll will show the reason
                 queue.schedule(entry, first_at)
             elif entry.revision != state.revision:  # equal after a reload, where the stored next poll may be old
                 # The memory in this process is newer than the stored one. Only a request for an earlier poll is new.

@@ -12,9 +12,13 @@ from structlog.testing import capture_logs
 
 from bridge.domain.cadence import Pacing
 from bridge.domain.delivery import Deferred
+from bridge.domain.durations.fit import Fit
+from bridge.domain.durations.learned_durations import LearnedDurations
+from bridge.domain.durations.table import DurationKey
 from bridge.domain.limits import RateLimits
 from bridge.domain.source import SourceFacts, SourceTally
 from bridge.domain.task import Reading, ReadingKind
+from bridge.domain.watch import Wish
 from bridge.engine.janitor import Janitor, RetentionPeriods
 from bridge.engine.recorder import SourceRecorder
 from bridge.engine.source_runner import SourceRunner
@@ -78,6 +82,35 @@ async def test_a_bug_with_an_answer_leaves_no_request_in_flight(together: int) -
         await rig.watch("a")
         await rig.clock.advance(10)
         assert rig.phase("a") == "succeeded"
+
+
+class FaultyDurations(LearnedDurations):
+    """Raises for tasks of one kind."""
+
+    def fit(self, key: DurationKey) -> Fit:
+        if key.action == "poison":
+            raise KeyError("a bug of ours")
+        return super().fit(key)
+
+
+async def test_a_watch_whose_order_cannot_be_computed_is_polled_like_others() -> None:
+    earlier = Rig()
+    ids = ["a", "b", "c", "d", "e"]
+    async with earlier.running():
+        await earlier.intake.add(
+            [Wish(account="kling", task_id=each, action="poison" if each == "c" else None) for each in ids],
+            source="test",
+        )
+        await earlier.clock.advance(10)
+    rig = earlier.restarted()
+    rig.provider.scripts = {each: [SUCCEEDED] for each in ids}
+    rig.poller._knowledge = FaultyDurations()
+    await rig.clock.advance(600)
+    polls = len(rig.provider.asked)
+    async with rig.running():
+        await rig.clock.advance(10)
+        assert [each for each in ids if rig.phase(each) == "succeeded" or each == "c"] == ids
+        assert sorted(task_id for _, task_id in rig.provider.asked[polls:]) == ids
 
 
 async def test_a_queue_that_cannot_be_read_does_not_stop_others() -> None:
