@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -195,6 +195,7 @@ class EndpointQueue:
         self._fetch_at = -math.inf
 
     async def _fetch(self) -> None:
+        """Fetch due deliveries, and decide when to fetch again."""
         now = self._clock.steady()
         self._resting = {each: until_at for each, until_at in self._resting.items() if until_at > now}
         self._fetch_at = min(self._resting.values(), default=math.inf)
@@ -218,22 +219,26 @@ class EndpointQueue:
             self._fetch_at = now + BUG_PAUSE_S
             return
         fresh = [one for one in found if one.slot in self._slots]  # other slots are about to be handed over
-        # When a task finishes, the store cancels its waiting `task_running`. It cannot cancel one in memory, so none is
-        # kept there.
+        self._take(fresh)
+        is_full = len(found) >= self.plan.ahead
+        if is_full and not fresh:
+            self._fetch_at = now + BLOCKED_S
+        elif is_full or self._left_some:
+            self._fetch_at = now
+        elif next_at is not None:
+            self._fetch_at = min(self._fetch_at, next_at)
+
+    def _take(self, fresh: Sequence[Delivery]) -> None:
+        """Make fetched deliveries ready. When a task finishes, the store cancels its waiting `task_running`. It cannot
+        cancel one in memory, so none is kept there unless it is attempted at once."""
         free = self._concurrency - self._in_flight - len(self._ready)
         taken = [one for place, one in enumerate(fresh) if place < free or one.topic not in SUPERSEDED_BY_END]
+        self._left_some = len(taken) < len(fresh)
         self._ready.extend(taken)
         if self.plan.in_order:
             self._ready = deque(sorted(self._ready, key=lambda one: one.delivery_id))
         self._ready_bytes += sum(len(one.body) for one in taken)
         self._unfinished.update((one.delivery_id, one.slot) for one in taken)
-        self._left_some = len(taken) < len(fresh)
-        if len(found) >= self.plan.ahead and not fresh:
-            self._fetch_at = now + BLOCKED_S
-        elif len(found) >= self.plan.ahead or self._left_some:
-            self._fetch_at = now
-        elif next_at is not None:
-            self._fetch_at = min(self._fetch_at, next_at)
 
     async def _work(self) -> None:
         """Attempt deliveries one after the other, until none is ready."""
