@@ -11,7 +11,6 @@ import anyio
 from bridge.app import App
 from bridge.config.load import Loaded
 from bridge.control.endpoint_sample import send_sample
-from bridge.control.live_hub import LiveHub
 from bridge.control.lookup import known_endpoint
 from bridge.control.needs import Need, NeedCounts, counts_of, needs
 from bridge.control.now_figures import FinishedCounts
@@ -24,6 +23,7 @@ from bridge.domain.watch import Wish
 from bridge.errors import StoreError
 from bridge.http.cached_reading import CachedReading, RecentOverview
 from bridge.http.gateway_accounts import GatewayAccounts
+from bridge.http.live.live_hub import LiveHub
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.ports import Added, Clock, Offload

@@ -12,10 +12,10 @@ import anyio
 import anyio.abc
 
 from bridge.config.load import Loaded
-from bridge.control.live_hub import LiveHub
 from bridge.domain.listen_address import ListenAddress
 from bridge.errors import ConfigError, Unavailable, UsageError
 from bridge.http.access import AccessMiddleware, AccessRules
+from bridge.http.live.live_hub import LiveHub
 from bridge.http.services import Services
 from bridge.http.web_app import web_app
 from bridge.liveness import measure_loop_lag

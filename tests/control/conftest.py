@@ -1,4 +1,4 @@
-"""The store, its follower and the settings that the tests of this room share."""
+"""The store and the settings that the tests of this room share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config.load import Loaded, load
-from bridge.store import Store, open_follower, open_store
-from bridge.store.event_log import FollowStore
-from tests.control.following import CountingOffload
+from bridge.store import Store, open_store
 
 
 @pytest.fixture
@@ -18,18 +16,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store = open_store(tmp_path / "state.db", create=True, group_access=False)
     yield store
     store.close()
-
-
-@pytest.fixture
-def follower(store: Store, tmp_path: Path) -> Iterator[FollowStore]:
-    follower = open_follower(tmp_path / "state.db")
-    yield follower
-    follower.close()
-
-
-@pytest.fixture
-def offload() -> CountingOffload:
-    return CountingOffload()
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from pydantic import Field
 from bridge.config.load import Loaded
 from bridge.control.explanation import ADDED
 from bridge.control.lookup import find_keys
-from bridge.control.poll_record import last_polls
 from bridge.domain.event import Topic
 from bridge.domain.ids import MAX_TASK_ID_CHARS, WatchKey, event_id
 from bridge.domain.task import LIVE
 from bridge.domain.views import WatchView
 from bridge.errors import UnknownError, UsageError
+from bridge.http.live.poll_record import last_polls
 from bridge.http.page.result_boxes import ResultBox, main_results, results_of
 from bridge.http.page.result_copies import TaskResult
 from bridge.http.page.task_story import TaskStory, read_story

@@ -10,12 +10,12 @@ import pytest
 
 from bridge.clock import SystemClock
 from bridge.config.settings_file import SettingsFile
-from bridge.control.live_hub import LiveHub
 from bridge.domain.ids import WatchKey
+from bridge.http.live.live_hub import LiveHub
 from bridge.store import Store, open_store
 from bridge.store.event_log import FollowStore
-from tests.control.following import CountingOffload
 from tests.factories import NOW
+from tests.http.live.following import CountingOffload
 from tests.store.making import KEY, add, make_end, make_progress, nobody
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bridge.control.poll_record import MOST_POLLS, MOST_TASKS, PollRecord, last_polls
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.domain.watch import Memory
+from bridge.http.live.poll_record import MOST_POLLS, MOST_TASKS, PollRecord, last_polls
 from bridge.store import Store
 from tests.factories import NOW
 from tests.store.making import KEY, add, make_end, make_note, nobody

@@ -14,8 +14,8 @@ from typing import Final
 
 import anyio
 
-from bridge.control.stream_frames import HEARTBEAT, OPENING, FramePage, encoded, frame
 from bridge.errors import StoreError
+from bridge.http.live.stream_frames import HEARTBEAT, OPENING, FramePage, encoded, frame
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload
 from bridge.store.event_log import READ_AT_ONCE, EventLog

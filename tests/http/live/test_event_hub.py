@@ -9,14 +9,14 @@ import pytest
 
 from bridge.clock import SystemClock
 from bridge.config.settings_file import SettingsFile
-from bridge.control import event_hub
-from bridge.control.live_hub import LiveHub
 from bridge.domain.change import Change
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreError
+from bridge.http.live import event_hub
+from bridge.http.live.live_hub import LiveHub
 from bridge.store import Store
 from bridge.store.event_log import FollowStore
-from tests.control.following import CountingOffload, running
+from tests.http.live.following import CountingOffload, running
 from tests.store.making import add, make_block, make_end, nobody
 
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from bridge.clock import SystemClock
 from bridge.config.settings_file import SettingsFile
-from bridge.control.live_hub import LiveHub
+from bridge.http.live.live_hub import LiveHub
 from bridge.store import Store, open_follower, open_store
 from tests.fakes import DirectOffload
 from tests.store.making import KEY, add, make_end, nobody

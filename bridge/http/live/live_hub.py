@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import anyio
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.change_hub import ChangeHub
-from bridge.control.event_hub import EventHub
-from bridge.control.finish_waits import FinishWaits
-from bridge.control.poll_record import PollRecord
 from bridge.domain.change import Change, Note
+from bridge.http.live.change_hub import ChangeHub
+from bridge.http.live.event_hub import EventHub
+from bridge.http.live.finish_waits import FinishWaits
+from bridge.http.live.poll_record import PollRecord
 from bridge.ports import Clock, Offload
 from bridge.restarting import keep_running
 from bridge.store.event_log import FollowStore

@@ -19,7 +19,6 @@ from bridge.control.estimates import Estimates, estimates
 from bridge.control.formats import rfc3339
 from bridge.control.overview import counts_json, next_count_at
 from bridge.control.pausing import held_watches
-from bridge.control.stream_frames import OPENING, frame
 from bridge.control.watch_list import WatchList
 from bridge.domain.change import Change, Note, TaskChange
 from bridge.domain.committed import ChangedRows, ChangeMarks
@@ -27,6 +26,7 @@ from bridge.domain.delivery import AttemptMade
 from bridge.domain.ids import WatchKey
 from bridge.encoding import encode
 from bridge.errors import StoreError
+from bridge.http.live.stream_frames import OPENING, frame
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload
 from bridge.store.event_log import FollowStore

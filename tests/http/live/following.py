@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import anyio
 
-from bridge.control.live_hub import LiveHub
+from bridge.http.live.live_hub import LiveHub
 from bridge.offload import ThreadOffload
 
 T = TypeVar("T")

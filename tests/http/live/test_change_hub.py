@@ -11,13 +11,13 @@ import pytest
 
 from bridge.clock import SystemClock
 from bridge.config.load import Loaded, load
-from bridge.control import change_hub
-from bridge.control.live_hub import LiveHub
 from bridge.domain.ids import WatchKey
+from bridge.http.live import change_hub
+from bridge.http.live.live_hub import LiveHub
 from bridge.store import Store
 from bridge.store.event_log import FollowStore
-from tests.control.following import CountingOffload, Reader, running
 from tests.factories import NOW
+from tests.http.live.following import CountingOffload, Reader, running
 from tests.store.making import KEY, Teller, add, due, make_attempt, make_end, make_note, nobody
 
 SETTINGS = """
