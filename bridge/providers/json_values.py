@@ -30,6 +30,11 @@ BAR: Final = re.compile(r"(\d{1,3})%\|", re.ASCII)  # tqdm: " 42%|####      | 21
 TEXT_KEYS: Final = ("message", "msg", "error_message", "detail", "reason", "error", "description")  # in errors
 NO_CODES: Final = frozenset({"0", "200", "ok", "success", "succeed", "none", "null"})
 SECONDS: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s?s(?:ec|\b)", re.ASCII)
+WAIT: Final = re.compile(  # "in ~30s", "in 6m0s", "after 2 minutes"
+    r"\b(?:in|after)\s~?(?:(\d{1,3})\s?h(?:ours?)?(?![a-z])\s?)?(?:(\d{1,4})\s?m(?:in(?:ute)?s?)?(?![a-z])\s?)?"
+    r"(?:(\d{1,6}(?:\.\d{1,6})?)\s?s(?:ec(?:ond)?s?)?(?![a-z]))?",
+    re.ASCII | re.IGNORECASE,
+)
 SURE_FROM: Final = 1024  # base64 with digits and both cases of this length is a file, whatever it begins with
 LIKELY_FROM: Final = 64  # base64 of this length is a file if it begins like a known type
 HEAD_CHARS: Final = 88  # enough characters to recognize the type of a file
@@ -85,14 +90,22 @@ def _percent(value: Json, way: ProgressForm) -> float | None:
 
 
 def as_hint_s(values: Iterable[Json]) -> float | None:
-    """The first wait among the values: a number of seconds, or text that contains one ("resets in ~30s")."""
+    """The first wait among the values: a number of seconds, or text that contains a wait ("resets in ~30s")."""
     for value in values:
         number = _number(value)
-        if number is None and isinstance(value, str) and (found := SECONDS.search(value[:1000])):
-            number = float(found[1])
+        if number is None and isinstance(value, str):
+            number = _wait_s(value[:1000])
         if number is not None and number >= 0:
             return min(number, MAX_HINT_S)
     return None
+
+
+def _wait_s(text: str) -> float | None:
+    parts = next((found.groups() for found in WAIT.finditer(text) if any(found.groups())), None)
+    if parts is not None:
+        return sum(float(part or 0) * unit for part, unit in zip(parts, (3600, 60, 1), strict=True))
+    found = SECONDS.search(text)
+    return None if found is None else float(found[1])
 
 
 def as_message(values: Iterable[Json]) -> str:

@@ -335,6 +335,13 @@ def test_the_expiry_of_results_is_known(provider: str, body: Json, expires_ms: i
     [
         ("replicate", {"detail": "Request was throttled. Your rate limit resets in ~30s."}, {}, 30),
         ("replicate", {"detail": "Request was throttled. Your rate limit resets in ~30s."}, {"retry-after": "7"}, 7),
+        ("replicate", {"detail": "Request was throttled. Your rate limit resets in ~2m."}, {}, 120),
+        ("replicate", {"detail": "Request was throttled. Expected available in 57 seconds."}, {}, 57),
+        ("openai_video", {"error": {"message": "Limit 5, Used 5. Please try again in 6m0s."}}, {}, 360),
+        ("openai_video", {"error": {"message": "Please try again in 200ms."}}, {}, None),
+        ("veo", {"error": {"message": "Quota exceeded, limit: 10\nPlease retry in 21.5s."}}, {}, 21.5),
+        ("veo", {"error": {"message": "x", "details": [{"reason": "y"}, {"retryDelay": "21s"}]}}, {}, 21),
+        ("flux", {"detail": "Rate limit exceeded, retry after 1 hour"}, {}, 3600),
         ("flux", {"detail": "Too many", "retry_after": 12}, {}, 12),
         ("suno", {"detail": "in ~30s"}, {}, None),
     ],
