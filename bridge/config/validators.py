@@ -112,7 +112,8 @@ def listen_address(text: str) -> str:
 def host_name(text: str) -> str:
     """The name or address of a host, without a port."""
     parts = _split(f"http://{line(text)}")
-    if parts.hostname is None or text.lower() not in {parts.hostname, f"[{parts.hostname}]"}:
+    is_whole = text.lower() in {parts.hostname, f"[{parts.hostname}]"}
+    if not is_whole or not {" ", "*", ","}.isdisjoint(text):
         raise ValueError("is not a host name; write for example genbridge.example.com, without scheme and port")
     return text.lower().strip("[]")
 

@@ -82,6 +82,8 @@ FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
         ("http: {gateway: 1}", "17: http.gateway: must be true or false"),
         ("http: {hosts: ['https://a.example.com']}", "16: http.hosts[0]: is not a host name"),
         ("http: {hosts: ['a.example.com:80']}", "16: http.hosts[0]: is not a host name"),
+        ("http: {hosts: ['*.example.com']}", "16: http.hosts[0]: is not a host name"),
+        ("http: {hosts: ['a.example.com b.example.com']}", "16: http.hosts[0]: is not a host name"),
         ("archive: {to: a, max_size: big}", '28: archive.max_size: "big" is not a size; write 500MB, 2GiB or a number of bytes'),
         ("archive: {to: 'ftp://a/b'}", '15: archive.to: scheme "ftp" is not supported; use a folder or s3://bucket/prefix'),
         ("archive: {to: 's3:/bucket'}", "15: archive.to: is not a bucket; write s3://bucket/prefix"),
