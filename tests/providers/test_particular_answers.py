@@ -369,11 +369,19 @@ def test_the_flag_of_a_kie_task_is_a_number_or_a_word(flag: Json, kind: ReadingK
     assert (reading.kind, reading.detail) == (kind, "no" if kind is ReadingKind.FAILED else "")
 
 
-def test_a_luma_task_that_the_aggregator_failed_has_failed() -> None:
-    task = {"task_id": "1", "status": "FAILURE", "fail_reason": "timeout", "data": {"id": "x", "state": "processing"}}
+@pytest.mark.parametrize("word", ["FAILURE", "failed"])
+def test_a_luma_task_that_the_aggregator_failed_has_failed(word: str) -> None:
+    task = {"task_id": "1", "status": word, "fail_reason": "timeout", "data": {"id": "x", "state": "processing"}}
     reading = reading_of({"code": "success", "data": [task]}, provider="luma", task_id="1")
 
     assert (reading.kind, reading.detail) == (ReadingKind.FAILED, "timeout")
+
+
+@pytest.mark.parametrize("word", ["COMPLETED", "completed"])
+def test_a_completed_runpod_job_with_an_error_has_failed(word: str) -> None:
+    reading = reading_of({"id": "1", "status": word, "output": {"error": "boom"}}, provider="runpod", task_id="1")
+
+    assert (reading.kind, reading.detail) == (ReadingKind.FAILED, "boom")
 
 
 def test_the_reason_says_whether_a_result_is_gone_or_still_missing() -> None:
