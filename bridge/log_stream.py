@@ -25,7 +25,8 @@ MAX_WAIT_MS: Final = 250  # for a reader that has kept up so far; for a slow rea
 class LogStream(io.RawIOBase):
     """Writes to a descriptor. `write` never raises, and waits at most `MAX_WAIT_MS` for a slow reader.
 
-    When writing works again, a line from `describe` reports the number of dropped lines and the reason.
+    When writing works again, a line that was written in part is completed first. Then a line from `describe` reports
+    the number of dropped lines and the reason.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -39,7 +40,8 @@ class LogStream(io.RawIOBase):
         self._lock = threading.RLock()  # reentrant, because a signal handler may log while its own thread does
         self._dropped = 0  # number of lines since writing last worked
         self._reason = ""
-        self._is_cut = False  # the last line was written in part
+        self._rest = b""  # the rest of a line that was written in part
+        self._size = 0  # size of the file when the line was cut
         self._is_inside_dropped = False  # the next write continues a dropped line
 
     def fileno(self) -> int:
@@ -56,9 +58,11 @@ class LogStream(io.RawIOBase):
         lines = bytes(data)
         with self._lock:
             whole = self._without_dropped_line(lines)
-            done = self._push(whole) if whole and self._catch_up() else 0
-            if done < len(whole):
-                self._drop(whole[done:])
+            if whole and self._catch_up():
+                done = self._push(whole)
+                self._keep(whole, done)
+            elif whole:
+                self._drop(whole)
         return len(lines)
 
     def catch_up(self) -> None:
@@ -67,14 +71,20 @@ class LogStream(io.RawIOBase):
             self._catch_up()
 
     def _catch_up(self) -> bool:
-        """If lines were dropped, write how many; returns whether that has succeeded."""
-        if self._dropped:
+        """Write what is pending; returns whether everything has been written."""
+        if self._rest and self._was_truncated():
+            self._drop(self._rest)  # the first part of the line is lost, too
+            self._rest = b""
+        if self._rest:
+            self._rest = self._rest[self._push(self._rest) :]
+        if self._dropped and not self._rest:
             notice = self.describe(self._dropped, self._reason).encode(errors="backslashreplace")
-            notice = b"\n" + notice if self._is_cut else notice
-            if self._push(notice) < len(notice):
+            done = self._push(notice)
+            if not done:
                 return False
             self._dropped = 0
-        return True
+            self._keep(notice, done)
+        return not self._rest
 
     def _push(self, data: bytes) -> int:
         """Write as much as possible now; returns the number of bytes."""
@@ -90,8 +100,14 @@ class LogStream(io.RawIOBase):
             self._reason = error.strerror or type(error).__name__
         else:
             self._wait_ms = MAX_WAIT_MS
-        self._is_cut = data[done - 1 : done] != b"\n" if done else self._is_cut
         return done
+
+    def _keep(self, data: bytes, done: int) -> None:
+        """After a write of `done` bytes: keep the rest of a line that was written in part, otherwise drop the data."""
+        if 0 < done < len(data):
+            self._rest, self._size = data[done:], self._file_size()
+        elif not done:
+            self._drop(data)
 
     def _drop(self, data: bytes) -> None:
         self._dropped += data.count(b"\n")
@@ -104,6 +120,15 @@ class LogStream(io.RawIOBase):
         self._dropped += len(newline)
         self._is_inside_dropped = not newline
         return after
+
+    def _was_truncated(self) -> bool:
+        return self._file_size() < self._size
+
+    def _file_size(self) -> int:
+        try:
+            return os.fstat(self._out).st_size
+        except OSError:
+            return 0
 
 
 def guard_stderr() -> None:

@@ -125,7 +125,7 @@ def test_a_full_device_drops_lines_of_several_threads() -> None:
     assert said == [3]
 
 
-def test_a_line_cut_by_a_full_disk_is_ended_and_counted(tmp_path: Path) -> None:
+def test_a_line_cut_by_a_full_disk_is_completed_later(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", size="64k") as disk:
         log = disk / "log"
         stream = LogStream(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
@@ -137,10 +137,23 @@ def test_a_line_cut_by_a_full_disk_is_ended_and_counted(tmp_path: Path) -> None:
         stream.write(b"no room either\n")
         filler.unlink()
         stream.write(b"after\n")
-        first, cut, second, after = log.read_bytes().splitlines()
-        assert first.startswith(b"genbridge: log lines dropped: 1 (No space left")
-        assert 0 < len(cut) < 6000
-        assert second.startswith(b"genbridge: log lines dropped: 2 (No space left")
+        said = log.read_bytes().splitlines()
+        assert said[0].startswith(b"genbridge: log lines dropped: 1 (No space left")
+        assert said[1] == b"a" * 6000
+        assert said[2].startswith(b"genbridge: log lines dropped: 1 (No space left")
+        assert said[3:] == [b"after"]
+
+
+def test_the_rest_of_a_cut_line_is_dropped_after_a_truncation(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", size="64k") as disk:
+        log = disk / "log"
+        stream = LogStream(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+        for _ in range(20):
+            stream.write(b"a" * 5000 + b"\n")
+        os.truncate(log, 0)
+        stream.write(b"after\n")
+        notice, after = log.read_bytes().splitlines()
+        assert notice.startswith(b"genbridge: ")
         assert after == b"after"
 
 
