@@ -36,3 +36,8 @@ class Archive(SettingsModel):
         (),
         description="private hosts or networks that results may be fetched from, in addition to the account's own host",
     )
+
+    @property
+    def folder(self) -> str | None:
+        """`to`, if it is a folder of this machine; None for a bucket."""
+        return None if self.to.startswith("s3://") else self.to

@@ -9,7 +9,7 @@ from typing import Final
 
 import anyio.to_thread
 
-from bridge.archive.bucket import Bucket
+from bridge.archive.folder import Folder
 from bridge.archive.keeper import space_problem
 from bridge.archive.place import PlaceFailed
 from bridge.config.load import Loaded
@@ -29,7 +29,7 @@ def archive_findings(loaded: Loaded) -> Iterator[Finding]:
         if (warning := _allows_too_much(text)) is not None:
             yield Finding(Level.WARNING, f"archive.allow[{number}]", f"{text} {warning}")
     place = place_of(archive, loaded)
-    if isinstance(place, Bucket):
+    if not isinstance(place, Folder):
         return
     folder = place.root
     while not folder.exists() and folder != folder.parent:
@@ -48,9 +48,9 @@ def archive_findings(loaded: Loaded) -> Iterator[Finding]:
 async def archive_reached(loaded: Loaded) -> Finding | None:
     """Whether the bucket answers; None if there is no bucket."""
     archive = loaded.settings.archive
-    place = None if archive is None else place_of(archive, loaded)
-    if archive is None or not isinstance(place, Bucket):
+    if archive is None or archive.folder is not None:
         return None
+    place = place_of(archive, loaded)
     try:
         await anyio.to_thread.run_sync(place.read, PROBE)
     except PlaceFailed as error:

@@ -29,8 +29,8 @@ MOST_OFFSET_S: Final = 30.0  # many services allow a minute or more in signature
 def disk_findings(loaded: Loaded, place: StorePlace) -> Iterator[Finding]:
     """The disks that genbridge writes to, without repetition, each with its free space."""
     settings, folders = loaded.settings, [place.parent] if isinstance(place, Path) else []
-    if settings.archive is not None and not settings.archive.to.startswith("s3://"):
-        folders.append(loaded.under(settings.archive.to).absolute())
+    if settings.archive is not None and settings.archive.folder is not None:
+        folders.append(loaded.under(settings.archive.folder).absolute())
     if SourceKind.QUEUE in loaded.source_paths:
         folders.append(loaded.source_paths[SourceKind.QUEUE])
     seen: set[int] = set()

@@ -52,8 +52,8 @@ LinkKey: TypeAlias = "Callable[[], Awaitable[bytes]]"
 
 def place_of(archive: Archive, loaded: Loaded) -> Folder | Bucket:
     """Where copies are kept. Creates nothing and sends no request yet."""
-    if not archive.to.startswith("s3://"):
-        return Folder(loaded.under(archive.to).absolute())
+    if archive.folder is not None:
+        return Folder(loaded.under(archive.folder).absolute())
     return _bucket(archive.to, (loaded.env or {}).get("STATE_DIRECTORY", "").partition(":")[0] or tempfile.gettempdir())
 
 
@@ -123,7 +123,7 @@ def asking(account: str, provider: Provider, traffic: Poller, clock: Clock) -> A
 
 def _partial_of(place: Folder | Bucket) -> Path:
     """The folder of unfinished files."""
-    if isinstance(place, Bucket):
+    if not isinstance(place, Folder):
         _make_private(place.partial)
     return place.partial
 
@@ -199,9 +199,9 @@ def _link_to(place: Folder | Bucket, loaded: Loaded, *, clock: Clock, link_key: 
     async def link_to(path: str) -> str | None:
         if public_url is not None:
             return public_url + result_link(await link_key(), path, expires_s=int(clock.now()) + LINK_LIFE_S)
-        if isinstance(place, Bucket):
-            return await anyio.to_thread.run_sync(place.signed_url, path, timedelta(seconds=LINK_LIFE_S))
-        return None
+        if isinstance(place, Folder):
+            return None
+        return await anyio.to_thread.run_sync(place.signed_url, path, timedelta(seconds=LINK_LIFE_S))
 
     return link_to
 

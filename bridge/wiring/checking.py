@@ -77,7 +77,7 @@ def _mistakes(loaded: Loaded) -> Iterator[tuple[Key, str]]:
 
     yield from _own_files_in_queue(loaded)
     archive = loaded.settings.archive
-    if archive is not None and archive.to.startswith("s3://") and find_spec("obstore") is None:
+    if archive is not None and archive.folder is None and find_spec("obstore") is None:
         yield ("archive", "to"), "a bucket needs the extra s3: pip install 'genbridge[s3]'"
 
 
@@ -91,7 +91,7 @@ def _own_files_in_queue(loaded: Loaded) -> Iterator[tuple[Key, str]]:
         "the settings file": str(loaded.path),
         **{f"sources.{kind}": str(path) for kind, path in sources.items()},
         "store": None if store is None or names_postgres(store) else store,
-        "archive.to": None if archive is None or archive.to.startswith("s3://") else f"{archive.to}/2026",
+        "archive.to": None if archive is None or archive.folder is None else f"{archive.folder}/2026",
     }
     for what, path in named.items():
         if path is not None and takes(folder, loaded.under(path)):
