@@ -27,6 +27,7 @@ from bridge.domain.event import END_TOPICS, FOR_PEOPLE, OPERATOR_TOPICS, Event, 
 from bridge.domain.id_rule import FILE_SUFFIXES
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import FOLLOWS
+from bridge.sources.entry import KEYS
 from bridge.store import open_store
 from tests.store.making import make_end
 from tests.test_architecture import FLOORS, PACKAGE
@@ -142,6 +143,13 @@ def test_the_docs_name_the_topics_that_not_every_endpoint_receives() -> None:
     assert named & set(Topic) == {"task_succeeded", "task_failed"} | FOR_PEOPLE | unusual
     routed = [set(topics.split(", ")) for topics in re.findall(r"topics: \[(.+)\]", operations)]
     assert routed == [OPERATOR_TOPICS, END_TOPICS]
+
+
+def test_the_docs_have_exactly_the_keys_of_a_task() -> None:
+    settings = (ROOT / "docs/configuration.md").read_text()
+    assert f"A task is an id, or `{{{', '.join(KEYS)}}}`" in settings
+    body = json.loads((ROOT / "docs/openapi.json").read_text())["paths"]["/api/v1/tasks"]["post"]["requestBody"]
+    assert tuple(body["content"]["application/json"]["schema"]["anyOf"][1]["properties"]) == KEYS
 
 
 def test_the_docs_have_exactly_the_suffixes_of_task_files() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase, ReadingKind
-from bridge.domain.watch import Doubt, Memory, WatchState
+from bridge.domain.watch import Doubt, Memory, WatchState, Wish
 from bridge.errors import BridgeBug
 from bridge.ports import Added, Commits, Outbox, Watches
 from bridge.store import Store
@@ -70,6 +70,17 @@ class TestAdding:
         )
         assert (watch.label, watch.meta, watch.endpoints, watch.source) == ("Löwe", wish.meta, ("chat",), "cli")
         assert (watch.ended_at, watch.reason, watch.snapshot) == (None, None, None)
+
+    def test_every_value_of_a_wish_is_stored_and_replaced_by_again(self, store: Store) -> None:
+        first = make_wish(action="a", label="lion", meta={"n": 1}, endpoints=("chat",), give_up_after_s=60.0)
+        second = make_wish(action="b", label="cat", meta={"n": 2}, endpoints=("hook",), give_up_after_s=90.0)
+        for wish in (first, second):
+            assert all(getattr(wish, field.name) is not None for field in fields(Wish)), "name every field above"
+            store.add([wish], source="cli", now=NOW, again=True)
+            watch = whole(store)
+            stored = watch.state._asdict() | {field.name: getattr(watch, field.name) for field in fields(watch)}
+            assert {field.name: stored[field.name] for field in fields(Wish)} == asdict(wish)
+            store.commit([make_end()], Teller())
 
     def test_adding_a_task_again_keeps_one_watch_with_its_first_values(self, store: Store) -> None:
         store.add([make_wish(label="first", action="a")], source="cli", now=NOW)

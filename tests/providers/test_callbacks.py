@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from hashlib import sha256
@@ -334,3 +335,10 @@ def test_a_signature_that_cannot_be_checked_is_a_mistake(signature: dict[str, st
     with pytest.raises(ConfigError) as refused:
         load_descriptions({"mine": tree})
     assert problem in str(refused.value)
+
+
+def test_the_docs_have_the_callback_field_of_every_provider() -> None:
+    page = (Path(__file__).parents[2] / "docs/callbacks.md").read_text()
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| [^|`]*`([\w.]+)`", page, re.MULTILINE)
+    shown = {name: field for names, field in rows for name in names.replace("`", "").split(", ")}
+    assert shown == {name: one.callback.field for name, one in descriptions().items() if one.callback is not None}

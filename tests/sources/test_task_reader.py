@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from bridge.domain.watch import Wish
+from bridge.sources.entry import KEYS
 from bridge.sources.task_reader import DoubtfulId, TaskProblem
 from tests.sources.rig import BASE, make_reader
 
@@ -27,17 +29,18 @@ def test_a_bare_id_takes_the_only_account_and_its_action() -> None:
 
 
 def test_a_task_may_have_every_key() -> None:
-    wish = make_reader(accounts=TWO).read(
-        {
-            "id": "t1",
-            "account": "other",
-            "action": "videos/avatar/image2video",
-            "label": "the cat",
-            "meta": {"order": 7, "tags": ["a", None, True, 1.5]},
-            "endpoints": ["chat", "chat"],
-            "give_up_after": "2h",
-        }
-    )
+    task = {
+        "id": "t1",
+        "account": "other",
+        "action": "videos/avatar/image2video",
+        "label": "the cat",
+        "meta": {"order": 7, "tags": ["a", None, True, 1.5]},
+        "endpoints": ["chat", "chat"],
+        "give_up_after": "2h",
+    }
+    assert task.keys() == set(KEYS)
+    wish = make_reader(accounts=TWO).read(task)
+    assert all(getattr(wish, field.name) is not None for field in fields(Wish))
     assert wish == Wish(
         account="other",
         task_id="t1",
@@ -60,8 +63,7 @@ def test_an_invalid_id_without_an_account_is_refused_for_its_id() -> None:
 
 
 def test_null_means_that_a_key_is_not_set() -> None:
-    keys = ("account", "action", "label", "meta", "endpoints", "give_up_after")
-    assert make_reader().read({"id": "t", **dict.fromkeys(keys)}) == make_reader().read("t")
+    assert make_reader().read({**dict.fromkeys(KEYS), "id": "t"}) == make_reader().read("t")
 
 
 @pytest.mark.parametrize("value", [857000000000000001, {"id": 857000000000000001}, 0, 10**40])
