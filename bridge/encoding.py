@@ -30,12 +30,12 @@ def documented(event: Event) -> bytes:
     return encode({"topic": event.topic.value, "data": event.data})
 
 
-def rfc3339(ms: Json) -> str | None:
+def rfc3339_of_ms(ms: Json) -> str | None:
     """`2026-01-31T12:00:00.250Z` from milliseconds since 1970; None for anything that is not a valid time."""
     if isinstance(ms, bool) or not isinstance(ms, int | float):
         return None
     try:
-        at = datetime.fromtimestamp(round(ms) / 1000, UTC)  # rounded as in `data`; isoformat would truncate
+        at = datetime.fromtimestamp(round(ms) / 1000, UTC)  # isoformat would truncate
     except (ValueError, OverflowError, OSError):
         return None
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

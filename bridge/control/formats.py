@@ -7,6 +7,7 @@ from typing import Final
 
 from bridge.config.duration_syntax import parse_duration
 from bridge.domain.quoting import quoted
+from bridge.encoding import rfc3339_of_ms
 
 FIRST: Final = -62_135_596_800.0  # the range of a date, years 1 to 9999; a store may contain any number
 LAST: Final = 253_402_300_799.0
@@ -14,10 +15,7 @@ LAST: Final = 253_402_300_799.0
 
 def rfc3339(at: float | None) -> str | None:
     """A time for JSON: in UTC, with milliseconds; None stays None."""
-    if at is None:
-        return None
-    at = round(_shown(at) * 1000) / 1000  # rounded as in webhooks; isoformat would truncate
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if at is None else rfc3339_of_ms(_shown(at) * 1000)
 
 
 def instant(text: str, now: float) -> float:

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +34,7 @@ from urllib.parse import quote
 
 import orjson
 
+from bridge.encoding import rfc3339_of_ms
 from bridge.simulator.simulated_task import SimulatedResult, SimulatedTask, Stage
 
 Json = Any
@@ -116,7 +116,7 @@ def values_of(
         "files": f"{base_url}/files/{quote(task.task_id, safe='')}",
     }
     for name, at in times.items():
-        values |= {f"{name}_s": int(at), f"{name}_ms": round(at * 1000), f"{name}_iso": _iso(at)}
+        values |= {f"{name}_s": int(at), f"{name}_ms": round(at * 1000), f"{name}_iso": rfc3339_of_ms(at * 1000)}
     return values | {f"request.{key}": task.request.get(key) or default for key, default in request.items()}
 
 
@@ -124,7 +124,3 @@ def uuid_of(number: int) -> str:
     """A number in the shape of a UUID."""
     digits = f"{number:012x}"
     return f"{digits[:8]}-{digits[8:12]}-4000-8000-{number % 16**12:012x}"
-
-
-def _iso(instant: float) -> str:
-    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,7 +12,7 @@ from typing import Final
 
 from bridge.domain.event import OPERATOR_TOPICS, TOPICS, Event, Topic
 from bridge.domain.task import Json
-from bridge.encoding import documented, encode, rfc3339
+from bridge.encoding import documented, encode, rfc3339_of_ms
 
 Payload = Callable[[Event], bytes]
 
@@ -65,9 +65,9 @@ def replicate(event: Event) -> bytes:
             "data_removed": data.get("result_missing") is True,
             "error": why if status == "failed" else None,
             "status": status,
-            "created_at": rfc3339(_first(data, "created_at", "watched_at")),
+            "created_at": rfc3339_of_ms(_first(data, "created_at", "watched_at")),
             "started_at": _kept_text(kept, "started_at") or None,
-            "completed_at": rfc3339(data.get("ended_at")),
+            "completed_at": rfc3339_of_ms(data.get("ended_at")),
             "urls": {name: url for name, url in _kept_object(kept, "urls").items() if isinstance(url, str)},
             "metrics": _kept_object(kept, "metrics"),
         }
@@ -76,7 +76,7 @@ def replicate(event: Event) -> bytes:
 
 def standard(event: Event) -> bytes:
     """`{"type", "timestamp", "data"}` as Standard Webhooks 1.0.0 recommends; the timestamp is that of the event."""
-    timestamp = rfc3339(event.occurred_at * 1000)
+    timestamp = rfc3339_of_ms(event.occurred_at * 1000)
     return encode({"type": dotted(event.topic), "timestamp": timestamp, "data": event.data})
 
 

@@ -21,7 +21,7 @@ from jinja2 import nodes
 from bridge.domain.event import Event
 from bridge.domain.sample import sample_event
 from bridge.domain.task import Json
-from bridge.encoding import documented, encode, rfc3339
+from bridge.encoding import documented, encode, rfc3339_of_ms
 from bridge.logs import get_logger
 from bridge.sinks.payloads import dotted
 from bridge.sinks.templates import Sandbox, TemplateFault, TextTemplate
@@ -158,7 +158,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-_FILTERS: Final[Mapping[str, Any]] = {"tojson": _as_it_is, "rfc3339": rfc3339}
+_FILTERS: Final[Mapping[str, Any]] = {"tojson": _as_it_is, "rfc3339": rfc3339_of_ms}
 
 # Without this change, the text of a captured block would become a JSON string with its own quotes.
 _JSON: Final = Sandbox(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from bridge.clock import SystemClock, monotonic_us, pause
-from bridge.encoding import rfc3339
+from bridge.encoding import rfc3339_of_ms
 from bridge.errors import StoreBusy
 from bridge.store import files
 
@@ -97,7 +97,7 @@ class DaemonLock:
                 raise StoreBusy(f"store {self._store} is held by {holder}; stop that one first")
         except OSError as error:
             raise files.os_error(error, self._store) from None
-        self._since = rfc3339(self._clock.now() * 1000) or ""
+        self._since = rfc3339_of_ms(self._clock.now() * 1000) or ""
         with suppress(OSError):  # a full disk: the lock is held, but its holder is not named
             os.ftruncate(self._handle, 0)
             self._write(alive_us=0)

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replicate.prediction import Prediction
 
-from bridge.control.formats import rfc3339 as as_listed
+from bridge.control.formats import rfc3339
 from bridge.domain.event import OPERATOR_TOPICS, Event, Topic
 from bridge.domain.task import Json, Snapshot
-from bridge.encoding import documented, rfc3339
+from bridge.encoding import documented, rfc3339_of_ms
 from bridge.sinks.payloads import PAYLOADS, Payload, kling, newapi, replicate, standard
 from bridge.sinks.template_payloads import SHIPPED, TemplatePayload, shipped
 from tests.providers.reading_of import reading_of
@@ -164,7 +164,7 @@ def test_texts_become_output_and_a_missing_result_is_marked_as_removed() -> None
 def test_an_instant_is_rounded_the_same_way_everywhere(fraction: str) -> None:
     at = float(f"1762000125.{fraction}")
     event = replace(task_sample(), occurred_at=at)
-    assert json.loads(standard(event))["timestamp"] == rfc3339(round(at * 1000)) == as_listed(at)
+    assert json.loads(standard(event))["timestamp"] == rfc3339_of_ms(round(at * 1000)) == rfc3339(at)
 
 
 def test_standard_types_have_a_dot_and_the_instant_is_the_events() -> None:

@@ -14,7 +14,7 @@ from typing import Final
 import yaml
 
 from bridge.chinese_reasons import in_language
-from bridge.control.formats import FIRST, LAST
+from bridge.control.formats import FIRST, LAST, rfc3339
 
 DAY_S: Final = 86_400.0
 _UNITS: Final = {
@@ -158,7 +158,7 @@ class Wording:
 
     def iso(self, at: float) -> str:
         """For `<time datetime>`."""
-        return datetime.fromtimestamp(min(max(at, FIRST), LAST), UTC).isoformat(timespec="milliseconds")
+        return rfc3339(at) or ""
 
     def _local(self, at: float) -> datetime:
         at = min(max(at, FIRST + DAY_S), LAST - DAY_S)
