@@ -6,12 +6,16 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from tests.archive.file_server import serving
 from tests.stopwatch import Stopwatch
 
 BUCKET = "copies"
@@ -44,6 +48,37 @@ def _put_bucket(url: str, waiting: Stopwatch) -> None:
 
 
 AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=test/20250101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+
+
+@contextmanager
+def distant(url: str, *, pause_s: float) -> Iterator[str]:
+    """The address at which the server answers as if it were far away: each request takes this much longer."""
+
+    class Relay(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def relay(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            time.sleep(pause_s)
+            with closing(HTTPConnection(url.removeprefix("http://"))) as server:
+                server.request(self.command, self.path, body, dict(self.headers))
+                answer = server.getresponse()
+                content = answer.read()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in {"connection", "transfer-encoding", "content-length", "date", "server"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", answer.getheader("content-length") or str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = relay
+
+    with serving(Relay) as relay:
+        yield relay
 
 
 def environment(url: str) -> dict[str, str]:

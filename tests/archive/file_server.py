@@ -32,7 +32,7 @@ def file_server(files: Mapping[str, bytes], *, pause_s: float = 0.0) -> Iterator
             pass
 
         def do_GET(self) -> None:
-            body = files.get(self.path)
+            body = files.get(self.path.partition("?")[0])
             if body is None:
                 return self.send_error(404)
             self.send_response(200)

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from bridge.domain.store_key import result_link
-from tests.archive.buckets import BUCKET, environment, s3_server
+from tests.archive.buckets import BUCKET, distant, environment, s3_server
 from tests.archive.file_server import file_server
 from tests.fork_server import completed
 from tests.http.site import Site, running_site
@@ -204,6 +204,26 @@ def test_revoked_links_are_void_and_later_ones_work(site: Site, files: str) -> N
     assert site.stranger.get(local(before["url"])).status_code == 404
     [after] = archived(site, files, "after", videos=["/film.mp4"])
     assert site.stranger.get(local(after["url"])).status_code == 200
+
+
+def test_the_page_finds_all_copies_in_a_distant_bucket(tmp_path: Path, files: str) -> None:
+    with (
+        s3_server() as server,
+        distant(server, pause_s=0.05) as url,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in environment(url).items():
+            patch.setenv(name, value)
+        archive = {"to": f"s3://{BUCKET}/x"}
+        with running_site(tmp_path, http={"public_url": PUBLIC}, routes=ROUTES, archive=archive) as site:
+            urls = [f"/film.mp4?{number}" for number in range(8)]
+            paths = [archived(site, files, f"seen-{url[-1]}", videos=[url])[0]["path"] for url in urls]
+
+            def shows_all() -> bool:
+                page = site.client.get("/", follow_redirects=True).text
+                return all(f"/results/{path}" in page for path in paths)
+
+            until(shows_all, seconds=10, what="the links to all copies")
 
 
 def test_a_link_names_no_bucket_while_the_bucket_is_down(tmp_path: Path, files: str) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
 
 import anyio
 import anyio.to_thread
 
+from bridge.archive.bucket import Bucket
 from bridge.archive.copy_record import CopyRecord
 from bridge.archive.place import Place, PlaceFailed
 from bridge.domain.archive_names import COPIED_KINDS, CopyMade, stems, wanted_copies
@@ -20,6 +24,8 @@ from bridge.http.services import Services
 from bridge.wiring.archive_builder import place_of
 
 DAY_S: Final = 86_400
+KNOWN_S: Final = 60.0  # how long a copy in a bucket is believed to exist
+MOST_KNOWN: Final = 1000  # tasks whose copies in buckets are remembered
 SEARCHES_AT_ONCE: Final = 8  # abandoned reads keep using a thread until the archive answers
 
 
@@ -42,18 +48,24 @@ class TaskResult(NamedTuple):
 
 async def copies_of(services: Services, tasks: Iterable[TaskResult], *, within_s: float) -> Mapping[str, ShownCopy]:
     """The copies of the results of these tasks that are found within this time, by `WantedCopy.mark`. Empty without an
-    archive, or while it does not answer."""
+    archive, or while it does not answer. A bucket is too slow for this: its search goes on, and the copies that it
+    finds are remembered for later views."""
     loaded = services.settings()
     archive = loaded.settings.archive
     tasks = [task for task in tasks if task.event_id and task.snapshot and task.view.phase is Phase.SUCCEEDED]
     if archive is None or not tasks:
         return {}
     found: dict[str, CopyMade] = {}
-    is_over = threading.Event()
+    is_over, place = threading.Event(), place_of(archive, loaded)
+    if isinstance(place, Bucket):
+        tasks = _recall(place, tasks, found, services.clock.steady())
+        find = partial(_search_bucket, place, tasks, found, within_s)
+    else:
+        find = partial(_find, place, tasks, found, is_over, within_s)
     try:
-        with anyio.move_on_after(within_s):
-            find = partial(_find, place_of(archive, loaded), tasks, found, is_over, within_s)
-            await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
+        if tasks:
+            with anyio.move_on_after(within_s):
+                await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
     finally:
         is_over.set()
     if not found:
@@ -79,13 +91,52 @@ def _find(
         for task in tasks:
             if is_over.is_set():
                 return
-            found.update(copies_at(place, task))
+            with suppress(PlaceFailed):
+                found.update(copies_at(place, task))
     finally:
         _searches.release()
 
 
+_known: Final[dict[tuple[Bucket, str], tuple[float, Mapping[str, CopyMade]]]] = {}
+"""The copies of a task in a bucket, by the event's id, and when the last search for them began."""
+
+
+def _recall(bucket: Bucket, tasks: Iterable[TaskResult], found: dict[str, CopyMade], now: float) -> list[TaskResult]:
+    """Add the known copies. Returns the tasks to search for, which no other view does meanwhile."""
+    left = []
+    for task in tasks:
+        searched_at, copies = _known.get((bucket, task.event_id), (-math.inf, {}))
+        found.update(copies)
+        if now - searched_at > KNOWN_S:
+            _known[bucket, task.event_id] = now, copies
+            left.append(task)
+    while len(_known) > MOST_KNOWN:
+        _known.pop(next(iter(_known)))
+    return left
+
+
+def _search_bucket(bucket: Bucket, tasks: Sequence[TaskResult], found: dict[str, CopyMade], within_s: float) -> None:
+    """Find and remember the copies of these tasks. If the bucket cannot be read, the next view searches again."""
+    left = deque(tasks)
+    if _searches.acquire(timeout=within_s):
+        try:
+            while left:
+                copies = copies_at(bucket, left[0])
+                found.update(copies)
+                key = bucket, left.popleft().event_id
+                searched_at, _ = _known.pop(key, (-math.inf, {}))
+                if copies:
+                    _known[key] = searched_at, copies
+        except PlaceFailed:
+            pass
+        finally:
+            _searches.release()
+    for task in left:
+        _known[bucket, task.event_id] = -math.inf, _known.get((bucket, task.event_id), (0.0, {}))[1]
+
+
 def copies_at(place: Place, task: TaskResult) -> Mapping[str, CopyMade]:
-    """The existing copies, by `WantedCopy.mark`. Blocks. Empty while the archive cannot be read."""
+    """The existing copies, by `WantedCopy.mark`. Blocks. PlaceFailed while the archive cannot be read."""
     facts = {
         "ended_at": round((task.view.ended_at or 0.0) * 1000),
         "label": task.view.label,
@@ -94,10 +145,7 @@ def copies_at(place: Place, task: TaskResult) -> Mapping[str, CopyMade]:
     }
     result = task.snapshot.result if task.snapshot else {}
     wanted = {one.n: one.mark for one in wanted_copies({"task_result": result}, COPIED_KINDS)}
-    try:
-        record = CopyRecord.find(place, stems(facts, event_id=task.event_id), task.event_id)
-        if record is None:
-            return {}
-        return {wanted[one.n]: one for one in record.copies if wanted.get(one.n) and record.has(one.n)}
-    except PlaceFailed:
+    record = CopyRecord.find(place, stems(facts, event_id=task.event_id), task.event_id)
+    if record is None:
         return {}
+    return {wanted[one.n]: one for one in record.copies if wanted.get(one.n) and record.has(one.n)}
