@@ -31,8 +31,8 @@ def spare() -> None:
 
 
 def clear(*, spared: bool = True) -> None:
-    """If objects were excluded, collect once: everything, or only what is not excluded, which is little. Call it after
-    you drop objects that may be part of cycles; with `spared`, if they may be among the excluded ones."""
+    """Collect garbage once, if objects were excluded. Call it after you drop objects that may be part of cycles. Use
+    `spared` if these may be among the excluded objects; without it, only the few others are searched."""
     if gc.get_freeze_count():
         if spared:
             gc.unfreeze()

@@ -34,8 +34,8 @@ LinkTo = Callable[[str], Awaitable[str | None]]
 
 
 class ArchiveSink:
-    """`ports.Sink`. An attempt makes all missing copies of a task, one after the other: of these kinds, and each of at
-    most `most_bytes`.
+    """`ports.Sink`. An attempt makes all missing copies of a task, one after the other. It copies results of these
+    `kinds` that have at most `most_bytes`.
 
     `space` returns why there is no room for copies, or for more bytes; None if there is. Existing copies are found
     again after a crash: each task has a record (`CopyRecord`) beside its copies, which reserves their names and

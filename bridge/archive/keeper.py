@@ -30,8 +30,8 @@ _COPY: Final = re.compile(r"(.+)-\d+(?:-[a-z2-7]{8})?\.(?:data\.json|[^./]+)")
 def space_problem(
     folder: Path, more_bytes: int = 0, *, usage_of: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage
 ) -> str | None:
-    """Why there is no room for copies, or for this many more bytes, on the disk of this folder; None if there is. It
-    need not exist yet. Blocks."""
+    """Why there is no room for copies, or for this many more bytes, on the disk of this folder; None if there is. The
+    folder need not exist. Blocks."""
     existing = next(each for each in (folder, *folder.parents) if each.exists() or each == each.parent)
     try:
         total, _, free = usage_of(existing)

@@ -1,4 +1,4 @@
-"""Output on stdout: JSON, and tables: in a pipe whole, on a terminal cut to its width, with colors and marks."""
+"""Output on stdout: JSON and tables. On a terminal, tables are cut to its width and have colors and marks."""
 
 from __future__ import annotations
 

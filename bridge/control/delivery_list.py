@@ -142,7 +142,7 @@ def attempts_json(view: DeliveryView) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redelivery:
-    """The deliveries that would be sent again. `held`: endpoints among them that get nothing now."""
+    """The deliveries that would be sent again. `held`: their endpoints that get nothing now."""
 
     totals: Sequence[DeliveryTotal]
     held: frozenset[str]

@@ -45,7 +45,7 @@ class HostLimits:
         return concurrency if accounts <= 1 else min(concurrency, max(1, IN_FLIGHT // accounts))
 
     def opens_at(self, account: str) -> float:
-        """When this account may send its next probe of a troubled host; infinity means after the answer to one."""
+        """When this account may send its next probe of a troubled host; infinity while a probe is in flight."""
         return math.inf if self.in_flight else self._probe_at + self._turn_s(account)
 
     def _turn_s(self, account: str) -> float:

@@ -11,9 +11,9 @@ _SECRET_NAME: Final = re.compile(
     r"auth|token|key|secret|cookie|pass|credential|session|signature|csrf|xsrf", re.IGNORECASE
 )
 _PIECES: Final = re.compile(r"[-_./:=+(){}\"]+")
-_LONG: Final = 20  # a piece of this length is random, and ...
-_MIXED: Final = 8  # ... so is a piece of this length with letters and digits; ...
-_WHOLE: Final = 16  # ... and a word of this length with many digits, or with digits and letters of both cases
+_LONG: Final = 20  # characters: a piece this long looks random
+_MIXED: Final = 8  # so does a piece this long with letters and digits
+_WHOLE: Final = 16  # and a word this long with `_MANY` digits and letters, or with a digit and letters of both cases
 _MANY: Final = 4
 
 

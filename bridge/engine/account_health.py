@@ -60,7 +60,7 @@ class AccountHealth:
         self._name = name
         self._metrics = metrics
         self._limits, self._portion = limits, WHOLE
-        self._state = stored  # the newest that is known here
+        self._state = stored  # the newest state that this daemon knows
         self._wake = wake
         self._host_recovered = host_recovered
         self._writes = writes
@@ -154,7 +154,7 @@ class AccountHealth:
 
     async def admit_list(self, is_wanted: Callable[[], bool], may_send: Callable[[], bool]) -> bool:
         """Wait until a request for the provider's list may be sent, and count it; call `listed` after it. Meanwhile,
-        polls leave a place free for it. Returns False, and counts nothing, once the request is not wanted."""
+        polls leave a place free for it. Returns False, and counts nothing, once `is_wanted` is false."""
         limiter = self.limiter
         try:
             while is_wanted():

@@ -52,7 +52,7 @@ class Dispatcher:
         self._queues: dict[QueueKey, EndpointQueue] = {}
         self._paused: Mapping[str, float] = {}  # endpoints that a person has paused, and until when
         self._parts: dict[str, tuple[frozenset[int], Portion]] = {}  # this daemon's part of each endpoint
-        self._waits_for_copies = True  # whether deliveries may wait for copies that some daemon makes
+        self._waits_for_copies = True  # whether a daemon makes copies; deliveries may wait for them
         self._failing: set[str] = set()  # endpoints that may be failing
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()

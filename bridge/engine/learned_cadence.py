@@ -38,7 +38,7 @@ class _Kind:
     """One kind of task, and values computed from its fit."""
 
     fit: Fit
-    worth: float  # the budget's, for which the rate was computed
+    worth: float  # the budget's worth when the rate was computed
     rate: PollRate
     usual: str  # how long such a task takes, for people
     finished_by: tuple[float, ...]  # probability that a task has finished by the start of each bin

@@ -93,8 +93,8 @@ class Membership:
         self._scopes: Mapping[str, int] = {}
         self._leaving: frozenset[Share] = frozenset()  # no longer held, and not released yet
         self._daemons = 1
-        self._must_load = False  # whether shares are held whose work may not be loaded
-        self._load_at = -math.inf  # after a bug while loading: not before
+        self._must_load = False  # whether work of held shares may not be loaded yet
+        self._load_at = -math.inf  # when to load again after a bug while loading
         self._wake = anyio.Event()
 
     def serve(self, scopes: Mapping[str, int]) -> None:

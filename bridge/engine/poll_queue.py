@@ -140,7 +140,7 @@ class PollQueue:
         self._calendar: dict[int, list[PollEntry]] = {}  # by the second in which they become due
         self._seconds: list[int] = []  # the seconds of the calendar, a heap
         self._opened = NEVER  # the last second that was taken out of the calendar
-        self._near: Heap = []  # entries of the opened seconds, by the time when they become due
+        self._near: Heap = []  # entries that were taken out of the calendar, by due time
         self._single = _DueWatches()  # due watches that were added alone or with few others
         self._bulk = _DueWatches()  # due watches that were added in bulk
         self._bulk_revisions: set[int] = set()  # the revisions that bulk additions share
@@ -282,8 +282,8 @@ class PollQueue:
         return batch
 
     def _pop_each(self) -> Iterator[tuple[Heap | deque[PollEntry], float, PollEntry]]:
-        """Remove the due entries, and then those due next, one at each step. Yields its queue, its place in a heap, and
-        the entry."""
+        """Remove entries one by one: first the due ones, then those due next. Yields the queue of the entry, its place
+        in a heap, and the entry."""
         for queue in (self._single.due, self._single.new, self._bulk.due, self._bulk.new, self._near):
             while queue or (queue is self._near and self._open_second(math.inf)):
                 at, entry = (NEVER, queue.popleft()) if isinstance(queue, deque) else heapq.heappop(queue)

@@ -70,7 +70,7 @@ class Poller:
         self._hosts: dict[str, HostLimits] = {}
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
-        self._is_reconfigured = False  # since the last time that all watches were put
+        self._is_reconfigured = False  # whether settings changed after `_put_all`
         self._revision: int | None = None  # the store's revision up to which watches have been read
         self.finished = anyio.Event()  # set when nothing is in flight
 
@@ -186,7 +186,7 @@ class Poller:
 
     async def _put_all(self) -> int:
         """Put all live watches. Returns the revision from which changes must be fetched next."""
-        garbage_collector.clear(spared=self._is_reconfigured)  # objects of earlier settings would never be freed
+        garbage_collector.clear(spared=self._is_reconfigured)  # otherwise objects of earlier settings would stay
         self._is_reconfigured = False
         revision = await self._put_live()
         garbage_collector.spare()

@@ -84,8 +84,8 @@ class WriteBatcher:
         self._pending: deque[_Pending] = deque()
         self._pending_bytes = 0
         self._notes: deque[Note] = deque(maxlen=MAX_NOTES)
-        self._notes_due_at = math.inf  # when these are written; set by the first of them
-        self._note_batches: list[Sequence[Note]] = []  # taken out of `_notes`, a transaction each
+        self._notes_due_at = math.inf  # when `_notes` are written; the first note sets it
+        self._note_batches: list[Sequence[Note]] = []  # taken out of `_notes`, one transaction for each batch
         self._noted = 0  # number of notes received so far
         self._notes_written = anyio.Event()  # set after each transaction
         self._changed = anyio.Event()

@@ -38,7 +38,7 @@ class Services:
     """Passed to every route. `settings` and `app` return the current ones; after a lost lease, the app is a new one.
     `writing` is the daemon's own thread for its store, which is at `place`; `reader` has another thread, so that reads
     do not delay commits.
-    `is_alive` is according to the watchdog, and `store_failure` is set while the daemon cannot write to its store.
+    `is_alive` is what the watchdog says, and `store_failure` is set while the daemon cannot write to its store.
     """
 
     def __init__(

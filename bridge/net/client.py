@@ -71,8 +71,8 @@ class _Shared(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
-    """No answer. `reason` is one line for people, without secrets and query strings. `status`: that of a valid status
-    line, if only the headers after it are not HTTP."""
+    """No answer. `reason` is one line for people, without secrets and query strings. `status`: from a valid status
+    line, if only the headers after it are malformed; else 0."""
 
     kind: Failure
     reason: str

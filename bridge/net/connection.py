@@ -13,7 +13,7 @@ import httpx
 from bridge.net.failure_kinds import MalformedHead
 
 MOST_HEAD_BYTES: Final = 100 * 1024  # maximum size of status line and headers, as in httpx
-STATUS_LINE_BYTES: Final = 1024  # in these the status line must end, if the headers are malformed
+STATUS_LINE_BYTES: Final = 1024  # if headers are malformed, a longer status line is not read
 MOST_BUFFERED_BYTES: Final = 256 * 1024  # bytes of a body that are buffered; then reading pauses
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([2-5]\d\d)(?: [^\r\n]*)?\r?\n")
@@ -38,7 +38,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_paused = False
         self._is_waiting = False
         self._received_bytes = 0
-        self._head = b""  # its beginning, if it is incomplete or malformed
+        self._head = b""  # the start of status line and headers, while incomplete or malformed
         self._status = 0
         self._incoming: Headers = {}  # headers while they arrive
         self.on_header = self._incoming.setdefault  # called about ten times per answer, and faster in C

@@ -249,7 +249,7 @@ def _unfit(form: Form, selector: Selector, body: Json) -> str:
 
 
 def _prefix_hint(part: object, form: Form, body: Json) -> str:
-    """What to write if a path in a part of the form begins with the task, although it starts there."""
+    """How to correct a path in this part of the form that begins with the task. Paths already start at the task."""
     paths = [each for _, each in expressions(part) if isinstance(each, Selector) and each(body) is not None]
     tasks = [at.text for at in form.task if any(path.text.startswith(f"{at.text}.") for path in paths)]
     return f"; leave out {tasks[0]}., because paths start at the task" if tasks else ""

@@ -121,8 +121,9 @@ def _found(
 
 
 def _whole(found: _Collector, others: Iterator[tuple[Results, _Collector]]) -> _Collector:
-    """The list that a single result is a part of: aggregators put the first result in `output` and all in `outputs`.
-    `others` come after it. Places with everything in an answer, or with all files of a server, are no such lists."""
+    """The whole list, if `found` is only its first result: aggregators put the first in `output` and all in `outputs`.
+    `others` are the later places. A place that selects the whole answer, or all files of a server, is not such a list.
+    """
     if len(found.items) > 1 or found.files:
         return found
     lists = (each for place, each in others if place.walk is None and not place.content)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bridge.sinks.chat_cards import CardLink, ChatCard  # a daemon that notifies only programs does not load them
 
 MOST_FILES: Final = 10  # maximum in one message, and in a Telegram album
-MOST_KEPT: Final = 200  # files, and reasons of an endpoint why there are none
+MOST_KEPT: Final = 200  # files in memory, and failures that an endpoint remembers
 REFUSED_FILE: Final = "sent as a link: the service refused the file"
 NOTHING_KNOWN: Final[Mapping[str, bytes]] = MappingProxyType({})
 
@@ -62,7 +62,7 @@ class KeptFiles:
         self._fetching: dict[str, anyio.Lock] = {}
 
     async def get(self, url: str, fetch: Callable[[], Awaitable[ResultFile]]) -> ResultFile:
-        """The result at this URL. It is fetched if it is not kept; if others want it meanwhile, they wait."""
+        """The result at this URL. It is fetched if it is not kept; other callers wait for the same fetch."""
         async with _alone(self._fetching, url):
             if url not in self._files:
                 self._files[url] = await fetch()
@@ -76,7 +76,7 @@ class KeptFiles:
 
 @asynccontextmanager
 async def _alone(locks: dict[_Key, anyio.Lock], key: _Key) -> AsyncIterator[None]:
-    """Run the block when no other one with this key runs."""
+    """Run the block while no other block with this key runs."""
     lock = locks.setdefault(key, anyio.Lock())
     try:
         async with lock:
@@ -89,8 +89,8 @@ async def _alone(locks: dict[_Key, anyio.Lock], key: _Key) -> AsyncIterator[None
 class ResultFiles:
     """Fetches results for one endpoint: at most `most_bytes` together, within `within_s`.
 
-    The contents are kept in `kept` (None: twice `most_bytes` of them), and the reasons for failures here. No key is
-    sent. `known` are files that need not be downloaded, by their URLs; `read_copy` reads copies in the archive.
+    The files are kept in `kept`; None: in memory of its own, at most twice `most_bytes`. It also remembers failures. No
+    key is sent. `known` are files that need not be downloaded, by their URLs; `read_copy` reads copies in the archive.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class ResultFiles:
         self.most_bytes: Final = most_bytes
         self._within_s = within_s
         self._kept = kept or KeptFiles(2 * most_bytes)
-        self._failed: OrderedDict[tuple[str, ...], str] = OrderedDict()  # why there are none
+        self._failed: OrderedDict[tuple[str, ...], str] = OrderedDict()  # why they could not be fetched
         self._fetching: dict[tuple[str, ...], anyio.Lock] = {}  # several targets need the same files at the same time
 
     async def of_card(

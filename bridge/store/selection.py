@@ -66,8 +66,8 @@ def search(conditions: Mapping[str, str], wanted: Mapping[str, object]) -> Searc
 
 
 def watches(wanted: WatchFilter, before: int | None = None, *, uses_index: bool = True) -> Search:
-    """These watches, of those before this `watch_id`. `uses_index` is false if the statement follows an index of other
-    conditions."""
+    """The conditions for these watches, before this `watch_id`. `uses_index` is False if other conditions of the
+    statement choose its index."""
     conditions = _WATCHES if uses_index else _UNINDEXED_WATCHES
     return search(conditions, {**_watch_values(wanted), "before": before})
 

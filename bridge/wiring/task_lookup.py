@@ -110,7 +110,7 @@ class TaskLookup:
     def _not_created(self, answer: dict[str, Json], account: str | None) -> str:
         """Why an answer contains no new task: the provider refused, or no description matches the answer."""
         asked = dict.fromkeys(one.provider for name, one in self._accounts.items() if account in {None, name})
-        # A code that means success at one provider is no refusal, although another does not know it.
+        # A code that means success at one provider is not a refusal, even if others do not know it.
         for name in () if any(reports_success(self._known[name], answer) for name in asked) else asked:
             if (said := refusal(self._known[name], answer)) is not None:
                 return f"not a task: the provider refused to create one: {said}"

@@ -11,9 +11,9 @@ from bridge.sinks.chat_cards import CardLink, ChatCard
 
 
 class CardForm(NamedTuple):
-    """How Apprise's plugin gets a card: the format, the template of the title ("": it is in the body), and the function
-    for the body. `above_files` is that for a body whose files follow in a separate message; `with_pictures` that for a
-    body with attached pictures, by their names."""
+    """How Apprise's plugin gets a card. `title` is a template; "" if the title is in the body. `body` makes the body;
+    `above_files` makes it if its files follow in a separate message, and `with_pictures` if the pictures with these
+    names are attached."""
 
     format: str
     title: str
@@ -27,11 +27,11 @@ class CardForm(NamedTuple):
 class AppriseFacts:
     """What genbridge must know about Apprise's plugin for a service, whose URLs have one of these `schemes`.
 
-    `url` shows how they are written. `ignores_refusals`: the plugin takes every answer with HTTP 200 for a success.
+    `url` is an example. `ignores_refusals`: the plugin takes every answer with HTTP 200 for a success.
     `card`: the service shows more than plain text even if its URL has no `format=`. `counts_bytes`: its limit is in
     bytes, although Apprise counts characters. `prepare` changes a new plugin; it gets the options in its URL.
 
-    `takes_files`: whether the plugin for such a URL does. `files_of` returns the results that are sent as files, and
+    `takes_files`: whether this plugin accepts files. `files_of` returns the results that are sent as files, and
     `file_bytes` their maximum size together. `joins_files`: whether this text and these files fit into one message.
     `file_options` are switches of the plugin that are on for messages with files.
     """
