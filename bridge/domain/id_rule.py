@@ -38,7 +38,7 @@ _WHOLES: Final = (
     ),
     (
         rf"{_COLUMN}(?:[,;|]\w+)*|\w+(?:[,;|]\w+)*[,;|](?:task_)?id(?:[,;|]\w+)*|{_KEY}(?:[,;|]{_KEY})+",
-        "it looks like the header of a CSV file: name the file .csv, or remove this line",
+        "it looks like the header of a CSV file: remove it, or name the columns id, account, ... and the file .csv",
     ),
     (rf"{_COLUMN}[:=]\S+", "it looks like a key with its value: keep only the id"),
     (r"\$\w+|[$%]?\{+\w+\}+|<(?:your[-_])?(?:task[-_]?)?id>", "it looks like a placeholder: is the variable set?"),

@@ -103,7 +103,7 @@ def test_ids_of_providers_pass(task_id: str) -> None:
         ("nan", FAILED),
         ("jq: error (at <stdin>:1): Cannot index string", "an error message: did the create call fail?"),
         ("id", "the header of a CSV file"),
-        ("task_id,status", "the header of a CSV file"),
+        ("task_id,status", "name the columns id, account, ..."),
         ("status;task_id", "the header of a CSV file"),
         ("task_id=x7", "keep only the id"),
         ("id:x7", "keep only the id"),
