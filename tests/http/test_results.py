@@ -206,6 +206,16 @@ def test_revoked_links_are_void_and_later_ones_work(site: Site, files: str) -> N
     assert site.stranger.get(local(after["url"])).status_code == 200
 
 
+def test_the_page_shows_each_task_its_own_copy_of_equal_urls(site: Site, files: str) -> None:
+    paths = [archived(site, files, name, videos=["/film.mp4"])[0]["path"] for name in ("equal-1", "equal-2")]
+
+    def shows_both() -> bool:
+        page = site.client.get("/", follow_redirects=True).text
+        return all(f"/results/{path}" in page for path in paths)
+
+    until(shows_both, seconds=10, what="the links to both copies")
+
+
 def test_the_page_finds_all_copies_in_a_distant_bucket(tmp_path: Path, files: str) -> None:
     with (
         s3_server() as server,

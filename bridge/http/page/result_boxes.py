@@ -94,7 +94,8 @@ async def results_of(
     within this time."""
     http = services.settings().settings.http
     copies = await copies_of(services, tasks, within_s=within_s)
-    return [with_copies(_boxes(task, http.previews if http else (), now), copies) for task in tasks]
+    previews = http.previews if http else ()
+    return [with_copies(_boxes(task, previews, now), copies.get(task.event_id, {})) for task in tasks]
 
 
 def thumbnail(results: Sequence[ResultBox]) -> Thumbnail:

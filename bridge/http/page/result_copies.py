@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -29,6 +29,13 @@ MOST_KNOWN: Final = 1000  # tasks whose copies in buckets are remembered
 SEARCHES_AT_ONCE: Final = 8  # abandoned reads keep using a thread until the archive answers
 
 
+Copies: TypeAlias = Mapping[str, CopyMade]
+"""The copies of one task, by `WantedCopy.mark`."""
+
+Found: TypeAlias = dict[str, Copies]
+"""The copies of each task, by the event's id: tasks may have equal URLs with different contents."""
+
+
 class ShownCopy(NamedTuple):
     """A copy, and the signed link to it on this server."""
 
@@ -46,16 +53,18 @@ class TaskResult(NamedTuple):
     event_id: str
 
 
-async def copies_of(services: Services, tasks: Iterable[TaskResult], *, within_s: float) -> Mapping[str, ShownCopy]:
-    """The copies of the results of these tasks that are found within this time, by `WantedCopy.mark`. Empty without an
-    archive, or while it does not answer. A bucket is too slow for this: its search goes on, and the copies that it
-    finds are remembered for later views."""
+async def copies_of(
+    services: Services, tasks: Iterable[TaskResult], *, within_s: float
+) -> Mapping[str, Mapping[str, ShownCopy]]:
+    """The copies of the results of these tasks that are found within this time, by the event's id and
+    `WantedCopy.mark`. Empty without an archive, or while it does not answer. A bucket is too slow for this: its search
+    goes on, and the copies that it finds are remembered for later views."""
     loaded = services.settings()
     archive = loaded.settings.archive
     tasks = [task for task in tasks if task.event_id and task.snapshot and task.view.phase is Phase.SUCCEEDED]
     if archive is None or not tasks:
         return {}
-    found: dict[str, CopyMade] = {}
+    found: Found = {}
     is_over, place = threading.Event(), place_of(archive, loaded)
     if isinstance(place, Bucket):
         tasks = _recall(place, tasks, found, services.clock.steady())
@@ -68,23 +77,24 @@ async def copies_of(services: Services, tasks: Iterable[TaskResult], *, within_s
                 await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
     finally:
         is_over.set()
-    if not found:
+    if not any(dict(found).values()):  # a copy, because the thread may still add to it
         return {}
     now = services.clock.now()
     key = await services.writing(lambda: services.store.ensure_key(KeyPurpose.RESULTS, now=now))
     expires_s = int(now // DAY_S) * DAY_S + LINK_LIFE_S  # the same link all day, so that browsers cache the file
     return {
-        mark: ShownCopy(result_link(key, copy.path, expires_s=expires_s), copy.media_type, copy.bytes)
-        for mark, copy in dict(found).items()  # a copy, because the thread may still add to it
+        event_id: {
+            mark: ShownCopy(result_link(key, copy.path, expires_s=expires_s), copy.media_type, copy.bytes)
+            for mark, copy in copies.items()
+        }
+        for event_id, copies in dict(found).items()
     }
 
 
 _searches: Final = threading.BoundedSemaphore(SEARCHES_AT_ONCE)
 
 
-def _find(
-    place: Place, tasks: Sequence[TaskResult], found: dict[str, CopyMade], is_over: threading.Event, within_s: float
-) -> None:
+def _find(place: Place, tasks: Sequence[TaskResult], found: Found, is_over: threading.Event, within_s: float) -> None:
     if not _searches.acquire(timeout=within_s):
         return
     try:
@@ -92,21 +102,21 @@ def _find(
             if is_over.is_set():
                 return
             with suppress(PlaceFailed):
-                found.update(copies_at(place, task))
+                found[task.event_id] = copies_at(place, task)
     finally:
         _searches.release()
 
 
-_known: Final[dict[tuple[Bucket, str], tuple[float, Mapping[str, CopyMade]]]] = {}
+_known: Final[dict[tuple[Bucket, str], tuple[float, Copies]]] = {}
 """The copies of a task in a bucket, by the event's id, and when the last search for them began."""
 
 
-def _recall(bucket: Bucket, tasks: Iterable[TaskResult], found: dict[str, CopyMade], now: float) -> list[TaskResult]:
+def _recall(bucket: Bucket, tasks: Iterable[TaskResult], found: Found, now: float) -> list[TaskResult]:
     """Add the known copies. Returns the tasks to search for, which no other view does meanwhile."""
     left = []
     for task in tasks:
         searched_at, copies = _known.get((bucket, task.event_id), (-math.inf, {}))
-        found.update(copies)
+        found[task.event_id] = copies
         if now - searched_at > KNOWN_S:
             _known[bucket, task.event_id] = now, copies
             left.append(task)
@@ -115,14 +125,13 @@ def _recall(bucket: Bucket, tasks: Iterable[TaskResult], found: dict[str, CopyMa
     return left
 
 
-def _search_bucket(bucket: Bucket, tasks: Sequence[TaskResult], found: dict[str, CopyMade], within_s: float) -> None:
+def _search_bucket(bucket: Bucket, tasks: Sequence[TaskResult], found: Found, within_s: float) -> None:
     """Find and remember the copies of these tasks. If the bucket cannot be read, the next view searches again."""
     left = deque(tasks)
     if _searches.acquire(timeout=within_s):
         try:
             while left:
-                copies = copies_at(bucket, left[0])
-                found.update(copies)
+                found[left[0].event_id] = copies = copies_at(bucket, left[0])
                 key = bucket, left.popleft().event_id
                 searched_at, _ = _known.pop(key, (-math.inf, {}))
                 if copies:
@@ -135,7 +144,7 @@ def _search_bucket(bucket: Bucket, tasks: Sequence[TaskResult], found: dict[str,
         _known[bucket, task.event_id] = -math.inf, _known.get((bucket, task.event_id), (0.0, {}))[1]
 
 
-def copies_at(place: Place, task: TaskResult) -> Mapping[str, CopyMade]:
+def copies_at(place: Place, task: TaskResult) -> Copies:
     """The existing copies, by `WantedCopy.mark`. Blocks. PlaceFailed while the archive cannot be read."""
     facts = {
         "ended_at": round((task.view.ended_at or 0.0) * 1000),
