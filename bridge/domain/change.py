@@ -139,8 +139,8 @@ def concerns_all(change: Change) -> bool:
     return disables or isinstance(change, AccountChange | AccountAskedToWait | AnswerUnread)
 
 
-def weight(change: Change) -> int:
-    """The approximate number of bytes from the provider that this change adds to the store."""
+def answer_bytes(change: Change) -> int:
+    """About how many bytes of the provider's answer this change adds to the store."""
     if not isinstance(change, TaskChange) or change.snapshot is None:
         return 0
     total, left = 0, [change.snapshot.message, change.snapshot.result, change.snapshot.kept]

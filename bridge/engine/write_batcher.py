@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from bridge.domain.backoff import growing_s
-from bridge.domain.change import Change, Note, key_of, weight
+from bridge.domain.change import Change, Note, answer_bytes, key_of
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.errors import StoreError
 from bridge.logs import get_logger
@@ -50,7 +50,7 @@ class _Pending(NamedTuple):
     change: Change
     then: Callable[[bool], None] | None
     failed: Callable[[Exception], None] | None
-    weight: int  # approximate size in bytes
+    answer_bytes: int
 
 
 class WriteBatcher:
@@ -108,9 +108,9 @@ class WriteBatcher:
         """Store the change. When it is on disk, `then` is called with whether it applied (see `Commits.commit`).
         `failed` is called with an exception that `parcels_for` or `then` raised; without `failed`, the exception is
         logged."""
-        pending = _Pending(change, then, failed, weight(change))
+        pending = _Pending(change, then, failed, answer_bytes(change))
         self._pending.append(pending)
-        self._pending_bytes += pending.weight
+        self._pending_bytes += pending.answer_bytes
         self._changed.set()
 
     def submit_all(self, changes: Iterable[Change]) -> None:
@@ -194,16 +194,16 @@ class WriteBatcher:
         """The changes that have waited longest: at least one, and at most as many as fit into one transaction."""
         batch: list[_Pending] = []
         room = MAX_BYTES
-        while self._pending and len(batch) < MAX_CHANGES and (not batch or self._pending[0].weight <= room):
+        while self._pending and len(batch) < MAX_CHANGES and (not batch or self._pending[0].answer_bytes <= room):
             batch.append(self._pending.popleft())
-            room -= batch[-1].weight
-            self._pending_bytes -= batch[-1].weight
+            room -= batch[-1].answer_bytes
+            self._pending_bytes -= batch[-1].answer_bytes
         return batch
 
     def _put_back(self, batch: list[_Pending], *, keep: int) -> list[_Pending]:
         """The first `keep` of the batch. The others wait again, in their order."""
         self._pending.extendleft(reversed(batch[keep:]))
-        self._pending_bytes += sum(pending.weight for pending in batch[keep:])
+        self._pending_bytes += sum(pending.answer_bytes for pending in batch[keep:])
         return batch[:keep]
 
     async def _commit(self, batch: Sequence[_Pending]) -> _Written:

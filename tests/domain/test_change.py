@@ -16,9 +16,9 @@ from bridge.domain.change import (
     Note,
     TaskChange,
     admitted,
+    answer_bytes,
     concerns_all,
     key_of,
-    weight,
 )
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import ReadingKind, Snapshot
@@ -72,15 +72,15 @@ def test_notified_and_stored_unknown_words_are_limited() -> None:
 def test_a_changes_weight_is_about_the_size_of_the_answer() -> None:
     kept = {"prompt": "p" * 1000, "seeds": (1, 2), "nested": [{"text": "t" * 500}, None]}
     snapshot = Snapshot(message="m" * 100, result={"videos": [{"url": "u" * 200}]}, kept=kept)
-    assert weight(succeeded(snapshot)) == 100 + 200 + 1000 + 500 + 3 * 8
-    assert weight(succeeded(None)) == 0
-    assert weight(EndpointChecked(endpoint="chat", at=NOW)) == 0
+    assert answer_bytes(succeeded(snapshot)) == 100 + 200 + 1000 + 500 + 3 * 8
+    assert answer_bytes(succeeded(None)) == 0
+    assert answer_bytes(EndpointChecked(endpoint="chat", at=NOW)) == 0
 
 
 def test_the_weight_of_a_deeply_nested_answer_needs_no_recursion() -> None:
     kept: dict[str, object] = {}
     for _ in range(100_000):
         kept = {"": kept}
-    assert weight(succeeded(Snapshot(kept=kept))) == 0
+    assert answer_bytes(succeeded(Snapshot(kept=kept))) == 0
     while kept:  # so that freeing it needs no recursion
         [kept] = kept.values()  # type: ignore[assignment]  # each value is such a dict
