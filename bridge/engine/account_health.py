@@ -1,4 +1,4 @@
-"""Whether one account may be polled: its rate limiter, blocks, waits (Retry-After) and pauses (by a person).
+"""What may be sent on one account: its rate limiter, blocks, waits (Retry-After) and pauses (by a person).
 
 Also computes the age of its watches, without the time of blocks and pauses.
 """

@@ -218,6 +218,9 @@ class EndpointQueue:
             log.exception("delivery.bug", endpoint=self._endpoint, target=self._target)
             self._fetch_at = now + BUG_PAUSE_S
             return
+        if not self.enabled or self._clock.steady() < self._opens_at:
+            self._fetch_at = -math.inf  # fetch again when attempts may start, because these may change until then
+            return
         fresh = [one for one in found if one.slot in self._slots]  # other slots are about to be handed over
         self._take(fresh)
         is_full = len(found) >= self.plan.ahead

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from bridge.domain.cadence import Pacing
 from bridge.domain.delivery import Accepted, Deferred, Outcome
-from tests.engine.rig import SUCCEEDED, Rig
+from bridge.domain.event import Topic
+from tests.engine.rig import RUNNING, SUCCEEDED, Rig
 
 ACCEPTED = Accepted(detail="200")
 RATE_LIMITED = Deferred(reason="429", retry_after_s=60, delays_queue=True)
@@ -222,3 +225,28 @@ async def test_a_failure_that_began_before_a_restart_is_reported_on_time() -> No
     async with second.running():
         await second.clock.advance(960)
         assert topics(rig) == ["endpoint_failing"]
+
+
+async def test_a_wait_that_begins_during_a_fetch_keeps_no_delivery_in_memory() -> None:
+    requested = frozenset({Topic.TASK_RUNNING})
+    rig = Rig(requested_topics=requested, pacing=Pacing(min_interval_s=10, max_interval_s=10, learned=False))
+
+    class Outbox:
+        is_first = True
+
+        def due(self, *args: Any, **more: Any) -> Any:
+            found = rig.store.due(*args, **more)
+            if found[0] and self.is_first:
+                self.is_first = False
+                rig.dispatcher._queues["hook", ""]._wait_until(rig.clock.steady() + 30)
+            return found
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(rig.store, name)
+
+    rig.dispatcher._outbox = Outbox()
+    rig.script("a", RUNNING, SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(60)
+        assert rig.topics() == ["task_succeeded"]
