@@ -306,8 +306,6 @@ class AccountPoller:
         with self._guarded(entries):
             answered_at = self._clock.steady()
             self._update_health(for_account, first, route, asked_at=now, now=answered_at)
-            if isinstance(answer, Reading) and answer.kind is not ReadingKind.RATE_LIMITED:
-                self._schedule.batch_failed(key, answered_at)
             shared = self._schedule.next_batch_poll(key, entries, answers, answered_at)
             for entry in entries:  # the changes of all these watches share a transaction
                 with self._guarded([entry]):

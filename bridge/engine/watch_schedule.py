@@ -123,14 +123,13 @@ class WatchSchedule:
         """Take more tasks of this batch, to poll them in the same request."""
         return self.queue.pop_batch(lambda other: self.batch_key(other) == key, most=key.most - 1, now=now)
 
-    def batch_failed(self, key: BatchKey, now: float) -> None:
-        """Record that a request failed as a whole."""
-        self._alone_until[key.name] = now + ALONE_S
-
     def next_batch_poll(
         self, key: BatchKey, entries: Sequence[PollEntry], answers: Mapping[str, Reading], now: float
     ) -> tuple[float, str] | None:
-        """Seconds until the tasks that are still running share the next request, and why."""
+        """Seconds until the tasks that are still running share the next request, and why. If the request failed as a
+        whole, they are polled alone for a while."""
+        if answers[entries[0].task_id] is MISSED:
+            self._alone_until[key.name] = now + ALONE_S
         running = [entry for entry in entries if _is_running(answers[entry.task_id])]
         if not running or not self.plan.pacing.learned:
             return None
