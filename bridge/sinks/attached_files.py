@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import anyio
 import anyio.to_thread
 
+from bridge.domain.ids import WatchKey
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import BodyStopped
 from bridge.net.outside_client import OutsideAnswer, OutsideClient
@@ -58,17 +59,18 @@ class KeptFiles:
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
-        self._files: OrderedDict[str, ResultFile] = OrderedDict()
-        self._fetching: dict[str, anyio.Lock] = {}
+        self._files: OrderedDict[tuple[WatchKey, str], ResultFile] = OrderedDict()
+        self._fetching: dict[tuple[WatchKey, str], anyio.Lock] = {}
 
-    async def get(self, url: str, fetch: Callable[[], Awaitable[ResultFile]]) -> ResultFile:
-        """The result at this URL. It is fetched if it is not kept; other callers wait for the same fetch."""
-        async with _alone(self._fetching, url):
-            if url not in self._files:
-                self._files[url] = await fetch()
+    async def get(self, task: WatchKey, url: str, fetch: Callable[[], Awaitable[ResultFile]]) -> ResultFile:
+        """A task's result at this URL. It is fetched if it is not kept; other callers wait for the same fetch."""
+        key = task, url  # a server may write the results of several tasks to the same URL
+        async with _alone(self._fetching, key):
+            if key not in self._files:
+                self._files[key] = await fetch()
                 while len(self._files) > 1 and (len(self._files) > MOST_KEPT or self._bytes() > self.most_bytes):
                     self._files.popitem(last=False)
-            return self._files[url]
+            return self._files[key]
 
     def _bytes(self) -> int:
         return sum(len(each.content) for each in self._files.values())
@@ -109,42 +111,42 @@ class ResultFiles:
         self.most_bytes: Final = most_bytes
         self._within_s = within_s
         self._kept = kept or KeptFiles(2 * most_bytes)
-        self._failed: OrderedDict[tuple[str, ...], str] = OrderedDict()  # why they could not be fetched
-        self._fetching: dict[tuple[str, ...], anyio.Lock] = {}  # several targets need the same files at the same time
+        self._failed: OrderedDict[object, str] = OrderedDict()  # why they could not be fetched
+        self._fetching: dict[object, anyio.Lock] = {}  # several targets need the same files at the same time
 
     async def of_card(
-        self, card: ChatCard, wanted: Sequence[CardLink], most_bytes: int
+        self, card: ChatCard, wanted: Sequence[CardLink], most_bytes: int, task: WatchKey
     ) -> tuple[Sequence[ResultFile], str]:
-        """The files to attach to a message with this card; or none, and the reason."""
+        """The files to attach to a message with this card about a task; or none, and the reason."""
         if not card.has_files:
             return (), "sent as a link: it opens only with the API key"
         if len(card.links) > MOST_FILES:
             return (), f"sent as links: more than {MOST_FILES} results"
         try:
-            return await self.fetch(wanted, most_bytes=most_bytes), ""
+            return await self.fetch(wanted, most_bytes=most_bytes, task=task), ""
         except NoFile as problem:
             return (), f"sent as a link: {problem}"
 
-    async def fetch(self, wanted: Sequence[CardLink], *, most_bytes: int) -> tuple[ResultFile, ...]:
-        """All of these results. NoFile if one of them cannot be attached."""
-        key = tuple(each.url for each in wanted)
+    async def fetch(self, wanted: Sequence[CardLink], *, most_bytes: int, task: WatchKey) -> tuple[ResultFile, ...]:
+        """All of these results of a task. NoFile if one of them cannot be attached."""
+        key = (task, *(each.url for each in wanted))
         async with _alone(self._fetching, key):
             if key in self._failed:
                 raise NoFile(self._failed[key])
             try:
                 with anyio.fail_after(self._within_s):
-                    return await self._fetch_all(wanted, min(most_bytes, self.most_bytes))
+                    return await self._fetch_all(task, wanted, min(most_bytes, self.most_bytes))
             except (NoFile, TimeoutError) as problem:
                 self._failed[key] = str(problem) or f"not fetched within {self._within_s:g} s"
                 if len(self._failed) > MOST_KEPT:
                     self._failed.popitem(last=False)
                 raise NoFile(self._failed[key]) from None
 
-    async def _fetch_all(self, wanted: Sequence[CardLink], most_bytes: int) -> tuple[ResultFile, ...]:
+    async def _fetch_all(self, task: WatchKey, wanted: Sequence[CardLink], most_bytes: int) -> tuple[ResultFile, ...]:
         files: list[ResultFile] = []
         for number, each in enumerate(wanted, 1):
             left = most_bytes - sum(len(file.content) for file in files)
-            file = await self._kept.get(each.url, partial(self._fetch, each, number, left, most_bytes))
+            file = await self._kept.get(task, each.url, partial(self._fetch, each, number, left, most_bytes))
             if len(file.content) > left:
                 raise NoFile(_too_large(most_bytes))
             is_new = all(other.name != file.name for other in files)  # emails need unique names

@@ -16,6 +16,7 @@ from anyio import from_thread
 from anyio.lowlevel import EventLoopToken
 
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome
+from bridge.domain.ids import WatchKey
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, AnswerReader, Verdict, object_of, words_of
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
@@ -170,7 +171,8 @@ def _files(plugin: ApprisePlugin, attempt: ChatAttempt) -> tuple[Sequence[Result
     wanted = plugin.facts.files_of(card) if card is not None and plugin.takes_files else ()
     if card is None or files is None or not wanted:
         return (), ""
-    return from_thread.run(files.of_card, card, wanted, plugin.facts.file_bytes(card), token=attempt.token)
+    task = WatchKey(attempt.delivery.account, attempt.delivery.subject)
+    return from_thread.run(files.of_card, card, wanted, plugin.facts.file_bytes(card), task, token=attempt.token)
 
 
 def _was_refused(recorded: Recording) -> bool:

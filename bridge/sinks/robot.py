@@ -10,6 +10,7 @@ import orjson
 
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import OPERATOR_TOPICS, Event, Parcel, Topic
+from bridge.domain.ids import WatchKey
 from bridge.encoding import encode
 from bridge.sinks.answers import Verdict
 from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, counted_files
@@ -71,7 +72,7 @@ class RobotSink:
         url = self._poster.url(delivery)
         if isinstance(url, Undeliverable):
             return url
-        url, (files, note) = self._robot.url(url), await self._files_of(written.card)
+        url, (files, note) = self._robot.url(url), await self._files_of(written.card, delivery)
         form = None
         if files and written.card is not None and self._robot.write_form is not None and not delivery.sent_so_far:
             form = self._robot.write_form(written.card, self._chat, files)
@@ -106,13 +107,14 @@ class RobotSink:
             detail, doubt = outcome.detail, doubt or outcome.doubt
         return Accepted(detail=detail if len(messages) == 1 else f"{detail}, {len(messages)} messages", doubt=doubt)
 
-    async def _files_of(self, card: ChatCard | None) -> tuple[Sequence[ResultFile], str]:
+    async def _files_of(self, card: ChatCard | None, delivery: Delivery) -> tuple[Sequence[ResultFile], str]:
         """The files to attach; or none, and the reason."""
         if self._files is None or card is None or not card.links:
             return (), ""
         if not self._robot.file_bytes:
             return (), "sent as a link: this robot takes no files"
-        return await self._files.of_card(card, card.links, self._robot.file_bytes)
+        task = WatchKey(delivery.account, delivery.subject)
+        return await self._files.of_card(card, card.links, self._robot.file_bytes, task)
 
     async def _uploaded(self, url: str, files: Sequence[ResultFile]) -> tuple[Sequence[RobotMessage | FileForm], str]:
         """Upload the files that need it; returns what to send after the text, and why a file is missing there.

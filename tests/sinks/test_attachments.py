@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.policy import default as email_policy
 from functools import partial
@@ -19,6 +19,7 @@ import trustme
 
 from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.domain.event import Event
+from bridge.domain.ids import WatchKey
 from bridge.net.outside_client import OutsideClient
 from bridge.sinks.attached_files import ResultFiles
 from bridge.sinks.chat import ChatSink, ChatUrl
@@ -33,6 +34,7 @@ from tests.sinks.test_messages import HOSTS, URLS
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
+KEY: Final = WatchKey("kling", "task-1")
 VIDEO: Final = b"\x00\x00\x00\x18ftypmp42" + b"v" * 1000
 PICTURE: Final = b"\x89PNG\r\n\x1a\n" + b"p" * 500
 Answer = Callable[[Asked], tuple[int, bytes]]
@@ -334,6 +336,14 @@ async def test_the_targets_of_an_endpoint_share_fetched_files(tmp_path: Path) ->
     assert len(here.fetched) == 1
 
 
+async def test_tasks_whose_results_have_the_same_url_get_their_own_files(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        sink, event = here.sink(URLS["telegram"]), here.video()
+        for task_id in ("one", "two", "one"):
+            await deliver(sink, replace(event, subject=task_id))
+    assert len(here.fetched) == 2
+
+
 async def test_targets_that_want_a_file_at_the_same_time_share_one_fetch() -> None:
     async with loopback(serve_result) as server:
         files = ResultFiles(OutsideClient(hosts=["127.0.0.1"]), most_bytes=8_000_000, within_s=20)
@@ -344,6 +354,7 @@ async def test_targets_that_want_a_file_at_the_same_time_share_one_fetch() -> No
                         files.fetch,
                         [CardLink(label="", kind="videos", url=f"{server.url}/a.mp4")],
                         most_bytes=8_000_000,
+                        task=KEY,
                     )
                 )
     assert len(server.asked) == 1
@@ -354,10 +365,10 @@ async def test_files_are_kept_within_bounds() -> None:
         files = ResultFiles(OutsideClient(hosts=["127.0.0.1"]), most_bytes=1000, within_s=20)
         for name in ("a", "b", "c", "d"):
             [file] = await files.fetch(
-                [CardLink(label="", kind="videos", url=f"{server.url}/{name}.mp4")], most_bytes=1000
+                [CardLink(label="", kind="videos", url=f"{server.url}/{name}.mp4")], most_bytes=1000, task=KEY
             )
             assert len(file.content) == 600
-        await files.fetch([CardLink(label="", kind="videos", url=f"{server.url}/d.mp4")], most_bytes=1000)
+        await files.fetch([CardLink(label="", kind="videos", url=f"{server.url}/d.mp4")], most_bytes=1000, task=KEY)
         assert len(server.asked) == 4
-        await files.fetch([CardLink(label="", kind="videos", url=f"{server.url}/a.mp4")], most_bytes=1000)
+        await files.fetch([CardLink(label="", kind="videos", url=f"{server.url}/a.mp4")], most_bytes=1000, task=KEY)
         assert len(server.asked) == 5, "the oldest were dropped"
