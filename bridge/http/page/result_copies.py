@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from bridge.archive.bucket import Bucket
 from bridge.archive.copy_record import CopyRecord
+from bridge.archive.folder import Folder
 from bridge.archive.place import Place, PlaceFailed
 from bridge.domain.archive_names import COPIED_KINDS, CopyMade, stems, wanted_copies
 from bridge.domain.store_key import LINK_LIFE_S, KeyPurpose, result_link
@@ -66,11 +67,11 @@ async def copies_of(
         return {}
     found: Found = {}
     is_over, place = threading.Event(), place_of(archive, loaded)
-    if isinstance(place, Bucket):
+    if isinstance(place, Folder):
+        find = partial(_find, place, tasks, found, is_over, within_s)
+    else:
         tasks = _recall(place, tasks, found, services.clock.steady())
         find = partial(_search_bucket, place, tasks, found, within_s)
-    else:
-        find = partial(_find, place, tasks, found, is_over, within_s)
     try:
         if tasks:
             with anyio.move_on_after(within_s):
