@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from bridge.archive.place import Place, PlaceFailed
-from bridge.domain.archive_names import CopyMade, copies_in, mark
+from bridge.domain.archive_names import CopyMade, copies_in, mark, stems
 from bridge.domain.delivery import Delivery
 from bridge.domain.task import Json
 
@@ -34,6 +35,16 @@ class CopyRecord:
             if (document := _ours(place.read(f"{stem}.json"), event_id)) is not None:
                 return cls(place, stem, document)
         return None
+
+    @classmethod
+    def at(cls, place: Place, stem: str) -> CopyRecord | None:
+        """The record of whichever task has this stem; None if the file there is not a record of genbridge."""
+        document = _record(place.read(f"{stem}.json"))
+        try:
+            is_ours = document is not None and stem in stems(document["data"], event_id=document["data"]["event_id"])
+        except (ValueError, OverflowError, OSError):  # an impossible time
+            return None
+        return cls(place, stem, document) if document is not None and is_ours else None
 
     @classmethod
     def claim(cls, place: Place, stems: Sequence[str], delivery: Delivery) -> CopyRecord:
@@ -83,11 +94,18 @@ class CopyRecord:
         self._place.replace(f"{self.stem}.json", orjson.dumps(self._document, option=orjson.OPT_INDENT_2))
 
 
-def _ours(content: bytes | None, event_id: str) -> dict[str, Json] | None:
+def _ours(content: bytes | None, event_id: str) -> dict[str, Any] | None:
     """The record in these bytes if it belongs to the task with this event; otherwise None."""
+    document = _record(content)
+    return document if document is not None and document["data"]["event_id"] == event_id else None
+
+
+def _record(content: bytes | None) -> dict[str, Any] | None:
+    """The record in these bytes; None if they are something else."""
     try:
         document = orjson.loads(content or b"")
-        is_record = isinstance(document["data"]["archive"], list)
-        return document if is_record and document["data"]["event_id"] == event_id else None
-    except (ValueError, KeyError, TypeError):
+        data = document["data"]
+        is_record = isinstance(data["archive"], list) and isinstance(data["event_id"], str)
+        return document if is_record and isinstance(data.get("ended_at"), int | float | None) else None
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -15,6 +15,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from bridge.archive.copy_record import CopyRecord
 from bridge.archive.place import Place, PlaceFailed, StoredFile
 from bridge.logs import get_logger
 from bridge.ports import Clock
@@ -24,6 +25,7 @@ log = get_logger()
 LEAST_FREE: Final = 0.05  # part of the disk; with less free space, no copy is made
 TIDY_EVERY_S: Final = 300.0
 UNFINISHED_S: Final = 7 * 86_400.0  # longer than all retries of a copy together
+_DAY: Final = re.compile(r"\d{4}/\d\d/\d\d/[^/]+/[^/]+\Z")  # every file of the archive is in the folder of a day
 _COPY: Final = re.compile(r"(.+)-\d+(?:-[a-z2-7]{8})?\.(?:data\.json|[^./]+)")
 
 
@@ -96,10 +98,14 @@ def tidy(rules: KeepRules, now: float) -> None:
         is_old = rules.keep_s is not None and _at(entries) < now - rules.keep_s
         if not is_old and total <= (math.inf if rules.quota_bytes is None else rules.quota_bytes):
             continue
-        size = sum(entry.bytes for entry in entries)
-        for entry in sorted(entries, key=lambda entry: entry.path == f"{stem}.json"):  # the record last
+        total -= sum(entry.bytes for entry in entries)
+        if (record := CopyRecord.at(rules.place, stem)) is None:
+            continue  # the files of somebody else, who gave them such names
+        made = {*(copy.path for copy in record.copies), f"{stem}.json"}
+        removed = [entry for entry in entries if entry.path in made]
+        for entry in sorted(removed, key=lambda entry: entry.path == f"{stem}.json"):  # the record last
             rules.place.delete(entry.path)
-        total -= size
+        size = sum(entry.bytes for entry in removed)
         log.info("archive.removed", path=stem, bytes=size, reason="keep" if is_old else "quota")
 
 
@@ -111,11 +117,14 @@ def _clean(partial: Path, now: float) -> None:
 
 
 def _tasks(entries: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:
-    """The files of each task that has a record, by their path without number and extension."""
+    """The files of each task that has a record, or of what looks like a task, by their path without number and
+    extension."""
     found: dict[str, list[StoredFile]] = defaultdict(list)
     records: set[str] = set()
     for entry in entries:
         copy = _COPY.fullmatch(entry.path)
+        if not _DAY.match(entry.path):
+            continue
         if entry.path.endswith(".json") and not entry.path.endswith(".data.json"):
             stem = entry.path.removesuffix(".json")
             records.add(stem)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from bridge.archive.folder import PARTIAL, Folder
 from bridge.archive.keeper import Keeper, KeepRules, space_problem, tidy
+from bridge.domain.archive_names import CopyMade
 from tests.fakes import FakeClock
 
 NOW = 1_762_000_000.0
@@ -18,14 +21,23 @@ DAY_S = 86_400.0
 
 
 def filled(root: Path, tasks: Mapping[str, float]) -> Folder:
-    """An archive with these tasks. Each has three files with 1000 bytes in all, and is this many days old."""
+    """An archive with these tasks. Each has three files with 10,000 bytes in all, and is this many days old."""
+    folder = "2025/11/01/kling"
     for name, days in tasks.items():
-        for file, size in ((f"{name}-1.mp4", 500), (f"{name}-2.png", 300), (f"{name}.json", 200)):
-            path = root / "2025/11/01/kling" / file
+        items = [made_copy("videos", 1, f"{folder}/{name}-1.mp4"), made_copy("images", 2, f"{folder}/{name}-2.png")]
+        data = {"event_id": f"evt_{name}", "ended_at": 1_762_000_000_000, "account": "kling", "label": name}
+        record = json.dumps({"topic": "task_succeeded", "data": {**data, "archive": items}}).ljust(2000).encode()
+        for file, content in ((f"{name}-1.mp4", bytes(5000)), (f"{name}-2.png", bytes(3000)), (f"{name}.json", record)):
+            path = root / folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(bytes(size))
+            path.write_bytes(content)
             os.utime(path, (NOW - days * DAY_S, NOW - days * DAY_S))
     return Folder(root)
+
+
+def made_copy(kind: str, n: int, path: str) -> dict[str, Any]:
+    copy = CopyMade(kind=kind, n=n, path=path, url=None, bytes=1, sha256="0" * 64, media_type="video/mp4")
+    return copy._asdict()
 
 
 def left(root: Path) -> set[str]:
@@ -45,22 +57,26 @@ def test_copies_that_are_too_old_are_deleted_with_their_records_and_folders(tmp_
 def test_beyond_the_quota_the_oldest_go_first(tmp_path: Path) -> None:
     place = filled(tmp_path, {"a": 3, "b": 1, "c": 2, "d-1": 0})
 
-    tidy(KeepRules(place=place, partial=tmp_path / PARTIAL, quota_bytes=2500, keep_s=None), NOW)
+    tidy(KeepRules(place=place, partial=tmp_path / PARTIAL, quota_bytes=25_000, keep_s=None), NOW)
 
     assert left(tmp_path) == {"b", "d-1"}
 
 
 def test_files_of_others_are_never_deleted(tmp_path: Path) -> None:
     place = filled(tmp_path, {"old": 31})
-    for name in ("holiday-1.mp4", "notes.txt", "2025/11/01/kling/cat-1.mp4"):
+    day = "2025/11/01/kling"
+    unlikely = {"event_id": "evt_x", "archive": [], "ended_at": 1e300}
+    records = ("package.json", "2025/plan.json", f"{day}/mine.json", f"{day}/mine-1.mp4", f"{day}/old-3.mp4")
+    names = ("holiday-1.mp4", "notes.txt", f"{day}/cat-1.mp4", *records)
+    for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
-        (tmp_path / name).write_bytes(bytes(9000))
+        (tmp_path / name).write_text(json.dumps({"data": unlikely}).ljust(9000))
         os.utime(tmp_path / name, (0, 0))
 
     tidy(KeepRules(place=place, partial=tmp_path / PARTIAL, quota_bytes=1, keep_s=DAY_S), NOW)
 
     kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert kept == {"holiday-1.mp4", "notes.txt", "cat-1.mp4"}
+    assert kept == {Path(name).name for name in names}
 
 
 def test_unfinished_files_are_deleted_after_a_week(tmp_path: Path) -> None:
