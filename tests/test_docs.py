@@ -40,6 +40,7 @@ README: Final = (ROOT / "README.md").read_text()
 COMMANDS_PAGE: Final = (ROOT / "docs/commands.md").read_text()
 OPERATIONS: Final = (ROOT / "docs/operations.md").read_text()
 ARCHITECTURE: Final = (ROOT / "docs/architecture.md").read_text()
+CONTRIBUTING: Final = (ROOT / "docs/contributing.md").read_text()
 PAYLOADS: Final = (ROOT / "docs/payloads.md").read_text()
 
 COMMON: Final = {"--config", "--help"}  # described once, for every command
@@ -143,6 +144,29 @@ def test_the_docs_name_the_topics_that_not_every_endpoint_receives() -> None:
     assert named & set(Topic) == {"task_succeeded", "task_failed"} | FOR_PEOPLE | unusual
     routed = [set(topics.split(", ")) for topics in re.findall(r"topics: \[(.+)\]", operations)]
     assert routed == [OPERATOR_TOPICS, END_TOPICS]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"`((?:bridge|tests|benchmarks)/[\w./]+)`", page.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_guide_names_things_that_are_in_their_files() -> None:
+    found = re.findall(r"((?:`[\w.]+`(?:, | and )?)+)\s\(`([\w/]+\.\w+)`\)", CONTRIBUTING)
+    assert len(found) > 20
+    for names, file in found:
+        files = [ROOT / file] if "/" in file else [*PACKAGE.rglob(file), *(ROOT / "tests").rglob(file)]
+        texts = "".join(each.read_text() for each in files)
+        missing = [name for name in re.findall(r"`(?:\w+\.)*(\w+)`", names) if not re.search(rf"\b{name}\b", texts)]
+        assert missing == [], file
+
+
+def test_the_table_of_rooms_names_files_that_exist() -> None:
+    for room, text in re.findall(r"^\| `(\w+)/` \| (.*) \|$", ARCHITECTURE, re.MULTILINE):
+        names = {*re.findall(r"`(\w+)`", text)} - {"demo", "simulate"}  # commands
+        known = {path.stem for path in (PACKAGE / room).rglob("*")}
+        assert {name for name in names if name.islower()} <= known, room
 
 
 def test_the_docs_have_exactly_the_keys_of_a_task() -> None:
