@@ -13,7 +13,7 @@ _SECRET_NAME: Final = re.compile(
 _PIECES: Final = re.compile(r"[-_./:=+(){}\"]+")
 _LONG: Final = 20  # characters: a piece this long looks random
 _MIXED: Final = 8  # so does a piece this long with letters and digits
-_WHOLE: Final = 16  # and a word this long with `_MANY` digits and letters, or with a digit and letters of both cases
+_WHOLE: Final = 16  # and a word this long with `_MANY` digits and `_MANY` letters, or with a digit and both cases
 _MANY: Final = 4
 
 

@@ -1,1 +1,1 @@
-"""Tells those who follow a stream, or wait for a task, what the daemon commits; and records when tasks were polled."""
+"""Sends what the daemon commits to streams and to requests that wait for a task. Records when tasks were polled."""

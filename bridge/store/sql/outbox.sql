@@ -32,8 +32,8 @@ WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:
 -- next_due: When the next delivery behind those found is due.
 SELECT next_attempt_at {up} ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET :found
 
--- make_due: Deliveries that are due after `latest_at` are now due at once. Without an attempt so far, those that are due
--- after `first_at` are, too.
+-- make_due: Deliveries that are due after `latest_at` are now due at once. So are those that are due after `first_at` and
+-- have had no attempt.
 UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
     SELECT delivery_id FROM deliveries WHERE state = 'waiting'
         AND (next_attempt_at > :latest_at OR (next_attempt_at > :first_at AND {commits.never_attempted}))
