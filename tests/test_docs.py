@@ -153,7 +153,7 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
 
 
 def test_the_guide_names_things_that_are_in_their_files() -> None:
-    found = re.findall(r"((?:`[\w.]+`(?:, | and )?)+)\s\(`([\w/]+\.\w+)`\)", CONTRIBUTING)
+    found = re.findall(r"((?:`[\w.]+`(?:, | and )?)+)\s+\(`([\w/]+\.\w+)`\)", CONTRIBUTING)
     assert len(found) > 20
     for names, file in found:
         files = [ROOT / file] if "/" in file else [*PACKAGE.rglob(file), *(ROOT / "tests").rglob(file)]
