@@ -15,7 +15,7 @@ from bridge.config.field_types import ROBOT_NAMES
 from bridge.config.load import Loaded
 from bridge.config.model import Webhook
 from bridge.control.endpoint_sample import sample_picture, send_sample
-from bridge.control.lookup import known_endpoint
+from bridge.control.lookup import sampled_endpoint
 from bridge.domain.delivery import Accepted, Outcome
 from bridge.domain.event import Topic
 from bridge.domain.quoting import printable
@@ -68,7 +68,7 @@ def sample_sent(
     attach: bool = False,
 ) -> bool:
     """Send a sample and print the answers; returns whether all targets accepted it."""
-    known_endpoint(session.file, endpoint)
+    sampled_endpoint(session.file, endpoint)
     loaded = session.working()
     if attach:
         loaded = _attaching(loaded, endpoint)

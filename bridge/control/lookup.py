@@ -8,7 +8,7 @@ from typing import Final
 
 from bridge.config.settings_file import SettingsFile
 from bridge.domain.filters import DeliveryFilter, WatchFilter
-from bridge.domain.ids import WatchKey
+from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.quoting import printable, unknown_name
 from bridge.errors import UnknownError, UnknownNameError, UsageError
 from bridge.store import ReadStore
@@ -69,6 +69,13 @@ def known_endpoint(file: SettingsFile, endpoint: str) -> None:
     """UnknownNameError unless the settings have this endpoint."""
     if endpoint not in file.queues:
         raise UnknownNameError(f"{file.path}: {unknown_name('endpoint', endpoint, file.queues)}", at="endpoint")
+
+
+def sampled_endpoint(file: SettingsFile, endpoint: str) -> None:
+    """As `known_endpoint`, for samples. UsageError for the archive, which gets none."""
+    known_endpoint(file, endpoint)
+    if endpoint == ARCHIVE:
+        raise UsageError(f"{ARCHIVE} gets no samples; `genbridge check --online` checks the archive")
 
 
 def listed_endpoint(store: ReadStore, file: SettingsFile, endpoint: str | None) -> None:

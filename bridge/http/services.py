@@ -11,7 +11,7 @@ import anyio
 from bridge.app import App
 from bridge.config.load import Loaded
 from bridge.control.endpoint_sample import send_sample
-from bridge.control.lookup import known_endpoint
+from bridge.control.lookup import sampled_endpoint
 from bridge.control.needs import Need, NeedCounts, counts_of, needs
 from bridge.control.now_figures import FinishedCounts
 from bridge.control.overview import Overview
@@ -97,7 +97,7 @@ class Services:
     async def send_sample(self, endpoint: str) -> list[tuple[str, Outcome]]:
         """Send the sample event to an endpoint; returns the outcome for each target. UnknownNameError if the settings
         do not have it."""
-        known_endpoint(self.settings(), endpoint)
+        sampled_endpoint(self.settings(), endpoint)
         return await send_sample(self.app().sink(endpoint), endpoint, now=self.clock.now())
 
     def current_needs(

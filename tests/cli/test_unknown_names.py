@@ -68,3 +68,10 @@ def test_a_removed_endpoint_is_known_while_it_has_deliveries(shell: Shell) -> No
     assert len(shell("deliveries", "--endpoint", "former", "--json").json) == 1
     assert shell("deliveries", "--endpoint", "formerly").code == 2
     assert shell("redeliver", "--dead", "--endpoint", "former").code == 2, "nothing can be sent to it"
+
+
+def test_the_archive_gets_no_samples(shell: Shell) -> None:
+    shell.settings({"archive": {"to": "archive"}})
+    said = shell("test", "@archive")
+    assert (said.code, said.out) == (2, "")
+    assert "genbridge check --online" in said.err
