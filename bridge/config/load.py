@@ -194,7 +194,8 @@ def _warnings(settings: Settings, name: str, mode: int) -> Iterator[str]:
     if settings.store is not None and names_postgres(settings.store):
         literal |= any(not has_reference(unquote(text)) for text in PostgresUrl(settings.store).secrets)
     if literal and mode & stat.S_IROTH:
-        yield f"{name}: holds secrets and is readable by others; chmod o-r it, or write ${{NAME}}, file: or credential:"
+        how = "chmod o-r it, or write ${NAME}, file:PATH or credential:NAME"
+        yield f"{name}: holds secrets and is readable by others; {how}"
 
 
 def _parse(
