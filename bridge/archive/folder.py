@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from bridge.archive.place import PlaceFailed, StoredFile
 PARTIAL: Final = ".partial"  # the folder of unfinished files, in the archive
 FOLDER_MODE: Final = 0o750
 FILE_MODE: Final = 0o640
+_LEVELS: Final = tuple(map(re.compile, (r"\d{4}\Z", r"\d\d\Z", r"\d\d\Z", r"[^.]")))  # year, month, day, account
 NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -54,7 +56,11 @@ class Folder:
     def entries(self) -> Iterator[StoredFile]:
         with _reported(self.root):
             for folder, names, files in os.walk(self.root):
-                names[:] = [name for name in names if not name.startswith(".")]
+                depth = len(Path(folder).relative_to(self.root).parts)
+                if depth < len(_LEVELS):
+                    names[:] = [name for name in names if _LEVELS[depth].match(name)]
+                    continue
+                names.clear()
                 for file in files:
                     path = Path(folder, file)
                     with suppress(FileNotFoundError):

@@ -41,7 +41,7 @@ class Place(Protocol):
         """The size of a file; None if it does not exist."""
 
     def entries(self) -> Iterator[StoredFile]:
-        """Every file, in any order."""
+        """Every file in `YYYY/MM/DD/ACCOUNT/`, in any order. A bucket also lists its other files."""
 
     def delete(self, path: str) -> None:
         """Delete a file. Does nothing if it does not exist."""

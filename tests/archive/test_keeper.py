@@ -79,6 +79,26 @@ def test_files_of_others_are_never_deleted(tmp_path: Path) -> None:
     assert kept == {Path(name).name for name in names}
 
 
+def test_folders_of_others_are_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = filled(tmp_path, {"old": 31})
+    for name in ("projects/deep", "2025/notes", "2025/11/drafts", "2025/11/01/.hidden", "2025/11/01/kling/deep"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "mine.txt").write_text("mine")
+    (tmp_path / "2025/11/01/mine.txt").write_text("mine")
+    listed: list[str] = []
+    scandir = os.scandir
+
+    def noted(folder: str) -> Any:
+        listed.append(os.path.relpath(folder, tmp_path))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", noted)
+    found = {Path(one.path).name for one in place.entries()}
+
+    assert found == {"old-1.mp4", "old-2.png", "old.json"}
+    assert listed == [".", "2025", "2025/11", "2025/11/01", "2025/11/01/kling"]
+
+
 def test_unfinished_files_are_deleted_after_a_week(tmp_path: Path) -> None:
     partial = tmp_path / PARTIAL
     partial.mkdir()
