@@ -102,7 +102,7 @@ class TextTemplate:
             _refuse_statements(tree, sandbox.refused)
             metering.Charging().visit(tree)
             with metering.budget(len(source)):  # Jinja evaluates constants at this point
-                _refuse_unknown(tree, [*names, *sandbox.globals])
+                _refuse_unknown(tree, names, sandbox)
                 code = sandbox.compile(tree)
         except jinja2.TemplateSyntaxError as error:
             raise TemplateFault(f"is not a Jinja template: {error.message} (line {error.lineno})") from error
@@ -173,8 +173,8 @@ def _refuse_private(name: str, line: int) -> None:
         raise TemplateFault(f"line {line}: {quoted(name)} is not available here")
 
 
-def _refuse_unknown(tree: nodes.Template, names: Collection[str]) -> None:
-    for name in sorted(jinja2.meta.find_undeclared_variables(tree) - set(names)):
+def _refuse_unknown(tree: nodes.Template, names: Collection[str], sandbox: Sandbox) -> None:
+    for name in sorted(jinja2.meta.find_undeclared_variables(tree) - {*names, *sandbox.globals}):
         raise TemplateFault(unknown_name("name", name, names, most=len(names)))
 
 

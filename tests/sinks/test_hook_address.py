@@ -155,6 +155,7 @@ def test_a_delivery_from_before_the_expressions_waits_for_no_value() -> None:
         ("https://h/{% if label %}a{% endif %}", "statement"),
         ("https://h/{{ task_id", "{{ without }}"),
         ("https://h/{{ task_di }}", 'did you mean "task_id"'),
+        ("https://h/{{ zzz }}", "there are: account, action, event_id, label, meta, provider, task_id, topic"),
         ("https://h/{{ meta.__class__ }}", '"__class__" is not available here'),
         ("https://h/../{{ task_id }}", ". or .."),
     ],
