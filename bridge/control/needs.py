@@ -5,7 +5,7 @@ Temporary problems, such as a 429, a retry or a slow provider, are not included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -81,11 +81,9 @@ class NeedCounts(NamedTuple):
     needs: int = 0
 
 
-def counts_of(found: Iterable[Need]) -> NeedCounts:
-    listed = list(found)
-    return NeedCounts(
-        dead=sum(need.count for need in listed if need.kind is NeedKind.DEAD_DELIVERIES), needs=len(listed)
-    )
+def counts_of(found: Sequence[Need]) -> NeedCounts:
+    dead = sum(need.count for need in found if need.kind is NeedKind.DEAD_DELIVERIES)
+    return NeedCounts(dead=dead, needs=len(found))
 
 
 def needs(
