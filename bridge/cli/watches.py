@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -11,6 +11,8 @@ from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.control.lookup import find_keys
 from bridge.control.watch_requests import poll_now, withdraw
+from bridge.domain.quoting import printable
+from bridge.domain.views import Touched
 
 
 @command("withdraw")
@@ -22,10 +24,7 @@ def withdraw_command(session: CommandSession, ids: Sequence[str], account: str |
 
     A task that a watchlist still names stays withdrawn until you remove it from the list and add it again.
     """
-    with session.store() as store:
-        lines, _ = withdraw(store, find_keys(store, session.file, ids, account), now=SystemClock().now())
-    for line in lines:
-        click.echo(line)
+    _request(session, withdraw, ids, account)
 
 
 @command("poll")
@@ -37,9 +36,16 @@ def poll_command(session: CommandSession, ids: Sequence[str], account: str | Non
 
     A running daemon polls them as soon as the account's limits allow.
     """
-    with session.store() as store:
-        lines, any_polled = poll_now(store, find_keys(store, session.file, ids, account), now=SystemClock().now())
-    for line in lines:
-        click.echo(line)
-    if any_polled:
+    if _request(session, poll_now, ids, account):
         session.hint_at_daemon()
+
+
+def _request(
+    session: CommandSession, request: Callable[..., list[tuple[Touched, str]]], ids: Sequence[str], account: str | None
+) -> bool:
+    """Print the result for each task; returns whether anything was done."""
+    with session.store() as store:
+        answers = request(store, find_keys(store, session.file, ids, account), now=SystemClock().now())
+    for (key, _, _), detail in answers:
+        click.echo(f"{key.account}/{printable(key.task_id)}: {detail}")
+    return any(touched.done for touched, _ in answers)

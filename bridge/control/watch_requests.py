@@ -120,25 +120,19 @@ def added_line(one: Added) -> str:
     return f"{one.key.account}/{printable(one.key.task_id)}: {_ADDED[one.what].format(phase=one.phase)}"
 
 
-def withdraw(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> tuple[list[str], bool]:
-    """Stop watching these tasks, without an event; returns a line for each, and whether any was watched."""
-    touched = store.withdraw(keys, now=now)
-    return [_line(one, "withdrawn") for one in touched], any(one.done for one in touched)
+def withdraw(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> list[tuple[Touched, str]]:
+    """Stop watching these tasks, without an event; returns each with what was done, or why nothing was."""
+    return [(one, _detail(one, "withdrawn")) for one in store.withdraw(keys, now=now)]
 
 
-def poll_now(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> tuple[list[str], bool]:
-    """Request polls of these tasks as soon as their accounts allow; returns a line for each, and whether any will be
-    polled."""
+def poll_now(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> list[tuple[Touched, str]]:
+    """Request polls of these tasks as soon as their accounts allow; returns the same as `withdraw`."""
     touched = store.poll_now(keys, now=now)
     paused = lasting(store.pauses(), PauseOf.ACCOUNT, now)
-    lines = []
-    for one in touched:
-        pause = paused.get(one.key.account)
-        later = None if pause is None else f"polling after the pause of its account: paused {how_long(pause, now)}"
-        lines.append(_line(one, later or "polling as soon as the account's limits allow"))
-    return lines, any(one.done for one in touched)
+    later = {account: f"after the pause of its account: paused {how_long(one, now)}" for account, one in paused.items()}
+    soon = "as soon as the account's limits allow"
+    return [(one, _detail(one, f"polling {later.get(one.key.account, soon)}")) for one in touched]
 
 
-def _line(touched: Touched, done: str) -> str:
-    what = done if touched.done else f"already {touched.phase or 'gone'}, nothing to do"
-    return f"{touched.key.account}/{printable(touched.key.task_id)}: {what}"
+def _detail(touched: Touched, done: str) -> str:
+    return done if touched.done else f"already {touched.phase or 'gone'}, nothing to do"

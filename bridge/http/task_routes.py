@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -15,6 +15,7 @@ from bridge.control.watch_list import watch_details
 from bridge.control.watch_pages import search_watches
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
+from bridge.domain.views import Touched
 from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import JSON, ApiCall, ApiRoute, RawBody
@@ -66,15 +67,11 @@ async def show(call: ApiCall) -> dict[str, Any]:
 
 
 async def poll(call: ApiCall) -> dict[str, Any]:
-    key = await _key(call, call.body)
-    lines, is_done = await call.services.write(watch_requests.poll_now, [key], now=call.services.clock.now())
-    return _requested(key, lines, is_done)
+    return await _request(call, watch_requests.poll_now)
 
 
 async def withdraw(call: ApiCall) -> dict[str, Any]:
-    key = await _key(call, call.body)
-    lines, is_done = await call.services.write(watch_requests.withdraw, [key], now=call.services.clock.now())
-    return _requested(key, lines, is_done)
+    return await _request(call, watch_requests.withdraw)
 
 
 def _details(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -> dict[str, Any]:
@@ -89,9 +86,10 @@ async def _key(call: ApiCall, named: models.TaskKey) -> WatchKey:
     return key
 
 
-def _requested(key: WatchKey, lines: Sequence[str], is_done: bool) -> dict[str, Any]:
-    detail = lines[0].removeprefix(f"{key.account}/{key.task_id}: ")
-    return {"account": key.account, "id": key.task_id, "done": is_done, "detail": detail}
+async def _request(call: ApiCall, request: Callable[..., list[tuple[Touched, str]]]) -> dict[str, Any]:
+    key = await _key(call, call.body)
+    [(touched, detail)] = await call.services.write(request, [key], now=call.services.clock.now())
+    return {"account": key.account, "id": key.task_id, "done": touched.done, "detail": detail}
 
 
 _post: Final[Callable[..., ApiRoute]] = partial(

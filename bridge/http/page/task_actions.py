@@ -54,16 +54,16 @@ class AddFormQuery(ViewQuery):
 
 async def poll(call: ViewCall) -> Done:
     """Poll a task now."""
-    _, is_done = await call.services.write(watch_requests.poll_now, [call.query.key], now=call.now)
-    if not is_done:
+    [(touched, _)] = await call.services.write(watch_requests.poll_now, [call.query.key], now=call.now)
+    if not touched.done:
         raise _not_running(call)
     return Done(text=call.words.text("{task} is polled as soon as its account allows.", task=_name(call)))
 
 
 async def withdraw(call: ViewCall) -> Done:
     """Stop watching a task, without an event."""
-    _, is_done = await call.services.write(watch_requests.withdraw, [call.query.key], now=call.now)
-    if not is_done:
+    [(touched, _)] = await call.services.write(watch_requests.withdraw, [call.query.key], now=call.now)
+    if not touched.done:
         raise _not_running(call)
     return Done(
         text=call.words.text("{task} is no longer watched. The task at the provider goes on.", task=_name(call))
