@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 
 from bridge.archive.place import Place, PlaceFailed
-from bridge.domain.archive_names import CopyMade, copies_in, mark, stems
+from bridge.domain.archive_names import COPIED_KINDS, CopyMade, copies_in, mark, stems, wanted_copies
 from bridge.domain.delivery import Delivery
 from bridge.domain.task import Json
+from bridge.domain.views import WatchView
 
 
 class CopyRecord:
@@ -71,6 +72,11 @@ class CopyRecord:
         copy = self._copies.get(n)
         return copy is not None and self._place.size(copy.path) == copy.bytes
 
+    def existing(self) -> dict[str, CopyMade]:
+        """The copies that exist, by `WantedCopy.mark`."""
+        marks = {one.n: one.mark for one in wanted_copies(self._document["data"], COPIED_KINDS)}
+        return {marks[one.n]: one for one in self.copies if marks.get(one.n) and self.has(one.n)}
+
     def keep(self, copy: CopyMade, source: Path) -> None:
         """Record a copy, then move its file to its name. If another file has that name, the copy gets a different
         name."""
@@ -92,6 +98,13 @@ class CopyRecord:
         self._copies[copy.n] = copy
         self._document["data"]["archive"] = [each._asdict() for each in self.copies]
         self._place.replace(f"{self.stem}.json", orjson.dumps(self._document, option=orjson.OPT_INDENT_2))
+
+
+def copies_at(place: Place, view: WatchView, event_id: str) -> dict[str, CopyMade]:
+    """The existing copies of a succeeded task, by `WantedCopy.mark`. Blocks. PlaceFailed while it cannot be read."""
+    data = {**view._asdict(), "ended_at": round((view.ended_at or 0.0) * 1000)}
+    record = CopyRecord.find(place, stems(data, event_id=event_id), event_id)
+    return {} if record is None else record.existing()
 
 
 def _ours(content: bytes | None, event_id: str) -> dict[str, Any] | None:

@@ -14,10 +14,10 @@ import anyio
 import anyio.to_thread
 
 from bridge.archive.bucket import Bucket
-from bridge.archive.copy_record import CopyRecord
+from bridge.archive.copy_record import copies_at
 from bridge.archive.folder import Folder
 from bridge.archive.place import Place, PlaceFailed
-from bridge.domain.archive_names import COPIED_KINDS, CopyMade, stems, wanted_copies
+from bridge.domain.archive_names import CopyMade
 from bridge.domain.store_key import LINK_LIFE_S, KeyPurpose, result_link
 from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import WatchView
@@ -103,7 +103,7 @@ def _find(place: Place, tasks: Sequence[TaskResult], found: Found, is_over: thre
             if is_over.is_set():
                 return
             with suppress(PlaceFailed):
-                found[task.event_id] = copies_at(place, task)
+                found[task.event_id] = copies_at(place, task.view, task.event_id)
     finally:
         _searches.release()
 
@@ -132,30 +132,15 @@ def _search_bucket(bucket: Bucket, tasks: Sequence[TaskResult], found: Found, wi
     if _searches.acquire(timeout=within_s):
         try:
             while left:
-                found[left[0].event_id] = copies = copies_at(bucket, left[0])
-                key = bucket, left.popleft().event_id
-                searched_at, _ = _known.pop(key, (-math.inf, {}))
+                view, _, event_id = left[0]
+                found[event_id] = copies = copies_at(bucket, view, event_id)
+                left.popleft()
+                searched_at, _ = _known.pop((bucket, event_id), (-math.inf, {}))
                 if copies:
-                    _known[key] = searched_at, copies
+                    _known[bucket, event_id] = searched_at, copies
         except PlaceFailed:
             pass
         finally:
             _searches.release()
     for task in left:
         _known[bucket, task.event_id] = -math.inf, _known.get((bucket, task.event_id), (0.0, {}))[1]
-
-
-def copies_at(place: Place, task: TaskResult) -> Copies:
-    """The existing copies, by `WantedCopy.mark`. Blocks. PlaceFailed while the archive cannot be read."""
-    facts = {
-        "ended_at": round((task.view.ended_at or 0.0) * 1000),
-        "label": task.view.label,
-        "task_id": task.view.task_id,
-        "account": task.view.account,
-    }
-    result = task.snapshot.result if task.snapshot else {}
-    wanted = {one.n: one.mark for one in wanted_copies({"task_result": result}, COPIED_KINDS)}
-    record = CopyRecord.find(place, stems(facts, event_id=task.event_id), task.event_id)
-    if record is None:
-        return {}
-    return {wanted[one.n]: one for one in record.copies if wanted.get(one.n) and record.has(one.n)}
