@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bridge.control.account_waits import waits_of
 from bridge.control.estimates import estimates
@@ -34,6 +34,15 @@ class FactState(StrEnum):
     HELD = "held"  # until a time that the provider or receiver asked for
     SLOWED = "slowed"  # account: slowed by a 429
     WELL = "well"
+
+
+class StateNow(NamedTuple):
+    """A state with its reason, its beginning, and its end."""
+
+    state: FactState
+    reason: str = ""
+    since_at: float | None = None
+    until_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +98,10 @@ def account_facts(
     states, known, facts = store.accounts(), estimates(store, loaded), []
     for name, account in loaded.settings.accounts.items():
         past, now = states.get(name), daemon.accounts.get(name)
-        state, reason, since_at, until_at = _account_state(past, now, found.now)
         facts.append(
             AccountFacts(
                 account=name,
-                state=state,
-                reason=reason,
-                since_at=since_at,
-                until_at=until_at,
+                **_account_state(past, now, found.now)._asdict(),
                 live=found.counts.live_by_account.get(name, 0),
                 in_flight=now.in_flight if now else 0,
                 rate=now.rate if now else None,
@@ -109,25 +114,22 @@ def account_facts(
     return sorted(facts, key=lambda one: _rank(one.state))
 
 
-def _account_state(
-    past: AccountState | None, now: AccountNow | None, at: float
-) -> tuple[FactState, str, float | None, float | None]:
-    """The state, its reason, its beginning, and its end."""
+def _account_state(past: AccountState | None, now: AccountNow | None, at: float) -> StateNow:
     probe_at = now.probe_at if now else None
     if past is not None and past.blocked_at is not None:
-        return FactState.BLOCKED, past.reason, past.blocked_at, probe_at
+        return StateNow(FactState.BLOCKED, past.reason, past.blocked_at, probe_at)
     if past is not None and (pause := past.current_pause(at)) is not None:
-        return FactState.PAUSED, "", pause.since_at, pause.until_at
+        return StateNow(FactState.PAUSED, "", pause.since_at, pause.until_at)
     waits = list(waits_of(past, at))
     failing = [wait.reason for wait in waits if wait.is_failing]
     if probe_at is not None or failing:
-        return FactState.FAILING, "".join(failing), None, probe_at
+        return StateNow(FactState.FAILING, "".join(failing), until_at=probe_at)
     if waits:
         last = max(waits, key=lambda wait: wait.until_at)
-        return FactState.HELD, last.reason, None, last.until_at
+        return StateNow(FactState.HELD, last.reason, until_at=last.until_at)
     if now is not None and now.is_slowed:
-        return FactState.SLOWED, "", None, None
-    return FactState.WELL, "", None, None
+        return StateNow(FactState.SLOWED)
+    return StateNow(FactState.WELL)
 
 
 def endpoint_facts(store: ReadStore, loaded: Loaded, found: Overview) -> list[EndpointFacts]:
@@ -140,8 +142,8 @@ def endpoint_facts(store: ReadStore, loaded: Loaded, found: Overview) -> list[En
     facts = []
     for name in loaded.settings.endpoints:
         off, lost, failed = disabled.get(name), dead.get(name), failing.get(name)
-        state, reason, since_at, until_at = (
-            (FactState.DISABLED, off.reason, off.disabled_at, None)
+        state = (
+            StateNow(FactState.DISABLED, off.reason, off.disabled_at)
             if off is not None
             else _endpoint_state(name, found, failed, paused.get(name))
         )
@@ -149,10 +151,7 @@ def endpoint_facts(store: ReadStore, loaded: Loaded, found: Overview) -> list[En
         facts.append(
             EndpointFacts(
                 endpoint=name,
-                state=state,
-                reason=reason,
-                since_at=since_at,
-                until_at=until_at,
+                **state._asdict(),
                 waiting=found.counts.waiting_by_endpoint.get(name, 0),
                 dead=lost.deliveries if lost else 0,
                 accepted=count,
@@ -164,15 +163,13 @@ def endpoint_facts(store: ReadStore, loaded: Loaded, found: Overview) -> list[En
     return sorted(facts, key=lambda one: _rank(one.state))
 
 
-def _endpoint_state(
-    name: str, found: Overview, failed: Health | None, pause: Pause | None
-) -> tuple[FactState, str, float | None, float | None]:
+def _endpoint_state(name: str, found: Overview, failed: Health | None, pause: Pause | None) -> StateNow:
     if pause is not None:
-        return FactState.PAUSED, "", pause.since_at, pause.until_at
+        return StateNow(FactState.PAUSED, "", pause.since_at, pause.until_at)
     if failed is not None:
-        return FactState.FAILING, failed.reason, failed.failing_since, None
+        return StateNow(FactState.FAILING, failed.reason, failed.failing_since)
     held = [wait for (endpoint, _), wait in found.held_endpoints.items() if endpoint == name]
     if held:
         last = max(held, key=lambda wait: wait.until_at)
-        return FactState.HELD, last.reason, None, last.until_at
-    return FactState.WELL, "", None, None
+        return StateNow(FactState.HELD, last.reason, until_at=last.until_at)
+    return StateNow(FactState.WELL)
