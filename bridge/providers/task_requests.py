@@ -73,7 +73,8 @@ class RequestTemplate:
 
 def template(description: Description, *, base_url: str, action: str | None) -> RequestTemplate:
     """The template for tasks with this action. ValueError, with a text for people, if no template fits."""
-    if (problem := description.task_rules.action_problem(action, "")) is not None:
+    rules = description.task_rules
+    if rules.takes_action and (problem := rules.action_problem(action, "")) is not None:
         raise ValueError(problem)
     route = description.route(urlsplit(base_url).hostname)
     given = of_action(description.action, action)

@@ -28,7 +28,8 @@ class TaskRules:
     id_pattern: str | None  # replaces the general rule for all providers
     action: Mapping[str, Any] | None  # pattern, example, default, by_id
     needs_action: bool  # no request is possible without one
-    takes_action: bool  # requests differ by action
+    takes_action: bool  # requests about one task differ by action
+    batches_by_action: bool  # requests about several tasks do
 
     @classmethod
     def of(cls, tree: Tree) -> TaskRules:
@@ -40,6 +41,7 @@ class TaskRules:
             action=tree.get("action"),
             needs_action=needs_action(ask),
             takes_action=takes_action(ask) or takes_action(direct),
+            batches_by_action=uses_action([ask.get("batch"), direct.get("batch")]),
         )
 
     def default_action(self, task_id: str) -> str | None:
@@ -50,10 +52,10 @@ class TaskRules:
         return None if self.action is None else self.action.get("default")
 
     def action_problem(self, action: str | None, task_id: str | None = None) -> str | None:
-        """Why tasks with this action cannot be polled; None if they can. Without a task, an action that ids can show
-        counts as possible."""
+        """Why tasks of the provider cannot have this action; None if they can. Without a task, an action that ids can
+        show counts as possible."""
         allowed = self.action
-        if allowed is None or not self.takes_action:
+        if allowed is None or not (self.takes_action or self.batches_by_action):
             return None
         if action is None:
             action = allowed.get("default") if task_id is None else self.default_action(task_id)

@@ -44,6 +44,25 @@ def test_an_action_that_cannot_be_one_is_refused(action: str | None) -> None:
         _url("1", action=action)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, description in load_descriptions({}).items() if description.action is not None]
+)
+def test_every_provider_with_actions_compares_the_whole_action(name: str) -> None:
+    description = load_descriptions({})[name]
+    assert description.action is not None
+    example = description.action.example
+    assert description.task_rules.action_problem(example) is None
+    for wrong in (f"{example}?", f"?{example}"):
+        assert "is not a valid action" in (description.task_rules.action_problem(wrong) or ""), wrong
+
+
+def test_a_stored_task_with_a_wrong_action_of_batches_is_polled() -> None:
+    suno = load_descriptions({})["suno"]
+
+    assert "is not a valid action" in (suno.task_rules.action_problem("music2") or "")
+    assert task_request(suno, base_url=BASE, task_id="1", action="music2").url == f"{BASE}/suno/fetch/1"
+
+
 def test_the_vendors_own_hosts_answer_without_the_aggregators_prefix() -> None:
     base = "https://api-singapore.klingai.com/"
 
