@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from bridge.errors import StoreDamaged, StoreError
 
-_DISK_FULL: Final = "the disk is full; free some space, and genbridge continues"
+_DISK_FULL: Final = "the disk is full; free some space"
 _MEANINGS: Final = {
     errno.ENOSPC: _DISK_FULL,
     errno.EDQUOT: _DISK_FULL,

@@ -16,6 +16,7 @@ import pytest
 
 from bridge.store import DaemonLock
 from tests.cli.shell import Shell
+from tests.disks import small_disk
 from tests.programs import ended
 
 
@@ -94,6 +95,13 @@ def test_a_backup_that_cannot_be_written_leaves_nothing(shell: Shell, kept: Path
         said = shell("backup", target)
         assert said.code == 69
     assert not list(shell.folder.glob(".*"))
+
+
+def test_a_full_disk_is_named_with_what_to_do(shell: Shell, kept: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", size="64k") as disk:
+        said = shell("backup", str(disk / "copy.db"))
+    assert said.code == 69
+    assert said.err == f"genbridge: store {disk}/copy.db: the disk is full; free some space\n"
 
 
 def test_without_a_store_there_is_nothing_to_back_up(shell: Shell) -> None:

@@ -61,9 +61,7 @@ def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
         case errors.UndefinedTable() | errors.UndefinedColumn() | errors.InvalidSchemaName():
             return StoreDamaged(f"store {place}: {said}; restore a backup, or `genbridge store migrate`")
         case errors.DiskFull() | errors.OutOfMemory() | errors.ConfigurationLimitExceeded():
-            return StoreError(
-                f"store {place}: the server has no room left ({said}); free some, and genbridge continues"
-            )
+            return StoreError(f"store {place}: the server has no room left ({said}); free some space there")
     # Lost connections, a server that starts or stops, too many connections, I/O errors: these may pass.
     if isinstance(error, psycopg.OperationalError) or (error.sqlstate or "")[:2] in {"08", "53", "57", "58"}:
         return StoreError(f"store {place}: {said}")
