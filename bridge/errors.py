@@ -6,7 +6,7 @@ GenbridgeError
   ConfigError       the operator: settings missing or invalid        exit 78
   UnknownError      the person: no such watch or event               exit 1
   OutdatedError     the person: the store has changed meanwhile      exit 1
-  Unavailable       the person: an address or port is taken          exit 69
+  Unavailable       the person: an address is taken, a disk is full  exit 69
   StoreError        nobody: retried; the daemon stops if it lasts    exit 69
     StoreDamaged    the operator: damaged, foreign or newer store    exit 1
     StoreBusy       another daemon holds the store                   exit 75
@@ -64,7 +64,7 @@ class OutdatedError(GenbridgeError):
 
 
 class Unavailable(GenbridgeError):
-    """A port or address that genbridge needs is not available."""
+    """A port, address or folder that genbridge needs is not available."""
 
     exit_code = 69
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ from bridge.config import load
 from bridge.config.load import Loaded
 from bridge.domain.quoting import printable
 from bridge.engine.outage import Outage
+from bridge.errors import Unavailable
 from bridge.http.services import Services
 from bridge.http.serving import HttpServer
 from bridge.metrics import Metrics
@@ -79,6 +80,16 @@ def demo_command(provider: str, opens: bool, keeps: bool, speed: float) -> int:
     summary = demo.summary()
     _print_end(summary, is_whole=True)
     return 0 if summary.is_complete else 1
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Unavailable if the folder cannot be written, such as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        what = f"the demo cannot write to {folder}: {error.strerror or error}"
+        raise Unavailable(f"{what}; free some space, or name another folder in TMPDIR") from None
 
 
 def _print_end(summary: DemoSummary, *, is_whole: bool) -> None:
@@ -135,7 +146,8 @@ class Demo:
         )
 
     async def _watch(self, folder: Path, provider_url: str, receiver_url: str) -> None:
-        path = self._plan.prepare(folder, provider_url=provider_url, receiver_url=receiver_url)
+        with _writing_to(folder):
+            path = self._plan.prepare(folder, provider_url=provider_url, receiver_url=receiver_url)
         loaded = load.resolve(load.load(path, {}), {})
         store_path = folder / "state.db"
         with closing(open_store(store_path, create=True, group_access=False)) as store:
@@ -199,7 +211,8 @@ class Demo:
             app.stop()
 
     async def _add_files(self, queue: Path) -> None:
-        await self._plan.add_files(queue, clock=self._clock, started_at=self._started_at, on_file=self._note_file)
+        with _writing_to(queue.parent):
+            await self._plan.add_files(queue, clock=self._clock, started_at=self._started_at, on_file=self._note_file)
 
     async def _show_progress(self) -> None:
         """Show progress until the notifications about all tasks are accepted."""

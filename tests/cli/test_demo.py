@@ -17,6 +17,7 @@ import pytest
 from bridge.cli.demo_board import next_steps
 from bridge.screen import Screen, cells
 from tests.cli.terminal import in_terminal, interrupt_at
+from tests.disks import fill, small_disk
 from tests.fork_server import completed
 from tests.programs import ended
 
@@ -93,6 +94,24 @@ def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path, number: sign
         assert ", 0 notified, 0 duplicate webhooks" in out
     assert demo.returncode == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_on_a_full_disk_names_the_folder(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", size="2m") as disk:
+        command, env = [sys.executable, "-m", "bridge", "demo"], {**os.environ, "TMPDIR": str(disk)}
+        with ended(
+            subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ) as demo:
+            assert demo.stdout is not None
+            while not demo.stdout.readline().startswith("API:"):
+                assert demo.poll() is None
+            filler = fill(disk)
+            _, err = demo.communicate(timeout=60)
+        assert list(disk.iterdir()) == [filler]
+    assert demo.returncode == 69
+    begin, _, to_do = err.splitlines()[-1].partition(": No space left on device; ")
+    assert begin.startswith(f"genbridge: the demo cannot write to {disk}/genbridge-demo-")
+    assert to_do == "free some space, or name another folder in TMPDIR"
 
 
 def test_a_demo_whose_terminal_is_closed_leaves_nothing_behind(tmp_path: Path) -> None:
