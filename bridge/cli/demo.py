@@ -18,6 +18,7 @@ import click
 from bridge import logs
 from bridge.app import App
 from bridge.cli.demo_board import DemoBoard, beginning, next_steps, summary_lines
+from bridge.cli.demo_progress import DemoSummary
 from bridge.cli.foreground import until_terminated
 from bridge.cli.session import command
 from bridge.cli.simulate import provider_option
@@ -42,7 +43,6 @@ from bridge.simulator.demo_plan import (
     SIGNING_KEY,
     DemoFile,
     DemoPlan,
-    DemoSummary,
 )
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.webhook_receiver import ReceivedWebhook, Receiver

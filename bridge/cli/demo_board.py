@@ -17,11 +17,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bridge.cli.demo_progress import DemoRow, DemoSummary
 from bridge.cli.output import MARK, Column, is_url, plain_table, table_lines
 from bridge.control.formats import count
 from bridge.domain.quoting import printable
 from bridge.screen import BAD, BUSY, GONE, GOOD, Screen, cut
-from bridge.simulator.demo_plan import DemoRow, DemoSummary
 
 LAST_EVENTS: Final = 3  # shown below the tasks
 NAME_CELLS: Final = 20
@@ -142,20 +142,11 @@ def program() -> str:
     return sys.argv[0] if is_path else "genbridge"
 
 
-def _result(row: DemoRow) -> str:
-    """The result, or the progress of the task."""
-    if row.webhook is not None:
-        return row.result
-    if not row.is_added:
-        return "not added yet"
-    return "finished, not notified yet" if row.progress >= 1 else "running"
-
-
 def _columns(screen: Screen) -> Sequence[Column[DemoRow]]:
     return (
         Column("", lambda row: mark_of(row) if screen.marks else "", style=MARK),
         Column("TASK", lambda row: row.name, least=12, rank=2),
-        Column("RESULT", _result, least=16, rank=1, middle=is_url),
+        Column("RESULT", lambda row: row.result, least=16, rank=1, middle=is_url),
         Column("WEBHOOK", lambda row: row.answers or "none"),
         Column("POLLS", lambda row: str(row.polls), goes=1),
         Column("DELAY", lambda row: _seconds(row.delay_s)),
@@ -172,7 +163,7 @@ PLAIN_COLUMNS: Final[Mapping[str, Callable[[DemoRow], str]]] = {
     "POLLS": lambda row: str(row.polls),
     "DELAY": lambda row: _seconds(row.delay_s).replace(" ", ""),
     "ANSWER": lambda row: row.answers,
-    "RESULT": _result,
+    "RESULT": lambda row: row.result,
 }
 """For a pipe, where the columns are always the same."""
 
