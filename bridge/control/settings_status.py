@@ -67,5 +67,5 @@ def settings_lines(found: Sequence[SettingsFacts], now: float) -> Iterator[tuple
             continue
         in_force = f"the settings read {ago(one.read_at, now)} stay in force"
         yield "invalid", f"{name}, since {rfc3339(one.invalid_since)} ({ago(one.invalid_since, now)}): {in_force}"
-        more = f"; {count(one.mistakes - 1, 'more mistake')}" if one.mistakes > 1 else ""
-        yield "", f"{one.mistake}{more}; `genbridge check` lists every mistake"
+        more = f"; {count(one.mistakes - 1, 'more mistake')} in the log (settings.invalid)" if one.mistakes > 1 else ""
+        yield "", f"{one.mistake}{more}"
