@@ -17,6 +17,7 @@ import pytest
 
 from bridge import redaction
 from bridge.config.postgres_url import PostgresUrl
+from bridge.store import Store, open_store
 from tests.postgres import ADDRESS, own_schema, own_server
 
 if TYPE_CHECKING:
@@ -47,6 +48,14 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     cores = os.cpu_count() or 1
     minutes = math.ceil(CORE_MINUTES / min(cores, 4))
     return f"duration: about {minutes} minutes on {cores} cores; `pytest tests/domain` takes seconds"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A new store in a SQLite file."""
+    store = open_store(tmp_path / "state.db", create=True, group_access=False)
+    yield store
+    store.close()
 
 
 @pytest.fixture

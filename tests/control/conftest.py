@@ -1,21 +1,12 @@
-"""The store and the settings that the tests of this room share."""
+"""The settings that the tests of this room share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bridge.config.load import Loaded, load
-from bridge.store import Store, open_store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    yield store
-    store.close()
 
 
 @pytest.fixture

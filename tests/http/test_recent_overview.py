@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from bridge.config.load import load
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.http.cached_reading import RecentOverview
-from bridge.store import Store, open_store
+from bridge.store import Store
 from tests.fakes import FakeClock
 from tests.store.making import add, make_end, nobody
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    yield store
-    store.close()
 
 
 async def test_finished_tasks_are_counted_once_a_second_and_live_ones_each_time(store: Store, tmp_path: Path) -> None:

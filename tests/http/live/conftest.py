@@ -1,4 +1,4 @@
-"""The store, its follower, and the thread that reads it."""
+"""The follower of a store, and the thread that reads it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.store import Store, open_follower, open_store
+from bridge.store import Store, open_follower
 from bridge.store.event_log import FollowStore
 from tests.http.live.following import CountingOffload
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
-    yield store
-    store.close()
 
 
 @pytest.fixture

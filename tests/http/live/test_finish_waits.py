@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
+from collections.abc import Callable, Collection
 
 import anyio
 import pytest
@@ -12,7 +11,7 @@ from bridge.clock import SystemClock
 from bridge.config.settings_file import SettingsFile
 from bridge.domain.ids import WatchKey
 from bridge.http.live.live_hub import LiveHub
-from bridge.store import Store, open_store
+from bridge.store import Store
 from bridge.store.event_log import FollowStore
 from tests.factories import NOW
 from tests.http.live.following import CountingOffload
@@ -20,11 +19,9 @@ from tests.store.making import KEY, add, make_end, make_progress, nobody
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
+def store(store: Store) -> Store:
     add(store, "task-1", "b")
-    yield store
-    store.close()
+    return store
 
 
 def no_settings() -> SettingsFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from bridge.clock import SystemClock
 from bridge.config.settings_file import SettingsFile
 from bridge.http.live.live_hub import LiveHub
-from bridge.store import Store, open_follower, open_store
+from bridge.store import Store, open_follower
 from tests.fakes import DirectOffload
 from tests.store.making import KEY, add, make_end, nobody
 
@@ -39,11 +39,9 @@ def no_settings() -> SettingsFile:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "state.db", create=True, group_access=False)
+def store(store: Store) -> Store:
     add(store, KEY.task_id)
-    yield store
-    store.close()
+    return store
 
 
 @asynccontextmanager
