@@ -121,8 +121,8 @@ def _recall(bucket: Bucket, tasks: Iterable[TaskResult], found: Found, now: floa
         if now - searched_at > KNOWN_S:
             _known[bucket, task.event_id] = now, copies
             left.append(task)
-    while len(_known) > MOST_KNOWN:
-        _known.pop(next(iter(_known)))
+    for oldest in list(_known)[:-MOST_KNOWN]:  # a list, because a search in a thread may change it meanwhile
+        _known.pop(oldest, None)
     return left
 
 
