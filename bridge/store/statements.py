@@ -64,7 +64,7 @@ class _Statements(dict[str, Statement]):
             given = [column.partition(" ") for column in _listed(self._whole(new, texts))]
             plain = ", ".join(column for column, _, kind in given if not kind)
             texts[name] = self._whole(text.replace("{columns}", plain), texts)
-            types = {column: kind or _TYPES[column] for column, _, kind in given}
+            types = {column: kind or COLUMN_TYPES[column] for column, _, kind in given}
             answered = _listed(self._whole(answer, texts))
             self[f"{file}.{name}"] = Statement(texts[name], new=types, answer=answered)
         return dict(self)[wanted]
@@ -92,7 +92,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     for table, (_, _, columns) in SQL.file("tables").items()
 }
 """Each table's columns with their types. Each table stands after those it refers to."""
-_TYPES: Final = {column: kind for columns in TABLES.values() for column, kind in columns.items()}
+COLUMN_TYPES: Final = {column: kind for columns in TABLES.values() for column, kind in columns.items()}
 
 
 def chosen(sql: str, engine: str) -> str:

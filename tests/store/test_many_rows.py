@@ -13,10 +13,11 @@ from bridge.store.sqlite.sql_session import SqliteSession
 from bridge.store.statements import Statement
 
 PUT = Statement(
-    "INSERT INTO things (place, value, other) SELECT place, value, other FROM {new} WHERE true ON CONFLICT DO NOTHING",
-    new={"place": "int", "value": "text", "other": "text"},
+    "INSERT INTO things (place, progress, other) SELECT place, progress, other FROM {new} WHERE true"
+    " ON CONFLICT DO NOTHING",
+    new={"place": "int", "progress": "float", "other": "text"},
 )
-FOUND = ("place", "value", "other")
+FOUND = ("place", "progress", "other")
 GET = Statement("FROM {new} JOIN things USING (place)", new={"place": "int"}, answer=FOUND)
 ASK = Statement("FROM things WHERE place IN (:places[]) ORDER BY place", answer=FOUND)
 
@@ -31,7 +32,7 @@ VALUES = st.one_of(
 @pytest.fixture
 def things() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, value, other)")
+    connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, progress, other)")
     yield connection
     connection.close()
 
@@ -41,7 +42,7 @@ def things() -> Iterator[sqlite3.Connection]:
 @given(values=st.lists(st.tuples(VALUES, VALUES), max_size=40))
 def test_a_copied_store_has_the_same_contents(values: list[tuple[object, object]]) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, value, other)")
+    connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, progress, other)")
     rows = [(place, *both) for place, both in enumerate(values)]
     SqliteSession(connection).run(PUT, rows)
     found = SqliteSession(connection).run(GET, [(place,) for place, *_ in rows])
@@ -62,7 +63,7 @@ def test_rows_keep_their_order(things: sqlite3.Connection, count: int) -> None:
 def test_few_statements_are_compiled_however_many_rows_come() -> None:
     statements: set[str] = set()
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, value, other)")
+    connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, progress, other)")
     connection.set_trace_callback(lambda ran: statements.add(str(ran.count("),"))))
     for count in range(40):
         connection.execute("DELETE FROM things")

@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from bridge.store.rows import Row, json_text
-from bridge.store.statements import LIST, TABLES, Statement, chosen
+from bridge.store.statements import COLUMN_TYPES, LIST, TABLES, Statement, chosen
 
 _AT_ONCE: Final = (256, 64, 16, 4, 1)  # rows in one step; few sizes, so that few statements are compiled
 
@@ -91,8 +91,7 @@ def plain_sql(statement: str, rows: int = 0) -> str:
     if answer:
         names = [f"c{place}" for place in range(len(answer))]
         named = ", ".join(f"{column} AS {name}" for column, name in zip(answer, names, strict=True))
-        blobs = _blobs(answer)
-        shown = [f"hex({name})" if place in blobs else _exact(name) for place, name in enumerate(names)]
+        shown = [_in_json(column, name) for column, name in zip(answer, names, strict=True)]
         rows_found = sql.replace(", ".join(answer), named, 1)
         sql = f"SELECT json_group_array(json_array({', '.join(shown)})) FROM ({rows_found})"  # noqa: S608 - names of ours
     sql = chosen(sql, "sqlite").replace("{new}", "new").replace("{in order}", "")
@@ -103,15 +102,23 @@ def plain_sql(statement: str, rows: int = 0) -> str:
     return sql
 
 
-def _exact(column: str) -> str:
-    """Writes numbers with 17 digits, which preserve every instant, duration and percentage. (SQLite is inexact only
-    with numbers of hundreds of digits.) SQLite's own JSON has 15 digits before version 3.43."""
-    return f"CASE typeof({column}) WHEN 'real' THEN json(printf('%!.17g', {column})) ELSE {column} END"
+def _in_json(column: str, name: str) -> str:
+    """How a column of this name is written as JSON.
+
+    JSON has no bytes. Numbers have 17 digits, which preserve every instant, duration and percentage (SQLite is inexact
+    only with numbers of hundreds of digits). SQLite's own JSON has 15 digits before version 3.43.
+    """
+    match COLUMN_TYPES.get(column, "float"):  # an expression such as coalesce(...) may be a number with a fraction
+        case "bytes":
+            return f"hex({name})"
+        case "float":
+            return f"CASE typeof({name}) WHEN 'real' THEN json(printf('%!.17g', {name})) ELSE {name} END"
+    return name
 
 
 def _blobs(columns: Sequence[str]) -> list[int]:
-    """The positions of the columns with bytes, because JSON has no bytes."""
-    return [place for place, column in enumerate(columns) if column == "body"]
+    """The positions of the columns with bytes."""
+    return [place for place, column in enumerate(columns) if COLUMN_TYPES.get(column) == "bytes"]
 
 
 def _decoded(answer: str, blobs: Sequence[int] = ()) -> list[Row]:
