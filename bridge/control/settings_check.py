@@ -13,7 +13,7 @@ import anyio
 from bridge.clock import SystemClock
 from bridge.config.changed_meanings import changed_meanings
 from bridge.config.load import Loaded
-from bridge.config.model import Apprise, Webhook
+from bridge.config.model import Account, Apprise, Webhook
 from bridge.config.postgres_url import PostgresUrl
 from bridge.control.archive_check import archive_findings, archive_reached
 from bridge.control.formats import count, span
@@ -25,14 +25,15 @@ from bridge.domain.task import ABOUT_ACCOUNT, Reading, ReadingKind
 from bridge.errors import GenbridgeError
 from bridge.expressions.hook_url import plain_url
 from bridge.net.client import Answer, Request, Unanswered
-from bridge.ports import Intake, TaskLists
+from bridge.ports import Intake, Provider, TaskLists
 from bridge.providers.base_url_advice import advice, repeated_path
+from bridge.providers.description import Description
 from bridge.providers.task_requests import harmless_action
 from bridge.sinks.apprise_plugin import usable_plugin
 from bridge.sinks.chat_services import ROBOTS, host_warning, probe_url
 from bridge.sinks.hook_address import SAMPLE, has_address_without_task
 from bridge.sinks.judging import redirection
-from bridge.wiring.account_catalogue import base_url_of, catalogue
+from bridge.wiring.account_catalogue import base_url_of, known_providers
 from bridge.wiring.parts import file_sources
 from bridge.wiring.plan_builder import PlanBuilder
 from bridge.wiring.store_location import StoreLocation
@@ -70,13 +71,14 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
 async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
     """Yields the result of each network check: polls each account for an unused task id, requests each list that
     `discover` reads, and sends a GET to each webhook's address (which notifies nobody) and to the archive's bucket."""
+    known = known_providers(loaded)
     offsets_s: list[float] = []
     async with aclosing(PlanBuilder(SystemClock(), client=partial(DatedClient, offsets_s))) as builder:
         for name, account in loaded.settings.accounts.items():
-            yield await _asked(builder, name, loaded)
-            lists = builder.account(name, loaded).lists
-            if account.discover_s is not None and lists is not None:
-                yield await _listed(name, lists, account.action)
+            plan = builder.account(name, loaded)
+            yield await _asked(plan.provider, f"accounts.{name}", account, known[account.provider])
+            if account.discover_s is not None and plan.lists is not None:
+                yield await _listed(name, plan.lists, account.action)
         for name, endpoint in loaded.settings.endpoints.items():
             if isinstance(endpoint, Apprise):
                 for place, chat in enumerate(endpoint.urls, 1):
@@ -121,7 +123,7 @@ def _short_lived(loaded: Loaded) -> Iterator[Finding]:
     """Accounts whose results may be gone before the last retry of a delivery."""
     if not loaded.settings.endpoints:
         return
-    known, retried_s = catalogue(loaded), sum(loaded.settings.delivery.retries_s)
+    known, retried_s = known_providers(loaded), sum(loaded.settings.delivery.retries_s)
     for name, account in loaded.settings.accounts.items():
         life = known[account.provider].result_life
         if life is not None and life.lasts < retried_s:
@@ -134,7 +136,7 @@ def _short_lived(loaded: Loaded) -> Iterator[Finding]:
 
 def _repeated_paths(loaded: Loaded) -> Iterator[Finding]:
     """Base URLs that end with the beginning of the provider's path, so that requests would contain it twice."""
-    known = catalogue(loaded)
+    known = known_providers(loaded)
     for name, account in loaded.settings.accounts.items():
         repeated = repeated_path(known[account.provider], account.base_url) if account.base_url else None
         if repeated is not None:
@@ -189,17 +191,15 @@ def _without_task(loaded: Loaded) -> Iterator[Finding]:
             yield Finding(Level.WARNING, f"endpoints.{name}", seen)
 
 
-async def _asked(builder: PlanBuilder, name: str, loaded: Loaded) -> Finding:
-    account = loaded.settings.accounts[name]
-    action = account.action or harmless_action(catalogue(loaded)[account.provider])
-    description = catalogue(loaded)[account.provider]
-    reading = await builder.account(name, loaded).provider.poll(PROBE_ID, action)
+async def _asked(provider: Provider, thing: str, account: Account, description: Description) -> Finding:
+    """What the account answers about an unused task id."""
+    reading = await provider.poll(PROBE_ID, account.action or harmless_action(description))
     level = Level.OK if reading.kind in ANSWERING else Level.ERROR
     if (reading.is_vague and reading.kind is not ReadingKind.NO_ROUTE) or reading.kind is ReadingKind.RATE_LIMITED:
         level = Level.WARNING
     to_do = "" if level is Level.OK else advice(description, base_url_of(account, description), reading)
     seen = (f"reachable ({reading.detail or reading.kind})",) if level is Level.OK else (reading.detail, to_do)
-    return Finding(level, f"accounts.{name}", ": ".join(part for part in seen if part) or str(reading.kind))
+    return Finding(level, thing, ": ".join(part for part in seen if part) or str(reading.kind))
 
 
 async def _listed(name: str, lists: TaskLists, action: str | None) -> Finding:

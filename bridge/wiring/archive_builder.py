@@ -28,6 +28,7 @@ from bridge.archive.part_file import PartFile
 from bridge.archive.place import PlaceFailed
 from bridge.config.archive_settings import Archive
 from bridge.config.load import Loaded, Network
+from bridge.config.model import Account
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.public_addresses import AllowedHosts
 from bridge.domain.store_key import LINK_LIFE_S, result_link
@@ -36,7 +37,6 @@ from bridge.engine.poller import Poller
 from bridge.net.outside_client import KeyFor, OutsideClient
 from bridge.ports import Clock, Provider
 from bridge.sinks.attached_files import KeptFiles, ResultFiles
-from bridge.wiring.account_catalogue import base_url_of, catalogue
 
 COPIES_AT_ONCE: Final = 8
 RETRIES: Final = RetryPlan(
@@ -150,10 +150,11 @@ def allowed_hosts(loaded: Loaded) -> AllowedHosts:
     return AllowedHosts(hosts=frozenset(each for each in allow if "/" not in each), networks=tuple(networks))
 
 
-def result_files(loaded: Loaded, *, most_bytes: int, known: Mapping[str, bytes], kept: KeptFiles) -> ResultFiles:
-    """The results for `attach: file`: from the archive, or downloaded only from public addresses."""
-    settings, providers = loaded.settings, catalogue(loaded)
-    own_urls = [base_url_of(each, providers[each.provider]) for each in settings.accounts.values()]
+def result_files(
+    loaded: Loaded, own_urls: Iterable[str], *, most_bytes: int, known: Mapping[str, bytes], kept: KeptFiles
+) -> ResultFiles:
+    """The results for `attach: file`: from the archive, or downloaded from the accounts' own URLs and public hosts."""
+    settings = loaded.settings
     client = _outside(loaded, own_urls, Network(proxy=None, ca_file=None, environment=loaded.proxies))
     return ResultFiles(
         client,
@@ -173,11 +174,9 @@ def _read_copy(place: Folder | Bucket, path: str, most_bytes: int) -> bytes | No
         return None
 
 
-def download(name: str, loaded: Loaded, *, key_for: KeyFor, ask_again: AskAgain) -> Download:
+def download(account: Account, own_url: str, loaded: Loaded, *, key_for: KeyFor, ask_again: AskAgain) -> Download:
     """How results of this account are downloaded. `key_for` returns the headers with its key for a URL. ConfigError for
     a proxy or CA file that cannot be used."""
-    account = loaded.settings.accounts[name]
-    own_url = base_url_of(account, catalogue(loaded)[account.provider])
     return Download(client=_outside(loaded, [own_url], loaded.network(account)), key_for=key_for, ask_again=ask_again)
 
 

@@ -34,7 +34,7 @@ from bridge.sinks.answers import AcceptRule, AnswerReader, read_nothing
 from bridge.sinks.attached_files import NOTHING_KNOWN, KeptFiles, ResultFiles
 from bridge.sinks.posting import PostSettings
 from bridge.sinks.webhook import WebhookSink
-from bridge.wiring.account_catalogue import base_url_of, catalogue
+from bridge.wiring.account_catalogue import base_url_of, known_providers
 from bridge.wiring.archive_builder import (
     COPIES_AT_ONCE,
     RETRIES,
@@ -77,6 +77,7 @@ class PlanBuilder:
         self._replaced: list[HttpClient] = []
         self._accounts: dict[str, tuple[object, AccountPlan]] = {}
         self._endpoints: dict[str, tuple[object, EndpointPlan]] = {}
+        self._described: tuple[Loaded, Mapping[str, Description]] | None = None  # of the settings used last
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -125,7 +126,7 @@ class PlanBuilder:
             return kept[1]
         polling = settings.polling
         pair = [secret.reveal() for secret in (account.access_key, account.secret_key) if secret is not None]
-        known = catalogue(loaded)[account.provider]
+        known = self._descriptions(loaded)[account.provider]
         base_url, limits = base_url_of(account, known), limits_of(account, known)
         client = self._client(("account", name), account, loaded, limits.concurrency, polling.timeout_s)
         provider = HttpProvider(
@@ -207,11 +208,12 @@ class PlanBuilder:
             return known[1]
         spool, downloads = answer_spool(loaded), {}
         assert spool is not None
-        for name in settings.accounts:
+        for name, account in settings.accounts.items():
             provider = self.account(name, loaded).provider
             assert isinstance(provider, HttpProvider)
             ask = cannot_ask if self._traffic is None else asking(name, provider, self._traffic, self._clock)
-            downloads[name] = download(name, loaded, key_for=provider.key_for, ask_again=ask)
+            own_url = self._base_url(account, loaded)
+            downloads[name] = download(account, own_url, loaded, key_for=provider.key_for, ask_again=ask)
         plan = EndpointPlan(
             sink=archive_sink(
                 settings.archive, loaded, downloads=downloads, spool=spool, clock=self._clock, link_key=self._link_key
@@ -259,7 +261,17 @@ class PlanBuilder:
             return None
         attaching = [each.attach_max for each in loaded.settings.endpoints.values() if each.attach == "file"]
         self._kept_files.most_bytes = 2 * sum(attaching)
-        return result_files(loaded, most_bytes=endpoint.attach_max, known=self._files, kept=self._kept_files)
+        own_urls = [self._base_url(account, loaded) for account in loaded.settings.accounts.values()]
+        return result_files(loaded, own_urls, most_bytes=endpoint.attach_max, known=self._files, kept=self._kept_files)
+
+    def _base_url(self, account: Account, loaded: Loaded) -> str:
+        return base_url_of(account, self._descriptions(loaded)[account.provider])
+
+    def _descriptions(self, loaded: Loaded) -> Mapping[str, Description]:
+        """The providers of these settings by name, read once."""
+        if self._described is None or self._described[0] is not loaded:
+            self._described = loaded, known_providers(loaded)
+        return self._described[1]
 
     def _client(
         self, whose: tuple[str, str], whom: Account | Webhook, loaded: Loaded, concurrency: int, timeout_s: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,9 @@ from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import ARCHIVE
 from bridge.engine.dispatcher import parcels_by
 from bridge.ports import Sink
-from bridge.wiring import plan_builder
+from bridge.providers.catalogue import load_descriptions
+from bridge.providers.description import Description
+from bridge.wiring import account_catalogue, plan_builder
 from tests.loopback import answers, loopback
 from tests.sinks.file_services import VIDEO, accepted
 from tests.sinks.posting import deliver
@@ -132,3 +134,24 @@ async def test_the_chats_of_all_endpoints_share_one_download_of_a_result(tmp_pat
         "sent as a link: larger than 0.001 MB (attach_max, or the limit of the service)",
     ]
     assert [each.target for each in results.asked] == ["/a.mp4", "/b.mp4"]
+
+
+async def test_plans_read_the_providers_once_for_all_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Mapping[str, object]] = []
+
+    def load_counted(own: Mapping[str, object]) -> Mapping[str, Description]:
+        read.append(own)
+        return load_descriptions(own)
+
+    accounts = ", ".join(
+        f"a{n}: {{provider: ours, base_url: 'https://{n}.example.com', api_key: k12345}}" for n in "abc"
+    )
+    path = tmp_path / "genbridge.yaml"
+    path.write_text(f"accounts: {{{accounts}}}\nproviders: {{ours: {{extends: kling}}}}\narchive: {{to: copies}}\n")
+    path.chmod(0o600)
+    settings = resolve(load(path, {}), {})
+    monkeypatch.setattr(account_catalogue, "load_descriptions", load_counted)
+    async with aclosing(plan_builder.PlanBuilder(SystemClock())) as builder:
+        assert builder.accounts(settings).keys() == {"aa", "ab", "ac"}
+        assert ARCHIVE in builder.endpoints(settings)
+    assert len(read) == 1
