@@ -20,6 +20,11 @@ _LEVELS: Final = tuple(map(re.compile, (r"\d{4}\Z", r"\d\d\Z", r"\d\d\Z", r"[^.]
 NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
+def nearest_existing(folder: Path) -> Path:
+    """The folder, or its nearest parent that exists and that this user can reach."""
+    return next((each for each in (folder, *folder.parents) if os.access(each, os.F_OK, effective_ids=True)), folder)
+
+
 class Folder:
     """`Place` in a folder of this machine, which may be a network share. It is created when it is needed."""
 

@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 
 from bridge.archive.copy_record import CopyRecord
+from bridge.archive.folder import nearest_existing
 from bridge.archive.place import Place, PlaceFailed, StoredFile
 from bridge.logs import get_logger
 from bridge.ports import Clock
@@ -34,7 +35,7 @@ def space_problem(
 ) -> str | None:
     """Why there is no room for copies, or for this many more bytes, on the disk of this folder; None if there is. The
     folder need not exist. Blocks."""
-    existing = next(each for each in (folder, *folder.parents) if each.exists() or each == each.parent)
+    existing = nearest_existing(folder)
     try:
         total, _, free = usage_of(existing)
     except OSError as error:

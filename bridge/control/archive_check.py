@@ -9,7 +9,7 @@ from typing import Final
 
 import anyio.to_thread
 
-from bridge.archive.folder import Folder
+from bridge.archive.folder import nearest_existing
 from bridge.archive.keeper import space_problem
 from bridge.archive.place import PlaceFailed
 from bridge.config.load import Loaded
@@ -28,13 +28,10 @@ def archive_findings(loaded: Loaded) -> Iterator[Finding]:
     for number, text in enumerate(archive.allow):
         if (warning := _allows_too_much(text)) is not None:
             yield Finding(Level.WARNING, f"archive.allow[{number}]", f"{text} {warning}")
-    place = place_of(archive, loaded)
-    if not isinstance(place, Folder):
+    if archive.folder is None:
         return
-    folder = place.root
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    problem = space_problem(place.root)
+    root = loaded.under(archive.folder)
+    folder, problem = nearest_existing(root), space_problem(root)
     if not folder.is_dir():
         yield Finding(Level.ERROR, "archive", f"{folder} is not a folder")
     elif not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
@@ -42,7 +39,7 @@ def archive_findings(loaded: Loaded) -> Iterator[Finding]:
     elif problem is not None:
         yield Finding(Level.WARNING, "archive", f"{problem}: no copies are made")
     else:
-        yield Finding(Level.OK, "archive", f"copies go to {place.root}")
+        yield Finding(Level.OK, "archive", f"copies go to {root}")
 
 
 async def archive_reached(loaded: Loaded) -> Finding | None:

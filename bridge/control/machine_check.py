@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -11,11 +10,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 
+from bridge.archive.folder import nearest_existing
 from bridge.clock import SystemClock
 from bridge.config.load import Loaded
 from bridge.control.formats import span
 from bridge.domain.finding import Finding, Level
-from bridge.domain.listen_address import ListenAddress
 from bridge.domain.source import SourceKind
 from bridge.errors import ConfigError, GenbridgeError, UsageError
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
@@ -30,12 +29,12 @@ def disk_findings(loaded: Loaded, place: StorePlace) -> Iterator[Finding]:
     """The disks that genbridge writes to, without repetition, each with its free space."""
     settings, folders = loaded.settings, [place.parent] if isinstance(place, Path) else []
     if settings.archive is not None and settings.archive.folder is not None:
-        folders.append(loaded.under(settings.archive.folder).absolute())
+        folders.append(loaded.under(settings.archive.folder))
     if SourceKind.QUEUE in loaded.source_paths:
         folders.append(loaded.source_paths[SourceKind.QUEUE])
     seen: set[int] = set()
     for wanted in folders:
-        folder = _existing(wanted)
+        folder = nearest_existing(wanted)
         try:
             device, free = folder.stat().st_dev, shutil.disk_usage(folder).free
         except OSError:
@@ -43,11 +42,6 @@ def disk_findings(loaded: Loaded, place: StorePlace) -> Iterator[Finding]:
         if device not in seen:
             seen.add(device)
             yield _free(wanted, free)
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or its nearest parent that exists."""
-    return next((each for each in (folder, *folder.parents) if os.access(each, os.F_OK)), folder)
 
 
 def _free(folder: Path, free: int) -> Finding:
@@ -96,7 +90,7 @@ def listen_finding(loaded: Loaded, *, is_shared: bool) -> Finding | None:
         return None
     from bridge.net.http_server import check_port, check_unix  # imported here, because only `http` needs it
 
-    address = ListenAddress.parse(http.listen)
+    address = http.address
     try:
         if address.path:
             check_unix(loaded.under(address.path))

@@ -36,6 +36,12 @@ KEEP_ALIVE_S: Final = 75
 BACKLOG: Final = 2048
 BODY_S: Final = 60.0
 """How long a client may take to send a body."""
+MAX_UNIX_PATH_BYTES: Final = 107  # Linux allows 108, including a NUL
+_REASONS: Final = {
+    errno.EADDRINUSE: "another program is listening there; choose another port, or 0 for any free one",
+    errno.EACCES: "not permitted; choose a port above 1023",
+    errno.EADDRNOTAVAIL: "not an address of this machine; use 127.0.0.1 to allow only this machine",
+}
 
 
 class RequestBodyError(ValueError):
@@ -149,7 +155,11 @@ def listen_unix(path: Path) -> socket.socket:
 
 def check_unix(path: Path) -> None:
     """Unavailable if no socket can be created here, or if a program already listens there. Changes nothing."""
-    if (why := _unix_problem(path)) is not None:
+    try:
+        why = _unix_problem(path)
+    except OSError as error:  # for example below a folder that this user may not enter
+        why = error.strerror
+    if why is not None:
         raise Unavailable(f"cannot listen on {path}: {why}")
 
 
@@ -164,14 +174,6 @@ def _unix_problem(path: Path) -> str | None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
             return "another program is listening there" if caller.connect_ex(str(path)) == 0 else None
     return "this is not a socket; choose another path, or remove it" if os.path.lexists(path) else None
-
-
-MAX_UNIX_PATH_BYTES: Final = 107  # Linux allows 108, including a NUL
-_REASONS: Final = {
-    errno.EADDRINUSE: "another program is listening there; choose another port, or 0 for any free one",
-    errno.EACCES: "not permitted; choose a port above 1023",
-    errno.EADDRNOTAVAIL: "not an address of this machine; use 127.0.0.1 to allow only this machine",
-}
 
 
 async def _exit_when_cancelled(server: _Server) -> None:

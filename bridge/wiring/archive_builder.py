@@ -53,7 +53,7 @@ LinkKey: TypeAlias = "Callable[[], Awaitable[bytes]]"
 def place_of(archive: Archive, loaded: Loaded) -> Folder | Bucket:
     """Where copies are kept. Creates nothing and sends no request yet."""
     if archive.folder is not None:
-        return Folder(loaded.under(archive.folder).absolute())
+        return Folder(loaded.under(archive.folder))
     return _bucket(archive.to, (loaded.env or {}).get("STATE_DIRECTORY", "").partition(":")[0] or tempfile.gettempdir())
 
 

@@ -151,6 +151,22 @@ def test_check_reports_missing_rights(shell: Shell) -> None:
     assert said.code == 69
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_check_reports_places_below_a_folder_that_it_may_not_enter(shell: Shell) -> None:
+    (shell.folder / "private").mkdir(mode=0o700)
+    (shell.folder / "open").mkdir()
+    (shell.folder / "open").chmod(0o777)
+    below = {"archive": {"to": "private/a/copies"}, "http": {"listen": "unix:private/run/socket"}}
+    settings = {"accounts": {"kling": KLING}, "store": "open/state.db", **below}
+    shell.settings(settings).chmod(0o644)
+    shell("check")  # so that everything that it needs is already imported
+    with as_nobody(shell.folder):
+        found = report(shell("check"))
+    assert found["archive"] == ("warning", f"{shell.folder}/private cannot be written by this user")
+    assert found["http.listen"][0] == "error"
+    assert found["http.listen"][1].endswith("/private/run/socket: Permission denied")
+
+
 def test_check_names_changed_settings_only_with_a_store_of_an_older_version(shell: Shell) -> None:
     settings = {"store": "state.db", "polling": {"min_interval": "2s"}}
     said, _ = checked(shell, **settings)
