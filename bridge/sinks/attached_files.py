@@ -55,10 +55,10 @@ class NoFile(Exception):
 
 
 class KeptFiles:
-    """Results in memory by their URLs, for all endpoints: at most `most_bytes` together, and always the last one."""
+    """Results in memory by their URLs, for all endpoints: at most `most_bytes` together."""
 
     def __init__(self, most_bytes: int) -> None:
-        self.most_bytes = most_bytes
+        self._most_bytes = most_bytes
         self._files: OrderedDict[tuple[WatchKey, str], ResultFile] = OrderedDict()
         self._fetching: dict[tuple[WatchKey, str], anyio.Lock] = {}
 
@@ -66,14 +66,17 @@ class KeptFiles:
         """A task's result at this URL. It is fetched if it is not kept; other callers wait for the same fetch."""
         key = task, url  # a server may write the results of several tasks to the same URL
         async with _alone(self._fetching, key):
-            if key not in self._files:
-                self._files[key] = await fetch()
-                while len(self._files) > 1 and (len(self._files) > MOST_KEPT or self._bytes() > self.most_bytes):
-                    self._files.popitem(last=False)
-            return self._files[key]
+            if (kept := self._files.get(key)) is not None:
+                return kept
+            file = self._files[key] = await fetch()
+            self.limit(self._most_bytes)
+            return file
 
-    def _bytes(self) -> int:
-        return sum(len(each.content) for each in self._files.values())
+    def limit(self, most_bytes: int) -> None:
+        """Keep at most this many bytes from now on."""
+        self._most_bytes = most_bytes
+        while len(self._files) > MOST_KEPT or sum(len(each.content) for each in self._files.values()) > most_bytes:
+            self._files.popitem(last=False)
 
 
 @asynccontextmanager

@@ -95,6 +95,7 @@ class PlanBuilder:
             self._replaced.append(self._clients.pop(whose))
         self._accounts = {name: made for name, made in self._accounts.items() if ("account", name) in kept}
         self._endpoints = {name: made for name, made in self._endpoints.items() if ("endpoint", name) in kept}
+        self._limit_kept_files(loaded)
         await self._close_replaced()
 
     def accounts(self, loaded: Loaded) -> dict[str, AccountPlan]:
@@ -259,10 +260,13 @@ class PlanBuilder:
     def _result_files(self, endpoint: Webhook | Apprise, loaded: Loaded) -> ResultFiles | None:
         if endpoint.attach != "file":
             return None
-        attaching = [each.attach_max for each in loaded.settings.endpoints.values() if each.attach == "file"]
-        self._kept_files.most_bytes = 2 * sum(attaching)
+        self._limit_kept_files(loaded)
         own_urls = [self._base_url(account, loaded) for account in loaded.settings.accounts.values()]
         return result_files(loaded, own_urls, most_bytes=endpoint.attach_max, known=self._files, kept=self._kept_files)
+
+    def _limit_kept_files(self, loaded: Loaded) -> None:
+        attaching = [each.attach_max for each in loaded.settings.endpoints.values() if each.attach == "file"]
+        self._kept_files.limit(2 * sum(attaching))
 
     def _base_url(self, account: Account, loaded: Loaded) -> str:
         return base_url_of(account, self._descriptions(loaded)[account.provider])

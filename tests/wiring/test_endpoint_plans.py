@@ -136,6 +136,30 @@ async def test_the_chats_of_all_endpoints_share_one_download_of_a_result(tmp_pat
     assert [each.target for each in results.asked] == ["/a.mp4", "/b.mp4"]
 
 
+async def test_results_are_dropped_when_no_endpoint_attaches_them_any_more(tmp_path: Path) -> None:
+    async with (
+        loopback(answers(200, b'{"ok": true, "id": "1"}')) as chats,
+        loopback(answers(200, VIDEO, {"content-type": "video/mp4"})) as results,
+    ):
+        path = tmp_path / "genbridge.yaml"
+        account = f"{{provider: kling, base_url: '{results.url}', api_key: k12345}}"
+        path.write_text(
+            f"accounts: {{kling: {account}}}\n"
+            f"endpoints: {{chat: {{type: webhook, format: discord, url: '{chats.url}', attach: file}}}}\n"
+        )
+        path.chmod(0o600)
+        url = f"{results.url}/a.mp4"
+        event = task_sample(snapshot=SUCCEEDED._replace(result={"videos": [{"url": url}]}, urls=(url,)))
+        async with aclosing(plan_builder.PlanBuilder(SystemClock())) as builder:
+            chat = builder.endpoints(resolve(load(path, {}), {}))["chat"].sink
+            for _ in range(2):
+                accepted(await deliver(chat, event))
+            assert len(results.asked) == 1
+            await builder.retire(loaded(tmp_path))
+            await deliver(chat, event)
+            assert len(results.asked) == 2
+
+
 async def test_plans_read_the_providers_once_for_all_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Mapping[str, object]] = []
 
