@@ -122,7 +122,8 @@ class AccessRules:
             return
         if given == "null" and path.startswith(FORM_PATHS) and headers.get("sec-fetch-site", SAME) == SAME:
             return
-        if _origin(given) not in self.origins and urlsplit(given).netloc.lower() != headers.get("host", "").lower():
+        origin = _origin(given)
+        if origin not in self.origins and origin.partition("://")[2] != headers.get("host", "").lower():
             raise HttpProblem(HTTPStatus.FORBIDDEN, "requests from pages of other origins are refused")
 
     def check_right(self, right: Right, needed: Right) -> None:

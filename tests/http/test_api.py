@@ -266,6 +266,7 @@ def test_a_compressed_body_is_refused_with_the_reason(site: Site) -> None:
         ({"Origin": "https://evil.example.com"}, 403),
         ({"Origin": "null"}, 403),
         ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Origin": "http://[invalid"}, 403),
     ],
 )
 def test_other_hosts_and_origins_are_refused(site: Site, headers: dict[str, str], status: int) -> None:

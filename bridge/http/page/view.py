@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, TypeVar, get_origin
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
@@ -169,8 +169,7 @@ def read_query(model: type[Q], request: Request) -> Q:
 
 def own_path(target: str, default: str = "/") -> str:
     """Where to go after a form: an address of this page, never another site."""
-    parts = urlsplit(target)
-    is_own = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
+    is_own = target.startswith("/") and not target.startswith("//")
     return target if is_own and not any(ord(char) < 33 or char == "\\" for char in target) else default
 
 

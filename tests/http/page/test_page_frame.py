@@ -147,6 +147,7 @@ def test_an_unknown_address_gets_people_a_page_and_programs_a_problem(site: Site
     [
         ("/tasks?q=a%2Fb", "/tasks?q=a%2Fb"),
         ("//evil.example", "/"),
+        ("//[", "/"),
         ("/\\evil.example", "/"),
         ("https://evil.example/", "/"),
         ("javascript:alert(1)", "/"),
