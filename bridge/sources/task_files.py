@@ -13,7 +13,7 @@ from typing import Final
 
 from bridge.domain.id_rule import FILE_SUFFIXES
 from bridge.sources.csv_syntax import read_csv
-from bridge.sources.entry import BOM, Entry, SyntaxProblem, checked_utf8, lines_of, not_utf8, without_bom
+from bridge.sources.entry import BOM, Entry, SyntaxProblem, checked_utf8, lines_of, not_utf8, too_long, without_bom
 from bridge.sources.json_syntax import read_json, read_one
 from bridge.sources.yaml_syntax import read_yaml
 
@@ -83,6 +83,8 @@ def read_any(data: bytes, read: Read = read_tasks) -> list[Entry]:
 def read_line(raw: bytes, line: int, *, suffix: str) -> Entry | None:
     """The task in one line: JSON in `.jsonl`; in `MIXED`, JSON if it begins with `{`, or else an id. None for blank
     lines, and outside `.jsonl` for lines that begin with `#`."""
+    if problem := too_long(len(raw)):
+        return Entry(line=line, text=None, problem=problem)
     try:
         text = (raw.removeprefix(BOM) if line == 1 else raw).decode().strip()
     except UnicodeDecodeError:

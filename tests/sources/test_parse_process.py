@@ -73,6 +73,7 @@ def most_memory_kb(pid: int) -> int:
         ("a.txt", "".join(f"t-{n}\n" for n in range(3000))),
         ("a", "[1, 2"),
         ("a.txt", b"a\xff\nb\n"),
+        ("a.txt", "one\n" + "x" * 8_000_000 + "\ntwo\n"),
         ("a.yaml", b"\xff\xfe"),
     ],
 )
