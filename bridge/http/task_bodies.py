@@ -14,6 +14,7 @@ import anyio.to_thread
 from bridge.config.load import Loaded
 from bridge.control.watch_requests import WrongTask, sorted_wishes
 from bridge.domain.watch import Wish
+from bridge.errors import Unavailable, os_reason
 from bridge.http.problem_details import HttpProblem, invalid
 from bridge.http.services import Services
 from bridge.ports import Added, Clock
@@ -52,7 +53,7 @@ async def add_tasks(services: Services, data: bytes, *, is_json: bool, shared: S
 
 async def read_wishes(data: bytes, loaded: Loaded, *, is_json: bool, shared: Shared, clock: Clock) -> list[Wish]:
     """The tasks in a body: JSON if `is_json`, otherwise in any syntax. If any task cannot be watched, HttpProblem 422
-    lists all such tasks, and none is watched."""
+    lists all such tasks, and none is watched. Unavailable if the body cannot be read now."""
     read = partial(_read, data, loaded, is_json, {name: value for name, value in shared.items() if value}, clock)
     if len(data) <= SMALL_BYTES:
         return read()
@@ -65,8 +66,10 @@ def _read(data: bytes, loaded: Loaded, is_json: bool, shared: dict[str, Any], cl
         entries = (read_json_text if is_json else read_any)(
             data, read_tasks if len(data) <= SMALL_BYTES else partial(_by_process, clock)
         )
-    except (ParseTimeout, OSError) as error:
+    except ParseTimeout as error:
         raise invalid([("", str(error))]) from None
+    except OSError as error:  # the process that reads the body could not start, or was killed
+        raise Unavailable(f"the body cannot be read now: {os_reason(error)}; nothing is added; try again") from None
     if not entries:
         raise invalid([("", "the body contains no task; give at least one id or task")])
     good, problems = sorted_wishes(reader, entries, shared)

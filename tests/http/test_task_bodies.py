@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from bridge.clock import SystemClock
 from bridge.config.load import Loaded, load, resolve
 from bridge.domain.watch import Wish
+from bridge.errors import Unavailable
 from bridge.http.task_bodies import read_wishes
 from bridge.sources.task_files import SMALL_BYTES
 
@@ -40,4 +42,13 @@ async def test_ten_thousand_tasks_in_json_are_read_without_another_process(
     for body in (json.dumps(IDS), json.dumps([{"id": each, "label": "a", "meta": {"n": 1}} for each in IDS])):
         assert [wish.task_id for wish in await read(body, loaded, is_json=is_json)] == IDS
     with pytest.raises(AssertionError):
+        await read("\n".join(IDS), loaded, is_json=False)
+
+
+async def test_a_body_that_cannot_be_read_now_is_not_wrong(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    with pytest.raises(Unavailable, match="temporarily unavailable; nothing is added"):
         await read("\n".join(IDS), loaded, is_json=False)
