@@ -73,8 +73,12 @@ class ServedConnection(HttpToolsProtocol):
         self._refuse(*(self._refusal or (HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1")))
 
     def _is_answering(self) -> bool:
+        """Whether the answer to an earlier request is still due, or an answer has begun. While the body of the only
+        request arrives, a refusal can still be its answer."""
         cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+        if cycle is None or cycle.response_complete:
+            return False
+        return cycle.response_started or not cycle.more_body or bool(self.pipeline)
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

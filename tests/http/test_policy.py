@@ -23,7 +23,7 @@ from bridge.http.services import Services
 from bridge.http.web_app import site_routes, web_app
 from bridge.store import open_command_store
 from tests.fakes import FakeClock
-from tests.http.site import Site, running_site
+from tests.http.site import TOKEN, Site, running_site
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PREVIEWS: Final = "https://cdn.example.com"
@@ -229,10 +229,18 @@ def test_an_answer_of_a_provider_passes_the_gateway_with_its_own_headers(site: S
     assert "content-security-policy" not in answer.headers
 
 
-def test_a_request_that_is_not_http_is_refused_with_a_strict_policy(site: Site) -> None:
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"NOT HTTP\r\n\r\n",
+        b"POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nno size\r\n" % TOKEN.encode(),
+    ],
+)
+def test_a_request_that_is_not_http_is_refused_with_a_strict_policy(site: Site, request_bytes: bytes) -> None:
     host, port = site.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(b"NOT HTTP\r\n\r\n")
+        connection.sendall(request_bytes)
         head = b"".join(iter(lambda: connection.recv(4096), b"")).partition(b"\r\n\r\n")[0].decode()
     assert head.startswith("HTTP/1.1 400 ")
     found = dict(line.split(": ", 1) for line in head.splitlines()[1:])
