@@ -13,7 +13,7 @@ from bridge.control.lookup import known_endpoint, listed_endpoint
 from bridge.control.paging import DELIVERIES, cursor_at, row_before
 from bridge.domain.event import TASK_TOPICS
 from bridge.domain.filters import DeliveryFilter
-from bridge.domain.quoting import printable
+from bridge.domain.quoting import shortened
 from bridge.domain.views import DeliveryTotal, DeliveryView
 from bridge.errors import UnknownError, UsageError
 from bridge.store import ReadStore
@@ -108,7 +108,7 @@ def enable(store: CommandStore, file: SettingsFile, endpoint: str, *, now: float
 
 
 def unknown_event(event_id: str) -> UnknownError:
-    return UnknownError(f"no event {printable(event_id)}: `genbridge deliveries` lists them")
+    return UnknownError(f"no event {shortened(event_id)}: `genbridge deliveries` lists them")
 
 
 def delivery_json(view: DeliveryView) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Final
 from bridge.config.settings_file import SettingsFile
 from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.domain.ids import ARCHIVE, WatchKey
-from bridge.domain.quoting import printable, unknown_name
+from bridge.domain.quoting import shortened, unknown_name
 from bridge.errors import UnknownError, UnknownNameError, UsageError
 from bridge.store import ReadStore
 
+MOST_SHOWN: Final = 120  # characters of an id in a message; most ids are shorter
 _URL: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 
 
@@ -34,12 +35,15 @@ def _find_key(store: ReadStore, file: SettingsFile, text: str, account: str | No
         name, _, rest = task_id.partition("/")
         found = store.find(rest, name)
     if not found:
-        at = f" at account {printable(account)}" if account else ""
-        raise UnknownError(f"{printable(task_id)} is not watched{at}: `genbridge list` shows all watched tasks")
+        at = f" at account {shortened(account)}" if account else ""
+        raise UnknownError(
+            f"{shortened(task_id, limit=MOST_SHOWN)} is not watched{at}: `genbridge list` shows all watched tasks"
+        )
     if len(found) > 1:
         accounts = ", ".join(watch.state.account for watch in found)
         raise UsageError(
-            f"several accounts watch {printable(task_id)} ({accounts}): choose one with --account", at="account"
+            f"several accounts watch {shortened(task_id, limit=MOST_SHOWN)} ({accounts}): choose one with --account",
+            at="account",
         )
     return found[0].state.key
 

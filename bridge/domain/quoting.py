@@ -22,10 +22,14 @@ def _escaped(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def shortened(text: str, *, limit: int = 60) -> str:
+    """The text, made `printable` and cut to `limit` characters."""
+    return printable(text if len(text) <= limit else text[: limit - 1] + "…")
+
+
 def quoted(text: str, *, limit: int = 60) -> str:
-    """The text in quotes, made `printable` and cut to `limit` characters."""
-    cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    return f'"{printable(cut)}"'
+    """The text in quotes, `shortened`."""
+    return f'"{shortened(text, limit=limit)}"'
 
 
 def unknown_name(what: str, given: str, known: Iterable[str], *, most: int = 12) -> str:

@@ -207,6 +207,12 @@ def test_a_wrong_task_in_a_one_line_list_is_named_by_number(site: Site) -> None:
     assert answer.json()["detail"].startswith("task 2: id: ")
 
 
+@pytest.mark.parametrize("path", ["/api/v1/task?id=", "/api/v1/deliveries/"])
+def test_a_long_text_of_a_request_is_cut_in_the_answer(site: Site, path: str) -> None:
+    answer = site.reader.get(path + "x" * 5000)
+    assert (answer.status_code, len(answer.json()["detail"]) < 200) == (404, True)
+
+
 def test_every_refusal_of_a_request_names_what_is_wrong(site: Site) -> None:
     """This includes mistakes that parts below the API find."""
     bodies: list[tuple[str, object]] = [
