@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -189,15 +190,18 @@ def _answer(response: Any, *, is_read: bool) -> Answer:
 def _may_have_arrived(error: Exception) -> bool:
     """Whether the request may have been sent: not if there was no connection."""
     import requests
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
     if isinstance(error, requests.ReadTimeout):
         return True
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError):
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError):
         return False
     if not isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return False
     cause = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(cause, ProxyError):
+        # urllib3 also uses it if a service behind the proxy closes the connection without an answer.
+        return isinstance(cause.original_error, ConnectionError | HTTPException)
     return not isinstance(cause, NewConnectionError | ConnectTimeoutError)
 
 
@@ -208,7 +212,8 @@ def _problem(error: Exception, url: str, network: ChatNetwork | None) -> str:
 
     proxy = network.proxy_for(url) if network is not None else None
     known: Exception
-    if isinstance(error, requests.exceptions.ProxyError) and proxy is not None:
+    was_sent = _may_have_arrived(error)
+    if isinstance(error, requests.exceptions.ProxyError) and proxy is not None and not was_sent:
         tunnel = re.search(r"Tunnel connection failed: (\d{3})", str(error))
         if tunnel is not None:
             named, target = urlsplit(proxy).netloc.rpartition("@")[2], urlsplit(url).netloc.rpartition("@")[2]
@@ -217,7 +222,7 @@ def _problem(error: Exception, url: str, network: ChatNetwork | None) -> str:
     elif isinstance(error, requests.Timeout):
         known = TimeoutError()
     elif isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        known = ConnectionResetError() if _may_have_arrived(error) else Unreached("")
+        known = ConnectionResetError() if was_sent else Unreached("")
     else:
         return ""
     known.__cause__ = error

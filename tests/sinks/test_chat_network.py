@@ -12,8 +12,8 @@ from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.domain.proxies import ProxyRules
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.requests_hook import ChatNetwork
-from tests.loopback import answers, loopback
-from tests.net.tunnel import context_for
+from tests.loopback import Exchange, answers, loopback
+from tests.net.tunnel import context_for, tunnel
 from tests.sinks.receivers import answer, free_port, http_receiver, silent_service
 from tests.sinks.samples import as_delivery, task_sample
 
@@ -124,6 +124,26 @@ async def test_a_proxy_that_refuses_to_forward_is_named_with_its_status() -> Non
         outcome = await _deliver("jsons://chat.invalid/room", ChatNetwork(proxy=f"http://127.0.0.1:{proxy.port}"))
     reason = f"the proxy 127.0.0.1:{proxy.port} refused to connect to chat.invalid (HTTP 407)"
     assert outcome == Deferred(reason=reason)
+
+
+@pytest.mark.parametrize("scheme", ["json", "jsons"])
+async def test_a_request_through_a_proxy_may_have_arrived_if_the_service_cuts_the_connection(
+    scheme: str, tmp_path: Path
+) -> None:
+    authority, file = trustme.CA(), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+
+    async def cut(exchange: Exchange) -> None:
+        await exchange.close()
+
+    tls = context_for(authority, "chat.invalid") if scheme == "jsons" else None
+    async with loopback(cut, tls=tls) as service, tunnel(service.port) as proxy:
+        port = proxy.port if tls else service.port  # requests over HTTP need no tunnel
+        network = ChatNetwork(proxy=f"http://127.0.0.1:{port}", ca_file=str(file))
+        outcome = await _deliver(f"{scheme}://chat.invalid/room", network)
+    assert len(service.asked) == 1
+    reason = f"chat.invalid through the proxy 127.0.0.1:{port} closed the connection before it had answered"
+    assert outcome == Deferred(reason=reason, is_unanswered=True)
 
 
 async def test_a_service_that_does_not_answer_is_named_as_for_webhooks() -> None:
