@@ -6,6 +6,7 @@ Webhooks, robots and Apprise's plugins share these readers; Apprise itself check
 from __future__ import annotations
 
 import codecs
+import html
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,8 +25,10 @@ _EXCERPT_BYTES: Final = 800
 _CODES: Final = ("code", "errcode", "error_code", "StatusCode", "errno")
 _TEXTS: Final = (
     *("message", "msg", "errmsg", "description", "StatusMessage"),
-    *("error_description", "detail", "error", "info", "reason"),
+    *("error_description", "detail", "error", "errors", "info", "reason"),
 )
+_WEB_PAGE: Final = re.compile(rb"\s*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_PAGE_TITLE: Final = re.compile(rb"<title[^>]*>([^<]{1,400})", re.IGNORECASE)
 _ADVICE: Final = (  # for robots, by words that several services use
     (("sign", "timestamp"), "check secret and the clock of this machine"),
     (("keyword", "key words"), "put one of the robot's keywords into title"),
@@ -135,7 +138,7 @@ def retry_after_in(found: Json) -> float | None:
 
 
 def words_of(answer: Answer) -> str:
-    """The receiver's own message: its code and text if it has any, or else the beginning of the body."""
+    """The receiver's own message: its code and text if it has any, or else an excerpt of the body."""
     found, _ = object_of(answer)
     text = _first(text_in, found, _TEXTS)
     return _with_code(_first(number, found, _CODES), text, answer) if text else _excerpt(answer)
@@ -143,7 +146,7 @@ def words_of(answer: Answer) -> str:
 
 def refusal(code: float | None, text: str | None, answer: Answer) -> str:
     """`code 19021: sign match fail; check secret and the clock of this machine`."""
-    said = _with_code(code, text or _excerpt(answer), answer)
+    said = words_of(answer) if code is None and not text else _with_code(code, text or _excerpt(answer), answer)
     advice = next((what for signs, what in _ADVICE if any(sign in (text or "").lower() for sign in signs)), "")
     return f"{said}; {advice}" if advice else said
 
@@ -156,9 +159,12 @@ def number(value: object) -> float | None:
 
 
 def text_in(value: object) -> str | None:
-    """A message: a text, or the `message` of an object. None for anything else, and for an empty text."""
+    """A message: a text, the `message` of an object, or the first message of a list. None for anything else, and for an
+    empty text."""
     if isinstance(value, Mapping):
         return text_in(value.get("message"))
+    if isinstance(value, list):
+        return text_in(value[0]) if value else None
     return value if isinstance(value, str) and value else None
 
 
@@ -167,7 +173,14 @@ def _first(read: Callable[[object], Any], found: Mapping[str, Any], keys: tuple[
 
 
 def _excerpt(answer: Answer) -> str:
-    return answer.body[:_EXCERPT_BYTES].decode(errors="replace")
+    """The beginning of the body; for a web page its title, or "" if that only repeats the status."""
+    if not _WEB_PAGE.match(answer.body):
+        return answer.body[:_EXCERPT_BYTES].decode(errors="replace")
+    found = _PAGE_TITLE.search(answer.body)
+    title = html.unescape(found[1].decode(errors="replace")).strip() if found else ""
+    if title.startswith(str(answer.status)):
+        return ""
+    return f'a web page, "{title}"' if title else "a web page"
 
 
 def _with_code(code: float | None, text: str, answer: Answer) -> str:

@@ -7,7 +7,7 @@ some services refuse a message with HTTP 200.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 from anyio import from_thread
 from anyio.lowlevel import EventLoopToken
 
-from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome
+from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Refused
 from bridge.domain.ids import WatchKey
 from bridge.net.client import Answer
-from bridge.sinks.answers import ACCEPTED, AnswerReader, Verdict, object_of, words_of
+from bridge.sinks.answers import ACCEPTED, AnswerReader, Verdict, object_of, read_nothing, words_of
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
 from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, counted_files
 from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
@@ -113,9 +113,8 @@ class ChatTarget:
 
     def _reason(self, why: str, recorded: Recording, plugin: ApprisePlugin | None) -> str:
         """Why an attempt failed, in one line without secrets."""
-        texts = _problems(recorded.exchanges)
-        if not any(each.problem for each in recorded.exchanges):  # otherwise Apprise adds its raw exception
-            texts += [why, *recorded.log]
+        texts = _problems(recorded.exchanges, plugin.schemes) if plugin is not None else []
+        texts = texts or [why, *recorded.log]  # Apprise says less than an answer, and adds its raw exceptions
         shown = plugin.shown_url if plugin is not None else ""
         reason = without_secrets(texts, url=self._url, shown=shown)
         return reason or "the service did not accept it and gave no reason"
@@ -204,7 +203,7 @@ def _judged(is_sent: bool, recorded: Recording, schemes: Collection[str]) -> Acc
     """The outcome of a message that the plugin of these schemes reports as sent, or as failed."""
     if not is_sent:
         return failed(recorded.exchanges, schemes, recorded.log)
-    outcomes = list(_outcomes(recorded.exchanges, schemes))
+    outcomes = [_outcome(each, schemes) for each in recorded.exchanges if each.is_good]
     refused = next((outcome for outcome in outcomes if isinstance(outcome, Deferred)), None)
     doubts = [outcome.doubt for outcome in outcomes if isinstance(outcome, Accepted)]
     return refused or Accepted(detail="", doubt=next(filter(None, doubts), ""))
@@ -212,8 +211,8 @@ def _judged(is_sent: bool, recorded: Recording, schemes: Collection[str]) -> Acc
 
 def failed(exchanges: Sequence[Exchange], schemes: Collection[str], log: Sequence[str]) -> Deferred:
     """The outcome of a message that the plugin reports as failed, with an empty reason."""
-    waits = [each.requested_wait_s for each in exchanges]
-    waits += [each.retry_after_s for each in _outcomes(exchanges, schemes) if isinstance(each, Deferred)]
+    outcomes = [_outcome(each, schemes) for each in exchanges]
+    waits = [outcome.retry_after_s for outcome in outcomes if isinstance(outcome, Deferred)]
     known = [wait_s for wait_s in waits if wait_s is not None]
     if exchanges:
         is_unanswered = any(each.is_unanswered for each in exchanges)
@@ -224,29 +223,24 @@ def failed(exchanges: Sequence[Exchange], schemes: Collection[str], log: Sequenc
     )
 
 
-def _problems(exchanges: Sequence[Exchange]) -> list[str]:
-    """Details that plugins often leave out: status and text of answers other than 2xx, and why there was no answer."""
-    found = [each.problem for each in exchanges if each.problem]
-    for each in exchanges:
-        if each.answer is not None and not each.is_good:
-            outcome = judge(each.answer, asked=each.url)
-            found += [] if isinstance(outcome, Accepted) else [outcome.reason]
-    return found
+def _problems(exchanges: Sequence[Exchange], schemes: Collection[str]) -> list[str]:
+    """Why there was no answer, and the answers that are refusals. Plugins often leave these details out."""
+    outcomes = [_outcome(each, schemes) for each in exchanges]
+    refusals = [outcome.reason for outcome in outcomes if isinstance(outcome, Deferred | Refused)]
+    return [*[each.problem for each in exchanges if each.problem], *refusals]
 
 
-def _outcomes(exchanges: Sequence[Exchange], schemes: Collection[str]) -> Iterator[Outcome]:
-    """What the 2xx answers to messages mean."""
-    for each in exchanges:
-        read = _reader(each.host, schemes)
-        if read is not None and each.answer is not None and each.is_good and each.method != "GET":
-            yield judge(each.answer, read(each.answer), asked=each.url)
+def _outcome(exchange: Exchange, schemes: Collection[str]) -> Outcome | None:
+    """What an answer means; None for no answer, and for a 2xx answer that is not about a message."""
+    if exchange.answer is None or (exchange.is_good and exchange.method == "GET"):
+        return None
+    read = _reader(exchange.host, schemes)
+    return judge(exchange.answer, read(exchange.answer), asked=exchange.url)
 
 
-def _reader(host: str, schemes: Collection[str]) -> AnswerReader | None:
-    known = reader_at(host, schemes)
-    if known is not None:
-        return known
-    return None if _PROGRAMS.intersection(schemes) else _read_plain_refusal
+def _reader(host: str, schemes: Collection[str]) -> AnswerReader:
+    unknown = read_nothing if _PROGRAMS.intersection(schemes) else _read_plain_refusal
+    return reader_at(host, schemes) or unknown
 
 
 def _read_plain_refusal(answer: Answer) -> Verdict:

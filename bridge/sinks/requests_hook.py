@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
@@ -81,6 +82,12 @@ class Exchange:
     def requested_wait_s(self) -> float | None:
         """The wait that an answer other than 2xx asks for."""
         return None if self.answer is None or self.is_good else requested_wait_s(self.answer)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the service accepts no more requests for now, even if it does not say for how long."""
+        is_429 = self.answer is not None and self.answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        return is_429 or self.requested_wait_s is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +160,8 @@ def _send(send: Callable[..., Any], session: Any, request: Any, options: dict[st
     import requests
 
     current, url = _thread.recording, str(request.url)
-    limited = next((each.answer for each in current.exchanges if each.requested_wait_s is not None), None)
-    if limited is not None:  # some plugins retry at once
-        raise requests.RequestException(f"the service answered HTTP {limited.status} and asked for a wait")
+    if any(each.is_limited for each in current.exchanges):  # some plugins retry at once
+        raise requests.RequestException("the service accepts no more requests for now")
     options["allow_redirects"] = False  # a redirect would forward credentials, and its final page proves nothing
     if current.network is not None:
         current.network.apply(session, url, options)

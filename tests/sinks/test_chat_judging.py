@@ -19,7 +19,10 @@ from tests.sinks.samples import as_delivery, task_sample
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
-HOSTS: Final = ("open.feishu.cn", "open.larksuite.com", "oapi.dingtalk.com", "qyapi.weixin.qq.com", "sctapi.ftqq.com")
+HOSTS: Final = (
+    *("open.feishu.cn", "open.larksuite.com", "oapi.dingtalk.com", "qyapi.weixin.qq.com", "sctapi.ftqq.com"),
+    "hooks.slack.com",
+)
 EVENT: Final = task_sample()
 Play = Callable[[Script], AbstractAsyncContextManager[Loopback]]
 
@@ -81,6 +84,30 @@ async def test_an_answer_without_a_refusal_is_accepted(url: str, said: object, p
         outcome = await sent_to(url)
     assert isinstance(outcome, Accepted)
     assert outcome.doubt == ""
+
+
+SLACK: Final = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general"
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "said", "reason"),
+    [
+        (SLACK, 200, b"no_text", "HTTP 200, but refused: no_text"),
+        (SLACK, 404, b"no_service", "HTTP 404 Not Found: no_service"),
+        ("feishu://a1b2c3d4", 502, b"<html><title>502 Bad Gateway</title></html>", "HTTP 502 Bad Gateway"),
+        (
+            "dingtalk://a1b2c3d4",
+            400,
+            b'{"errcode":300001,"errmsg":"token is not exist"}',
+            "HTTP 400 Bad Request: code 300001: token is not exist; check url; the robot may have been removed",
+        ),
+    ],
+)
+async def test_a_refusal_has_the_same_reason_as_for_a_robot(
+    url: str, status: int, said: bytes, reason: str, play: Play
+) -> None:
+    async with play(answers(status, said)):
+        assert await sent_to(url) == Deferred(reason=reason)
 
 
 async def test_a_limit_in_a_refusal_holds_the_queue(play: Play) -> None:

@@ -127,9 +127,7 @@ async def test_a_proxy_that_refuses_to_forward_is_named_with_its_status() -> Non
 
 
 @pytest.mark.parametrize("scheme", ["json", "jsons"])
-async def test_a_request_through_a_proxy_may_have_arrived_if_the_service_cuts_the_connection(
-    scheme: str, tmp_path: Path
-) -> None:
+async def test_a_request_that_is_cut_behind_a_proxy_may_have_arrived(scheme: str, tmp_path: Path) -> None:
     authority, file = trustme.CA(), tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(file))
 

@@ -80,8 +80,9 @@ async def test_each_thread_records_only_its_own_exchanges() -> None:
     assert [len(seen) for seen in found] == [2, 2]
 
 
-async def test_after_a_retry_time_a_plugin_sends_nothing_more() -> None:
-    async with http_receiver(answer(429, b'{"retry_after":0.65}'), answer(200)) as receiver:
+@pytest.mark.parametrize(("body", "wait_s"), [(b'{"retry_after":0.65}', 0.65), (b"", None)])
+async def test_after_a_rate_limit_a_plugin_sends_nothing_more(body: bytes, wait_s: float | None) -> None:
+    async with http_receiver(answer(429, body), answer(200)) as receiver:
 
         def insistent(requests: Any) -> None:
             for _ in range(3):
@@ -89,7 +90,7 @@ async def test_after_a_retry_time_a_plugin_sends_nothing_more() -> None:
 
         [seen] = await in_thread(insistent)
         assert len(receiver.requests) == 1
-        assert seen.requested_wait_s == 0.65
+        assert seen.requested_wait_s == wait_s
         [later] = await in_thread(lambda requests: requests.post(receiver.url, data=b"x", timeout=5))
         assert later.is_good
 

@@ -141,6 +141,27 @@ async def test_the_reason_of_an_error_status_quotes_the_service(form: str) -> No
     assert outcome.reason.startswith(f"HTTP 403 Forbidden: {words}")
 
 
+NGINX: Final = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><center>nginx</center></body></html>"
+CLOUDFLARE: Final = b"<!DOCTYPE html>\n<html lang='en'><head>\n<title>a.example | 502: Bad &amp; gateway</title>"
+
+
+@pytest.mark.parametrize("form", ["feishu", "slack", "discord"])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (NGINX, ""),
+        (CLOUDFLARE, ': a web page, "a.example | 502: Bad & gateway"'),
+        (b"<body>", ": a web page"),
+        (b'{"error": "", "detail": "no such hook"}', ": no such hook"),
+        (b'{"status": 0, "errors": ["application token is invalid"]}', ": application token is invalid"),
+        (b'{"status": 0, "errors": [{"message": "not today"}, {}]}', ": not today"),
+        (b'{"errors": []}', ': {"errors": []}'),
+    ],
+)
+async def test_a_reason_has_the_message_of_an_answer_in_another_form(form: str, body: bytes, words: str) -> None:
+    assert await outcome_of(form, answer(502, body)) == Deferred(reason=f"HTTP 502 Bad Gateway{words}")
+
+
 async def test_a_new_supergroup_gets_the_messages_and_its_id_is_named() -> None:
     moved = said(
         {
