@@ -7,6 +7,8 @@ not load the daemon.
 from __future__ import annotations
 
 import atexit
+import errno
+import io
 import os
 import re
 import sys
@@ -137,10 +139,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and end the process with its exit code."""
     guard_tracebacks()
     _guard_interrupts()
+    _replace_unprintable()
     code = outcome(argv)
     if threading.active_count() == 1:
         _end_at_once(code)
     sys.exit(code)
+
+
+def _replace_unprintable() -> None:
+    """Let outputs replace characters that their encoding lacks, so that a label cannot make a command fail. A terminal
+    gets one cell for each, so that its tables and progress bars stay aligned."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace" if stream.isatty() else "backslashreplace")
 
 
 def _guard_interrupts() -> None:
@@ -223,6 +234,8 @@ def _say(error: GenbridgeError | OSError) -> int:
             click.echo(start + printable(hidden(problem)), err=True)
     else:
         reason = os_reason(error) if isinstance(error, OSError) else str(error)
+        if isinstance(error, OSError) and error.filename is None and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            reason = f"the output cannot be written: {reason}; free some space"
         click.echo(f"genbridge: {printable(hidden(reason))}", err=True)
     return error.exit_code if isinstance(error, GenbridgeError) else 1
 

@@ -21,8 +21,8 @@ MARK: Final = "mark"
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value and a newline."""
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    """Print one JSON value and a newline, in UTF-8 whatever the locale is."""
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
 
 
 def json_text(value: Any) -> str:

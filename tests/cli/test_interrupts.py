@@ -23,7 +23,7 @@ def test_a_full_disk_under_stdout_is_one_line(shell: Shell) -> None:
             [sys.executable, "-m", "bridge", "list"], cwd=shell.folder, stdout=full, stderr=subprocess.PIPE, timeout=60
         )
     assert done.returncode == 1
-    assert done.stderr == b"genbridge: No space left on device\n"
+    assert done.stderr == b"genbridge: the output cannot be written: No space left on device; free some space\n"
 
 
 def test_a_closed_reader_of_stdout_is_no_error(shell: Shell) -> None:
