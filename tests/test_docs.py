@@ -24,10 +24,9 @@ from bridge.cli import COMMANDS, command_called, genbridge, outcome
 from bridge.control.first_settings import SOURCES
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS
 from bridge.domain.event import END_TOPICS, FOR_PEOPLE, OPERATOR_TOPICS, Event, Parcel, Topic
-from bridge.domain.id_rule import FILE_SUFFIXES
+from bridge.domain.id_rule import FILE_SUFFIXES, TASK_KEYS
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import FOLLOWS
-from bridge.sources.entry import KEYS
 from bridge.store import open_store
 from tests.store.making import make_end
 from tests.test_architecture import FLOORS, PACKAGE
@@ -171,9 +170,9 @@ def test_the_table_of_rooms_names_files_that_exist() -> None:
 
 def test_the_docs_have_exactly_the_keys_of_a_task() -> None:
     settings = (ROOT / "docs/configuration.md").read_text()
-    assert f"A task is an id, or `{{{', '.join(KEYS)}}}`" in settings
+    assert f"A task is an id, or `{{{', '.join(TASK_KEYS)}}}`" in settings
     body = json.loads((ROOT / "docs/openapi.json").read_text())["paths"]["/api/v1/tasks"]["post"]["requestBody"]
-    assert tuple(body["content"]["application/json"]["schema"]["anyOf"][1]["properties"]) == KEYS
+    assert tuple(body["content"]["application/json"]["schema"]["anyOf"][1]["properties"]) == TASK_KEYS
 
 
 def test_the_docs_have_exactly_the_suffixes_of_task_files() -> None:

@@ -11,12 +11,13 @@ from typing import Final
 
 from bridge.domain.quoting import EMOJI_JOINER
 
+TASK_KEYS: Final = ("id", "account", "action", "label", "meta", "endpoints", "give_up_after")  # of a task in a file
 FILE_SUFFIXES: Final = (".yaml", ".yml", ".json", ".jsonl", ".txt", ".csv")  # of files with tasks
 _QUOTES: Final = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u2039\u203a\u00ab\u00bb"
 _COMMAS: Final = ",\uff0c"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_:/=+~-]+")  # most ids; they need no other check
 _REFUSED: Final = rf"[\s<>;{_QUOTES}]|[{_COMMAS}]\Z"
-_KEY: Final = "(?:id|account|action|label|meta|endpoints|give_up_after)"
+_KEY: Final = f"(?:{'|'.join(TASK_KEYS)})"
 _COLUMN: Final = "(?:task_?)?ids?"
 # Placeholders of docs: TASK_ID, YOUR_TASK_ID, ACCOUNT/ID. Lower case counts only with "your" or "here", because a lone
 # `id` is the header of a CSV column.

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from bridge.domain.id_rule import TASK_KEYS
 from bridge.domain.quoting import quoted
-from bridge.sources.entry import KEYS, MAX_TASK_CHARS, NO_TASK, Entry, SyntaxProblem, lines_of, too_long
+from bridge.sources.entry import MAX_TASK_CHARS, NO_TASK, Entry, SyntaxProblem, lines_of, too_long
 from bridge.sources.json_syntax import parse_json
 
 _DELIMITERS: Final = ",;\t"
@@ -55,7 +56,7 @@ def _delimiter(data: bytes) -> str:
 
     def score(delimiter: str) -> tuple[int, int]:
         cells = first.lower().split(delimiter)
-        return sum(cell.strip(' \t\r\n"') in KEYS for cell in cells), len(cells)
+        return sum(cell.strip(' \t\r\n"') in TASK_KEYS for cell in cells), len(cells)
 
     return max(_DELIMITERS, key=score)
 
@@ -87,13 +88,13 @@ def _rows(data: bytes, delimiter: str) -> Iterator[_Row]:
 def _columns(first: _Row) -> tuple[str, ...] | None:
     """The task keys of the columns, from the first row; None if that row already contains an id."""
     names = tuple(cell.strip().lower() for cell in first.cells)
-    known = [name for name in names if name in KEYS]
+    known = [name for name in names if name in TASK_KEYS]
     if not known and len(names) == 1 and names[0] not in _HEADINGS:
         return None
     if len(set(known)) < len(known):
         raise SyntaxProblem(first.line, f"the column {quoted(max(known, key=known.count))} is there twice")
     if "id" not in names:
-        raise SyntaxProblem(first.line, f"the first row must name the columns, one of them id: {', '.join(KEYS)}")
+        raise SyntaxProblem(first.line, f"the first row must name the columns, one of them id: {', '.join(TASK_KEYS)}")
     return names
 
 
@@ -108,7 +109,7 @@ def _entry(row: _Row, columns: Sequence[str], head: str) -> Entry:
     task = {
         name: _value(name, cell)
         for name, cell in zip(columns, row.cells, strict=False)
-        if name == "id" or (name and name not in KEYS) or cell.strip()
+        if name == "id" or (name and name not in TASK_KEYS) or cell.strip()
     }
     return Entry(line=row.line, text=row.text, head=head, value=task if head else task["id"])
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-KEYS: Final = ("id", "account", "action", "label", "meta", "endpoints", "give_up_after")
 MAX_TASK_CHARS: Final = 256 * 1024
 
 WINDOW_BYTES: Final = 64 * 1024

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from bridge.domain.id_rule import FILE_SUFFIXES
+from bridge.domain.id_rule import FILE_SUFFIXES, TASK_KEYS
 from bridge.sources.csv_syntax import read_csv
 from bridge.sources.entry import BOM, Entry, SyntaxProblem, checked_utf8, lines_of, not_utf8, too_long, without_bom
 from bridge.sources.json_syntax import read_json, read_one
@@ -22,12 +22,9 @@ MIXED: Final = "*"  # used instead of a suffix: ids and JSON objects, one per li
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 SMALL_BYTES: Final = 64 * 1024  # takes less than 0.2 s to read, with any content
 
+_KEY: Final = b"(?:%b)" % "|".join(TASK_KEYS).encode()
 # Blank lines and comments, then a character that cannot begin an id.
-_YAML: Final = re.compile(
-    rb"(?:[ \t]*(?:#[^\n]*)?\r?\n)*"
-    rb"(?:---|-[ \t]|(?:tasks|id|account|action|label|meta|endpoints|give_up_after):(?:[ \t\r\n]|\Z))"
-)
-_KEY: Final = rb"(?:id|account|action|label|meta|endpoints|give_up_after)"
+_YAML: Final = re.compile(rb"(?:[ \t]*(?:#[^\n]*)?\r?\n)*(?:---|-[ \t]|(?:tasks|%b):(?:[ \t\r\n]|\Z))" % _KEY)
 _CSV: Final = re.compile(rb"%b(?:[,;\t]%b)+[ \t]*(?:\r?\n|\Z)" % (_KEY, _KEY), re.IGNORECASE)
 
 

@@ -13,12 +13,12 @@ from typing import Any, Final
 import orjson
 
 from bridge.config.duration_syntax import parse_duration
-from bridge.domain.id_rule import id_problem
+from bridge.domain.id_rule import TASK_KEYS, id_problem
 from bridge.domain.ids import WatchKey, clean_task_id
 from bridge.domain.quoting import printable, quoted, unknown_name
 from bridge.domain.task import Json
 from bridge.domain.watch import Wish
-from bridge.sources.entry import KEYS, Entry
+from bridge.sources.entry import Entry
 
 MAX_LABEL_CHARS: Final = 500
 MAX_META_BYTES: Final = 64 * 1024
@@ -92,7 +92,7 @@ class TaskReader:
         self._created = created
 
     def read(self, value: Any) -> Wish:
-        """The wish for a bare id, a query URL or a mapping with `KEYS`. An integer is an id in decimal notation.
+        """The wish for a bare id, a query URL or a mapping with `TASK_KEYS`. An integer is an id in decimal notation.
         TaskProblem for anything else."""
         if not isinstance(value, Mapping):
             return self._wish({"id": value})
@@ -225,20 +225,20 @@ def has_misspelled_key(task: Mapping[str, Any]) -> bool:
     """Whether this would be a task if its keys were spelled correctly."""
     import difflib  # imported here, because quick commands do not need it
 
-    strange = [key for key in task if key not in KEYS and key.lower() not in _MEANT]
+    strange = [key for key in task if key not in TASK_KEYS and key.lower() not in _MEANT]
     return bool(strange) and all(
-        difflib.get_close_matches(key[:80].lower(), KEYS, n=1, cutoff=_NEAR) for key in strange
+        difflib.get_close_matches(key[:80].lower(), TASK_KEYS, n=1, cutoff=_NEAR) for key in strange
     )
 
 
 def has_known_keys(task: Mapping[str, Any]) -> bool:
     """Whether any key is a task key, or a common other name for one."""
-    return any(key in KEYS or key.lower() in _MEANT for key in task)
+    return any(key in TASK_KEYS or key.lower() in _MEANT for key in task)
 
 
 def _check_keys(task: Mapping[Any, Any]) -> None:
     for key in task:
-        if key in KEYS:
+        if key in TASK_KEYS:
             continue
         name = str(key)
         if _ADDRESS.search(name):
@@ -247,7 +247,7 @@ def _check_keys(task: Mapping[Any, Any]) -> None:
                 "query URL as id"
             )
         meant = _MEANT.get(name.lower())
-        problem = unknown_name("key", name, KEYS)
+        problem = unknown_name("key", name, TASK_KEYS)
         raise TaskProblem(f'unknown key {quoted(name)}; did you mean "{meant}"?' if meant else problem)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from bridge.config.secret import has_reference
 from bridge.config.settings_file import AccountEntry
+from bridge.domain.id_rule import TASK_KEYS
 from bridge.domain.quoting import quoted
 from bridge.domain.task import Json
 from bridge.expressions.answer_budget import ExpressionLimit
@@ -16,7 +17,6 @@ from bridge.providers.new_tasks import created, created_by_any, refusal, reports
 from bridge.providers.success import error_text
 from bridge.providers.task_requests import locate
 from bridge.providers.task_rules import TaskRules
-from bridge.sources.entry import KEYS
 from bridge.sources.task_reader import (
     Located,
     MissingField,
@@ -76,7 +76,7 @@ class TaskLookup:
         TaskProblem if several accounts may have given the answer and `account` does not select one, or if it contains
         no id.
         """
-        if not isinstance(answer, dict) or (answer.keys() <= set(KEYS) and (account or answer.keys() != {"id"})):
+        if not isinstance(answer, dict) or (answer.keys() <= set(TASK_KEYS) and (account or answer.keys() != {"id"})):
             return None  # a task; but the whole answer of a create call may be a bare id
         if has_misspelled_key(answer):
             return None  # a task with a mistake
@@ -114,7 +114,7 @@ class TaskLookup:
         for name in () if any(reports_success(self._known[name], answer) for name in asked) else asked:
             if (said := refusal(self._known[name], answer)) is not None:
                 return f"not a task: the provider refused to create one: {said}"
-        keys = ", ".join(KEYS)
+        keys = ", ".join(TASK_KEYS)
         texts = (error_text(self._known[name], answer) for name in asked)
         says = next((f"; it says {quoted(text, limit=MAX_QUOTED_CHARS)}" for text in texts if text), "")
         return (

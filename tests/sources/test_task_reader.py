@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from bridge.domain.id_rule import TASK_KEYS
 from bridge.domain.watch import Wish
-from bridge.sources.entry import KEYS
 from bridge.sources.task_reader import DoubtfulId, TaskProblem
 from tests.sources.rig import BASE, make_reader
 
@@ -38,7 +38,7 @@ def test_a_task_may_have_every_key() -> None:
         "endpoints": ["chat", "chat"],
         "give_up_after": "2h",
     }
-    assert task.keys() == set(KEYS)
+    assert task.keys() == set(TASK_KEYS)
     wish = make_reader(accounts=TWO).read(task)
     assert all(getattr(wish, field.name) is not None for field in fields(Wish))
     assert wish == Wish(
@@ -63,7 +63,7 @@ def test_an_invalid_id_without_an_account_is_refused_for_its_id() -> None:
 
 
 def test_null_means_that_a_key_is_not_set() -> None:
-    assert make_reader().read({**dict.fromkeys(KEYS), "id": "t"}) == make_reader().read("t")
+    assert make_reader().read({**dict.fromkeys(TASK_KEYS), "id": "t"}) == make_reader().read("t")
 
 
 @pytest.mark.parametrize("value", [857000000000000001, {"id": 857000000000000001}, 0, 10**40])
