@@ -18,7 +18,6 @@ from bridge.net.connection import Connection
 from bridge.net.connector import Connector
 from bridge.net.exchange import WireRequest, WireResponse
 from bridge.net.failure_kinds import NO_ANSWER
-from bridge.net.request_head import request_line
 
 KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept
 
@@ -33,12 +32,11 @@ class AsyncioTransport:
     def __init__(self, *, context: ssl.SSLContext, most_idle: int, proxy: httpx.Proxy | None) -> None:
         self._opener = Connector(context=context, proxy=proxy)
         self._most_idle = most_idle
-        self._has_proxy = proxy is not None
         self._idle: defaultdict[str, deque[tuple[float, Connection]]] = defaultdict(deque)
         self._is_closed = False
 
     async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
-        sent = self._lines(message) + message.body
+        sent = self._opener.request(message.method, message.at, message.target, message.head) + message.body
         now = asyncio.get_running_loop().time()
         ends_at = now + timeout_s
         kept = self._kept(message.origin, now)
@@ -80,12 +78,6 @@ class AsyncioTransport:
                 return connection
             connection.drop()
         return None
-
-    def _lines(self, message: WireRequest) -> bytes:
-        if self._has_proxy and message.at.scheme == "http":
-            target = b"http://" + message.at.netloc + message.target
-            return request_line(message.method, target) + message.head.lines + self._opener.proxy_lines + b"\r\n"
-        return request_line(message.method, message.target) + message.head.lines + b"\r\n"
 
     async def _exchange(
         self, connection: Connection, origin: str, sent: bytes, reply: WireResponse, ends_at: float

@@ -20,6 +20,7 @@ from bridge.clock import monotonic_us
 from bridge.domain.public_addresses import AllowedHosts
 from bridge.net.connection import Connection
 from bridge.net.failure_kinds import AddressRefused, ProxyUnreached
+from bridge.net.request_head import RequestHead, request_line
 
 READ_BYTES: Final = 16 * 1024  # bytes per read
 NAMES_KEPT_US: Final = 10_000_000  # how long the addresses of a name are reused
@@ -56,7 +57,7 @@ class Connector:
         self._allowed = allowed
         self._buffer = memoryview(bytearray(read_bytes))  # of all connections, so it stays in the processor's cache
         self._resolve = resolve
-        self.proxy_lines: Final = _authorization(proxy)  # for every request that the proxy itself reads
+        self._proxy_lines = _authorization(proxy)  # for every request that the proxy itself reads
         self._names: dict[tuple[str, int], tuple[int, Found]] = {}
 
     async def open(self, url: httpx.URL, ends_at: float) -> Connection:
@@ -79,6 +80,12 @@ class Connector:
                 raise
             except (OSError, httpx.TransportError) as error:
                 raise httpx.ConnectError("no connection") from error
+
+    def request(self, method: str, at: httpx.URL, target: bytes, head: RequestHead) -> bytes:
+        """A request to the host of `at`, without its body. One that the proxy itself reads names the host, too."""
+        if self._proxy is None or at.scheme != "http":
+            return request_line(method, target) + head.lines + b"\r\n"
+        return request_line(method, b"http://" + at.netloc + target) + head.lines + self._proxy_lines + b"\r\n"
 
     async def _near(self, proxy: httpx.URL, ends_at: float) -> Connection:
         try:
@@ -119,7 +126,7 @@ class Connector:
         target += b":%d" % (url.port or 443)
         try:
             status, _ = await near.send(
-                b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (target, target, self.proxy_lines), ends_at
+                b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (target, target, self._proxy_lines), ends_at
             )
             if not 200 <= status < 300:
                 raise httpx.ProxyError(str(status))

@@ -18,7 +18,7 @@ from bridge.net.client import NO_RULES, Unanswered, proxy_at, shared_context, us
 from bridge.net.connection import Connection, Headers
 from bridge.net.connector import Connector, Resolve, resolved
 from bridge.net.failure_kinds import FAILURES, AddressRefused, BodyStopped, Failure, explain
-from bridge.net.request_head import RequestHead, origin_of, request_line, split
+from bridge.net.request_head import RequestHead, origin_of, split
 
 MOST_REDIRECTS: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -129,7 +129,7 @@ class OutsideClient:
         """The answer to a GET, as soon as its headers have arrived, after at most `MOST_REDIRECTS` redirects. `key_for`
         is called for each hop. Nothing is raised except cancellation."""
         for _ in range(MOST_REDIRECTS + 1):
-            problem = why_refused(url, own_host=_plain(urlsplit(url).hostname or "") if _is_parsable(url) else "")
+            problem = why_refused(url, own_host=_host_of(url))
             if problem is not None:
                 return Unanswered(kind=Failure.FORBIDDEN, reason=f"the address is not a result URL: {problem}")
             answer = await self._hop(url, {**self._headers, **(headers or {}), **key_for(url)})
@@ -153,14 +153,10 @@ class OutsideClient:
             if proxy is not None:
                 self._judge_name(at)
             head = RequestHead(httpx.Request("GET", at, headers=headers).headers.raw)
-            sent = quote(target, safe=VISIBLE).encode("ascii")
-            if proxy is not None and at.scheme == "http":
-                lines = request_line("GET", b"http://" + at.netloc + sent) + head.lines + opener.proxy_lines
-            else:
-                lines = request_line("GET", sent) + head.lines
+            request = opener.request("GET", at, quote(target, safe=VISIBLE).encode("ascii"), head)
             ends_at = anyio.current_time() + self._pace.head_s
             connection = await opener.open(at, ends_at)
-            status, found = await connection.send(lines + b"\r\n", ends_at)
+            status, found = await connection.send(request, ends_at)
             answer = OutsideAnswer(url, status, found, connection, self._pace)
             connection = None
             return answer
@@ -191,11 +187,11 @@ class OutsideClient:
         return self._openers[proxy]
 
 
-def _is_parsable(url: str) -> bool:
+def _host_of(url: str) -> str:
     try:
-        return bool(_plain(urlsplit(url).hostname or ""))
+        return _plain(urlsplit(url).hostname or "")
     except ValueError:
-        return False
+        return ""
 
 
 def _plain(host: str) -> str:
