@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from bridge.archive.place import Place, PlaceFailed
-from bridge.domain.archive_names import COPIED_KINDS, CopyMade, copies_in, mark, stems, wanted_copies
+from bridge.domain.archive_names import CopyMade, copies_by_mark, copies_in, mark, stems
 from bridge.domain.delivery import Delivery
 from bridge.domain.task import Json
 from bridge.domain.views import WatchView
@@ -41,11 +41,13 @@ class CopyRecord:
     def at(cls, place: Place, stem: str) -> CopyRecord | None:
         """The record of whichever task has this stem; None if the file there is not a record of genbridge."""
         document = _record(place.read(f"{stem}.json"))
+        if document is None:
+            return None
         try:
-            is_ours = document is not None and stem in stems(document["data"], event_id=document["data"]["event_id"])
+            is_ours = stem in stems(document["data"], event_id=document["data"]["event_id"])
         except (ValueError, OverflowError, OSError):  # an impossible time
             return None
-        return cls(place, stem, document) if document is not None and is_ours else None
+        return cls(place, stem, document) if is_ours else None
 
     @classmethod
     def claim(cls, place: Place, stems: Sequence[str], delivery: Delivery) -> CopyRecord:
@@ -74,8 +76,7 @@ class CopyRecord:
 
     def existing(self) -> dict[str, CopyMade]:
         """The copies that exist, by `WantedCopy.mark`."""
-        marks = {one.n: one.mark for one in wanted_copies(self._document["data"], COPIED_KINDS)}
-        return {marks[one.n]: one for one in self.copies if marks.get(one.n) and self.has(one.n)}
+        return {mark: one for mark, one in copies_by_mark(self._document["data"]).items() if self.has(one.n)}
 
     def keep(self, copy: CopyMade, source: Path) -> None:
         """Record a copy, then move its file to its name. If another file has that name, the copy gets a different

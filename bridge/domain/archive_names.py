@@ -70,6 +70,12 @@ def copies_in(data: Mapping[str, Json]) -> list[CopyMade]:
     return list(filter(None, map(CopyMade.parse, archive if isinstance(archive, list | tuple) else ())))
 
 
+def copies_by_mark(data: Mapping[str, Json]) -> dict[str, CopyMade]:
+    """The copies in the `archive` of an event's data, by the mark of their result."""
+    marks = {one.n: one.mark for one in wanted_copies(data, COPIED_KINDS)}
+    return {marks[one.n]: one for one in copies_in(data) if marks.get(one.n)}
+
+
 def wanted_copies(data: Mapping[str, Json], kinds: Collection[str]) -> Iterator[WantedCopy]:
     """The results of these kinds in an event's `data` that have a URL or were inside the answer."""
     found = list(_results(data.get("task_result")))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
-from bridge.domain.archive_names import COPIED_KINDS, CopyMade, copies_in, result_mark, wanted_copies
+from bridge.domain.archive_names import copies_by_mark, result_mark
 from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
 
@@ -115,7 +115,7 @@ def result_facts(result: Json, urls: Json = (), action: Json = None) -> ResultFa
 def with_paths_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
     """The same results with the paths of their copies, if an event's `archive` has them. A result from inside the
     answer gets the URL of its copy."""
-    copies = _copies(data)
+    copies = copies_by_mark(data)
     known = ((each, copies.get(each.mark)) for each in found.made)
     made = (replace(each, copy=one.path, url=each.url or one.url or "") if one else each for each, one in known)
     return replace(found, made=tuple(made))
@@ -123,16 +123,10 @@ def with_paths_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
 
 def with_copies_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
     """The same results with the URLs of their copies from an event's `archive`. Unchanged if any copy has no URL."""
-    urls = {mark: one.url for mark, one in _copies(data).items() if one.url}
+    urls = {mark: one.url for mark, one in copies_by_mark(data).items() if one.url}
     if not urls or any(each.url and each.url not in urls for each in found.made):
         return found
     return replace(found, made=tuple(replace(each, url=urls.get(each.mark, "")) for each in found.made))
-
-
-def _copies(data: Mapping[str, Json]) -> dict[str, CopyMade]:
-    """The copies in an event's `archive`, by the mark of their result."""
-    marks = {one.n: one.mark for one in wanted_copies(data, COPIED_KINDS)}
-    return {marks[one.n]: one for one in copies_in(data) if marks.get(one.n)}
 
 
 def main_kind(kinds: Iterator[str] | Sequence[str]) -> str:
