@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from bridge.control.formats import ago, rfc3339
-from bridge.domain.account_state import FAILING, AccountState, RouteWait
+from bridge.domain.account_state import ASKED_TO_WAIT, FAILING, AccountState, RouteWait
 
-ACCOUNT = ""  # the route of a wait of the whole account
+ACCOUNT: Final = ""  # the route of a wait of the whole account
 
 
 def waits_of(state: AccountState | None, now: float) -> Iterator[RouteWait]:
@@ -16,9 +16,7 @@ def waits_of(state: AccountState | None, now: float) -> Iterator[RouteWait]:
     if state is None:
         return
     if state.wait_until_at is not None and state.wait_until_at > now:
-        yield RouteWait(
-            route=ACCOUNT, until_at=state.wait_until_at, reason="the provider asked for a wait (Retry-After)"
-        )
+        yield RouteWait(route=ACCOUNT, until_at=state.wait_until_at, reason=ASKED_TO_WAIT)
     yield from (wait for wait in state.route_waits if wait.until_at > now)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from bridge.domain.pause import Pause
 
 FAILING: Final = "@failing"
+ASKED_TO_WAIT: Final = "the provider asked to wait (Retry-After)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from bridge.domain.public_addresses import IpAddress, IpNetwork
+
 NO_PROXY: Final = "none"  # in the settings: no proxy, even if the environment sets one
 PORTS: Final = {"http": 80, "https": 443}
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +21,10 @@ class Exemption:
     """One entry of NO_PROXY: a host with its subdomains, or a network. `port` None means every port."""
 
     host: str = ""
-    network: Network | None = None
+    network: IpNetwork | None = None
     port: int | None = None
 
-    def covers(self, host: str, address: Address | None, port: int | None) -> bool:
+    def covers(self, host: str, address: IpAddress | None, port: int | None) -> bool:
         """Whether the entry applies to this address."""
         if self.port is not None and self.port != port:
             return False
@@ -92,14 +91,14 @@ def _exemption(entry: str) -> Exemption:
     return Exemption(host=_ascii(host), port=named)
 
 
-def _network(text: str) -> Network | None:
+def _network(text: str) -> IpNetwork | None:
     try:
         return ipaddress.ip_network(text.strip("[]"), strict=False)
     except ValueError:
         return None
 
 
-def _address(host: str) -> Address | None:
+def _address(host: str) -> IpAddress | None:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -108,7 +107,7 @@ def _address(host: str) -> Address | None:
     return mapped or address
 
 
-def _is_this_machine(host: str, address: Address | None) -> bool:
+def _is_this_machine(host: str, address: IpAddress | None) -> bool:
     if address is None:
         return host == "localhost" or host.endswith(".localhost")
     return address.is_loopback or address.is_unspecified

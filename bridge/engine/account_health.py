@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
-from bridge.domain.account_state import FAILING, AccountState
+from bridge.domain.account_state import ASKED_TO_WAIT, FAILING, AccountState
 from bridge.domain.change import AccountAskedToWait, AccountChange
 from bridge.domain.daemon_state import AccountNow
 from bridge.domain.host_limits import OUTAGE_PROBE_MOST_S, HostLimits, has_retry_after, is_trouble
@@ -32,7 +32,6 @@ SOON_S: Final = 1.0  # when to try again if no slot became free
 LIST_TURN_S: Final = 0.5  # how often a request for the list checks whether it may be sent
 LIST: Final = "(list)"  # in place of a task id, which cannot contain both parentheses
 FULL: Final = "the account is busy: limits.rate or limits.concurrency is used up"
-ASKED_TO_WAIT: Final = "the provider asked to wait (Retry-After)"
 FAILING_S: Final = 3 * OUTAGE_PROBE_MOST_S  # how long the note that a provider fails counts without a new one
 MAX_WAIT_S: Final = 3600.0  # a longer stored wait can only come from a wrong clock
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from bridge.domain.cadence import next_poll_in_s
 from bridge.domain.callback import CallbackHeard
-from bridge.domain.change import AnswerUnread, Note, TaskChange
+from bridge.domain.change import OTHER_WORDS, AnswerUnread, Note, TaskChange
 from bridge.domain.event import ON_REQUEST
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import ENDING, UNDER_WAY, Reading, ReadingKind, Snapshot
@@ -29,7 +29,6 @@ MISSING_HERE: Final = "HTTP 404; the same address works for other tasks, so this
 ABOUT_TASK: Final = UNDER_WAY | ENDING | {ReadingKind.NEEDS_INPUT}
 UNREADABLE_EVERY_S: Final = 60.0  # how often the count of an unknown word is stored
 MAX_WORDS: Final = 200  # words that are counted separately; the store has its own limit
-OTHER_WORDS: Final = "(others)"
 NEVER_AGAIN: Final = (math.inf, "never: the task has finished")
 GIVEN_UP: Final = Reading(kind=ReadingKind.TRANSIENT, detail="given up")
 

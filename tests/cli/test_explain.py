@@ -94,7 +94,7 @@ def test_explain_shows_the_next_step_and_the_reason_for_its_delay(shell: Shell, 
     story = shell("explain", "live").out
     assert re.search(r"account kling has been blocked for \d+d \d+h: ", story)
     assert "401: key revoked" in story
-    assert re.search(r"account kling waits until \S+Z \(in .*\): the provider asked for a wait", story)
+    assert re.search(r"account kling waits until \S+Z \(in .*\): the provider asked to wait", story)
     shell.settings({"accounts": {"other": SETTINGS["accounts"]["kling"]}})
     assert "next poll: never; the settings have no account kling" in shell("explain", "live").out
 
