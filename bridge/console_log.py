@@ -18,7 +18,10 @@ GOOD_EVENTS: Final = frozenset(
     {"delivery.accepted", "account.restored", "account.recovered", "endpoint.recovered", "store.recovered"}
 )
 # These values are part of the sentences.
-SAID: Final = frozenset({"task_id", "account", "endpoint", "attempts", "phase", "reason", "kind", "address"})
+SAID: Final = frozenset(
+    {"task_id", "account", "endpoint", "attempts", "phase", "reason", "kind", "address"}
+    | {"source", "problems", "names", "name", "kept_as", "file", "folder"}
+)
 
 
 def _task(event: Fields) -> str:
@@ -34,9 +37,30 @@ def _tries(event: Fields) -> str:
     return f" (attempt {event['attempts']})" if event.get("attempts", 1) > 1 else ""
 
 
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _added(event: Fields) -> str:
     what = f"{event['count']} tasks" if "count" in event else _task(event)
     return f"{what} added: {event.get('source', '')}"
+
+
+def _taken(event: Fields) -> str:
+    files = event["first"] if event["files"] == 1 else f"{event['files']} files"
+    return f"queue: {_count(event['tasks'], 'task')} taken from {files}"
+
+
+def _rejected(event: Fields) -> str:
+    taken, more = event["taken"], event["problems"] - 1
+    moved = f"{_count(taken, 'task')} taken, the rest moved" if taken else "moved"
+    rest = f"; {_count(more, 'more mistake')} in {event['kept_as']}.reason" if more else ""
+    return f"queue: {event['name']}: {moved} to rejected/{event['kept_as']}{_because(event)}{rest}"
+
+
+def _listed(event: Fields) -> str:
+    """The problems of an event, each on its own line."""
+    return "".join(f"\n{problem}" for problem in event["problems"])
 
 
 SENTENCES: Final[Mapping[str, Callable[[Fields], str]]] = {
@@ -55,6 +79,41 @@ SENTENCES: Final[Mapping[str, Callable[[Fields], str]]] = {
     "daemon.stopped": lambda event: "stopped",
     "http.listening": lambda event: f"listening on {event['address']}",
     "poll.answered": lambda event: f"{_task(event)} polled: {event['kind']}",
+    "watch.withdrawn": lambda event: f"{_task(event)} withdrawn: the {event['source']} no longer names it",
+    "watchlist.read": lambda event: f"watchlist read: {_count(event['tasks'], 'task')}",
+    "watchlist.invalid": lambda event: (
+        f"watchlist: {_count(event['bad'], 'mistake')}, so no task is withdrawn{_listed(event)}"
+    ),
+    "watchlist.refused": lambda event: f"watchlist: invalid ids are ignored{_listed(event)}",
+    "lines.refused": lambda event: f"lines: {_count(event['lines'], 'invalid line')} skipped{_listed(event)}",
+    "lines.restarted": lambda event: f"lines: {event['file']} is read from its beginning{_because(event)}",
+    "lines.rotated": lambda event: f"lines: {event['file']} was renamed; a new file is read",
+    "queue.created": lambda event: f"queue: created the folder {event['folder']}",
+    "queue.taken": _taken,
+    "queue.rejected": _rejected,
+    "queue.left_alone": lambda event: f"queue: ignored because of their names: {', '.join(event['names'])}",
+    "queue.waiting": lambda event: (
+        f"queue: {event['name']} is still open in a program; it is taken when that closes it"
+    ),
+    "queue.stuck": lambda event: f"queue: {event['name']} could not be opened, moved or removed{_because(event)}",
+    "source.failed": lambda event: f"{event['source']} cannot be read{_because(event)}",
+    "source.recovered": lambda event: f"{event['source']} can be read again",
+    "settings.warning": lambda event: str(event["reason"]),
+    "settings.invalid": lambda event: f"invalid settings, {event['in_force']} stay in force{_because(event)}",
+    "settings.reloaded": lambda event: "settings read again",
+    "account.blocked": lambda event: f"account {event['account']} blocked by the provider{_because(event)}",
+    "account.restored": lambda event: f"account {event['account']} works again",
+    "account.recovered": lambda event: f"account {event['account']} is polled at the normal rate again",
+    "account.troubled": lambda event: (
+        f"account {event['account']}: polls fail, so one is sent at a time{_because(event)}"
+    ),
+    "endpoint.disabled": lambda event: (
+        f"endpoint {event['endpoint']} disabled{_because(event)}; use `genbridge enable`"
+    ),
+    "endpoint.failing": lambda event: f"endpoint {event['endpoint']} has accepted nothing for a while{_because(event)}",
+    "endpoint.recovered": lambda event: f"endpoint {event['endpoint']} accepts deliveries again",
+    "store.failed": lambda event: str(event["reason"]),
+    "store.recovered": lambda event: "the store can be read and written again",
 }
 
 
@@ -89,8 +148,12 @@ class ConsoleLines:
     def _fitted(self, text: str, level: str, screen: Screen) -> Iterator[str]:
         room = max(20, screen.width - INDENT)
         if not screen.is_terminal:
-            return iter((text,))
-        return iter((cut(text, room),)) if level not in LOUD and not self._is_whole else folded(text, room)
+            yield text.replace("\n", "; ")
+        elif level not in LOUD and not self._is_whole:
+            yield cut(text, room)
+        else:
+            for line in text.split("\n"):
+                yield from folded(line, room)
 
     def _new_day(self, day: str, screen: Screen) -> Iterator[str]:
         """A line with the date, if it has changed since the previous line."""

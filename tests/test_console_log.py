@@ -36,6 +36,7 @@ def told(event: str, level: str = "info", **fields: Any) -> str:
 
 
 TASK: dict[str, Any] = {"account": "kling", "task_id": "t1"}
+MOVED: dict[str, Any] = {"name": "a.txt", "kept_as": "a-1.txt", "reason": "odd"}
 SENT: dict[str, Any] = {"endpoint": "hook", "task_id": "t1", "topic": "task_failed", "event_id": "evt_x", "attempts": 1}
 
 
@@ -50,9 +51,34 @@ SENT: dict[str, Any] = {"endpoint": "hook", "task_id": "t1", "topic": "task_fail
         ("delivery.accepted", "info", {**SENT, "attempts": 2}, "✓ t1 accepted by hook (attempt 2)"),
         ("delivery.accepted", "info", {**SENT, "task_id": ""}, "✓ task_failed accepted by hook"),
         ("delivery.deferred", "warning", {**SENT, "reason": "503"}, "! t1 not accepted by hook: 503 (attempt 1)"),
-        ("account.blocked", "error", {"account": "kling", "reason": "401"}, "✗ account.blocked: kling: 401"),
-        ("queue.taken", "info", {"files": 1, "first": "a.txt"}, "  queue.taken: files=1 first=a.txt"),
-        ("source.recovered", "info", {}, "  source.recovered"),
+        (
+            "account.blocked",
+            "error",
+            {"account": "kling", "reason": "401"},
+            "✗ account kling blocked by the provider: 401",
+        ),
+        ("queue.taken", "info", {"files": 1, "tasks": 2, "first": "a.txt"}, "  queue: 2 tasks taken from a.txt"),
+        (
+            "queue.rejected",
+            "warning",
+            {**MOVED, "problems": 1, "taken": 0},
+            "! queue: a.txt: moved to rejected/a-1.txt: odd",
+        ),
+        (
+            "queue.rejected",
+            "warning",
+            {**MOVED, "problems": 3, "taken": 1},
+            "! queue: a.txt: 1 task taken, the rest moved to rejected/a-1.txt: odd; 2 more mistakes in a-1.txt.reason",
+        ),
+        (
+            "queue.left_alone",
+            "warning",
+            {"names": ["a.tmp", "b~"]},
+            "! queue: ignored because of their names: a.tmp, b~",
+        ),
+        ("source.failed", "warning", {"source": "lines", "reason": "gone"}, "! lines cannot be read: gone"),
+        ("pause.ended", "info", {"account": "kling"}, "  pause.ended: kling"),
+        ("member.joined", "info", {}, "  member.joined"),
     ],
 )
 def test_an_event_is_one_short_sentence(event: str, level: str, fields: dict[str, Any], wanted: str) -> None:
@@ -67,6 +93,21 @@ def test_routine_lines_are_cut_and_warnings_are_wrapped() -> None:
     assert ESCAPES.sub("", trouble).count("because") == 30
     for one in (*routine.split("\n"), *trouble.split("\n")):
         assert cells(ESCAPES.sub("", one)) <= 80
+
+
+def test_each_mistake_in_a_watchlist_begins_a_line() -> None:
+    fields: dict[str, Any] = {
+        "bad": 2,
+        "problems": ["tasks.yaml:3: label: must be text", "tasks.yaml:4: id is missing"],
+    }
+    first, *mistakes = ESCAPES.sub("", line("watchlist.invalid", "error", **fields)).split("\n")
+    assert first.endswith("watchlist: 2 mistakes, so no task is withdrawn")
+    assert [one.strip() for one in mistakes] == fields["problems"]
+    piped = ConsoleLines(lambda: Screen(80, 24, is_terminal=False, marks=False), is_whole=False)
+    event = {"event": "watchlist.invalid", "level": "error", "timestamp": AT, **fields}
+    assert piped(None, "error", event).endswith(
+        "withdrawn; tasks.yaml:3: label: must be text; tasks.yaml:4: id is missing"
+    )
 
 
 def test_without_colors_the_level_is_a_word() -> None:
