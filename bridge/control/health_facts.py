@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from bridge.control.account_waits import waits_of
 from bridge.control.estimates import estimates
 from bridge.control.overview import Overview
 from bridge.domain.account_state import AccountState
 from bridge.domain.health import Health
-from bridge.domain.page_views import BoundedCount
+from bridge.domain.page_views import BoundedCount, DisabledSince
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.store import ReadStore
 
@@ -36,8 +36,9 @@ class FactState(StrEnum):
     WELL = "well"
 
 
-class StateNow(NamedTuple):
-    """A state with its reason, its beginning, and its end."""
+@dataclass(frozen=True)
+class StateNow:
+    """A state with its reason (of a block, wait or failure), its beginning, and its end, if they are known."""
 
     state: FactState
     reason: str = ""
@@ -45,15 +46,11 @@ class StateNow(NamedTuple):
     until_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountFacts:
-    """One account of the settings. `until_at`: the next probe, or the end of the pause or wait; None: unknown."""
+@dataclass(frozen=True, kw_only=True)
+class AccountFacts(StateNow):
+    """One account of the settings. `until_at`: the next probe, or the end of the pause or wait."""
 
     account: str
-    state: FactState
-    reason: str  # the reason of the block or wait
-    since_at: float | None
-    until_at: float | None
     live: int
     in_flight: int
     rate: float | None  # requests per second that are allowed now; None: this daemon does not poll it
@@ -70,15 +67,11 @@ class AccountFacts:
         return self.polls_per_minute / 60 / self.rate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointFacts:
+@dataclass(frozen=True, kw_only=True)
+class EndpointFacts(StateNow):
     """One endpoint of the settings. `error` is the answer to the last failed attempt, if known."""
 
     endpoint: str
-    state: FactState
-    reason: str  # of the state
-    since_at: float | None
-    until_at: float | None
     waiting: int
     dead: int
     accepted: BoundedCount  # accepted deliveries of the last 24 h
@@ -101,7 +94,7 @@ def account_facts(
         facts.append(
             AccountFacts(
                 account=name,
-                **_account_state(past, now, found.now)._asdict(),
+                **vars(_account_state(past, now, found.now)),
                 live=found.counts.live_by_account.get(name, 0),
                 in_flight=now.in_flight if now else 0,
                 rate=now.rate if now else None,
@@ -141,29 +134,28 @@ def endpoint_facts(store: ReadStore, loaded: Loaded, found: Overview) -> list[En
     paused = lasting(found.pauses, PauseOf.ENDPOINT, found.now)
     facts = []
     for name in loaded.settings.endpoints:
-        off, lost, failed = disabled.get(name), dead.get(name), failing.get(name)
-        state = (
-            StateNow(FactState.DISABLED, off.reason, off.disabled_at)
-            if off is not None
-            else _endpoint_state(name, found, failed, paused.get(name))
-        )
+        lost, failed, pause = dead.get(name), failing.get(name), paused.get(name)
         count, accepted_at = accepted.get(name, (NOBODY, None))
         facts.append(
             EndpointFacts(
                 endpoint=name,
-                **state._asdict(),
+                **vars(_endpoint_state(name, found, disabled.get(name), failed, pause)),
                 waiting=found.counts.waiting_by_endpoint.get(name, 0),
                 dead=lost.deliveries if lost else 0,
                 accepted=count,
                 accepted_at=accepted_at,
                 error=failed.reason if failed else lost.detail if lost else "",
-                pause=paused.get(name),
+                pause=pause,
             )
         )
     return sorted(facts, key=lambda one: _rank(one.state))
 
 
-def _endpoint_state(name: str, found: Overview, failed: Health | None, pause: Pause | None) -> StateNow:
+def _endpoint_state(
+    name: str, found: Overview, off: DisabledSince | None, failed: Health | None, pause: Pause | None
+) -> StateNow:
+    if off is not None:
+        return StateNow(FactState.DISABLED, off.reason, off.disabled_at)
     if pause is not None:
         return StateNow(FactState.PAUSED, "", pause.since_at, pause.until_at)
     if failed is not None:

@@ -35,7 +35,7 @@ def resume(store: CommandStore, file: SettingsFile, name: str, *, now: float) ->
     """End a pause; returns whether it is an account or endpoint, and whether it was paused. Errors as for `pause`. A
     paused name that is no longer in the settings works, too."""
     paused = [one for one in store.pauses() if one.lasts(now)]
-    of, known = _named(file, name, paused, only_paused=True)
+    of, known = _named(file, name, paused)
     return of, known, store.resume(of, known, now=now)
 
 
@@ -66,9 +66,9 @@ def pauses_json(pauses: Sequence[Pause], now: float) -> dict[str, dict[str, str 
     }
 
 
-def _named(file: SettingsFile, text: str, paused: Sequence[Pause], *, only_paused: bool = False) -> tuple[PauseOf, str]:
-    """The account or endpoint with this name, in the settings or among `paused`. With `only_paused`, a name that is
-    both an account and an endpoint means the paused one."""
+def _named(file: SettingsFile, text: str, paused: Sequence[Pause]) -> tuple[PauseOf, str]:
+    """The account or endpoint with this name, in the settings or among `paused`. A name that is both an account and an
+    endpoint means the paused one."""
     names = {PauseOf.ACCOUNT: set(file.accounts), PauseOf.ENDPOINT: set(file.queues)}
     for one in paused:
         names[one.of].add(one.name)
@@ -76,7 +76,7 @@ def _named(file: SettingsFile, text: str, paused: Sequence[Pause], *, only_pause
     if dot and section in SECTIONS and name in names[SECTIONS[section]]:
         return SECTIONS[section], name
     found = [of for of in PauseOf if text in names[of]]
-    if len(found) == 2 and only_paused:
+    if len(found) == 2:
         found = [one.of for one in paused if one.name == text] or found
     if len(found) == 2:
         raise UsageError(f"{text} is an account and an endpoint: write accounts.{text} or endpoints.{text}")
