@@ -27,9 +27,7 @@ from bridge.domain.quoting import unknown_name
 from bridge.domain.secret_headers import SCHEMES, header_secrets, is_secret_header
 from bridge.errors import ConfigError
 
-LATER_KEYS: Final = {  # keys of a later version; `*` matches any name
-    *(("batch",), ("accounts", "*", "batch"), ("polling", "batch")),
-}
+LATER_KEYS: Final = {("batch",), ("accounts", "*", "batch"), ("polling", "batch")}  # `*` matches any name
 NO_BASE_URL: Final = "is missing; write the base URL of the API, e.g. https://api.example.com"
 _ANY_ACCOUNT: Final = {"none": {"provider": "comfyui"}}  # a valid one, because at least one is needed
 _PART: Final = re.compile(r"[\w-]+")  # of a key, as in `endpoints.chat.urls[0]`
@@ -152,7 +150,7 @@ def secrets(resolved: Loaded, env: Mapping[str, str]) -> list[str]:
         if key in {"urls", "proxy"}:
             texts |= _secret_parts(value)
     for proxy in (resolved.proxies.http, resolved.proxies.https):
-        texts |= set(re.split(r":", (proxy or "").partition("://")[2].rpartition("@")[0]))
+        texts |= set((proxy or "").partition("://")[2].rpartition("@")[0].split(":"))
     texts |= {other for text in texts for other in (quote(text, safe=""), unquote(text, errors="replace"))}
     return sorted((text for text in texts if len(text) >= MIN_SECRET_CHARS), key=lambda text: (-len(text), text))
 

@@ -17,7 +17,6 @@ from bridge.expressions.hook_url import has_expression, plain_url
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
-
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CONTROL_IN_PROSE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _NUMBER: Final = r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?"
@@ -58,10 +57,7 @@ def line(text: str) -> str:
     """One line of text, not empty."""
     if not text.strip():
         raise ValueError("is empty")
-    found = _CONTROL.search(text)
-    if found is not None:
-        raise ValueError(f"contains the control character U+{ord(found[0]):04X}")
-    return text
+    return _without(_CONTROL, text)
 
 
 def http_url(text: str) -> str:
@@ -318,7 +314,10 @@ def hook_url(text: str) -> str:
 
 def prose(text: str) -> str:
     """A text that may have several lines, such as a template. It is compiled by its user."""
-    found = _CONTROL_IN_PROSE.search(text)
-    if found is not None:
+    return _without(_CONTROL_IN_PROSE, text)
+
+
+def _without(refused: re.Pattern[str], text: str) -> str:
+    if (found := refused.search(text)) is not None:
         raise ValueError(f"contains the control character U+{ord(found[0]):04X}")
     return text

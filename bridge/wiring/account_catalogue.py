@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from bridge.config.load import Loaded
+from bridge.config.load import NO_BASE_URL, Loaded
 from bridge.config.model import Account
 from bridge.config.secret import has_reference
 from bridge.config.settings_file import AccountEntry, SettingsFile
@@ -72,7 +72,7 @@ def _base_url_problem(
             f"a variant does not inherit it from {parent} ({', '.join(hosts)}), because its key may be for another host"
         )
         return f"is missing; {which}. Write base_url here or in providers.{description.name}"
-    return "is missing; write the base URL of the API, e.g. https://api.example.com"
+    return NO_BASE_URL
 
 
 def _discover_problem(known: Mapping[str, Description], account: Account) -> str | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from anyio.abc import TaskGroup
 
@@ -121,8 +120,7 @@ class Parts:
         # Everything that may be refused is built before anything changes.
         accounts, endpoints = self.builder.accounts(loaded), self.builder.endpoints(loaded)
         archive = loaded.settings.archive
-        is_held = archive is not None and archive.notify_after_copies  # notifications wait for copies
-        held_until = partial(self._in_s, archive.patience_s) if archive and is_held else None
+        held_until = partial(self._in_s, archive.patience_s) if archive and archive.notify_after_copies else None
         self.writes.parcels_for = parcels_by(routes(loaded.settings), endpoints, held_until=held_until)
         if loaded.settings.http is not None:
             self.callback_hints.open()
@@ -183,19 +181,14 @@ def _retention(settings: Settings) -> RetentionPeriods:
 
 
 def file_sources(loaded: Loaded, *, intake: Intake, clock: Clock) -> list[FileSource]:
+    """The sources in files of these settings, by their paths."""
     reader, queue = task_reader(loaded), loaded.settings.sources.queue
-
-    def source(kind: SourceKind, path: Path) -> FileSource:
-        match kind:
-            case SourceKind.WATCHLIST:
-                return Watchlist(path, reader=reader, intake=intake, clock=clock)
-            case SourceKind.QUEUE:
-                settle_s = None if queue is None else queue.settle_s
-                return Queue(path, settle_s=settle_s, reader=reader, intake=intake, clock=clock)
-            case SourceKind.LINES:
-                return LinesFile(path, reader=reader, intake=intake, clock=clock)
-
-    return [source(kind, path) for kind, path in loaded.source_paths.items()]
+    kinds: dict[SourceKind, Callable[..., FileSource]] = {
+        SourceKind.WATCHLIST: Watchlist,
+        SourceKind.QUEUE: partial(Queue, settle_s=None if queue is None else queue.settle_s),
+        SourceKind.LINES: LinesFile,
+    }
+    return [kinds[kind](path, reader=reader, intake=intake, clock=clock) for kind, path in loaded.source_paths.items()]
 
 
 def _origins(loaded: Loaded, *, is_shared: bool) -> dict[str, str]:

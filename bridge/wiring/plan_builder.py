@@ -54,8 +54,8 @@ CHAT_CONCURRENCY: Final = 1  # keeps the messages of a chat in order
 class PlanBuilder:
     """Builds the plans of accounts and endpoints from resolved settings. An unchanged plan is returned again.
 
-    Connections stay open until `retire` closes the replaced ones, or until `aclose`. `files`
-    are results by their URLs that need not be downloaded. With `traffic`, copies may poll a task once more.
+    Connections stay open until `retire` closes the replaced ones, or until `aclose`. `files` are results by their URLs
+    that need not be downloaded. With `traffic`, copies may poll a task once more.
     """
 
     def __init__(
@@ -181,18 +181,19 @@ class PlanBuilder:
             settings.delivery,
             settings.polling.transport,
             loaded.proxies,
-            _hosts_basis(endpoint, loaded),
+            (settings.accounts, settings.archive) if endpoint.attach == "file" else None,  # hosts of its downloads
             settings.http.public_url if settings.http is not None else None,
         )
         known = self._endpoints.get(name)
         if known and known[0] == basis:
             return known[1]
+        is_chat = isinstance(endpoint, Apprise) or endpoint.format in ROBOT_NAMES  # people read the messages there
         plan = EndpointPlan(
             sink=self._sink(name, endpoint, loaded),
-            concurrency=_concurrency(endpoint),
+            concurrency=endpoint.concurrency if isinstance(endpoint, Webhook) and not is_chat else CHAT_CONCURRENCY,
             retries=RetryPlan(steps_s=settings.delivery.retries_s),
             fingerprint=endpoint.fingerprint,
-            in_order=_is_chat(endpoint),
+            in_order=is_chat,
         )
         self._endpoints[name] = (basis, plan)
         return plan
@@ -316,21 +317,6 @@ def _accept(endpoint: Webhook) -> AnswerReader | None:
 
         service = READERS[endpoint.format]
     return AcceptRule(endpoint.accept, where="accept", service=service)
-
-
-def _hosts_basis(endpoint: Webhook | Apprise, loaded: Loaded) -> object:
-    """What else the plan of an endpoint depends on: the hosts from which files may be downloaded."""
-    return (loaded.settings.accounts, loaded.settings.archive) if endpoint.attach == "file" else None
-
-
-def _concurrency(endpoint: Webhook | Apprise) -> int:
-    """The maximum number of simultaneous requests; messages to people are sent one at a time."""
-    return CHAT_CONCURRENCY if isinstance(endpoint, Apprise) or _is_chat(endpoint) else endpoint.concurrency
-
-
-def _is_chat(endpoint: Webhook | Apprise) -> bool:
-    """Whether people read the messages there: chats, emails and group robots."""
-    return isinstance(endpoint, Apprise) or endpoint.format in ROBOT_NAMES
 
 
 def limits_of(account: Account, description: Description) -> RateLimits:
