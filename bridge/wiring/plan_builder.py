@@ -181,7 +181,7 @@ class PlanBuilder:
             settings.delivery,
             settings.polling.transport,
             loaded.proxies,
-            (settings.accounts, settings.archive) if endpoint.attach == "file" else None,  # hosts of its downloads
+            (settings.accounts, settings.providers, settings.archive) if endpoint.attach == "file" else None,
             settings.http.public_url if settings.http is not None else None,
         )
         known = self._endpoints.get(name)

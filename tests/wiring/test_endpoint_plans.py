@@ -179,3 +179,21 @@ async def test_plans_read_the_providers_once_for_all_accounts(tmp_path: Path, mo
         assert builder.accounts(settings).keys() == {"aa", "ab", "ac"}
         assert ARCHIVE in builder.endpoints(settings)
     assert len(read) == 1
+
+
+async def test_a_providers_new_address_rebuilds_endpoints_with_files(tmp_path: Path) -> None:
+    path = tmp_path / "genbridge.yaml"
+
+    def settings(base_url: str) -> Loaded:
+        path.write_text(
+            f"accounts: {{a: {{provider: ours, api_key: k12345}}}}\n"
+            f"providers: {{ours: {{extends: kling, base_url: '{base_url}'}}}}\n"
+            "endpoints: {chat: {type: apprise, urls: ['tgram://123456789:abcdefg_hij/42'], attach: file}}\n"
+        )
+        path.chmod(0o600)
+        return resolve(load(path, {}), {})
+
+    async with aclosing(plan_builder.PlanBuilder(SystemClock())) as builder:
+        before = builder.endpoints(settings("http://nas.local"))["chat"]
+        assert builder.endpoints(settings("http://nas.local"))["chat"] is before
+        assert builder.endpoints(settings("http://other.local"))["chat"] is not before
