@@ -97,12 +97,15 @@ def url_problem(url: str) -> str | None:
     rest = _SCHEME.sub("", url, count=1)
     user, at, hosts = rest.partition("/")[0].partition("@")  # like libpq: up to the first @ before the first /
     authority = hosts if at else user
-    query = rest[len(user) + len(at) :].partition("?")[2]
+    where, _, query = rest[len(user) + len(at) :].partition("?")
+    if "@" in where or any("@" in piece.partition("=")[0] for piece in query.split("&")):
+        return f"has more than one @, or one in the wrong place; {_ENCODE}"
     for host in authority.partition("?")[0].split(","):
         port = re.fullmatch(r"(?:\[[^\]]*\]|[^:]*)(?::(.*))?", host)
         if port is None or not _is_port(port[1] or ""):
             return f"has a port that is not between 1 and 65535; {_ENCODE}"
-    return next((wrong for name, value in parse_qsl(query) if (wrong := _parameter_problem(name, value))), None)
+    given = parse_qsl(query, keep_blank_values=True)
+    return next((wrong for name, value in given if (wrong := _parameter_problem(name, value))), None)
 
 
 def _parameter_problem(name: str, value: str) -> str | None:
@@ -111,7 +114,7 @@ def _parameter_problem(name: str, value: str) -> str | None:
     if name in _NUMBERS and not re.fullmatch(r" *[+-]?[0-9]+ *", value):
         return f"has a {name} that is not a whole number"
     if name in _WORDS and value not in _WORDS[name]:
-        return f"has an unknown {name}; there are: {', '.join(_WORDS[name])}"
+        return f"has an {'unknown' if value else 'empty'} {name}; there are: {', '.join(_WORDS[name])}"
     return None
 
 
@@ -128,8 +131,8 @@ def _parts(url: str) -> tuple[str, str]:
 def _shown(url: str) -> str:
     """User, hosts, database, and the parameters without secrets."""
     rest, query = _parts(url)
-    if "@" in query and "@" not in rest:
-        return "postgresql://***"  # the password contains an unencoded question mark
+    if "@" in query:
+        return "postgresql://***"  # the password may contain an unencoded question mark
     user, at, where = rest.rpartition("@")
     name, colon, _ = user.partition(":")
     told = [(key, value) for key, value in parse_qsl(query) if not _HIDDEN.search(key)]

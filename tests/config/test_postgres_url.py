@@ -19,6 +19,7 @@ from bridge.config.postgres_url import PostgresUrl, names_keywords, names_postgr
         ("postgresql://me:pa55w@rd@db/gen", "postgresql://me:***@db/gen"),
         ("postgresql://me:pa55/word@db/gen", "postgresql://me:***@db/gen"),
         ("postgresql://me:pa55?word@db/gen", "postgresql://***"),
+        ("postgresql://me:x@pa55?word@db/gen", "postgresql://***"),
     ],
 )
 def test_a_url_prints_without_its_password(url: str, shown: str) -> None:
@@ -74,6 +75,11 @@ def test_a_url_that_libpq_reads_has_no_problem(url: str) -> None:
         ("postgresql://u:SECRET@host/db?port=no", "port"),
         ("postgresql://u:SECRET@host/db?sslmode=bogus", "sslmode"),
         ("postgresql://u:SECRET@host/db?sslmode=Require", "sslmode"),
+        ("postgresql://u:SECRET@host/db?sslmode=", "empty sslmode"),
+        ("postgresql://u:a@SECRET/b@host/db", "more than one @"),
+        ("postgresql://u:a@SECRET@host/db", "more than one @"),
+        ("postgresql://u:12/SECRET@host/db", "@ %40"),
+        ("postgresql://u:a@SECRET?b@host/db", "@ %40"),
         ("postgresql://u:SECRET@host/db?channel_binding=yes", "channel_binding"),
         ("postgresql://u:SECRET@host/db?target_session_attrs=readwrite", "target_session_attrs"),
         ("postgresql://u:SECRET@host/db?connect_timeout=soon", "connect_timeout"),
