@@ -285,10 +285,13 @@ def without_retries(text: str) -> str:
 
 def file_path(text: str) -> str:
     """A path to a file or folder."""
-    line(text)
-    if "://" in text or text.startswith("file:"):
+    if _is_url(text):
         raise ValueError("must be a path, not a URL")
-    return text
+    return line(text)
+
+
+def _is_url(text: str) -> bool:
+    return "://" in text or text.startswith("file:")
 
 
 def store_file(text: str) -> str:
@@ -303,7 +306,9 @@ def store_file(text: str) -> str:
         )
     if re.match(_ALMOST_POSTGRES, text, re.IGNORECASE):
         raise ValueError("a store in PostgreSQL is written postgresql://USER@HOST/DATABASE")
-    return file_path(text)
+    if _is_url(text):
+        raise ValueError("must be a path (SQLite) or postgresql://USER@HOST/DATABASE, not another URL")
+    return line(text)
 
 
 def hook_url(text: str) -> str:

@@ -92,7 +92,7 @@ FORMS = "write 30s, 5m, 1h30m, 24h, 30d, 500ms or a number of seconds"
         ("archive: {to: a, allow: [10.0.0.1/8]}", "26: archive.allow[0]: is not a network"),
         ("archive: {}", "1: archive.to: is missing"),
         ("store: postgresql:db/x", "8: store: a store in PostgreSQL is written postgresql://USER@HOST/DATABASE"),
-        ("store: sqlite:///x", "8: store: must be a path, not a URL"),
+        ("store: sqlite:///x", "8: store: must be a path (SQLite) or postgresql://USER@HOST/DATABASE, not another URL"),
         ("store: [a]", "8: store: must be text"),
         ("polling: {cadence: quick}", '20: polling.cadence: unknown cadence "quick"; there are: fixed, learned'),
         ("polling: {budget: 1}", "19: polling.budget: must be more than 1"),
