@@ -110,6 +110,8 @@ class Daemon:
             if self._http is not None:
                 await group.start(self._http.run, self._loaded, bound)
             self._group = group
+            if self._once:
+                group.start_soon(self._stop_when_done)  # before the app, which may wait for a shared store
             await group.start(self._run_app)
             if not self._is_stopping:
                 self._manager.ready(f"genbridge {__version__}")
@@ -119,8 +121,6 @@ class Daemon:
                 group.start_soon(self._report_lost_lines)
                 if self._beat is not None:
                     group.start_soon(self._show_life, self._beat)
-                if self._once:
-                    group.start_soon(self._stop_when_done)
             await self._ended.wait()
             group.cancel_scope.cancel()
         if self._http is not None:
@@ -159,7 +159,6 @@ class Daemon:
                 if number == signal.SIGHUP:
                     self._must_reload.set()  # reload in another task, so that a signal to stop is handled meanwhile
                 elif stopped_at is None:
-                    self._is_stopping = True
                     self._manager.stopping()
                     self._stop()
                     stopped_at = self._clock.steady()
@@ -283,6 +282,7 @@ class Daemon:
         self._stop()
 
     def _stop(self) -> None:
+        self._is_stopping = True
         self._app.stop()
         if self._http is not None:
             self._http.stop()
