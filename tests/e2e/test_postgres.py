@@ -187,6 +187,19 @@ def test_a_right_that_is_missing_ends_a_start_with_one_line(
             owner.execute(f"DROP ROLE {role}")
 
 
+def test_once_and_check_end_if_the_server_accepts_no_writes(
+    tmp_path: Path, world: World, postgres: PostgresUrl
+) -> None:
+    open_store(postgres, create=True, group_access=False).close()
+    read_only = postgres.reveal().replace("options=", "options=-cdefault_transaction_read_only%3Don%20")
+    world.settings(tmp_path, store=read_only)
+    done = genbridge(tmp_path, "once", "--timeout", "2s")
+    assert (done.returncode, "once.timed_out" in done.stderr) == (1, True), done.stderr
+    assert "daemon.ready" not in done.stderr
+    checked = genbridge(tmp_path, "check")
+    assert (checked.returncode, "the server accepts no writes" in checked.stdout) == (69, True), checked.stdout
+
+
 def schema_of(connection: psycopg.Connection[tuple[str]]) -> str:
     [(schema,)] = connection.execute("SELECT current_schema()").fetchall()
     return schema

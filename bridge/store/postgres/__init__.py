@@ -10,9 +10,10 @@ from __future__ import annotations
 from contextlib import closing
 
 from bridge.config.postgres_url import PostgresUrl
-from bridge.errors import StoreDamaged, StoreError
+from bridge.errors import StoreError
 from bridge.ports import Clock
 from bridge.store.postgres.database import LATEST, Database
+from bridge.store.postgres.failures import denied, refuses_writes
 from bridge.store.postgres.postgres_store import PostgresStore
 from bridge.store.statements import SQL, TABLES
 
@@ -30,15 +31,14 @@ def usable_version(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
     `connected` if a daemon could not work there."""
     with closing(Database(place, clock=clock)) as database:
         version = database.version()
-        with database.read() as session:
-            schema, may_create = session.find(SQL["server.may_create"])[0]
-            closed = session.find(SQL["server.closed"], tables=list(TABLES))
+        schema, may_create, is_read_only = database.find(SQL["server.may_create"])[0]
+        closed = database.find(SQL["server.closed"], tables=list(TABLES))
     if version < LATEST and not may_create:
-        way_out = f"GRANT USAGE, CREATE ON SCHEMA {schema} TO this user"
-        raise StoreDamaged(f"store {place}: permission denied for schema {schema}; {way_out}")
+        raise denied(place, f"permission denied for schema {schema}", schema)
     if closed:
-        way_out = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO this user"
-        raise StoreDamaged(f"store {place}: permission denied for table {closed[0][0]}; {way_out}")
+        raise denied(place, f"permission denied for table {closed[0][0]}", schema)
+    if is_read_only:
+        raise refuses_writes(place)
     return version, LATEST
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 import psycopg
@@ -11,16 +12,24 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import BridgeBug, GenbridgeError, LeaseLost, StoreDamaged, StoreError
 
 _GRANTS: Final = {  # by the object that the server's message names
-    "schema": "GRANT USAGE, CREATE ON SCHEMA ... TO this user, or let its owner run `genbridge store migrate`",
+    "schema": "GRANT USAGE, CREATE ON SCHEMA {} TO this user, or let its owner run `genbridge store migrate`",
     "database": "GRANT CONNECT ON DATABASE ... TO this user",
-    "sequence": "GRANT USAGE ON ALL SEQUENCES IN SCHEMA ... TO this user",
-    "table": "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ... TO this user",
+    "sequence": "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO this user",
+    "table": "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {} TO this user",
 }
+_ADVICE: Final = {  # by a part of the message
+    "password": "check user and password in postgresql://USER:${PASSWORD}@..., or in the passfile",
+    '" does not exist': "create it, or name another one",
+    "permission denied": _GRANTS["database"],
+    "pg_hba.conf": "allow this user and host there",
+    "too many": "end other connections, or raise the limit on the server",
+    "slots are reserved": "end other connections, or raise max_connections",
+}
+_WRAPPING: Final = re.compile(r"(- host: .*: )?connection (failed|is bad): |Multiple connection attempts failed.*")
 
 
 class Mark(NamedTuple):
-    """Stored by each commit, so that one can check later whether it was done: the name of its connection, and its
-    number."""
+    """Stored by each commit, to find out later whether it was done: the name of its connection, and its number."""
 
     writer: str
     serial: int
@@ -39,17 +48,27 @@ def lease_lost() -> LeaseLost:
     return LeaseLost("this daemon's lease on the store has ended")
 
 
+def denied(place: PostgresUrl, said: str, schema: str = "...") -> StoreDamaged:
+    """The error about a missing right. It names the statement that grants it."""
+    grant = next((grant for what, grant in _GRANTS.items() if what in said), _GRANTS["table"])
+    return StoreDamaged(f"store {place}: {said}; {grant.format(schema)}")
+
+
+def refuses_writes(place: PostgresUrl) -> StoreError:
+    way_out = "name the primary, or all hosts and target_session_attrs=read-write"
+    return StoreError(f"store {place}: the server accepts no writes (is it a standby?); {way_out}")
+
+
 def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
     """The error that says what happened and how to fix it."""
     lines = (error.diag.message_primary or str(error) or type(error).__name__).splitlines()
-    said = place.hide("; ".join(filter(None, (" ".join(line.split()) for line in lines))))
+    unique = dict.fromkeys(" ".join(_WRAPPING.sub("", line).split()) for line in lines)  # one for each attempt
+    said = place.hide("; ".join(filter(None, unique)))
     match error:
         case errors.InsufficientPrivilege():
-            grant = next((grant for what, grant in _GRANTS.items() if what in said), _GRANTS["table"])
-            return StoreDamaged(f"store {place}: {said}; {grant}")
+            return denied(place, said)
         case errors.ReadOnlySqlTransaction():
-            way_out = "name the primary, or all hosts and target_session_attrs=read-write"
-            return StoreError(f"store {place}: the server accepts no writes (is it a standby?); {way_out}")
+            return refuses_writes(place)
         case errors.LockNotAvailable() | errors.DeadlockDetected():
             return StoreError(f"store {place}: another process has kept it locked ({said}); try again later")
         case errors.DuplicateTable():
@@ -64,5 +83,6 @@ def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
             return StoreError(f"store {place}: the server has no room left ({said}); free some space there")
     # Lost connections, a server that starts or stops, too many connections, I/O errors: these may pass.
     if isinstance(error, psycopg.OperationalError) or (error.sqlstate or "")[:2] in {"08", "53", "57", "58"}:
-        return StoreError(f"store {place}: {said}")
+        advice = next((f"; {advice}" for what, advice in _ADVICE.items() if what in said), "")
+        return StoreError(f"store {place}: {said}{advice}")
     return BridgeBug(f"store {place}: {type(error).__name__}: {said}")

@@ -1,5 +1,6 @@
--- may_create: The schema, and whether this user may create tables there.
-SELECT current_schema(), has_schema_privilege(current_schema(), 'CREATE')
+-- may_create: The schema, whether this user may create tables there, and whether the server accepts no writes.
+SELECT current_schema(), has_schema_privilege(current_schema(), 'CREATE'),
+    pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool
 
 -- closed: A table that this user may not read or write.
 SELECT relname FROM pg_class
