@@ -250,7 +250,7 @@ class _GatewayCall:
         disconnected; then no task is created."""
         app = self._services.app()
         if not app.is_working():
-            busy = "the daemon is starting or stopping; try again"
+            busy = f"{self._services.why_not_working()}; try again"
             raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, busy, (), {"Retry-After": "5"})
         traffic = app.parts.poller
         refusal = await self._unless_gone(partial(traffic.admit, name, within_s=ADMIT_S), body)

@@ -91,8 +91,13 @@ class Services:
         """Watch these tasks; return after the commit. StoreError if the store cannot be written now."""
         app = self.app()
         if not app.is_working():
-            raise StoreError("the daemon is starting or stopping; try again")
+            raise StoreError(f"{self.why_not_working()}; try again")
         return await app.parts.intake.add_once(wishes, source="http", again=again)
+
+    def why_not_working(self) -> str:
+        """Why the daemon takes no tasks now: after a lost lease, it may be the store."""
+        failure = self.store_failure()
+        return "the daemon is starting or stopping" if failure is None else f"the daemon waits for its store: {failure}"
 
     async def send_sample(self, endpoint: str) -> list[tuple[str, Outcome]]:
         """Send the sample event to an endpoint; returns the outcome for each target. UnknownNameError if the settings

@@ -32,11 +32,11 @@ async def healthz(call: ApiCall) -> Any:
 
 async def readyz(call: ApiCall) -> Any:
     """Whether tasks can be accepted, polled and delivered now."""
-    problems = await _problems(call)
-    if not problems:
+    found = await problems(call)
+    if not found:
         return {"status": "ready"}
     may_know = call.request.app.state.access.rules.right_of(call.request.headers) is not Right.OPEN
-    why = {"problems": problems} if may_know else {"hint": "send http.token or http.read_token for the reasons"}
+    why = {"problems": found} if may_know else {"hint": "send http.token or http.read_token for the reasons"}
     return json_response({"status": "not ready", **why}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -63,10 +63,11 @@ async def list_accounts(call: ApiCall) -> dict[str, Any]:
     return {"accounts": accounts_json(found, loaded)}
 
 
-async def _problems(call: ApiCall) -> list[str]:
+async def problems(call: ApiCall) -> list[str]:
+    """Why tasks cannot be accepted, polled and delivered now."""
     services = call.services
     if not services.app().is_working():
-        return ["the daemon is starting"]
+        return [services.why_not_working()]
     try:
         with anyio.fail_after(ANSWER_S):
             await services.writing(services.store.revision)

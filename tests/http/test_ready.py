@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +13,8 @@ import pytest
 from bridge.errors import StoreError
 from bridge.http.access import Right
 from bridge.http.api_route import ApiCall
-from bridge.http.status_routes import readyz
+from bridge.http.services import Services
+from bridge.http.status_routes import problems, readyz
 from tests.http.site import running_site
 from tests.world import until
 
@@ -109,3 +111,14 @@ async def test_a_store_that_can_only_be_read_is_not_ready(failure: StoreError | 
     request = SimpleNamespace(headers={}, app=SimpleNamespace(state=SimpleNamespace(access=access)))
     found = await readyz(cast(ApiCall, SimpleNamespace(services=services, request=request)))
     assert (found if isinstance(found, dict) else orjson.loads(found.body)) == answer
+
+
+async def test_a_daemon_that_waits_for_its_store_says_so() -> None:
+    services = SimpleNamespace(
+        app=lambda: SimpleNamespace(is_working=lambda: False), store_failure=lambda: StoreError("no answer")
+    )
+    services.why_not_working = partial(Services.why_not_working, cast(Services, services))
+    said = "the daemon waits for its store: no answer"
+    assert await problems(cast(ApiCall, SimpleNamespace(services=services))) == [said]
+    with pytest.raises(StoreError, match=said):
+        await Services.add(cast(Services, services), [])
