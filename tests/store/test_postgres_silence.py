@@ -113,7 +113,7 @@ class TestSilence:
         with over(wire, postgres) as store, psycopg.connect(postgres.reveal()) as other:
             other.execute("SELECT * FROM genbridge_store FOR UPDATE")
             watch = Stopwatch()
-            with pytest.raises(StoreError, match=r"has not answered for \d"):
+            with pytest.raises(StoreError, match=r"gave up waiting for the server after \d"):
                 add(store, "task-1")
             assert 0.5 < watch.seconds < 5
             other.rollback()

@@ -93,7 +93,7 @@ def _watched(gen: Generator[Any, Any, T], clock: Clock, is_over: Callable[[float
         if ready:
             heard_at = now
         elif is_over(now - heard_at):
-            raise Silence(f"the server has not answered for {now - heard_at:.1f} s")
+            raise Silence(f"gave up waiting for the server after {now - heard_at:.1f} s without an answer")
 
 
 def connect(place: PostgresUrl, clock: Clock, *, patience_s: float, is_over: Callable[[], bool]) -> ServerConnection:
