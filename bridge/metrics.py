@@ -66,7 +66,16 @@ class AnswerTimes:
 
 
 class AccountMetrics:
-    __slots__ = ("answered_at", "answers", "callbacks", "detection_s", "other_rate_limited", "polls")
+    __slots__ = (
+        "answered_at",
+        "answers",
+        "callbacks",
+        "detection_s",
+        "failure",
+        "failures",
+        "other_rate_limited",
+        "polls",
+    )
 
     def __init__(self, detection_s: Histogram) -> None:
         self.detection_s = detection_s  # shared by all accounts
@@ -75,11 +84,17 @@ class AccountMetrics:
         self.other_rate_limited = 0  # answers to requests of other programs that asked for fewer requests
         self.answered_at: float | None = None  # time of the last answer to a poll, steady
         self.answers = AnswerTimes()  # answers to polls
+        self.failures = 0  # polls in a row without an answer, or with a 5xx
+        self.failure = ""  # the reason of the last of them
 
     def count_poll(self, reading: Reading, *, asked_at: float, now: float) -> None:
         """Count the answer to a request that was sent at `asked_at` (steady)."""
         self.polls[reading.kind] += 1
-        if not reading.server_trouble:
+        if reading.server_trouble:
+            self.failures += 1
+            self.failure = reading.detail
+        else:
+            self.failures = 0
             self.answered_at = now
             self.answers.add(now - asked_at)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DAY_S: Final = 86_400.0
 NOBODY: Final = BoundedCount(0, False)
+MANY_FAILURES: Final = 3  # polls in a row; a provider that fails less often needs no attention
 
 
 class FactState(StrEnum):
@@ -90,12 +91,15 @@ def account_facts(
     """The accounts of these settings, the worst first. `polls`: see `Rings.polls_now`."""
     states, known, facts = store.accounts(), estimates(store, loaded), []
     for name, account in loaded.settings.accounts.items():
-        past, now = states.get(name), daemon.accounts.get(name)
+        past, now, live = states.get(name), daemon.accounts.get(name), found.counts.live_by_account.get(name, 0)
+        state = _account_state(past, now, found.now)
+        if state.state is FactState.WELL and live and now is not None and now.failures >= MANY_FAILURES:
+            state = StateNow(FactState.FAILING, now.failure)
         facts.append(
             AccountFacts(
                 account=name,
-                **vars(_account_state(past, now, found.now)),
-                live=found.counts.live_by_account.get(name, 0),
+                **vars(state),
+                live=live,
                 in_flight=now.in_flight if now else 0,
                 rate=now.rate if now else None,
                 polls_per_minute=polls.get(name),

@@ -15,6 +15,8 @@ class AccountNow:
     full_rate: float  # the rate without a 429, for this daemon's portion
     probe_at: float | None = None  # the next probe, while the account is blocked or its provider fails
     answered_at: float | None = None  # the last answer to a poll since the start
+    failures: int = 0  # polls in a row without an answer, or with a 5xx
+    failure: str = ""  # the reason of the last of them
 
     @property
     def is_slowed(self) -> bool:

@@ -123,6 +123,8 @@ class AccountHealth:
             full_rate=limiter.limits.rate,
             probe_at=limiter.probe_at,
             answered_at=self._metrics.answered_at,
+            failures=self._metrics.failures,
+            failure=self._metrics.failure,
         )
 
     async def admit(self, *, within_s: float) -> NotAdmitted | None:

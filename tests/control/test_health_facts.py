@@ -100,6 +100,18 @@ def test_an_account_that_waits_says_until_when(store: Store, loaded: Loaded) -> 
     assert account(facts(store, loaded, probing)).state == FactState.PAUSED
 
 
+@pytest.mark.parametrize(
+    ("failures", "live", "state"), [(2, 1, FactState.WELL), (3, 1, FactState.FAILING), (3, 0, FactState.WELL)]
+)
+def test_an_account_whose_polls_all_fail_is_not_well(
+    store: Store, loaded: Loaded, failures: int, live: int, state: FactState
+) -> None:
+    add(store, *["task-1"][:live])
+    silent = replace(CALM, failures=failures, failure="api.example.com refused the connection")
+    kling = account(facts(store, loaded, replace(WORKS, accounts={"kling": silent})))
+    assert (kling.state, kling.reason) == (state, silent.failure if state is FactState.FAILING else "")
+
+
 def test_an_endpoint_shows_what_waits_what_was_accepted_and_its_last_error(store: Store, loaded: Loaded) -> None:
     add(store, *"abcd")
     for place, name in enumerate("abcd"):

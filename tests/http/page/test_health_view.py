@@ -19,7 +19,7 @@ from bridge.http.page.health_view import MOST_ROWS, Rows, _lags, place_of_accoun
 from tests.fork_server import completed
 from tests.http.page.browsing import Browser, forms, heading
 from tests.http.site import READ_TOKEN, Site, running_site
-from tests.world import HOOK_KEY, KEY, until
+from tests.world import HOOK_KEY, KEY, no_fault, until
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +127,27 @@ def test_the_gone_endpoint_is_enabled_again(site: Site, browser: Browser) -> Non
     assert answer.headers["location"].startswith("/health?done=")
     assert "gone is enabled." in browser.said(answer)
     until(lambda: ("gone", "Well") in states(browser.get("/health").text, "endpoint"), seconds=20, what="a good one")
+
+
+def test_a_provider_that_fails_for_a_single_task_is_shown(site: Site, browser: Browser) -> None:
+    """A circuit breaker needs more tasks."""
+    site.world.fault = lambda _: (500, b"down for maintenance", {})
+    site.add("alone")
+    until(
+        lambda: states(browser.get("/health").text, "account") == [("kling", "Failing")],
+        seconds=20,
+        what="a failing account",
+    )
+    page = browser.get("/health").text
+    assert re.search(r"Failing, and tried again: kling\b", page)
+    assert "HTTP 500" in page
+    site.world.fault = no_fault
+    assert site.client.post("/api/v1/task/withdraw", json={"id": "alone"}).status_code == 200
+    until(
+        lambda: states(browser.get("/health").text, "account") == [("kling", "Well")],
+        seconds=20,
+        what="an account without tasks",
+    )
 
 
 def test_a_pause_is_shown_and_is_not_a_problem(site: Site, browser: Browser) -> None:
