@@ -64,10 +64,11 @@ class SourceTally(SourceFacts):
     is_waiting: bool = False  # for what it reads, which does not exist; `note` says so
 
     def looked(self, now: float) -> None:
-        """Count a successful reading."""
+        """Count a successful reading. If it lists all tasks and has no mistake, the earlier errors are over."""
         self.read_at, self.is_failing = now, False
-        if self.is_waiting:
-            self.note, self.is_waiting = None, False
+        self._is_there()
+        if self.is_listing and not self.rejected:
+            self.error = self.error_at = None
 
     def waits(self, note: str) -> None:
         """Note that what it reads does not exist, which is no failure."""
@@ -76,6 +77,11 @@ class SourceTally(SourceFacts):
     def failed(self, reason: str, now: float) -> None:
         """Count a failed reading."""
         self.error, self.error_at, self.is_failing = reason, now, True
+        self._is_there()
+
+    def _is_there(self) -> None:
+        if self.is_waiting:
+            self.note, self.is_waiting = None, False
 
     def invalid(self, mistakes: Sequence[str], now: float) -> None:
         """It was read, but has these mistakes. While it stays so, `error_at` is when it was first seen to be invalid,

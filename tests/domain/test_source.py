@@ -45,6 +45,23 @@ def test_a_source_fails_until_it_can_be_read_again() -> None:
     assert (facts.is_failing, facts.error, facts.error_at, facts.read_at) == (False, "no such folder", NOW, NOW + 1)
 
 
+def test_a_watchlist_without_mistakes_has_no_last_error() -> None:
+    tally = SourceTally(source="watchlist", path="/w", is_listing=True)
+    tally.failed("no such file", NOW)
+    tally.looked(NOW + 1)
+    assert (tally.facts().error, tally.facts().error_at) == (None, None)
+    tally.refused(1, "tasks.yaml:2: id is missing", NOW + 2)
+    tally.looked(NOW + 2)
+    assert tally.facts().error == "tasks.yaml:2: id is missing"
+
+
+def test_a_source_that_fails_no_longer_waits_for_its_file() -> None:
+    tally = SourceTally(source="lines", path="/l")
+    tally.waits("the file does not exist")
+    tally.failed("not a regular file", NOW)
+    assert (tally.facts().is_failing, tally.facts().note) == (True, None)
+
+
 def test_an_invalid_file_keeps_the_time_when_it_became_invalid() -> None:
     tally = SourceTally(source="settings", path="", is_listing=True)
     for second, mistakes in ((0, ["a", "b"]), (9, ["b"])):
