@@ -20,11 +20,12 @@ from bridge.control.overview import MOST_UNREADABLE, Overview, overview
 from bridge.control.pausing import how_long
 from bridge.control.settings_status import settings_lines, unread_settings
 from bridge.domain.listen_address import ListenAddress
+from bridge.domain.page_views import StoreSpace
 from bridge.domain.proxies import NO_PROXY
 from bridge.domain.quoting import printable
 from bridge.domain.source import SourceFacts, SourceKind
 from bridge.domain.task import Phase
-from bridge.errors import GenbridgeError
+from bridge.errors import GenbridgeError, UsageError
 from bridge.screen import BAD, GOOD, Screen, folded, screen_of
 from bridge.store import DaemonLock
 
@@ -52,6 +53,8 @@ def status_command(session: CommandSession, as_json: bool, watch: bool, health: 
     why.
     """
     check_display(as_json=as_json, watch=watch)
+    if health and (as_json or watch):
+        raise UsageError("give --health without --json and --watch")
     if health:
         problem = _health_problem(session)
         click.echo(printable(problem or "healthy"))
@@ -62,7 +65,7 @@ def status_command(session: CommandSession, as_json: bool, watch: bool, health: 
 
         keep_showing(lambda screen: list(_shown(session, screen)))
     elif as_json:
-        found = _found(session)
+        found, _ = _found(session)
         print_json({"store": str(session.store_place), "daemon": session.daemon(), **found.json()})
     else:
         for line in _shown(session, screen_of(sys.stdout)):
@@ -70,15 +73,15 @@ def status_command(session: CommandSession, as_json: bool, watch: bool, health: 
     return 0
 
 
-def _found(session: CommandSession) -> Overview:
+def _found(session: CommandSession) -> tuple[Overview, StoreSpace]:
     with session.reader() as store:
-        found = overview(store, session.file, now=SystemClock().now())
-    return found if session.daemon() else replace(found, settings=[unread_settings(session.file)])
+        found, space = overview(store, session.file, now=SystemClock().now()), store.space()
+    return (found if session.daemon() else replace(found, settings=[unread_settings(session.file)])), space
 
 
 def _shown(session: CommandSession, screen: Screen) -> Iterator[str]:
     """The lines for this screen; a terminal gets colors, and long lines are wrapped."""
-    found = _found(session)
+    found, space = _found(session)
     holder = session.daemon()
     state = f"{screen.mark(GOOD if holder else BAD)}{printable(holder or 'not running')}"
     for line in (f"store     {session.store_place}", *_lines(found, session.file.accounts.keys(), session.file.queues)):
@@ -88,6 +91,9 @@ def _shown(session: CommandSession, screen: Screen) -> Iterator[str]:
             yield f"{' ' * NAME_CELLS if number else screen.painted(name, STYLES.get(name.strip(), 'bold'))}{part}"
         if name.strip() == "store":
             yield f"{screen.painted('daemon    ', 'bold')}{state}"
+            if space.is_nearly_full:
+                free = f"{(space.free_bytes or 0) // 1_000_000} MB are free"
+                yield f"{screen.painted('warning   ', STYLES['warning'])}the disk of the store is nearly full: {free}"
 
 
 def _lines(found: Overview, known: Collection[str], queues: Collection[str]) -> Iterator[str]:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from bridge.domain.page_views import ExpiringResult, StoreSpace
 
 SLOW_S: Final = 1.0  # a store is slow if one commit in twenty takes longer
-LEAST_BYTES: Final = 256 << 20  # a disk is nearly full if less than this is free, or less than ...
-LOW_BYTES: Final = 2 << 30  # ... this and at the same time less than ...
-LOW_SHARE: Final = 0.05  # ... this share of the disk
 RECENT_S: Final = 3 * 86_400.0  # older dead deliveries are kept, but not listed; long enough for a weekend and a day
 
 
@@ -105,7 +102,7 @@ def needs(
         *_blocked(store, file, found, daemon.accounts),
         *_disabled(store, file, found),
         *_slow_store(commit_p95_s),
-        *full_disk(store.space()),
+        *_full_disk(store.space()),
         *_rejected(file),
         *_expiring(store.expiring(found.now), file),
     ]
@@ -179,13 +176,9 @@ def _slow_store(commit_p95_s: float | None) -> Iterator[Need]:
         yield Need(kind=NeedKind.STORE_SLOW, seconds=commit_p95_s)
 
 
-def full_disk(space: StoreSpace) -> Iterator[Need]:
-    """A need if the store's disk is nearly full."""
-    free, whole = space.free_bytes, space.disk_bytes
-    if free is None or whole is None:
-        return
-    if free < LEAST_BYTES or (free < LOW_BYTES and free < LOW_SHARE * whole):
-        yield Need(kind=NeedKind.DISK_FULL, count=free)
+def _full_disk(space: StoreSpace) -> Iterator[Need]:
+    if space.is_nearly_full:
+        yield Need(kind=NeedKind.DISK_FULL, count=space.free_bytes or 0)
 
 
 def _rejected(file: SettingsFile) -> Iterator[Need]:

@@ -9,6 +9,9 @@ from typing import Final, NamedTuple
 from bridge.domain.views import DeliveryView, WatchView
 
 COUNTED: Final = 10_000  # counts are exact up to this number
+LEAST_BYTES: Final = 256 << 20  # a disk is nearly full if less than this is free, or less than ...
+LOW_BYTES: Final = 2 << 30  # ... this and at the same time less than ...
+LOW_SHARE: Final = 0.05  # ... this share of the disk
 
 
 class BoundedCount(NamedTuple):
@@ -72,6 +75,14 @@ class StoreSpace(NamedTuple):
     size_bytes: int
     free_bytes: int | None = None
     disk_bytes: int | None = None
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether the disk is nearly full."""
+        free, whole = self.free_bytes, self.disk_bytes
+        if free is None or whole is None:
+            return False
+        return free < LEAST_BYTES or (free < LOW_BYTES and free < LOW_SHARE * whole)
 
 
 class FinishedMark(NamedTuple):

@@ -12,6 +12,7 @@ from bridge.domain.delivery_state import NOT_CHECKED
 from bridge.store import SqliteStore
 from tests.cli.kept_tasks import FAR, LIVE, RFC3339
 from tests.cli.shell import SETTINGS, Shell
+from tests.disks import small_disk
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, make_attempt, make_block, make_deferred, make_end, make_note
 
@@ -87,6 +88,20 @@ def test_status_shows_what_is_blocked_and_how_to_continue(shell: Shell, store: S
     assert "\x1b" not in said
     shell.settings({"accounts": {"other": SETTINGS["accounts"]["kling"]}})
     assert "1 of account kling, which is not in the settings: never polled" in shell("status").out
+
+
+def test_status_warns_of_a_disk_that_is_nearly_full(shell: Shell) -> None:
+    with small_disk(shell.folder / "disk", size="4m") as disk:
+        shell.settings({"store": str(disk / "state.db")})
+        assert shell("add", "a").code == 0
+        said = shell("status").out
+        assert re.search(r"^warning   the disk of the store is nearly full: \d MB are free$", said, re.MULTILINE)
+
+
+def test_health_is_refused_with_another_display(shell: Shell) -> None:
+    for other in ("--json", "--watch"):
+        assert (said := shell("status", "--health", other)).code == 2
+        assert said.err == "genbridge: give --health without --json and --watch\n"
 
 
 def test_status_leaves_out_problems_of_removed_accounts_and_endpoints(shell: Shell, store: SqliteStore) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from bridge.config.load import Loaded
-from bridge.control.needs import LEAST_BYTES, RECENT_S, Need, NeedCounts, NeedKind, counts_of, full_disk, needs
+from bridge.control.needs import RECENT_S, Need, NeedCounts, NeedKind, counts_of, needs
 from bridge.control.overview import overview
 from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
-from bridge.domain.page_views import StoreSpace
+from bridge.domain.page_views import LEAST_BYTES, StoreSpace
 from bridge.domain.source import SETTINGS as SETTINGS_FILE
 from bridge.domain.source import SourceTally
 from bridge.store import Store
@@ -135,7 +135,7 @@ def test_a_slow_store_needs_a_person(store: Store, loaded: Loaded) -> None:
     ],
 )
 def test_a_disk_is_nearly_full(space: StoreSpace, is_full: bool) -> None:
-    assert bool(list(full_disk(space))) == is_full
+    assert space.is_nearly_full == is_full
 
 
 def test_rejected_files_need_a_person_until_they_are_removed(store: Store, loaded: Loaded, tmp_path: Path) -> None:
