@@ -96,6 +96,8 @@ class Queue:
             return error(NAME, f"{self._folder}: {problem.strerror}")
         if not stat.S_ISDIR(found.st_mode):
             return error(NAME, f"{self._folder} is not a folder; name the folder that holds the files")
+        if os.statvfs(self._folder).f_flag & os.ST_RDONLY:
+            return error(NAME, f"{self._folder}: the file system is mounted read-only; remount it")
         for path in (self._folder, self._folder / FOLDER):
             rights = _RIGHTS if path.exists() else ()
             if lacking := [what for right, what in rights if not os.access(path, right, effective_ids=True)]:

@@ -21,6 +21,7 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.store import DaemonLock, open_store
 from tests.cli.check_report import ACCOUNT, HOOK, report
 from tests.cli.shell import Said, Shell
+from tests.disks import small_disk
 
 
 def checked(shell: Shell, **settings: Any) -> tuple[Said, dict[str, tuple[str, str]]]:
@@ -46,6 +47,15 @@ def test_check_says_what_will_be_created_and_what_is_waited_for(shell: Shell) ->
     for thing in ("sources.watchlist", "sources.lines"):
         assert found[thing][0] == "warning"
         assert "does not exist" in found[thing][1]
+
+
+def test_check_names_a_read_only_file_system_under_the_queue(shell: Shell) -> None:
+    with small_disk(shell.folder / "disk", size="1m") as disk:
+        queue = disk / "queue"
+        queue.mkdir()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        _, found = checked(shell, sources={"queue": str(queue)})
+        assert found["sources.queue"] == ("error", f"{queue}: the file system is mounted read-only; remount it")
 
 
 def test_check_finds_good_sources_good(shell: Shell) -> None:
