@@ -142,5 +142,5 @@ def _shared(meta: Sequence[str], endpoints: Sequence[str], **words: str | None) 
 def _key_value(pair: str) -> tuple[str, str]:
     key, equals, value = pair.partition("=")
     if not equals or not key:
-        raise UsageError(f'--meta: "{pair}" is not KEY=VALUE')
+        raise UsageError(f'--meta: "{pair}" is not KEY=VALUE, such as order=4711')
     return key, value

@@ -28,7 +28,12 @@ PHASE_MARKS: Final = {Phase.SUCCEEDED: GOOD, Phase.WITHDRAWN: GONE, Phase.CANCEL
 
 
 @command("list")
-@click.option("--phase", type=click.Choice([phase.value for phase in Phase]), help="Only tasks in this phase.")
+@click.option(
+    "--phase",
+    metavar="PHASE",
+    type=click.Choice([phase.value for phase in Phase]),
+    help=f"Only tasks in this phase: {', '.join(Phase)}.",
+)
 @click.option("--live", is_flag=True, help="Only tasks that have not finished.")
 @click.option("--account", metavar="NAME", help="Only tasks of this account.")
 @click.option("--label", metavar="TEXT", help="Only tasks with exactly this label.")
@@ -99,7 +104,7 @@ def _watched(found: WatchList, screen: Screen) -> Sequence[str]:
     room = screen.height - ROWS_LEFT
     views = found.views
     more = len(views) - room
-    lines = list(_lines(found, screen, views[:room])) if views else ["nothing is watched"]
+    lines = list(_lines(found, screen, views[:room])) if views else ["no matching tasks"]
     return [*lines, screen.painted(f"{more} more", "dim")] if more > 0 else lines
 
 

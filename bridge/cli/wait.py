@@ -67,7 +67,7 @@ def wait_command(session: CommandSession, ids: Sequence[str], account: str | Non
         known = store.news()  # read first, so that changes during the next read are noticed
         views = _awaited_tasks(store, session.file, ids, account)
         if not views:
-            click.echo("nothing is watched", err=True)
+            click.echo("no task is running: nothing to wait for", err=True)
             return 0
         return wait_for(session, store, views, known, timeout)
 

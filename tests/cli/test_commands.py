@@ -49,6 +49,11 @@ def test_no_command_at_all_shows_the_overview_and_counts_as_a_mistake(shell: She
     assert "Commands:" in said.err
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_into_80_columns(name: str, shell: Shell) -> None:
+    assert max(map(len, shell(name, "--help").out.splitlines())) <= 80
+
+
 def test_the_version_is_reported(shell: Shell) -> None:
     assert re.fullmatch(r"genbridge, version \d+\.\d+\.\d+\n", shell("--version").out)
 
