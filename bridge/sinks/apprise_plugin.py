@@ -23,7 +23,7 @@ from bridge.sinks.chat_services import service_of
 from bridge.sinks.chat_services.apprise_facts import UNKNOWN
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import recording
-from bridge.sinks.splitting import MessageLimit, split_text, utf8_bytes
+from bridge.sinks.splitting import MessageLimit, RestNotice, split_text, utf8_bytes
 from bridge.sinks.texts import WrittenMessage
 from bridge.sinks.url_scrubber import without_secrets
 
@@ -138,8 +138,8 @@ class ApprisePlugin:
             attach.add(new_file(content=each.content, name=each.name, mimetype=each.media_type))
         return attach
 
-    def messages(self, written: WrittenMessage, *, rest_at: str, files_follow: bool) -> list[ChatMessage]:
-        """The messages for this text, in order. The result is the same in every attempt. `rest_at` is as for
+    def messages(self, written: WrittenMessage, *, notice: RestNotice, files_follow: bool) -> list[ChatMessage]:
+        """The messages for this text, in order. The result is the same in every attempt. `notice` is as for
         `split_text`.
 
         A service with titles gets the title with each message. For others it is the first line of the text. A service
@@ -153,11 +153,11 @@ class ApprisePlugin:
         if rich is not None and len(rich.text) <= limit.size:
             return [rich._replace(plain=f"{title}\n{body}")]
         if plugin.title_maxlen > 0 and not plugin.overflow_amalgamate_title:
-            bodies = split_text(body, limit, rest_at=rest_at)
+            bodies = split_text(body, limit, notice=notice)
             return list(_numbered(title, bodies, most_chars=int(plugin.title_maxlen)))
         if limit.measure(f"{title}\n{body}") + _TITLE_MARKUP <= limit.size:
             return [ChatMessage(title, body)]
-        return [ChatMessage("", each) for each in split_text(f"{title}\n{body}", limit, rest_at=rest_at)]
+        return [ChatMessage("", each) for each in split_text(f"{title}\n{body}", limit, notice=notice)]
 
     def _from_card(self, card: ChatCard, *, files_follow: bool = False) -> ChatMessage | None:
         """The card in the format that this service shows best; None: use its text."""

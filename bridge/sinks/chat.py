@@ -59,6 +59,7 @@ class ChatSink:
     ) -> None:
         self._name = name
         self._texts = ChatTexts(endpoint=name, title=title, body=body, style=style)
+        self._words = (style or ChatStyle()).words
         self._new_target = partial(
             ChatTarget,
             name=name,
@@ -87,7 +88,7 @@ class ChatSink:
             written = read_stored(delivery.body)
         except (ValueError, KeyError, TypeError):
             return Deferred(reason=f"created for a webhook, but endpoints.{self._name} is now a chat")
-        return await target.send(ChatAttempt(delivery, written, self._files, current_token()))
+        return await target.send(ChatAttempt(delivery, written, self._files, self._words, current_token()))
 
     def _queues(self) -> Mapping[str, ChatTarget]:
         if self._found is None:

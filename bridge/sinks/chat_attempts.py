@@ -24,6 +24,8 @@ from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, c
 from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
 from bridge.sinks.chat_cards import PLAIN_LOOK, TOPIC_LOOKS
 from bridge.sinks.chat_services import reader_at
+from bridge.sinks.chat_wording import ChatWording
+from bridge.sinks.human_values import rest_notice
 from bridge.sinks.judging import judge
 from bridge.sinks.neutral import one_line
 from bridge.sinks.plugin_targets import PluginTarget
@@ -48,6 +50,7 @@ class ChatAttempt(NamedTuple):
     delivery: Delivery
     written: WrittenMessage
     files: ResultFiles | None
+    words: ChatWording
     token: EventLoopToken
 
     @property
@@ -148,8 +151,8 @@ def _send_all(
             return outcome
         note = REFUSED_FILE
     follows = bool(files) and whole is None
-    rest_at = f"genbridge show {attempt.delivery.subject}".rstrip()
-    messages = plugin.messages(written, rest_at=rest_at, files_follow=follows)
+    notice = rest_notice(attempt.delivery.topic, attempt.delivery.subject, attempt.words)
+    messages = plugin.messages(written, notice=notice, files_follow=follows)
     sent += messages[: count_sent(_texts(messages), sent_so_far)]
     doubt = ""
     for message in messages[len(sent) :]:

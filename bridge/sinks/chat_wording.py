@@ -35,7 +35,7 @@ class ChatWording:
     `topics` has, for each topic, the value of the template name `outcome` and the end of the first line. `one` and
     `many` say what a task made. `open_one` is the label of a single link, `open_each` the label of each of several
     links. `units` are days, hours, minutes, seconds, and minutes without seconds. `counted` is the advice when the
-    number of tasks is known, for one and for several; `copies` counts copies in the same way.
+    number of tasks is known, for one and for several; `copies` and `more` count in the same way.
     """
 
     language: str
@@ -169,6 +169,11 @@ class ChatWording:
         "结果直接包含在服务商的响应中，没有链接。",
     )
     needs_key = Said("opens only with the API key", "须用 API 密钥打开")
+    more = Said(
+        ("1 more result: {place}", "{n} more results: {place}"),
+        ("另有 1 个结果，见 {place}", "另有 {n} 个结果，见 {place}"),
+    )
+    rest = Said("the rest: {place}", "其余内容见 {place}")
     copies = Said(("1 copy, {size}", "{n} copies, {size}"), ("1 个副本，{size}", "{n} 个副本，{size}"))
 
 

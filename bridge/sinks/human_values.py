@@ -9,9 +9,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from bridge.domain.archive_names import CopyMade
+from bridge.domain.event import OPERATOR_TOPICS
 from bridge.domain.result_facts import MadeResult, ResultFacts
 from bridge.sinks.chat_wording import ENGLISH, ChatWording
 from bridge.sinks.neutral import neutral
+from bridge.sinks.splitting import RestNotice
 
 LOCAL: Final = "local"
 UNITS: Final = ("kB", "MB", "GB", "TB")
@@ -146,6 +148,18 @@ def copies_place(copies: Sequence[CopyMade]) -> str:
         return ""
     first, last = copies[0].path, copies[-1].path
     return neutral(first if first == last else f"{first} … {last.rpartition('/')[2]}")
+
+
+def rest_notice(topic: str, subject: str, words: ChatWording) -> RestNotice:
+    """The notice about what does not fit into the messages of an event: `3 more results: genbridge show ID`."""
+    is_task = topic not in OPERATOR_TOPICS
+    place = f"genbridge show {neutral(subject, most_chars=80)}".rstrip() if is_task else "genbridge status"
+
+    def notice(results: int) -> str:
+        text = words.more[results > 1] if results else words.rest
+        return text.format(n=results, place=place)
+
+    return notice
 
 
 def human_size(size: int) -> str:

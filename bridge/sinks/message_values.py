@@ -50,7 +50,8 @@ _CODES_FIRST: Final = re.compile(
     r"(?:(?P<status>HTTP \d{3})(?:[:,] code (?P<code>[^\s:]{1,64}))?|code (?P<alone>[^\s:]{1,64})): (?P<message>.+)",
     re.DOTALL,
 )
-_CJK: Final = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")
+_CHINESE: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+_LATIN: Final = re.compile(r"[A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,8 @@ def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
     for each in made:
         counts[each.kind] = counts.get(each.kind, 0) + 1
         number = counts[each.kind]
-        label = words.open_each[each.kind].format(n=number)
+        is_only = sum(other.kind == each.kind for other in made) == 1
+        label = words.open_one[each.kind] if is_only else words.open_each[each.kind].format(n=number)
         short = str(number) if found.kind == each.kind == "images" else ""
         links.append(CardLink(label=label, url=link(each.url), kind=each.kind, short=short, copy=each.copy))
     return links
@@ -276,8 +278,14 @@ def _sentence(text: str | None, words: ChatWording, *, code: str | None = None) 
         return None
     if code and code not in text:
         text = words.with_code.format(text=text.rstrip("."), code=code)
-    ending = CHINESE.sentence if _CJK.search(text) else words.sentence
+    ending = CHINESE.sentence if _is_chinese(text) else words.sentence
     return ending.format(text=text) if _ENDS_A_SENTENCE.search(text) else text
+
+
+def _is_chinese(text: str) -> bool:
+    """Whether most of the words are Chinese or Japanese; an English text may quote a few, for example in a URL."""
+    signs = len(_CHINESE.findall(text))
+    return signs > 0 and 2 * signs >= len(_LATIN.findall(text))
 
 
 def _facts(event: Event, found: ResultFacts, words: ChatWording) -> str:

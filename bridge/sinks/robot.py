@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Undeliverable
-from bridge.domain.event import OPERATOR_TOPICS, Event, Parcel, Topic
+from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import WatchKey
 from bridge.encoding import encode
 from bridge.sinks.answers import Verdict
@@ -17,8 +17,8 @@ from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, c
 from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.chat_services import READERS, ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat, FileForm, RobotMessage
+from bridge.sinks.human_values import rest_notice
 from bridge.sinks.message_values import ChatStyle
-from bridge.sinks.neutral import neutral
 from bridge.sinks.posting import Poster, PostSettings
 from bridge.sinks.splitting import count_sent, mark_sent, split_text
 from bridge.sinks.texts import ChatTexts, WrittenMessage, bare_texts, read_stored
@@ -54,6 +54,7 @@ class RobotSink:
         self._poster = Poster(name, settings, read=READERS[format])
         self._secret = secret
         self._texts = ChatTexts(endpoint=name, title=title, body=body, style=style)
+        self._words = (style or ChatStyle()).words
         self._chat = chat
         self._clock = settings.clock
         self._is_limited = False
@@ -161,10 +162,9 @@ class RobotSink:
         card = written.card
         if card is not None and card.can_name_links and self._robot.write_card(card, self._chat) is not None:
             return [card]
-        is_task = delivery.topic not in OPERATOR_TOPICS
-        rest_at = f"genbridge show {neutral(delivery.subject, most_chars=80)}" if is_task else "genbridge status"
+        notice = rest_notice(delivery.topic, delivery.subject, self._words)
         text = written.title if written.body == written.title else f"{written.title}\n{written.body}"
-        return list[str | ChatCard](split_text(text, self._robot.limit, rest_at=rest_at))
+        return list[str | ChatCard](split_text(text, self._robot.limit, notice=notice))
 
     def _rewritten(self, delivery: Delivery, documented: Mapping[str, Any]) -> WrittenMessage:
         """The text for a body that was created when this endpoint was a plain webhook."""

@@ -22,6 +22,9 @@ _WORDS: Final = re.compile(r"\S+")
 Measure = Callable[[str], int]
 """Returns the size of a text as a service counts it. A prefix is never larger than the whole text."""
 
+RestNotice = Callable[[int], str]
+"""Returns a line about what does not fit, from the number of results in it."""
+
 
 def utf8_bytes(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
@@ -49,19 +52,15 @@ class MessageLimit:
         return self.measure(text) <= self.size
 
 
-def split_text(text: str, limit: MessageLimit, *, rest_at: str, most_messages: int = MOST_MESSAGES) -> list[str]:
-    """The messages, in order; at least one.
-
-    If something does not fit, the last line is like `3 more results: genbridge show ID`. `rest_at` is the part after
-    the colon.
-    """
+def split_text(text: str, limit: MessageLimit, *, notice: RestNotice, most_messages: int = MOST_MESSAGES) -> list[str]:
+    """The messages, in order; at least one. If something does not fit, the last line is the notice about it."""
     pieces = [piece for line in text.split("\n") for piece in _pieces(line, limit)]
     lost = [piece for piece in pieces if not _is_sendable(piece, limit)]
     messages = _packed([piece for piece in pieces if _is_sendable(piece, limit)], limit)
     if not lost and len(messages) <= most_messages:
         return messages or [""]
     lost += messages[most_messages:]
-    return _with_notice(messages[:most_messages], lost, limit, rest_at, most_messages)
+    return _with_notice(messages[:most_messages], lost, limit, notice, most_messages)
 
 
 def mark_sent(messages: Sequence[str]) -> str:
@@ -132,18 +131,16 @@ def _packed(pieces: list[str], limit: MessageLimit) -> list[str]:
 
 
 def _with_notice(
-    messages: list[str], lost: list[str], limit: MessageLimit, rest_at: str, most_messages: int
+    messages: list[str], lost: list[str], limit: MessageLimit, notice: RestNotice, most_messages: int
 ) -> list[str]:
     """The messages with a last line about what was left out. Whole lines are removed to make room for that line."""
     kept, lost = list(messages), list(lost)
     while True:
-        links = sum(len(_LINK.findall(text)) for text in lost)
-        what = f"{links} more {'result' if links == 1 else 'results'}" if links else "the rest"
-        notice = f"{what}: {rest_at}"
-        if kept and limit.fits(f"{kept[-1]}\n{notice}"):
-            return [*kept[:-1], f"{kept[-1]}\n{notice}"]
+        line = notice(sum(len(_LINK.findall(text)) for text in lost))
+        if kept and limit.fits(f"{kept[-1]}\n{line}"):
+            return [*kept[:-1], f"{kept[-1]}\n{line}"]
         if not kept or len(kept) < most_messages:
-            return [*kept, notice if limit.fits(notice) else notice[: _longest_prefix(notice, limit)]]
+            return [*kept, line if limit.fits(line) else line[: _longest_prefix(line, limit)]]
         before, _, line = kept[-1].rpartition("\n")
         kept[-1:] = [before] if before else []
         lost.append(line)

@@ -13,7 +13,7 @@ from bridge.domain.event import Event
 from bridge.logs import get_logger
 from bridge.sinks.chat_cards import TOPIC_LOOKS, CardLink, ChatCard, card_text
 from bridge.sinks.chat_wording import ENGLISH
-from bridge.sinks.human_values import LOCAL, format_time
+from bridge.sinks.human_values import LOCAL, format_time, rest_notice
 from bridge.sinks.message_values import (
     MOST_URLS,
     NAMES,
@@ -69,8 +69,8 @@ class ChatTexts:
             title = title[: MOST_TITLE - 1] + "…"
         card = card_of(event, title, values, self._style)
         written = presentable(self._rendered("body", values, card_text(card)))
-        rest_at = f"genbridge show {values['task_id'] or ''}".rstrip()
-        [body] = split_text(written, MessageLimit(size=MOST_BODY), rest_at=rest_at, most_messages=1)
+        notice = rest_notice(event.topic, event.subject, self._style.words)
+        [body] = split_text(written, MessageLimit(size=MOST_BODY), notice=notice, most_messages=1)
         is_default = "body" not in self._own and written == body
         return WrittenMessage(title=title, body=body or title, card=card if is_default else None)
 

@@ -20,6 +20,7 @@ from bridge.net.client import Answer
 from bridge.sinks.apprise_plugin import ApprisePlugin, check_url, separate_targets, usable_plugin
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_attempts import failed
+from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import Exchange
 from tests.sinks.receivers import HANG, answer, free_port, http_receiver
 from tests.sinks.samples import SUCCEEDED, as_delivery, task_sample
@@ -32,9 +33,11 @@ TELEGRAM_429 = b'{"ok":false,"error_code":429,"description":"Too Many Requests",
 DISCORD_429 = b'{"message":"You are being rate limited.","retry_after":0.65,"global":false}'
 
 
-def chat(*urls: str, timeout_s: float = 10.0, give_up_s: float = 600.0) -> ChatSink:
-    named = [ChatUrl(text=url, url=url) for url in urls]
-    return ChatSink(name="chat", urls=named, title=None, body=None, timeout_s=timeout_s, give_up_s=give_up_s)
+def chat(*urls: str, timeout_s: float = 10.0, give_up_s: float = 600.0, language: str = "en") -> ChatSink:
+    named, style = [ChatUrl(text=url, url=url) for url in urls], ChatStyle(language=language)
+    return ChatSink(
+        name="chat", urls=named, title=None, body=None, timeout_s=timeout_s, give_up_s=give_up_s, style=style
+    )
 
 
 async def deliver(sink: ChatSink, place: int = 0, **changes: Any) -> Outcome:
@@ -231,16 +234,17 @@ async def test_every_long_url_arrives_whole_in_messages_the_service_takes(scheme
     assert [line for line in lines if line.startswith("http")] == list(LONG[:count])
 
 
-async def test_results_too_long_for_any_message_are_counted() -> None:
+@pytest.mark.parametrize(("language", "notice"), [("en", "4 more results: {}"), ("zh", "另有 4 个结果\uff0c见 {}")])
+async def test_results_too_long_for_any_message_are_counted(language: str, notice: str) -> None:
     urls = tuple(f"https://cdn.example.com/{number}?{'s' * 4300}" for number in range(4))
     event = task_sample(snapshot=SUCCEEDED._replace(urls=urls))
     with slow_service() as slow:
-        sink = chat(f"mmost://127.0.0.1:{slow.port}/token")
+        sink = chat(f"mmost://127.0.0.1:{slow.port}/token", language=language)
         [parcel] = sink.parcels(event)
         assert isinstance(await sink.deliver(as_delivery(parcel, event)), Accepted)
     [body] = slow.told
     assert "https://" not in body["text"]
-    assert f"4 more results: genbridge show {event.subject}" in body["text"]
+    assert notice.format(f"genbridge show {event.subject}") in body["text"]
 
 
 async def test_a_retry_starts_with_the_message_that_failed() -> None:

@@ -8,6 +8,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,8 +16,10 @@ import pytest
 
 from bridge.domain.delivery import Accepted, Deferred, Undeliverable
 from bridge.domain.event import Topic
+from bridge.domain.task import Json
 from bridge.sinks.chat_services import ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat
+from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.payloads import PAYLOADS
 from tests.fakes import START, FakeClock
 from tests.sinks.posting import deliver, robot_at
@@ -100,6 +103,25 @@ async def test_dingtalk_is_signed_in_the_query_with_milliseconds(query: str) -> 
     text = f"{values['timestamp'][0]}\n{SECRET}".encode()
     assert values["sign"] == [base64.b64encode(hmac.digest(SECRET.encode(), text, hashlib.sha256)).decode()]
     assert "sign" not in sent(receiver)[0]
+
+
+async def test_results_of_different_kinds_are_named_by_their_kind() -> None:
+    urls = {"videos": ["https://a.example/1.mp4"], "audios": ["https://a.example/2.mp3"]}
+    urls["images"] = ["https://a.example/3.png", "https://a.example/4.png"]
+    result: dict[str, Json] = {kind: [{"url": url} for url in found] for kind, found in urls.items()}
+    event = task_sample(snapshot=SUCCEEDED._replace(result=result, urls=tuple(chain(*urls.values()))))
+    async with http_receiver(taken("dingtalk")) as receiver, robot_at(receiver.url, "dingtalk") as sink:
+        assert isinstance(await deliver(sink, event), Accepted)
+    buttons = sent(receiver)[0]["actionCard"]["btns"]
+    assert {each["title"] for each in buttons} == {"Watch the video", "Listen to it", "Image 1", "Image 2"}
+
+
+async def test_a_robot_counts_the_results_that_do_not_fit_in_its_language() -> None:
+    event = task_sample(snapshot=SUCCEEDED._replace(urls=(f"https://a.example/{'s' * 9000}",)))
+    style = ChatStyle(language="zh")
+    async with http_receiver(taken("wecom")) as receiver, robot_at(receiver.url, "wecom", style=style) as sink:
+        assert isinstance(await deliver(sink, event), Accepted)
+    assert sent(receiver)[0]["text"]["content"].endswith(f"另有 1 个结果\uff0c见 genbridge show {event.subject}")
 
 
 @pytest.mark.parametrize("form", ROBOTS)

@@ -64,6 +64,9 @@ def test_a_message_that_the_reason_quotes_is_not_shown_again(message: str, reaso
         ("Refused by moderation.", "1301", "Refused by moderation (code 1301)."),
         ("Refused (1301)", "1301", "Refused (1301)."),
         ("提示词未通过审核", "1301", "提示词未通过审核 (code 1301)。"),
+        ("提示词包含违禁词 secret_word", None, "提示词包含违禁词 secret_word。"),
+        ("no file at https://cdn.example.com/作品.mp4", None, "no file at https://cdn.example.com/作品.mp4."),
+        ("the field _prompt is empty", None, "the field ＿prompt is empty."),
         ("Really?", None, "Really?"),
     ],
 )
