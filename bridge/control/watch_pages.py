@@ -42,8 +42,7 @@ def soonest_first(live: Sequence[LiveWatch], known: Estimates, now: float) -> li
 
 def finished_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: int) -> WatchList:
     """The tasks that finished last, the newest first."""
-    views, _ = store.finished_page(limit=limit)
-    return watches_at(store, file, views, now=now)
+    return watches_at(store, file, store.finished_watches(limit=limit), now=now)
 
 
 def search_watches(

@@ -85,13 +85,6 @@ class StoreSpace(NamedTuple):
         return free < LEAST_BYTES or (free < LOW_BYTES and free < LOW_SHARE * whole)
 
 
-class FinishedMark(NamedTuple):
-    """The position of a page of finished tasks: it begins after this task."""
-
-    ended_at: float
-    watch_id: int
-
-
 class WatchPage(NamedTuple):
     """One page of tasks, the last added first. `next_before` is the `before` of the next page; None: this is the last.
     A page may be short, or empty, and still have a next one, because only a limited number of rows is read for it."""

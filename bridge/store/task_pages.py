@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from bridge.domain.filters import EVERY_WATCH, WatchFilter
-from bridge.domain.page_views import FinishedMark, LiveWatch, WatchPage
+from bridge.domain.page_views import LiveWatch, WatchPage
 from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import WatchView
 from bridge.store import records
@@ -60,15 +60,10 @@ class TaskPages(OpenStore):
         found = {watch_id: snapshot_of(key, text) for watch_id, key, text in rows}
         return {watch_id: snapshot for watch_id, snapshot in found.items() if snapshot is not None}
 
-    def finished_page(
-        self, after: FinishedMark | None = None, *, limit: int
-    ) -> tuple[list[WatchView], FinishedMark | None]:
-        """The tasks that finished last, the newest first, and where the next page begins (None: this is the last)."""
-        mark = after or FinishedMark(1e300, _NEWEST)
-        with self._database.read() as session:
-            found = session.find(SQL["pages.finished_page"], **mark._asdict(), most=limit + 1)
-            views = records.WATCH_VIEWS.of([watch_id for _, watch_id in found[:limit]], session, "watch_id")
-        return views, FinishedMark(*found[limit - 1]) if len(found) > limit else None
+    def finished_watches(self, *, limit: int) -> list[WatchView]:
+        """The tasks that finished last, the newest first. Withdrawn tasks are left out."""
+        found = self._database.find(SQL["pages.last_finished"], most=limit)
+        return self.watches_by_id([watch_id for (watch_id,) in found])
 
     def task_page(self, wanted: WatchFilter, *, before: int | None = None, limit: int) -> WatchPage:
         """These tasks, the last added first, of those before this `watch_id`.

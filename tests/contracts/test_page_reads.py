@@ -213,22 +213,13 @@ class TestTasks:
 
     def test_the_last_finished_come_first_without_the_withdrawn(self, store: Store) -> None:
         store.withdraw([WatchKey("suno", "a-2")], now=NOW + 80)
-        first, following = store.finished_page(limit=1)
-        assert names(first) == ["b-3"]
-        second, end = store.finished_page(following, limit=1)
-        assert (names(second), end) == (["a-1"], None)
-        assert names(store.finished_page(limit=9)[0]) == ["b-3", "a-1"]
+        assert names(store.finished_watches(limit=1)) == ["b-3"]
+        assert names(store.finished_watches(limit=9)) == ["b-3", "a-1"]
 
-    def test_those_that_finished_at_the_same_instant_are_on_one_page_each(self, store: Store) -> None:
+    def test_of_tasks_that_finished_together_the_last_added_is_first(self, store: Store) -> None:
         add(store, "c", "d")
         store.commit([make_end(key("c"), at=NOW + 70), make_end(key("d"), at=NOW + 70)], nobody)
-        found, mark = [], None
-        while True:
-            page, mark = store.finished_page(mark, limit=1)
-            found += names(page)
-            if mark is None:
-                break
-        assert found == ["d", "c", "b-3", "a-1"]
+        assert names(store.finished_watches(limit=3)) == ["d", "c", "b-3"]
 
     def test_live_tasks_say_what_an_estimate_needs(self, store: Store) -> None:
         live = sorted(store.live_watches())

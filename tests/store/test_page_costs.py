@@ -12,7 +12,7 @@ import pytest
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.page_views import DeliveryMark, DeliverySearch, FinishedMark, Standing
+from bridge.domain.page_views import DeliveryMark, DeliverySearch, Standing
 from bridge.domain.task import Phase
 from bridge.store import SqliteStore, delivery_pages, figures, open_store, task_pages
 from tests.factories import NOW, make_wish
@@ -29,8 +29,7 @@ QUESTIONS: dict[str, Callable[[SqliteStore], object]] = {
     "accepted": lambda store: store.accepted(NOW - HOUR),
     "expiring": lambda store: store.expiring(NOW),
     "live": lambda store: store.live_watches(),
-    "finished page": lambda store: store.finished_page(limit=24),
-    "finished page, later": lambda store: store.finished_page(FinishedMark(NOW - 9 * HOUR, 1), limit=24),
+    "last finished": lambda store: store.finished_watches(limit=24),
     "tasks": lambda store: store.task_page(WatchFilter(), limit=50),
     "tasks, later": lambda store: store.task_page(WatchFilter(), before=100, limit=50),
     "tasks of rare phases": lambda store: store.task_page(WatchFilter(phases=FAILED), limit=50),

@@ -46,9 +46,8 @@ SELECT d.endpoint, account, task_id, due_at, snapshot FROM (
 -- live -> watch_id, account, action, added_at: The tasks that run.
 FROM watches WHERE phase IN ('submitted', 'running') LIMIT :most
 
--- finished_page: The tasks that finished last, after a mark.
-SELECT ended_at, watch_id FROM watches
-WHERE ended_at <= :ended_at AND (ended_at, watch_id) < (:ended_at, :watch_id) AND {of_finished}
+-- last_finished: The tasks that finished last.
+SELECT watch_id FROM watches WHERE ended_at IS NOT NULL AND {of_finished}
 ORDER BY ended_at DESC, watch_id DESC LIMIT :most
 
 -- snapshots: What the provider last said of these watches.
