@@ -182,6 +182,13 @@ def test_the_key_r_asks_for_confirmation_before_it_sends(browser: Browser, open_
         assert page.page.url.endswith("/task?account=kling&id=again")
 
 
+def test_the_first_visit_shows_every_time_in_the_readers_zone(browser: Browser, open_site: Site) -> None:
+    with tab(browser, open_site.url, timezone_id="Pacific/Auckland") as page:
+        page.open("/")
+        page.wait_for("document.body.dataset.zone === 'Pacific/Auckland'", patience_ms=5000)
+        assert page.text("[data-part=zone]").startswith("Times are in UTC+1")
+
+
 @pytest.mark.parametrize("hours", [3, -3, -220_000])
 def test_a_wrong_browser_clock_does_not_change_shown_times(browser: Browser, open_site: Site, hours: int) -> None:
     open_site.add("runs")

@@ -160,7 +160,7 @@ async function refresh() {
     }
     if (lists) heard.forEach((key) => unseen.delete(key)), (body.dataset.now = fresh.body.dataset.now);
     showNew();
-    [document.title, body.dataset.needs] = [fresh.title, fresh.body.dataset.needs];
+    [document.title, body.dataset.needs, body.dataset.zone] = [fresh.title, fresh.body.dataset.needs, fresh.body.dataset.zone];
     document.querySelector("link[rel=icon]").href = fresh.querySelector("link[rel=icon]").href;
   } catch {
     mayRenew ??= wanted;
