@@ -60,6 +60,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 CONFIG: Final = "bridge.config"  # key of the value of --config in a click context
 PLACE: Final = re.compile(r".+?:\d+:\d+: ", re.DOTALL)  # file, line and column
+NAMELESS: Final = {  # what an OSError is about if it names no file
+    errno.ENOSPC: "the output cannot be written: the disk is full; free some space",
+    errno.ENOENT: "the working directory no longer exists; change to another one",
+}
 INTERRUPTED: Final = 130  # the exit code that shells use for Ctrl-C
 
 
@@ -234,8 +238,8 @@ def _say(error: GenbridgeError | OSError) -> int:
             click.echo(start + printable(hidden(problem)), err=True)
     else:
         reason = os_reason(error) if isinstance(error, OSError) else str(error)
-        if isinstance(error, OSError) and error.filename is None and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            reason = f"the output cannot be written: {reason}; free some space"
+        if isinstance(error, OSError) and error.filename is None:
+            reason = NAMELESS.get(error.errno or 0, reason)
         click.echo(f"genbridge: {printable(hidden(reason))}", err=True)
     return error.exit_code if isinstance(error, GenbridgeError) else 1
 

@@ -13,26 +13,29 @@ from bridge.control.formats import instant
 from bridge.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
-def duration(text: str) -> float:
-    """Parse a duration as in the settings; returns seconds."""
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+def checked(check: Callable[[str], T]) -> Callable[[str], T]:
+    """The type of an option whose value `check` reads. The text of its ValueError is the error of the command."""
+
+    def read(text: str) -> T:
+        try:
+            return check(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return read
+
+
+duration = checked(parse_duration)  # as in the settings, in seconds
 
 
 def since_option(help_text: str) -> Callable[[F], F]:
     """`--since`, a time or a duration back from now."""
-    return click.option("--since", type=_since, metavar="TIME", help=help_text)
-
-
-def _since(text: str) -> float:
-    try:
-        return instant(text, SystemClock().now())
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    return click.option(
+        "--since", type=checked(lambda text: instant(text, SystemClock().now())), metavar="TIME", help=help_text
+    )
 
 
 limit_option = click.option("--limit", type=click.IntRange(1, 10**9), metavar="N", help="At most this many.")

@@ -11,8 +11,10 @@ import anyio
 import click
 
 from bridge.cli.foreground import until_terminated
+from bridge.cli.options import checked
 from bridge.cli.session import command
 from bridge.clock import SystemClock
+from bridge.config.validators import signing_secret
 from bridge.domain.proxies import NO_PROXY
 from bridge.net.client import HttpClient
 from bridge.net.http_server import listen, serve_on, split_address
@@ -42,7 +44,12 @@ def provider_option(help_text: str) -> Callable[[F], F]:
 @command("simulate")
 @click.option("--listen", default="127.0.0.1:8700", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--key", help="Require this API key; by default any key is accepted.")
-@click.option("--callback-secret", metavar="WHSEC", help="Sign callbacks with this secret, whsec_...")
+@click.option(
+    "--callback-secret",
+    metavar="WHSEC",
+    type=checked(signing_secret),
+    help="Sign callbacks with this secret, whsec_...",
+)
 @provider_option("The provider that answers paths shared by several providers.")
 def simulate_command(listen: str, key: str | None, callback_secret: str | None, provider: str) -> None:
     """Run only the simulated provider.

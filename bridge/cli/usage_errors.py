@@ -14,11 +14,11 @@ from bridge.domain.quoting import printable, quoted, unknown_name
 ENOUGH_ALIKE: Final = 0.7  # `statsu` is close enough to `status`; `stop` is not close enough to `store`
 
 
-def unknown_command(name: str, known: Collection[str]) -> str:
-    """The message about a command that does not exist."""
+def unknown_command(name: str, known: Collection[str], group: str = "genbridge") -> str:
+    """The message about a command that does not exist in this group of commands."""
     said = f"no command {quoted(name)}"
-    near = difflib.get_close_matches(name[:100], known, n=1, cutoff=ENOUGH_ALIKE)
-    return f"{said}; did you mean `genbridge {near[0]}`?" if near else f"{said}; `genbridge --help` lists the commands"
+    near = difflib.get_close_matches(name[:100].lower(), known, n=1, cutoff=ENOUGH_ALIKE)
+    return f"{said}; did you mean `{group} {near[0]}`?" if near else f"{said}; `{group} --help` lists the commands"
 
 
 def usage_line(error: click.ClickException) -> str:
@@ -47,6 +47,10 @@ def _text(error: click.ClickException) -> str:
             return f"{named}: {_number(error) or _choice(error, named.strip('-')) or _small(error.message)}"
         case click.BadOptionUsage(option_name=name) if error.message.endswith("requires an argument."):
             return f"{printable(name)} needs a value"
+        case click.UsageError(ctx=click.Context(command=click.Group() as group) as ctx) if given := re.match(
+            r"No such command '(.*)'\.", error.message, re.DOTALL
+        ):
+            return unknown_command(given[1], group.list_commands(ctx), ctx.command_path)
         case _:
             return _small(error.format_message())
 

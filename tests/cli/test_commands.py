@@ -64,6 +64,13 @@ def test_the_version_is_reported(shell: Shell) -> None:
         (["lst"], 'no command "lst"; did you mean `genbridge list`?'),
         (["\x1b[31m"], "no command"),
         (["stop"], 'no command "stop"; `genbridge --help` lists the commands'),
+        (["LIST"], 'no command "LIST"; did you mean `genbridge list`?'),
+        (["store", "migrat"], 'no command "migrat"; did you mean `genbridge store migrate`?'),
+        (["store", "odd"], 'no command "odd"; `genbridge store --help` lists the commands'),
+        (
+            ["simulate", "--callback-secret", "x"],
+            "simulate: --callback-secret: does not start with whsec_; write whsec_ ",
+        ),
         (["list", "--sinc", "2h"], "no option --sinc; did you mean --since?"),
         (["list", "--nope"], "list: no option --nope; see `genbridge list --help`"),
         (["list", "--odd"], "list: no option --odd; see `genbridge list --help`"),

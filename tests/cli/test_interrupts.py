@@ -23,7 +23,16 @@ def test_a_full_disk_under_stdout_is_one_line(shell: Shell) -> None:
             [sys.executable, "-m", "bridge", "list"], cwd=shell.folder, stdout=full, stderr=subprocess.PIPE, timeout=60
         )
     assert done.returncode == 1
-    assert done.stderr == b"genbridge: the output cannot be written: No space left on device; free some space\n"
+    assert done.stderr == b"genbridge: the output cannot be written: the disk is full; free some space\n"
+
+
+def test_a_removed_working_directory_is_named(shell: Shell) -> None:
+    gone = shell.folder / "gone"
+    gone.mkdir()
+    command = f"rmdir {gone} && exec {sys.executable} -P -m bridge init --provider fal --key k --tasks none --to ''"
+    done = subprocess.run(command, shell=True, cwd=gone, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "genbridge: the working directory no longer exists; change to another one\n"
 
 
 def test_a_closed_reader_of_stdout_is_no_error(shell: Shell) -> None:
