@@ -26,9 +26,15 @@ from bridge.store.statements import TABLES
 
 ADDRESS: Final = "GENBRIDGE_TEST_POSTGRES"
 BINARIES: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-# With these settings, only a power cut can lose data. A killed process loses nothing.
-QUICK: Final = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "max_connections": "200"}
-
+# With these settings, only a power cut can lose data. A killed process loses nothing. Shared memory is a file in the
+# data folder, because a killed server would leave it in /dev/shm.
+QUICK: Final = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "200",
+    "dynamic_shared_memory_type": "mmap",
+}
 
 STANDBY: Final = "standby"
 KEYS: Final = {"watches": "watch_id", "history": "history_id", "deliveries": "delivery_id"}

@@ -7,9 +7,9 @@ import os
 import re
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,8 +129,9 @@ def test_check_warns_of_a_watchlist_entry_that_is_not_watched(shell: Shell) -> N
 def as_nobody(folder: Path) -> Iterator[None]:
     """Run the block as the user nobody, who may read this folder."""
     for place in (folder, *folder.parents):
-        if place.is_relative_to(tempfile.gettempdir()):
-            place.chmod(place.stat().st_mode | 0o055)
+        if place.stat().st_mode & stat.S_ISVTX:  # /tmp, or another folder that belongs to everybody
+            break
+        place.chmod(place.stat().st_mode | 0o055)
     groups = os.getgroups()
     os.setgroups([])
     os.setegid(65534)
