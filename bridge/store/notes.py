@@ -31,14 +31,15 @@ class NoteStore(OpenStore):
             if note.memory.phase not in LIVE:
                 raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
             by_watch.setdefault((*note.key, note.generation), []).append(note)
-        memories: list[Row] = []
+        unchanged: list[Row] = []
+        moved: list[Row] = []
         polls = PollRows()
         with self._database.jot() as session:
             session.guard()
             for *key, watch_id, phase, count in session.run(SQL["watches.noted"], by_watch):
                 if phase not in LIVE:
                     continue
-                last = None
+                before, last = phase, None
                 for note in by_watch[tuple(key)]:
                     polls.count(watch_id, note)
                     if note.memory.polls < count:
@@ -47,8 +48,9 @@ class NoteStore(OpenStore):
                     polls.add(watch_id, note, before=phase, detail=note.detail)
                     phase = note.memory.phase
                 if last is not None:
-                    memories.append(polled_row(watch_id, last))
-            session.run(SQL["watches.note"], memories)
+                    (unchanged if phase == before else moved).append(polled_row(watch_id, last))
+            session.run(SQL["watches.note"], unchanged)
+            session.run(SQL["watches.note_phase"], moved)
             polls.write(session)
 
     def record_sources(self, facts: Sequence[SourceFacts]) -> None:

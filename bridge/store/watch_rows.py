@@ -53,7 +53,7 @@ def watch_states(rows: Iterable[Row]) -> list[WatchState]:
 
 
 def polled_row(watch_id: int, note: Note) -> Row:
-    """A row of `watches.note`: the watch's memory and its schedule."""
+    """A row of `watches.note` and `watches.note_phase`: the watch's memory and its schedule."""
     phase, polls, failures, doubt, *told = note.memory
     doubted = (doubt.kind, doubt.answers, doubt.since_at) if doubt else (None, None, None)
     memory = phase, polls, failures, *doubted, *told

@@ -29,6 +29,7 @@ HOT = {
     "load changed watches": SQL["watches.changed_states"],
     "find what was polled": plain_sql(SQL["watches.noted"], 4),
     "note polls": plain_sql(SQL["watches.note"], 4),
+    "note new phases": plain_sql(SQL["watches.note_phase"], 4),
     "load watches for their transitions": plain_sql(SQL["commits.meant"], 4),
     "move watches": plain_sql(SQL["watches.move"], 4),
     "count answers": plain_sql(SQL["watches.count_readings"], 4),
@@ -120,6 +121,16 @@ def test_a_store_that_is_emptied_gives_its_space_back(store: SqliteStore, path: 
     store.close()
     assert path.stat().st_size < full / 4
     assert store.list_watches() == []
+
+
+def test_a_poll_that_finds_the_same_phase_writes_no_index(store: SqliteStore, path: Path) -> None:
+    store.revision()
+    statement = plain_sql(SQL["watches.note"], 1)
+    connection = sqlite3.connect(path)
+    steps = [row[1] for row in connection.execute(f"EXPLAIN {statement}", [0] * statement.count("?"))]
+    connection.close()
+    assert "Insert" in steps
+    assert "IdxInsert" not in steps
 
 
 def test_a_watch_polled_often_stays_small(store: SqliteStore, path: Path) -> None:

@@ -97,17 +97,20 @@ ON CONFLICT (watch_id, kind) DO UPDATE SET count = readings.count + excluded.cou
 watch_id, {memory}, next_poll_at, next_poll_why, asked_at, revision
 
 -- poll: Part of the following. A poll that began before a request for a poll was known does not answer it.
-phase = new.phase, polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
+polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
     doubt_answers = new.doubt_answers, doubt_since_at = new.doubt_since_at, progress = new.progress,
     progress_told = new.progress_told, progress_told_at = new.progress_told_at, input_told = new.input_told,
     next_poll_at = new.next_poll_at, next_poll_why = new.next_poll_why, asked_at = new.asked_at,
     poll_asked_at = CASE WHEN watches.revision > new.revision THEN poll_asked_at END
 
--- note ({poll_columns}): Store polls that found nothing new.
+-- note ({poll_columns}): Store polls that found the phase unchanged. SQLite would also write its indexes again.
 UPDATE watches SET {poll} FROM {new} WHERE watches.watch_id = new.watch_id
 
+-- note_phase ({poll_columns}): Store polls that found a new phase.
+UPDATE watches SET phase = new.phase, {poll} FROM {new} WHERE watches.watch_id = new.watch_id
+
 -- move ({poll_columns}, reason, ended_at, snapshot, urls text): Store transitions.
-UPDATE watches SET {poll}, reason = new.reason, ended_at = new.ended_at,
+UPDATE watches SET phase = new.phase, {poll}, reason = new.reason, ended_at = new.ended_at,
     snapshot = coalesce(new.snapshot, watches.snapshot){postgres:, urls = coalesce(new.urls, watches.urls)}
 FROM {new} WHERE watches.watch_id = new.watch_id
 
