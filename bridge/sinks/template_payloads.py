@@ -164,6 +164,5 @@ _FILTERS: Final[Mapping[str, Any]] = {"tojson": _as_it_is, "rfc3339": rfc3339_of
 _JSON: Final = Sandbox(
     filters=_FILTERS,
     refused=(nodes.AssignBlock, nodes.FilterBlock),
-    undefined=jinja2.ChainableUndefined,
     finalize=_with_edges,
 )

@@ -57,11 +57,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
         *,
         filters: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
         refused: Sequence[type[nodes.Node]] = (),
-        undefined: type[jinja2.Undefined] = jinja2.Undefined,
         finalize: Callable[..., Any] | None = None,
     ) -> None:
         # No HTML escaping: values are made harmless earlier, or by `finalize`.
-        super().__init__(autoescape=False, loader=None, undefined=undefined, finalize=metering.metered_output(finalize))
+        super().__init__(
+            autoescape=False,
+            loader=None,
+            undefined=jinja2.ChainableUndefined,  # a key of a missing object is missing, too
+            finalize=metering.metered_output(finalize),
+        )
         every: Mapping[str, Callable[..., Any]] = self.filters
         offered = {name: every[name] for name in _FILTERS} | dict(filters)
         self.filters = {name: metering.metered_filter(name, function) for name, function in offered.items()}
@@ -190,4 +194,4 @@ def _in_url(value: object) -> str:
 
 
 _TEXT: Final = Sandbox()
-URL_VALUES: Final = Sandbox(undefined=jinja2.ChainableUndefined, finalize=_in_url)
+URL_VALUES: Final = Sandbox(finalize=_in_url)

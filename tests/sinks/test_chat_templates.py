@@ -44,6 +44,10 @@ def test_names_of_earlier_versions_keep_their_meaning() -> None:
 def test_a_name_without_a_value_is_empty_in_a_text() -> None:
     texts = ChatTexts(endpoint="chat", title="{{ label }}{{ reason }}{{ data.expires_at }}done", body=None)
     assert write(task_sample(label=None), texts)[0] == "done"
+    nested = ChatTexts(
+        endpoint="chat", title="for {{ meta.customer.name or 'all' }}{{ result.images[5].url }}", body=None
+    )
+    assert write(task_sample(meta=None), nested)[0] == "for all"
 
 
 def test_the_templates_of_the_docs_give_the_default_texts() -> None:
@@ -83,7 +87,7 @@ def test_own_templates_get_harmless_strings_and_exact_urls() -> None:
 
 
 def test_a_failing_template_is_replaced_by_the_default_and_logged_once() -> None:
-    texts = ChatTexts(endpoint="chat", title="{{ meta.customer.name }}", body="{{ meta.order }}")
+    texts = ChatTexts(endpoint="chat", title="{{ meta.customer + 1 }}", body="{{ meta.order }}")
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
             assert texts.write(task_sample()).title == "🎬 trailer, take 3"
