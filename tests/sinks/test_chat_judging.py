@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qs
 
 import pytest
 import trustme
@@ -15,7 +16,7 @@ from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.sinks.chat import ChatSink, ChatUrl
 from tests.loopback import Loopback, Script, answers, loopback
 from tests.net.tunnel import context_for, tunnel
-from tests.sinks.samples import as_delivery, task_sample
+from tests.sinks.samples import URL, as_delivery, task_sample
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
@@ -108,6 +109,13 @@ async def test_a_refusal_has_the_same_reason_as_for_a_robot(
 ) -> None:
     async with play(answers(status, said)):
         assert await sent_to(url) == Deferred(reason=reason)
+
+
+async def test_serverchan_gets_markdown_that_keeps_its_line_breaks(play: Play) -> None:
+    async with play(answers(200, b'{"code":0}')) as server:
+        assert isinstance(await sent_to("schan://a1b2c3d4"), Accepted)
+    [desp] = parse_qs(server.asked[0].body.decode())["desp"]
+    assert desp == f"[Watch the video]({URL})  \n5 s · kling · took 2 min 4 s"
 
 
 async def test_a_limit_in_a_refusal_holds_the_queue(play: Play) -> None:

@@ -24,11 +24,22 @@ def _read_pushdeer(answer: Answer) -> Verdict:
     return verdict
 
 
+def _prepare_serverchan(plugin: Any, options: Sequence[str]) -> None:
+    """ServerChan renders every text as Markdown, which Apprise does not know: it joins the lines of plain text."""
+    if "format" not in options:
+        plugin.notify_format = "markdown"
+
+
 SERVERCHAN: Final = ChatService(
     name="serverchan",
     hosts={"sctapi.ftqq.com": "ServerChan"},
     read=CodeReader(codes=("code", "errno"), texts=("message", "info", "errmsg")),
-    apprise=AppriseFacts(schemes=frozenset({"schan"}), url="schan://SENDKEY", ignores_refusals=True),
+    apprise=AppriseFacts(
+        schemes=frozenset({"schan"}),
+        url="schan://SENDKEY",
+        ignores_refusals=True,
+        prepare=_prepare_serverchan,
+    ),
 )
 PUSHDEER: Final = ChatService(
     name="pushdeer",
