@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.clock import SystemClock
-from bridge.errors import StoreBusy, StoreDamaged, StoreError, UsageError
+from bridge.errors import StoreBusy, StoreDamaged, UsageError
 from bridge.store import files
 from bridge.store.lock import DaemonLock, lock_of
 from bridge.store.sqlite.database import initialize
@@ -65,17 +65,17 @@ def back_up(store: Path, to: Path) -> None:
 def copy_before_upgrade(store: Path, version: int) -> None:
     """Copy a store of this version beside itself, as a backup that `genbridge restore` takes.
 
-    An existing copy stays: an interrupted upgrade made it. StoreError when no copy can be made.
+    A copy of the same store stays: a failed upgrade made it. An older one, from before somebody went back to the older
+    version, is replaced. StoreError when no copy can be made.
     """
     copy = store.with_name(f"{store.name}.before-upgrade-from-{version}")
-    try:
-        back_up(store, copy)
-    except UsageError as taken:
-        if not copy.exists():  # for example a link whose target does not exist
-            raise StoreError(str(taken)) from None
-    except StoreError:
-        if not copy.exists():
-            raise
+    changed_at = max(file.stat().st_mtime_ns for file in (store, files.beside(store)[0]) if file.exists())
+    if copy.is_file() and copy.stat().st_mtime_ns >= changed_at:
+        return
+    with _drafted(copy, lambda draft: _copy(store, draft), mode=0o600) as draft:
+        if version_of(draft, whole=True) == version:  # otherwise, another process has upgraded the store meanwhile
+            draft.replace(copy)
+            files.sync_directory(copy.parent)
 
 
 def remove_old_copies(store: Path) -> None:

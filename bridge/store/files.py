@@ -123,7 +123,7 @@ def no_permission(path: Path, *, to: str = "open") -> StoreError:
         ours = _user(os.geteuid())
         return StoreError(f"store {path}: it belongs to {user}, its folder to {ours}; chown {ours}: {path}* as root")
     if user == _user(os.geteuid()):
-        mine = "although its directory is yours; check the modes, or name another path"
+        mine = "although it is yours; check its mode and those of its directories, or name another path"
         return StoreError(f"store {path}: no permission to {to} it, {mine}")
     return StoreError(
         f"store {path}: no permission to {to} it; run this as user {user} (sudo -u {shlex.quote(user)} ...)"

@@ -1,7 +1,7 @@
-"""Numbered migrations that upgrade a store: append-only SQL files, each applied in its own transaction.
+"""Numbered migrations that upgrade a store: append-only SQL files.
 
-The number of the last one is the store's version, set in the same transaction (SQLite: `user_version`). So after a
-crash the next start continues where the last one stopped.
+The missing ones are applied in one transaction, so a failed upgrade leaves the old store. The number of the last one is
+the store's version, set in the same transaction (SQLite: `user_version`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from bridge.errors import StoreDamaged, StoreError
@@ -31,20 +32,15 @@ def other_version(place: object, version: int, latest: int) -> StoreError:
 
 
 def migrate(connection: sqlite3.Connection, steps: Sequence[str]) -> None:
-    """Apply the missing migrations. Another process may do the same at the same time."""
-    before = _version(connection)
-    for number, script in enumerate(steps[before:], before + 1):
+    """Apply the missing migrations: all of them, or none. Another process may do the same at the same time."""
+    if _version(connection) >= len(steps):
+        return
+    with connection:  # it commits, or rolls back after an error
         connection.execute("BEGIN IMMEDIATE")
-        try:
-            if _version(connection) < number:  # else the other process has applied it
-                for statement in statements(script):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {number:d}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+        if missing := steps[_version(connection) :]:  # none if the other process has applied them
+            for statement in chain.from_iterable(map(statements, missing)):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(steps):d}")
 
 
 def statements(sql: str) -> Iterator[str]:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import StoreError
-from bridge.store import open_store
+from bridge.store import migrate_store, open_store
 from bridge.store.migrate import migrate, migrations
 from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST
 from tests.cli.shell import Shell
+from tests.store.conftest import AsUser
 from tests.store.making import add
 
 EARLIER = LATEST - 1
@@ -66,11 +67,29 @@ def test_a_copy_of_an_interrupted_upgrade_is_kept(path: Path) -> None:
     assert copy.read_bytes() == b"the first"
 
 
-def test_a_store_that_cannot_be_copied_is_not_upgraded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_of_an_earlier_upgrade_is_replaced(path: Path) -> None:
     copy = make_earlier(path)
-    copy.symlink_to(path.parent / "nowhere" / "else")  # a link that leads nowhere: the name is already used
-    with pytest.raises(StoreError, match="exists already"):
+    copy.write_bytes(b"from before somebody went back")
+    long_ago = time.time() - 3600
+    os.utime(copy, (long_ago, long_ago))
+    open_store(path, create=False, group_access=False).close()
+    assert (version(path), version(copy)) == (LATEST, EARLIER)
+
+
+def test_a_store_that_cannot_be_copied_is_not_upgraded(path: Path) -> None:
+    copy = make_earlier(path)
+    copy.mkdir()
+    with pytest.raises(StoreError, match=rf"{copy.name}: Is a directory"):
         open_store(path, create=False, group_access=False)
+    assert version(path) == EARLIER
+
+
+def test_an_upgrade_without_permission_to_write_says_so(public: Path, as_user: AsUser) -> None:
+    path = public / "state.db"
+    make_earlier(path)
+    path.chmod(0o444)
+    with as_user(65534, 65534), pytest.raises(StoreError, match="no permission to write it; run this as user root"):
+        migrate_store(path, group_access=False)
     assert version(path) == EARLIER
 
 
