@@ -27,6 +27,7 @@ _OWN_IN_WEBHOOKS: Final = frozenset(
     {"webhook-id", "webhook-timestamp", "webhook-signature", "x-webhook-signature", "content-type"}
 )
 _ALMOST_POSTGRES: Final = r"(?:jdbc:)?(?:postgres|postgresql|pgsql)(?:\+[a-z0-9]+)?:"
+_HOST: Final = r"(?!.{254})(?:(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?)?"  # labels of 1 to 63 characters, or nothing
 _SERVICE: Final = r"[A-Za-z][A-Za-z0-9+.-]*://\S"
 
 
@@ -107,11 +108,11 @@ def listen_address(text: str) -> str:
 
 def host_name(text: str) -> str:
     """The name or address of a host, without a port."""
-    parts = _split(f"http://{line(text)}")
-    is_whole = text.lower() in {parts.hostname, f"[{parts.hostname}]"}
-    if not is_whole or not {" ", "*", ","}.isdisjoint(text):
-        raise ValueError("is not a host name; write for example genbridge.example.com, without scheme and port")
-    return text.lower().strip("[]")
+    if {" ", "*", ","}.isdisjoint(line(text)):
+        host = _split(f"http://{text}").hostname
+        if text.lower() in {host, f"[{host}]"}:
+            return text.lower().strip("[]")
+    raise ValueError("is not a host name; write for example genbridge.example.com, without scheme and port")
 
 
 def archive_place(text: str) -> str:
@@ -166,15 +167,13 @@ def _split(text: str) -> SplitResult:
         raise ValueError("is not a URL") from None
     if port == 0:
         raise ValueError("has a port that is not between 1 and 65535")
-    # An empty label ("https://.") or one that is too long would make every request fail.
     host = parts.hostname or ""
-    if ":" not in host and any(not label or len(label) > 63 for label in host.removesuffix(".").split(".") if host):
+    try:
+        name = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        raise ValueError("has an invalid host") from None
+    if ":" not in host and not re.fullmatch(_HOST, name):
         raise ValueError("has an invalid host")
-    if not host.isascii():
-        try:
-            host.encode("idna")
-        except UnicodeError:
-            raise ValueError("has an invalid host") from None
     return parts
 
 
