@@ -14,7 +14,7 @@ import pytest
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import slot_of
 from bridge.errors import ConfigError, StoreDamaged, StoreError
-from bridge.store import open_store
+from bridge.store import open_store, usable_version
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import LATEST
 from bridge.store.postgres.sql_session import arrays, plain_sql
@@ -89,6 +89,27 @@ class TestOpening:
         place = PostgresUrl(f"{postgres_server}?options={quote('-csearch_path=nowhere')}")
         with pytest.raises(StoreDamaged, match="CREATE SCHEMA"):
             open_store(place, create=True, group_access=False)
+
+    def test_a_schema_with_a_quoted_name_works_and_missing_rights_are_named(self, postgres_server: str) -> None:
+        schema, role = f"Sch-é {os.urandom(4).hex()}", f"r_{os.urandom(4).hex()}"
+        option = quote(f'-csearch_path="{schema}"'.replace(" ", r"\ "))
+        place = PostgresUrl(f"{postgres_server}?options={option}")
+        other = PostgresUrl(place.reveal().replace("genbridge:sesame-open", f"{role}:open-sesame"))
+        with psycopg.connect(postgres_server, autocommit=True) as owner:
+            owner.execute(f'CREATE SCHEMA "{schema}"')
+            owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'open-sesame'")
+            try:
+                open_store(place, create=True, group_access=False).close()
+                assert usable_version(place) == (LATEST, LATEST)
+                with pytest.raises(StoreDamaged, match=r"no schema .* for this user; .*GRANT USAGE, CREATE ON SCHEMA"):
+                    usable_version(other)
+                owner.execute(f'GRANT USAGE ON SCHEMA "{schema}" TO {role}')
+                owner.execute(f'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO {role}')
+                with pytest.raises(StoreDamaged, match=rf'ON ALL TABLES IN SCHEMA "{schema}" TO'):
+                    usable_version(other)
+            finally:
+                owner.execute(f'DROP SCHEMA "{schema}" CASCADE')
+                owner.execute(f"DROP ROLE {role}")
 
     @pytest.mark.parametrize(
         ("url", "said"),

@@ -19,7 +19,7 @@ from bridge.domain.page_views import StoreSpace
 from bridge.errors import StoreDamaged, StoreError
 from bridge.ports import Clock, News
 from bridge.store.migrate import migrations, other_version
-from bridge.store.postgres.failures import InDoubt, Mark, understood
+from bridge.store.postgres.failures import InDoubt, Mark, denied, understood
 from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.server_connection import PATIENCE_S, ServerConnection, connect
 from bridge.store.postgres.sql_session import PostgresSession
@@ -255,7 +255,7 @@ class Database:
         if encoding != "UTF8":
             raise StoreDamaged(f"store {self.place}: the database's encoding is {encoding}; make one with UTF8")
         if schema is None:
-            raise StoreDamaged(f"store {self.place}: no schema of the search path exists; make it: CREATE SCHEMA ...")
+            raise denied(self.place, "no schema of the search path exists for this user; make it (CREATE SCHEMA ...)")
         version: int = session.find("SELECT version FROM genbridge_store")[0][0] if is_there else 0
         if version > self.latest:
             raise other_version(self.place, version, self.latest)

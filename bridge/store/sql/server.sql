@@ -1,10 +1,10 @@
 -- may_create: The schema, whether this user may create tables there, and whether the server accepts no writes.
-SELECT current_schema(), has_schema_privilege(current_schema(), 'CREATE'),
+SELECT quote_ident(current_schema()), has_schema_privilege(current_schema(), 'CREATE'),
     pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool
 
 -- closed: A table that this user may not read or write.
 SELECT relname FROM pg_class
-WHERE relnamespace = current_schema()::regnamespace AND relname IN (:tables[]) AND EXISTS (
+WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname IN (:tables[]) AND EXISTS (
     SELECT FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
     WHERE NOT has_table_privilege(pg_class.oid, needed))
 ORDER BY relname LIMIT 1
