@@ -42,11 +42,12 @@ BROKEN: Final = f"""
         }});
     }}).map(one => one.outerHTML.slice(0, 200))
 """
-# Names of which hardly a letter can be read, and controls that a table hides beyond its edge.
-CRAMPED: Final = """
-    [...document.querySelectorAll("td .name, td .st, td button")].filter(one => one.checkVisibility() && (
-        one.clientWidth < one.scrollWidth && one.clientWidth < 60
-        || one.closest(".scroll").getBoundingClientRect().right < one.getBoundingClientRect().right
+# Names of which hardly a letter can be read, and what a table or a picture hides beyond its edge.
+INSIDE: Final = "td .name, td .st, td button, .chip, .runs .meta > :first-child"
+CRAMPED: Final = f"""
+    [...document.querySelectorAll("{INSIDE}")].filter(one => one.checkVisibility() && (
+        one.clientWidth < one.scrollWidth && one.clientWidth < 48
+        || one.closest(".scroll, .pic")?.getBoundingClientRect().right < one.getBoundingClientRect().right
     )).map(one => one.outerHTML.slice(0, 200))
 """
 SIGN_IN: Final = (

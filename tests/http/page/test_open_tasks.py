@@ -145,6 +145,7 @@ def test_long_task_names_fit_every_page_width(browser: Browser, open_site: Site,
         for path in ("/tasks", f"/task?account=kling&id={'x' * 400}", "/tasks?phase=failed&q=zz&label=" + "y" * 400):
             page.open(path)
             assert page.page.evaluate(FITS), path
+            assert page.page.evaluate("document.querySelector('h1').clientHeight < 150"), path
 
 
 @pytest.mark.parametrize("has_clipboard", [True, False])
