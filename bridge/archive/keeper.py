@@ -123,13 +123,12 @@ def _tasks(entries: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:
     found: dict[str, list[StoredFile]] = defaultdict(list)
     records: set[str] = set()
     for entry in entries:
-        copy = _COPY.fullmatch(entry.path)
         if not _DAY.match(entry.path):
             continue
         if entry.path.endswith(".json") and not entry.path.endswith(".data.json"):
             stem = entry.path.removesuffix(".json")
             records.add(stem)
-        elif copy is not None:
+        elif (copy := _COPY.fullmatch(entry.path)) is not None:
             stem = copy[1]
         else:
             continue

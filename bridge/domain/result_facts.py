@@ -189,7 +189,7 @@ def _with_renditions(results: Sequence[MadeResult]) -> list[MadeResult]:
 
 
 def _is_public(url: str) -> bool:
-    return bool(url) and why_refused(url, own_host="") is None
+    return why_refused(url, own_host="") is None
 
 
 def _list(value: Json) -> Sequence[Json]:
