@@ -45,7 +45,8 @@ class AddedTask(BaseModel):
 
 
 class AddedTasks(BaseModel):
-    """The tasks, in the order of the request. They are on disk."""
+    """The tasks, in the order of the request. They are on disk. A bare id that a body of more than 64 KiB repeats
+    may be listed once."""
 
     tasks: list[AddedTask]
 
