@@ -4,6 +4,7 @@ do nothing."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -23,6 +24,7 @@ from tests.http.site import READ_TOKEN, TOKEN
 
 pytestmark = pytest.mark.timeout(180)
 
+CHINESE_STOPS: Final = "\u3002\uff0c\uff1a\uff1b"  # they contain their space
 LOOKS: Final = (("light", "en"), ("dark", "zh"))
 IS_LIVE: Final = "document.querySelector('[data-live] .dot:not(.off)') !== null"
 # A theme and a language change colors and names. A width changes everything except colors. Checks of colors take most
@@ -200,6 +202,7 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(page: Tab, sites: dict[s
         shown(page, sites, PLACES[name], language=language)
         assert found_by_axe(page, EVERY_RULE if theme == "light" else LOOK_RULES) == [], (theme, language)
         assert is_narrow(page, 320), (theme, language)
+        assert re.findall(rf".{{9}}[{CHINESE_STOPS}] ", page.text("main")) == []
     page.faults.clear()  # that a page was not found
 
 
