@@ -112,9 +112,8 @@ def migrate_store(place: StorePlace, *, group_access: bool) -> tuple[int, int]:
     if isinstance(place, PostgresUrl):
         versions: tuple[int, int] = _postgres(place).migrate_postgres(place, clock=SystemClock())
         return versions
-    is_there = files.exists(place)
-    before = version_of(place) if is_there else 0
-    open_store(place, create=is_there, group_access=group_access).close()
+    before = version_of(place) if files.exists(place) else 0
+    open_store(place, create=before > 0, group_access=group_access).close()
     return before, LATEST
 
 

@@ -171,6 +171,18 @@ class TestOpening:
                 owner.execute(f"DROP OWNED BY {role}")
                 owner.execute(f"DROP ROLE {role}")
 
+    def test_a_pooler_that_changes_connections_is_named(self, store: PostgresStore) -> None:
+        def repeat() -> None:
+            with store._database.read() as session:
+                for _ in range(8):  # until psycopg has prepared the statement
+                    session.find("SELECT 1")
+                session.connection.pgconn.exec_(b"DEALLOCATE ALL")
+                session.find("SELECT 1")
+
+        with pytest.raises(StoreError, match=r"use session pooling$"):
+            repeat()
+        assert store.counts().live == 0
+
     def test_a_standby_is_reported_and_replaced_by_the_primary(
         self, postgres: PostgresUrl, store: PostgresStore
     ) -> None:

@@ -235,7 +235,7 @@ class Database:
                 connection.close()
             try:
                 connection.execute(how)
-            except psycopg.OperationalError:
+            except psycopg.Error:
                 connection.close()
                 self._drop_idle()
                 if self._given_up != begun:

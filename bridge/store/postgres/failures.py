@@ -19,11 +19,10 @@ _GRANTS: Final = {  # by the object that the server's message names
 }
 _ADVICE: Final = {  # by a part of the message
     "password": "check user and password in postgresql://USER:${PASSWORD}@..., or in the passfile",
+    "prepared statement": "let the connection pooler (pgbouncer) use session pooling",
     '" does not exist': "create it, or name another one",
     "permission denied": _GRANTS["database"],
-    "pg_hba.conf": "allow this user and host there",
     "too many": "end other connections, or raise the limit on the server",
-    "slots are reserved": "end other connections, or raise max_connections",
 }
 _WRAPPING: Final = re.compile(r"(- host: .*: )?connection (failed|is bad): |Multiple connection attempts failed.*")
 
@@ -81,8 +80,9 @@ def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:
             return StoreDamaged(f"store {place}: {said}; restore a backup, or `genbridge store migrate`")
         case errors.DiskFull() | errors.OutOfMemory() | errors.ConfigurationLimitExceeded():
             return StoreError(f"store {place}: the server has no room left ({said}); free some space there")
-    # Lost connections, a server that starts or stops, too many connections, I/O errors: these may pass.
-    if isinstance(error, psycopg.OperationalError) or (error.sqlstate or "")[:2] in {"08", "53", "57", "58"}:
+    # Lost connections, a server that starts or stops, too many connections, I/O errors, a pooler: these may pass.
+    kind = "08" if "prepared statement" in said else (error.sqlstate or "")[:2]
+    if isinstance(error, psycopg.OperationalError) or kind in {"08", "53", "57", "58"}:
         advice = next((f"; {advice}" for what, advice in _ADVICE.items() if what in said), "")
         return StoreError(f"store {place}: {said}{advice}")
     return BridgeBug(f"store {place}: {type(error).__name__}: {said}")
