@@ -58,11 +58,6 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> str:
     return spread([a / b for a, b in zip(over, under, strict=True)]) if over and under else "-"
 
 
-def known(value: float) -> list[float]:
-    """The value in a list, or an empty list when it is nan."""
-    return [] if value != value else [value]
-
-
 def percentile(values: Sequence[float], share: float) -> float:
     """The value below which this share of the values lies; nan when there are none."""
     ordered = sorted(values)
