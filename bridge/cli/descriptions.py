@@ -12,7 +12,7 @@ from typing import Final
 import click
 import yaml
 
-from bridge.cli.options import json_option
+from bridge.cli.options import json_option, whole_number
 from bridge.cli.output import Column, print_json, print_table, table_lines
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
@@ -34,14 +34,14 @@ MOST_BYTES: Final = 64 << 20
 @click.argument("name", required=False)
 @click.option("--read", "file", metavar="FILE|-", help="Show how the answer in FILE (or on stdin) is read.")
 @click.option(
-    "--status", type=click.IntRange(100, 599), metavar="N", help="The HTTP status of the answer; 200 by default."
+    "--status", type=whole_number(100, 599), metavar="N", help="The HTTP status of the answer; 200 by default."
 )
 @click.option("--id", "task_id", metavar="ID", help="The task that was polled; by default the one in the answer.")
 @click.option("--action", metavar="PATH", help="The action of the task.")
 @click.option("--second", metavar="FILE", help="The answer to the second request, for a provider that needs one.")
 @click.option(
     "--second-status",
-    type=click.IntRange(100, 599),
+    type=whole_number(100, 599),
     default=200,
     metavar="N",
     help="The HTTP status of the second answer; 200 by default.",

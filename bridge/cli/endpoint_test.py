@@ -9,6 +9,7 @@ from dataclasses import replace
 import anyio
 import click
 
+from bridge.cli.options import whole_number
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.config.field_types import ROBOT_NAMES
@@ -37,11 +38,11 @@ from bridge.wiring.plan_builder import PlanBuilder
 )
 @click.option(
     "--results",
-    type=click.IntRange(1, MOST_RESULTS),
+    type=whole_number(1, MOST_RESULTS),
     default=1,
     show_default=True,
     metavar="N",
-    help="The number of results: 1 is a video, more are images.",
+    help=f"The number of results, at most {MOST_RESULTS}: 1 is a video, more are images.",
 )
 @click.option(
     "--attach",

@@ -44,7 +44,7 @@ def _text(error: click.ClickException) -> str:
             return f"{param.make_metavar(error.ctx or click.Context(click.Command(''))).strip('[]')} is missing"
         case click.BadParameter(param=param, param_hint=hint, ctx=click.Context() as ctx) if param or hint:
             named = str(param.get_error_hint(ctx) if param else hint).strip(chr(39))
-            return f"{named}: {_number(error) or _choice(error, named.strip('-')) or _small(error.message)}"
+            return f"{named}: {_choice(error, named.strip('-')) or _small(error.message)}"
         case click.BadOptionUsage(option_name=name) if error.message.endswith("requires an argument."):
             return f"{printable(name)} needs a value"
         case click.UsageError(ctx=click.Context(command=click.Group() as group) as ctx) if given := re.match(
@@ -65,15 +65,6 @@ def _misplaced(error: click.NoSuchOption) -> str | None:
             option = printable(error.option_name)
             return f"{option} goes after the command, as in `{error.ctx.command_path} {name} {option}`"
     return None
-
-
-def _number(error: click.BadParameter) -> str | None:
-    """The message about an invalid number, if a number is expected."""
-    if error.param is None or not isinstance(kind := error.param.type, click.IntRange):
-        return None
-    if (given := re.match(r"'(.*)' is not a valid", error.message, re.DOTALL)) is not None:
-        return f"{quoted(given[1])} is not a whole number"
-    return f"must be between {kind.min} and {kind.max}"
 
 
 def _choice(error: click.BadParameter, what: str) -> str | None:
