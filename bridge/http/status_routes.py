@@ -73,12 +73,17 @@ async def problems(call: ApiCall) -> list[str]:
             await services.writing(services.store.revision)
             found = await services.overview()
     except StoreError as error:
-        return [f"store: {error}"]
+        return [_of_store(error)]
     except TimeoutError:
         return [f"store: no answer within {ANSWER_S:g} s"]
     if (failure := services.store_failure()) is not None:  # it answers, but cannot be written: the disk may be full
-        return [f"store: {failure}"]
+        return [_of_store(failure)]
     return [*_unable(found, accounts_json(found, services.settings())), *_unread_sources(found)]
+
+
+def _of_store(failure: object) -> str:
+    """The failure as a problem of the store. Most messages name the store themselves."""
+    return str(failure) if str(failure).startswith("store ") else f"store: {failure}"
 
 
 def _unable(found: Overview, accounts: Sequence[dict[str, Any]]) -> list[str]:

@@ -85,6 +85,7 @@ def test_a_lines_file_in_a_missing_folder_is_not_ready(tmp_path: Path) -> None:
     [
         (None, {"status": "ready"}),
         (StoreError("the disk is full"), {"status": "not ready", "problems": ["store: the disk is full"]}),
+        (StoreError("store a.db: no space"), {"status": "not ready", "problems": ["store a.db: no space"]}),
     ],
 )
 async def test_a_store_that_can_only_be_read_is_not_ready(failure: StoreError | None, answer: object) -> None:
