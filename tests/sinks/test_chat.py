@@ -311,6 +311,12 @@ async def test_a_broker_that_restarts_gets_the_next_attempt(tmp_path: Path) -> N
         assert isinstance(await deliver(sink), Accepted)
 
 
+async def test_a_message_that_no_broker_confirms_is_not_accepted() -> None:
+    with silent_service() as port:
+        outcome = await deliver(chat(f"mqtt://127.0.0.1:{port}/studio/done"))
+    assert isinstance(outcome, Deferred), outcome
+
+
 @pytest.mark.parametrize("option", ["retry=3", "wait=1", "RETRY=1", "a=b&%72etry=2"])
 def test_retries_of_apprise_are_refused_with_a_hint(option: str) -> None:
     reason = check_url(f"json://127.0.0.1/?{option}")

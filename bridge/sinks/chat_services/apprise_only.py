@@ -135,3 +135,15 @@ MATRIX: Final = ChatService(
         schemes=frozenset({"matrix", "matrixs"}), card=CardForm("html", "", card_html), prepare=_prepare_matrix
     ),
 )
+
+
+def _prepare_mqtt(plugin: Any, options: Sequence[str]) -> None:
+    """Apprise's default, quality of service 0, has no confirmation: a message to a broker that hangs would count as
+    accepted."""
+    if "qos" not in options:
+        plugin.qos = 1
+
+
+MQTT: Final = ChatService(
+    name="mqtt", apprise=AppriseFacts(schemes=frozenset({"mqtt", "mqtts"}), prepare=_prepare_mqtt)
+)
