@@ -44,7 +44,7 @@ BROKEN: Final = f"""
         }});
     }}).map(one => one.outerHTML.slice(0, 200))
 """
-# Names of which hardly a letter can be read, and what a table or a picture hides beyond its edge.
+# Names that are cut to a few letters, and elements beyond the edge of their table or picture.
 INSIDE: Final = "td .name, td .st, td button, .chip, .runs .meta > :first-child"
 CRAMPED: Final = f"""
     [...document.querySelectorAll("{INSIDE}")].filter(one => one.checkVisibility() && (
