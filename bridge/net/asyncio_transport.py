@@ -37,9 +37,9 @@ class AsyncioTransport:
 
     async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
         sent = self._opener.request(message.method, message.at, message.target, message.head) + message.body
-        now = asyncio.get_running_loop().time()
-        ends_at = now + timeout_s
-        kept = self._kept(message.origin, now)
+        kept = self._kept(message.origin)
+        # The loop of a connection is known. Asking for the running one takes a system call.
+        ends_at = (asyncio.get_running_loop() if kept is None else kept.loop).time() + timeout_s
         if kept is not None:
             try:
                 return await self._exchange(kept, message.origin, sent, reply, ends_at)
@@ -68,13 +68,13 @@ class AsyncioTransport:
         while idle and (self._is_closed or len(idle) > self._most_idle or idle[0][0] < now - KEEP_ALIVE_S):
             idle.popleft()[1].drop()
 
-    def _kept(self, origin: str, now: float) -> Connection | None:
+    def _kept(self, origin: str) -> Connection | None:
         """An idle connection that has received no bytes since its last exchange: such bytes could not be the answer to
         the next request."""
         idle = self._idle.get(origin)
         while idle:
             put_at, connection = idle.pop()
-            if connection.is_fit and now - put_at < KEEP_ALIVE_S:
+            if connection.is_fit and connection.loop.time() - put_at < KEEP_ALIVE_S:
                 return connection
             connection.drop()
         return None
