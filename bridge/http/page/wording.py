@@ -81,8 +81,8 @@ class Wording:
         return f"{whole} {unit['s']}"
 
     def took(self, seconds: float) -> str:
-        """How long a request took: `4 ms`, or a `duration`."""
-        ms = round(max(0.0, seconds) * 1000)
+        """How long something quick took: `4 ms`, or a `duration` from a tenth of a second on."""
+        ms = max(1, round(seconds * 1000))
         return f"{ms} {_UNITS[self.language]['ms']}" if ms < 100 else self.duration(seconds)
 
     def ago(self, at: float | None) -> str:

@@ -42,7 +42,7 @@ def test_durations(seconds: float, english: str, chinese: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(-1.0, "0 ms"), (0.0043, "4 ms"), (0.0994, "99 ms"), (0.4, "0.4 s"), (80.0, "1 min 20 s")]
+    ("seconds", "text"), [(-1.0, "1 ms"), (0.0043, "4 ms"), (0.0994, "99 ms"), (0.4, "0.4 s"), (80.0, "1 min 20 s")]
 )
 def test_a_quick_request_took_milliseconds(seconds: float, text: str) -> None:
     assert words().took(seconds) == text
