@@ -39,14 +39,14 @@ def smtp_server() -> Iterator[tuple[int, _Mailbox]]:
 
 
 @asynccontextmanager
-async def mosquitto(folder: Path, *, port: int | None = None) -> AsyncIterator[int]:
-    """A broker of our own on a free port."""
+async def mosquitto(folder: Path, *, port: int | None = None, is_open: bool = True) -> AsyncIterator[int]:
+    """A broker of our own on a free port. Unless it is open, it refuses every login."""
     binary = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if binary is None:
         pytest.skip("no MQTT broker here (install mosquitto)")
     port = port or free_port()
     settings = folder / "mosquitto.conf"
-    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous {str(is_open).lower()}\npersistence false\n")
     with program(binary, "-c", str(settings), log=folder / "mosquitto.log") as process:
         await until_listening(port, process)
         yield port

@@ -8,6 +8,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -311,10 +312,23 @@ async def test_a_broker_that_restarts_gets_the_next_attempt(tmp_path: Path) -> N
         assert isinstance(await deliver(sink), Accepted)
 
 
-async def test_a_message_that_no_broker_confirms_is_not_accepted() -> None:
+@pytest.mark.parametrize("options", ["", "?qos=0"])
+async def test_a_message_to_a_broker_that_hangs_is_not_accepted(options: str) -> None:
     with silent_service() as port:
-        outcome = await deliver(chat(f"mqtt://127.0.0.1:{port}/studio/done"))
+        outcome = await deliver(chat(f"mqtt://127.0.0.1:{port}/studio/done{options}", timeout_s=1.0))
     assert isinstance(outcome, Deferred), outcome
+    assert "the broker did not answer" in outcome.reason
+
+
+@pytest.mark.real
+async def test_a_broker_that_refuses_the_login_is_the_reason(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    async with mosquitto(tmp_path, is_open=False) as port:
+        outcome = await deliver(chat(f"mqtt://me:wrong-{TOKEN}@127.0.0.1:{port}/studio/done", timeout_s=60.0))
+    assert isinstance(outcome, Deferred), outcome
+    assert "the broker refused the login: Not authorized" in outcome.reason
+    assert TOKEN not in outcome.reason
+    assert not [each for each in {*threading.enumerate()} - before if each.name.startswith("paho")]
 
 
 @pytest.mark.parametrize("option", ["retry=3", "wait=1", "RETRY=1", "a=b&%72etry=2"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from bridge.net.client import Answer
@@ -138,10 +139,30 @@ MATRIX: Final = ChatService(
 
 
 def _prepare_mqtt(plugin: Any, options: Sequence[str]) -> None:
-    """Apprise's default, quality of service 0, has no confirmation: a message to a broker that hangs would count as
-    accepted."""
+    """Wait for the broker's answer to the login, and for its confirmation of a message. Apprise waits for the first
+    never, and for the second only if `qos` is above 0: a message to a broker that hangs would count as accepted."""
     if "qos" not in options:
         plugin.qos = 1
+    client, timeout_s = plugin.client, plugin.socket_read_timeout
+    answers: SimpleQueue[Any] = SimpleQueue()
+    client.on_connect = lambda *said: answers.put(said[3])
+
+    def start_and_log_in() -> None:
+        del client.loop_start  # the client's own method from now on
+        client.loop_start()
+        try:
+            answer = answers.get(timeout=timeout_s)
+        except Empty:
+            why = "the broker did not answer"
+        else:
+            if not answer.is_failure:
+                return
+            why = f"the broker refused the login: {answer}"
+        client.disconnect()
+        client.loop_stop()
+        raise ConnectionError(why)
+
+    client.loop_start = start_and_log_in
 
 
 MQTT: Final = ChatService(
