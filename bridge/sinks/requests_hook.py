@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -126,6 +127,10 @@ class _LogHandler(logging.Handler):
         current = _current()
         if current is None:
             return
+        if isinstance(record.args, tuple):  # a mail server's words are bytes
+            record.args = tuple(
+                each.decode(errors="replace") if isinstance(each, bytes) else each for each in record.args
+            )
         text = record.getMessage()
         # Apprise logs the cause of a failed connection at debug level, among whole payloads.
         if text.startswith(_SAYS_NOTHING):
@@ -133,7 +138,22 @@ class _LogHandler(logging.Handler):
         if record.levelno >= logging.WARNING:
             current.log.append(text)
         elif text.startswith(_CAUSE):
-            current.log.append(text.removeprefix(_CAUSE))
+            current.log.append(_mail_refusal(sys.exception()) or text.removeprefix(_CAUSE))
+
+
+def _mail_refusal(error: BaseException | None) -> str:
+    """What a mail server said when it refused; "" for any other error. Apprise logs it as tuples and bytes."""
+    import smtplib  # here, because it takes 10 ms and only chats need it
+
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _reply(error.smtp_code, error.smtp_error)
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return "; ".join(f"{address}: {_reply(*reply)}" for address, reply in error.recipients.items())
+    return ""
+
+
+def _reply(code: int, said: bytes | str) -> str:
+    return f"{code} {said.decode(errors='replace') if isinstance(said, bytes) else said}"
 
 
 _log_handler: Final = _LogHandler(level=logging.DEBUG)

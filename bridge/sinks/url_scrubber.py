@@ -18,10 +18,12 @@ _SEPARATORS: Final = re.compile(r"[/:@?&=,;+#\s]+")
 
 
 def without_secrets(texts: Iterable[str], *, url: str, shown: str = "") -> str:
-    """The texts as one line, without repetition and without the parts of `url`. Its scheme stays, and so do the parts
-    of `shown`, the URL as Apprise itself shows it to people."""
+    """The texts as one line, without repetition and without the parts of `url`. Its scheme, the names of its options
+    and the parts of `shown` stay: that is the URL as Apprise itself shows it to people."""
     scheme, _, rest = url.partition("://")
-    public = {piece.lower() for piece in _pieces(shown)} | {scheme.lower()}
+    options = [each.partition("=") for each in re.split("[?&]", rest)[1:]]
+    names = [name for name, _, value in options if value.strip("=")]  # otherwise the name may be a token in base64
+    public = {piece.lower() for piece in _pieces("&".join([shown, scheme, *names]))}
     secrets = {piece for piece in _pieces(rest) if len(piece) >= SHORTEST and piece.lower() not in public}
     longest_first = sorted(secrets, key=len, reverse=True)  # so that no part of a longer secret is left
 
@@ -37,6 +39,6 @@ def without_secrets(texts: Iterable[str], *, url: str, shown: str = "") -> str:
 
 def _pieces(url: str) -> set[str]:
     """The parts of a URL, in every spelling that a text may contain."""
-    raw = {piece for piece in _SEPARATORS.split(url) if piece}
+    raw = {piece for text in (url, unquote(url)) for piece in _SEPARATORS.split(text) if piece}
     plain = {unquote(piece) for piece in raw} | {unquote_plus(piece) for piece in raw}
     return raw | plain | {quote(piece, safe="") for piece in plain} | {quote_plus(piece) for piece in plain}

@@ -22,6 +22,7 @@ from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_attempts import failed
 from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import Exchange
+from bridge.sinks.url_scrubber import without_secrets
 from tests.sinks.receivers import HANG, answer, free_port, http_receiver
 from tests.sinks.samples import SUCCEEDED, as_delivery, task_sample
 from tests.stopwatch import Stopwatch
@@ -289,6 +290,53 @@ async def test_a_slow_mail_server_does_not_get_the_email_again_at_once(
     assert isinstance(outcome, kind)
     assert mailbox.mails == 1
     assert not isinstance(outcome, Deferred) or outcome.is_unanswered
+
+
+class StrictMailbox:
+    """Refuses the sender, the recipients or the text, whichever has an answer here."""
+
+    def __init__(self, **answers: str) -> None:
+        self.answers = answers
+
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        envelope.mail_from = address
+        return self.answers.get("sender", "250 fine")
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        said = self.answers.get(address.partition("@")[0], "250 fine")
+        if said.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return said
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        return self.answers.get("text", "250 taken")
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ({"you": "550 no such user"}, 'you@example.com: 550 no such user; Sending email to "you@example.com" failed.'),
+        ({"them": "550 gone"}, 'SMTP recipient them@example.com was refused: 550 gone; Sending email to "you@example'),
+        ({"sender": '553 it\'s "unknown"'}, '553 it\'s "unknown"; Sending email to "you@example.com" failed.'),
+        ({"text": "554-spam\r\n554 see RFC 5321"}, '554 spam see RFC 5321; Sending email to "you@example.com" failed.'),
+    ],
+)
+async def test_the_words_of_a_mail_server_are_the_reason(answers: dict[str, str], reason: str) -> None:
+    controller = Controller(StrictMailbox(**answers), hostname="127.0.0.1", port=free_port())
+    controller.start()
+    try:
+        url = f"mailto://127.0.0.1:{controller.port}?smtp=127.0.0.1&mode=insecure&from=x@example.com&to=you@example.com"
+        outcome = await deliver(chat(url + ("&cc=them@example.com" if "them" in answers else "")))
+    finally:
+        controller.stop()
+    assert isinstance(outcome, Deferred)
+    assert outcome.reason.startswith(reason)
+
+
+def test_a_reason_hides_values_of_options_and_not_their_names() -> None:
+    url = "mailto://example.com?pass=s3same-0pen&from=me@example.com&dG9rZW4tdG9rZW4="
+    said = "the message from the server: no pass for s3same-0pen or dG9rZW4tdG9rZW4"
+    assert without_secrets([said], url=url) == "the message from the server: no pass for *** or ***"
 
 
 async def test_a_mail_server_that_refuses_is_not_taken_for_unanswered() -> None:
