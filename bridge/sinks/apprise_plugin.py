@@ -76,6 +76,8 @@ class ApprisePlugin:
             self._set_timeouts(options, timeout_s)
         if target is not None:
             plugin_targets.narrow(self.plugin, target)
+        if self.plugin.request_rate_per_sec == _unknown_pause_s():
+            self.plugin.request_rate_per_sec = self.facts.pause_s
         self.facts.prepare(self.plugin, options)
 
     @property
@@ -303,6 +305,13 @@ def _held_file() -> Any:
             return self._written
 
     return HeldFile
+
+
+def _unknown_pause_s() -> float:
+    """The pause between two requests of a plugin that sets none itself."""
+    import apprise
+
+    return float(apprise.NotifyBase.request_rate_per_sec)
 
 
 def _schemes(plugin: Any) -> frozenset[str]:

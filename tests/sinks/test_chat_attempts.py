@@ -346,6 +346,19 @@ async def test_a_mail_server_that_refuses_is_not_taken_for_unanswered() -> None:
     assert not outcome.is_unanswered
 
 
+@pytest.mark.parametrize(
+    ("url", "pause_s"),
+    [
+        ("ntfy://topic-of-mine", 1.0),
+        ("mailto://me:pass@example.com", 0.5),
+        ("wecombot://key-of-a-robot", 3.0),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", 1.2),
+    ],
+)
+def test_the_pause_between_messages_is_the_limit_of_the_service(url: str, pause_s: float) -> None:
+    assert ApprisePlugin(url).plugin.request_rate_per_sec == pause_s
+
+
 def test_a_rate_limit_code_of_a_failed_plugin_holds_the_queue() -> None:
     body = b'{"errcode":45009,"errmsg":"api freq out of limit"}'
     limited = Answer(status=200, headers={}, body=body, complete=True, trouble="", is_over_cap=False)

@@ -157,7 +157,7 @@ async def test_a_sample_of_every_topic_looks_like_a_real_message(form: str, lang
 async def test_a_service_behind_apprise_gets_it_within_its_limits(
     service: str, language: str, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apprise.plugins.wecombot.NotifyWeComBot.request_rate_per_sec", 0)  # 5.5 s
+    monkeypatch.setattr("apprise.plugins.wecombot.NotifyWeComBot.request_rate_per_sec", 0)  # no pause
     for name, event in VARIETY.items():
         asked = await by_apprise(services, URLS[service], event, ChatStyle(language=language))
         messages = [json.loads(each.body) for each in asked]

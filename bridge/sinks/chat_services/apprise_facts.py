@@ -29,7 +29,8 @@ class AppriseFacts:
 
     `url` is an example. `ignores_refusals`: the plugin takes every answer with HTTP 200 for a success.
     `card`: the service shows more than plain text even if its URL has no `format=`. `counts_bytes`: its limit is in
-    bytes, although Apprise counts characters. `prepare` changes a new plugin; it gets the options in its URL.
+    bytes, although Apprise counts characters. `pause_s` is the pause between two messages if Apprise does not know the
+    service's limit; Apprise itself would wait 5.5 s. `prepare` changes a new plugin; it gets the options in its URL.
 
     `takes_files`: whether this plugin accepts files. `files_of` returns the results that are sent as files, and
     `file_bytes` their maximum size together. `joins_files`: whether this text and these files fit into one message.
@@ -41,6 +42,7 @@ class AppriseFacts:
     ignores_refusals: bool = False
     card: CardForm | None = None
     counts_bytes: bool = False
+    pause_s: float = 1.0
     prepare: Callable[[Any, Sequence[str]], None] = lambda plugin, options: None
     takes_files: Callable[[Any], bool] = lambda plugin: True
     files_of: Callable[[ChatCard], Sequence[CardLink]] = lambda card: card.links

@@ -60,11 +60,6 @@ BARK: Final = ChatService(
 
 _MAIL_BYTES: Final = 7_000_000  # 10 MB when encoded
 _COVER_BYTES: Final = 300_000
-_MAIL_PAUSE_S: Final = 0.5  # between two emails; Apprise waits 5.5 s, its default for services with unknown limits
-
-
-def _prepare_mail(plugin: Any, options: Sequence[str]) -> None:
-    plugin.request_rate_per_sec = _MAIL_PAUSE_S
 
 
 def _files_of_mail(card: ChatCard) -> Sequence[CardLink]:
@@ -83,7 +78,7 @@ MAIL: Final = ChatService(
     apprise=AppriseFacts(
         schemes=frozenset({"mailto", "mailtos"}),
         card=CardForm("html", "{}", card_mail, with_pictures=card_mail),
-        prepare=_prepare_mail,
+        pause_s=0.5,
         files_of=_files_of_mail,
         file_bytes=lambda card: _MAIL_BYTES if _has_only_images(card) else _COVER_BYTES,
         joins_files=lambda text, files: True,

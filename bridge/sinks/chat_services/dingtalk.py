@@ -67,5 +67,5 @@ DINGTALK: Final = ChatService(
     hosts={"oapi.dingtalk.com": "DingTalk"},
     read=CodeReader(codes=("errcode",), texts=("errmsg",), waits={130101: 60.0, 410100: 60.0}),
     robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, sign=_sign, penalty_s=600.0),
-    apprise=AppriseFacts(schemes=frozenset({"dingtalk"}), ignores_refusals=True),
+    apprise=AppriseFacts(schemes=frozenset({"dingtalk"}), ignores_refusals=True, pause_s=3.0),
 )

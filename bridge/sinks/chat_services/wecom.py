@@ -96,5 +96,5 @@ WECOM: Final = ChatService(
     hosts={"qyapi.weixin.qq.com": "WeCom"},
     read=_read,
     robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, file_bytes=20_000_000, later_files=_later_files),
-    apprise=AppriseFacts(schemes=frozenset({"wecombot"}), ignores_refusals=True, counts_bytes=True),
+    apprise=AppriseFacts(schemes=frozenset({"wecombot"}), ignores_refusals=True, counts_bytes=True, pause_s=3.0),
 )
