@@ -82,12 +82,14 @@ def next_poll_in_s(
 
 def _doubt_s(memory: Memory, now: float, pacing: Pacing, rules: Rules, chance: float) -> tuple[float, str]:
     """The wait while an answer is in doubt, with its reason. It is short at first, because a new id may not be known
-    everywhere yet. Then it grows, but ends when the doubt can be believed."""
+    everywhere yet, unless the answers before were unusable, too. Then it grows, but ends when the doubt can be
+    believed."""
     doubt = memory.doubt
     if doubt is None:
         raise ValueError("Spacing.DOUBT needs a doubt")
     over_s = LACKING_OVER_S if doubt.kind is ReadingKind.AMBIGUOUS else rules.not_found_over_s
-    wait_s = growing_s(doubt.answers, first_s=pacing.min_interval_s, most_s=pacing.max_interval_s, chance=chance)
+    repeats = doubt.answers if doubt.answers > 1 else max(1, memory.failures)
+    wait_s = growing_s(repeats, first_s=pacing.min_interval_s, most_s=pacing.max_interval_s, chance=chance)
     left_s = doubt.since_at + over_s - now
     if left_s > 0:
         wait_s = min(wait_s, max(left_s, SOON_S))

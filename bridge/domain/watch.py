@@ -60,7 +60,7 @@ class Memory(NamedTuple):
 
     phase: Phase = Phase.SUBMITTED
     polls: int = 0
-    failures: int = 0  # unusable answers in a row
+    failures: int = 0  # unusable answers since the last usable one
     doubt: Doubt | None = None
     progress: float | None = None  # the latest
     progress_told: float | None = None  # the value in the last event, or when the task started to run
@@ -220,8 +220,9 @@ def _believed(kind: ReadingKind, rules: Rules) -> Phase | None:
 
 def _doubted(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step:
     """Count an answer that is believed only after several such answers in a row, over some time."""
-    doubt = memory.doubt
+    doubt, failures = memory.doubt, memory.failures
     if doubt is None or doubt.kind is not reading.kind:
+        failures += doubt is not None  # it contradicts the answer before
         doubt = Doubt(kind=reading.kind, answers=0, since_at=now)
     doubt = replace(doubt, answers=doubt.answers + 1)
     lacks = reading.kind is ReadingKind.AMBIGUOUS
@@ -232,7 +233,7 @@ def _doubted(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step
         reason = reading.detail or f'"{reading.kind}" answered{in_a_row}'
         seen = _without_result(reading.snapshot) if lacks else reading.snapshot
         return _end(memory, believed, reason, seen)
-    doubted = memory._replace(doubt=doubt, failures=0)
+    doubted = memory._replace(doubt=doubt, failures=failures)
     return Step(memory=doubted, spacing=Spacing.DOUBT, reason=reading.detail, snapshot=reading.snapshot)
 
 

@@ -92,6 +92,17 @@ def test_a_doubtful_answer_is_polled_soon_and_when_it_can_be_final() -> None:
     assert polls <= 10
 
 
+@pytest.mark.parametrize("other", [ReadingKind.TRANSIENT, ReadingKind.BAD_REQUEST])
+def test_answers_that_contradict_each_other_are_polled_ever_more_rarely(other: ReadingKind) -> None:
+    memory, at, polls = Memory(), 0.0, 0
+    while at < 3600:
+        kind = ReadingKind.NOT_FOUND if polls % 2 else other
+        step = advance(memory, make_reading(kind), now=NOW + at, age_s=at, rules=RULES)
+        memory, polls = step.memory, polls + 1
+        at += wait(step.spacing, memory=memory, at=at, age_s=at, chance=0.5)[0]
+    assert polls <= 40
+
+
 @pytest.mark.parametrize(("kind", "over_s"), [(ReadingKind.NOT_FOUND, 180.0), (ReadingKind.AMBIGUOUS, 120.0)])
 def test_no_wait_goes_beyond_the_instant_of_belief(kind: ReadingKind, over_s: float) -> None:
     memory = doubting(8, kind)
