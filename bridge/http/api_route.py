@@ -58,14 +58,16 @@ class ApiCall:
     raw: bytes = b""
 
 
+Handler = Callable[[ApiCall], Awaitable[Any]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiRoute:
-    """One route. `handle` returns a value for JSON, or a whole `Response`."""
+    """One route. `handle` returns a value for JSON, or a whole `Response`; its docstring is the summary."""
 
     method: Method
     path: str
-    summary: str
-    handle: Callable[[ApiCall], Awaitable[Any]]
+    handle: Handler
     right: Right = Right.READ
     query: type[ApiModel] | type[AnyQuery] | None = None
     body: type[BaseModel] | None = None
@@ -76,6 +78,10 @@ class ApiRoute:
     reads_body: bool = False  # `handle` reads the body itself, after it has checked the rest of the request
     problems: frozenset[HTTPStatus] = field(default=frozenset())  # problems in addition to the ones of the other fields
     others: Mapping[HTTPStatus, type[BaseModel]] = field(default_factory=dict)  # further answers
+
+    @property
+    def summary(self) -> str:
+        return " ".join((self.handle.__doc__ or "").split())
 
     async def respond(self, request: Request, services: Services) -> Response:
         """Check and answer one request."""
@@ -120,11 +126,16 @@ class ApiRoute:
         return {"raw": raw, "body": validated(self.body, tree)}
 
 
+def route(method: Method, path: str, **options: Any) -> Callable[[Handler], ApiRoute]:
+    """Makes an `ApiRoute` with these options of the function below."""
+    return lambda handle: ApiRoute(method=method, path=path, handle=handle, **options)
+
+
 def served(routes: Sequence[ApiRoute], services: Services) -> list[Route]:
     """The routes for starlette: one for each path, so that the answer to a wrong method lists all valid methods."""
     by_path: dict[str, dict[str, ApiRoute]] = {}
-    for route in routes:
-        by_path.setdefault(route.path, {})[route.method] = route
+    for one in routes:
+        by_path.setdefault(one.path, {})[one.method] = one
 
     def at(path: str, methods: Mapping[str, ApiRoute]) -> Route:
         async def endpoint(request: Request) -> Response:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from bridge.domain.callback import CallbackOutcome, CallbackRequest
 from bridge.errors import StoreError
 from bridge.http.access import Right
-from bridge.http.api_route import MAX_BODY_BYTES, AnyQuery, ApiCall, ApiRoute, json_response
+from bridge.http.api_route import MAX_BODY_BYTES, AnyQuery, ApiCall, json_response, route
 from bridge.http.problem_details import HttpProblem
 from bridge.net.http_server import read_body
 
@@ -32,8 +32,18 @@ class CallbackAnswer(BaseModel):
     challenge: Any = Field(None, description="only in the answer to a challenge, which has no other key")
 
 
+@route(
+    "POST",
+    "/callbacks/{account}/{secret}",
+    right=Right.OPEN,
+    query=AnyQuery,
+    reads_body=True,
+    answer=CallbackAnswer,
+    others={HTTPStatus.ACCEPTED: CallbackAnswer},
+    problems=frozenset({HTTPStatus.NOT_FOUND}),
+)
 async def take_callback(call: ApiCall) -> Response:
-    """Receive a callback at an account's address. Waits only for the body of the request."""
+    """A callback of the account's provider: a hint to poll the task that it names."""
     account, secret = call.request.path_params["account"], call.request.path_params["secret"]
     callbacks = call.services.app().parts.callback_hints
     if not callbacks.is_ready:
@@ -61,17 +71,4 @@ async def take_callback(call: ApiCall) -> Response:
     )
 
 
-ROUTES: Final = (
-    ApiRoute(
-        method="POST",
-        path="/callbacks/{account}/{secret}",
-        summary="A callback of the account's provider: a hint to poll the task that it names.",
-        handle=take_callback,
-        right=Right.OPEN,
-        query=AnyQuery,
-        reads_body=True,
-        answer=CallbackAnswer,
-        others={HTTPStatus.ACCEPTED: CallbackAnswer},
-        problems=frozenset({HTTPStatus.NOT_FOUND}),
-    ),
-)
+ROUTES: Final = (take_callback,)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
+
+from pydantic import BaseModel
 
 from bridge.control import delivery_list
 from bridge.control.lookup import find_keys
@@ -12,11 +15,15 @@ from bridge.domain.delivery import Accepted
 from bridge.domain.filters import DeliveryFilter
 from bridge.http import api_models as models
 from bridge.http.access import Right
-from bridge.http.api_route import ApiCall, ApiRoute
+from bridge.http.api_route import ApiCall, ApiRoute, Handler, route
 from bridge.http.problem_details import invalid, named_filters, since_at
 
+_NOT_FOUND: Final = frozenset({HTTPStatus.NOT_FOUND})
 
+
+@route("GET", "/api/v1/deliveries", query=models.DeliveryListQuery, answer=models.DeliveryPage, problems=_NOT_FOUND)
 async def list_(call: ApiCall) -> dict[str, Any]:
+    """List deliveries, the newest first."""
     query, services = call.query, call.services
     now = services.clock.now()
     watch = None
@@ -36,14 +43,25 @@ async def list_(call: ApiCall) -> dict[str, Any]:
     return {"deliveries": found.json(), "next": found.next}
 
 
+@route("GET", "/api/v1/deliveries/{event_id}", answer=models.EventDeliveries, problems=_NOT_FOUND)
 async def of_event(call: ApiCall) -> dict[str, Any]:
+    """The deliveries of one event, with every attempt."""
     event_id = call.request.path_params["event_id"]
     services = call.services
     found = await services.read(delivery_list.event_deliveries, services.settings(), event_id, now=services.clock.now())
     return {"event_id": event_id, "deliveries": found.json(attempts=True)}
 
 
+@route(
+    "POST",
+    "/api/v1/deliveries/redeliver",
+    right=Right.FULL,
+    body=models.Redeliver,
+    answer=models.Redelivered,
+    problems=frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}),
+)
 async def redeliver(call: ApiCall) -> dict[str, Any]:
+    """Send deliveries again, with the same id and bytes."""
     wanted, services = call.body, call.services
     filters = (wanted.state, wanted.endpoint, wanted.since, wanted.topic)
     if wanted.event_ids and any(value is not None for value in filters):
@@ -60,13 +78,23 @@ async def redeliver(call: ApiCall) -> dict[str, Any]:
     return {"redelivered": count}
 
 
+def _post(what: str, answer: type[BaseModel]) -> Callable[[Handler], ApiRoute]:
+    """Makes a route that does this to an endpoint."""
+    path = f"/api/v1/endpoints/{{name}}/{what}"
+    return route("POST", path, right=Right.FULL, body=models.Nothing, answer=answer, problems=_NOT_FOUND)
+
+
+@route("GET", "/api/v1/endpoints", answer=models.EndpointsAnswer)
 async def list_endpoints(call: ApiCall) -> dict[str, Any]:
+    """Every endpoint of the settings with its state."""
     loaded = call.services.settings()
     found = await call.services.overview()
     return {"endpoints": endpoints_json(found, loaded)}
 
 
+@_post("enable", answer=models.EndpointEnabled)
 async def enable_endpoint(call: ApiCall) -> dict[str, Any]:
+    """Send to an endpoint again, after a 410 or a wait that it requested."""
     name, services = call.request.path_params["name"], call.services
     was_disabled, was_held = await services.write(
         delivery_list.enable, services.settings(), name, now=services.clock.now()
@@ -74,7 +102,9 @@ async def enable_endpoint(call: ApiCall) -> dict[str, Any]:
     return {"endpoint": name, "was_disabled": was_disabled, "was_held": was_held}
 
 
+@_post("test", answer=models.SampleSent)
 async def test_endpoint(call: ApiCall) -> dict[str, Any]:
+    """Send a sample to an endpoint."""
     name = call.request.path_params["name"]
     outcomes = await call.services.send_sample(name)
     return {
@@ -90,61 +120,4 @@ async def test_endpoint(call: ApiCall) -> dict[str, Any]:
     }
 
 
-_NOT_FOUND: Final = frozenset({HTTPStatus.NOT_FOUND})
-
-ROUTES: Final = (
-    ApiRoute(
-        method="GET",
-        path="/api/v1/deliveries",
-        summary="List deliveries, the newest first.",
-        handle=list_,
-        query=models.DeliveryListQuery,
-        answer=models.DeliveryPage,
-        problems=_NOT_FOUND,
-    ),
-    ApiRoute(
-        method="POST",
-        path="/api/v1/deliveries/redeliver",
-        summary="Send deliveries again, with the same id and bytes.",
-        handle=redeliver,
-        right=Right.FULL,
-        body=models.Redeliver,
-        answer=models.Redelivered,
-        problems=frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}),
-    ),
-    ApiRoute(
-        method="GET",
-        path="/api/v1/deliveries/{event_id}",
-        summary="The deliveries of one event, with every attempt.",
-        handle=of_event,
-        answer=models.EventDeliveries,
-        problems=_NOT_FOUND,
-    ),
-    ApiRoute(
-        method="GET",
-        path="/api/v1/endpoints",
-        summary="Every endpoint of the settings with its state.",
-        handle=list_endpoints,
-        answer=models.EndpointsAnswer,
-    ),
-    ApiRoute(
-        method="POST",
-        path="/api/v1/endpoints/{name}/enable",
-        summary="Send to an endpoint again, after a 410 or a wait that it requested.",
-        handle=enable_endpoint,
-        right=Right.FULL,
-        body=models.Nothing,
-        answer=models.EndpointEnabled,
-        problems=_NOT_FOUND,
-    ),
-    ApiRoute(
-        method="POST",
-        path="/api/v1/endpoints/{name}/test",
-        summary="Send a sample to an endpoint.",
-        handle=test_endpoint,
-        right=Right.FULL,
-        body=models.Nothing,
-        answer=models.SampleSent,
-        problems=_NOT_FOUND,
-    ),
-)
+ROUTES: Final = (list_, redeliver, of_event, list_endpoints, enable_endpoint, test_endpoint)

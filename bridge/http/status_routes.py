@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,22 +16,30 @@ from bridge.domain.source import DISCOVER
 from bridge.errors import StoreError
 from bridge.http import api_models as models
 from bridge.http.access import Right
-from bridge.http.api_route import ApiCall, ApiRoute, json_response
+from bridge.http.api_route import ApiCall, ApiRoute, json_response, route
 from bridge.http.exposition import OPENMETRICS, TEXT, content_type, exposition
 from bridge.http.openapi import openapi
 
 ANSWER_S: Final = 2.0  # how long to wait for the store
 
+_OPEN: Final[Mapping[str, Any]] = {
+    "right": Right.OPEN,
+    "answer": models.HealthAnswer,
+    "others": {HTTPStatus.SERVICE_UNAVAILABLE: models.HealthAnswer},
+}
 
+
+@route("GET", "/healthz", **_OPEN)
 async def healthz(call: ApiCall) -> Any:
-    """Whether event loop and store answer, according to the watchdog."""
+    """Whether the process works."""
     if call.services.is_alive():
         return {"status": "ok"}
     return json_response({"status": "stuck"}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
+@route("GET", "/readyz", **_OPEN)
 async def readyz(call: ApiCall) -> Any:
-    """Whether tasks can be accepted, polled and delivered now."""
+    """Whether store, sources and at least one account work."""
     found = await problems(call)
     if not found:
         return {"status": "ready"}
@@ -40,8 +48,9 @@ async def readyz(call: ApiCall) -> Any:
     return json_response({"status": "not ready", **why}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
+@route("GET", "/metrics", media_type=TEXT.partition(";")[0], more_media_types=(OPENMETRICS.partition(";")[0],))
 async def metrics(call: ApiCall) -> Response:
-    """Every metric, in the format that the Accept header requests."""
+    """Metrics for Prometheus: text 0.0.4, or OpenMetrics 1.0 if Accept asks for it."""
     services = call.services
     wanted = content_type(call.request.headers.get("accept", ""))
     gauges = await services.gauges.get()
@@ -51,13 +60,17 @@ async def metrics(call: ApiCall) -> Response:
     return Response(text, headers={"Content-Type": wanted, "Cache-Control": "no-store"})
 
 
+@route("GET", "/api/v1/status", answer=models.StatusAnswer)
 async def status(call: ApiCall) -> dict[str, Any]:
+    """The overall status, as `genbridge status --json`."""
     services = call.services
     found = await services.overview()
     return found.json()
 
 
+@route("GET", "/api/v1/accounts", answer=models.AccountsAnswer)
 async def list_accounts(call: ApiCall) -> dict[str, Any]:
+    """Every account of the settings with its state."""
     loaded = call.services.settings()
     found = await call.services.overview()
     return {"accounts": accounts_json(found, loaded)}
@@ -103,54 +116,14 @@ def document_route(routes: Sequence[ApiRoute]) -> ApiRoute:
 
     @cache
     def made() -> dict[str, Any]:  # made for the first request, because few daemons get one and it takes a megabyte
-        return openapi([*routes, own])
+        return openapi([*routes, document])
 
+    @route("GET", "/openapi.json")
     async def document(call: ApiCall) -> Any:
+        """This document."""
         return await anyio.to_thread.run_sync(made)
 
-    own = ApiRoute(method="GET", path="/openapi.json", summary="This document.", handle=document)
-    return own
+    return document
 
 
-ROUTES: Final = (
-    ApiRoute(
-        method="GET",
-        path="/healthz",
-        summary="Whether the process works.",
-        handle=healthz,
-        right=Right.OPEN,
-        answer=models.HealthAnswer,
-        others={HTTPStatus.SERVICE_UNAVAILABLE: models.HealthAnswer},
-    ),
-    ApiRoute(
-        method="GET",
-        path="/readyz",
-        summary="Whether store, sources and at least one account work.",
-        handle=readyz,
-        right=Right.OPEN,
-        answer=models.HealthAnswer,
-        others={HTTPStatus.SERVICE_UNAVAILABLE: models.HealthAnswer},
-    ),
-    ApiRoute(
-        method="GET",
-        path="/api/v1/status",
-        summary="The overall status, as `genbridge status --json`.",
-        handle=status,
-        answer=models.StatusAnswer,
-    ),
-    ApiRoute(
-        method="GET",
-        path="/api/v1/accounts",
-        summary="Every account of the settings with its state.",
-        handle=list_accounts,
-        answer=models.AccountsAnswer,
-    ),
-    ApiRoute(
-        method="GET",
-        path="/metrics",
-        summary="Metrics for Prometheus: text 0.0.4, or OpenMetrics 1.0 if Accept asks for it.",
-        handle=metrics,
-        media_type=TEXT.partition(";")[0],
-        more_media_types=(OPENMETRICS.partition(";")[0],),
-    ),
-)
+ROUTES: Final = (healthz, readyz, status, list_accounts, metrics)

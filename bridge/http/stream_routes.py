@@ -7,7 +7,7 @@ a client that does not read.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, Final
@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from bridge.control.lookup import known_account
 from bridge.domain.event import Topic
-from bridge.http.api_route import ApiCall, ApiModel, ApiRoute
+from bridge.http.api_route import ApiCall, ApiModel, route
 from bridge.http.gateway_bodies import cancel_when_gone
 from bridge.http.problem_details import HttpProblem, named_filters
 from bridge.net.served_connection import ABORT
@@ -41,8 +41,15 @@ class EventsQuery(ApiModel):
     account: str | None = None
 
 
+_OPTIONS: Final[Mapping[str, Any]] = {
+    "media_type": MEDIA_TYPE,
+    "problems": frozenset({HTTPStatus.SERVICE_UNAVAILABLE}),
+}
+
+
+@route("GET", "/api/v1/events", query=EventsQuery, **_OPTIONS)
 async def events(call: ApiCall) -> Response:
-    """The events from now on, or after the one in `Last-Event-ID`."""
+    """Follow events as server-sent events. `Last-Event-ID` resumes; `reset` says that this id is too old."""
     after = _number(call.request.headers.get("last-event-id"))
     query, services = call.query, call.services
     with named_filters():
@@ -50,8 +57,9 @@ async def events(call: ApiCall) -> Response:
     return await _stream(call, services.live.events.follow(after, topic=query.topic, account=query.account))
 
 
+@route("GET", "/api/v1/changes", **_OPTIONS)
 async def changes(call: ApiCall) -> Response:
-    """The changes from now on."""
+    """Follow the current state of tasks, deliveries and counters, for pages."""
     return await _stream(call, call.services.live.changes.follow())
 
 
@@ -103,24 +111,4 @@ async def _sent(send: Send, data: bytes) -> bool:
     return not time_limit.cancelled_caught
 
 
-def _route(path: str, summary: str, handle: Any, query: type[ApiModel] | None = None) -> ApiRoute:
-    return ApiRoute(
-        method="GET",
-        path=path,
-        summary=summary,
-        handle=handle,
-        query=query,
-        media_type=MEDIA_TYPE,
-        problems=frozenset({HTTPStatus.SERVICE_UNAVAILABLE}),
-    )
-
-
-ROUTES: Final = (
-    _route(
-        "/api/v1/events",
-        "Follow events as server-sent events. `Last-Event-ID` resumes; `reset` says that this id is too old.",
-        events,
-        EventsQuery,
-    ),
-    _route("/api/v1/changes", "Follow the current state of tasks, deliveries and counters, for pages.", changes),
-)
+ROUTES: Final = (events, changes)

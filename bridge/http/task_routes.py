@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,14 +17,25 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.views import Touched
 from bridge.http import api_models as models
 from bridge.http.access import Right
-from bridge.http.api_route import JSON, ApiCall, ApiRoute, RawBody
+from bridge.http.api_route import JSON, ApiCall, ApiRoute, Handler, RawBody, route
 from bridge.http.problem_details import named_filters, since_at
 from bridge.http.task_bodies import add_tasks
 from bridge.store import ReadStore
 
+_NOT_FOUND: Final = frozenset({HTTPStatus.NOT_FOUND})
 
+
+@route(
+    "POST",
+    "/api/v1/tasks",
+    right=Right.FULL,
+    query=models.AddQuery,
+    body=RawBody,
+    answer=models.AddedTasks,
+    status=HTTPStatus.CREATED,
+)
 async def add(call: ApiCall) -> dict[str, Any]:
-    """Watch the tasks in the body: all of them, or none if one is invalid."""
+    """Watch every task in the body, or none if one is invalid. Safe to repeat."""
     services, query = call.services, call.query
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = media_type == JSON
@@ -37,7 +47,9 @@ async def add(call: ApiCall) -> dict[str, Any]:
     }
 
 
+@route("GET", "/api/v1/tasks", query=models.TaskListQuery, answer=models.TaskPage)
 async def list_tasks(call: ApiCall) -> dict[str, Any]:
+    """List watched tasks, the last added first."""
     query, services, now = call.query, call.services, call.services.clock.now()
     wanted = WatchFilter(
         phases=(query.phase,) if query.phase else (),
@@ -59,18 +71,30 @@ async def list_tasks(call: ApiCall) -> dict[str, Any]:
     return {"tasks": found.json(), "next": found.next}
 
 
+@route("GET", "/api/v1/task", query=models.TaskQuery, answer=models.TaskDetails, problems=_NOT_FOUND)
 async def show(call: ApiCall) -> dict[str, Any]:
+    """One task, with its deliveries and its history. With `wait`, answers when it has finished."""
     key = await _key(call, call.query)
     if call.query.wait:
         await call.services.live.waits.until_finished(key, call.query.wait)
     return await call.services.read(_details, call.services.settings(), key, now=call.services.clock.now())
 
 
+def _post(what: str) -> Callable[[Handler], ApiRoute]:
+    """Makes a route that does this to a task."""
+    path, model = f"/api/v1/task/{what}", models.TaskKey
+    return route("POST", path, right=Right.FULL, body=model, answer=models.Requested, problems=_NOT_FOUND)
+
+
+@_post("poll")
 async def poll(call: ApiCall) -> dict[str, Any]:
+    """Poll a task now."""
     return await _request(call, watch_requests.poll_now)
 
 
+@_post("withdraw")
 async def withdraw(call: ApiCall) -> dict[str, Any]:
+    """Stop watching a task; nobody is notified."""
     return await _request(call, watch_requests.withdraw)
 
 
@@ -92,44 +116,4 @@ async def _request(call: ApiCall, request: Callable[..., list[tuple[Touched, str
     return {"account": key.account, "id": key.task_id, "done": touched.done, "detail": detail}
 
 
-_post: Final[Callable[..., ApiRoute]] = partial(
-    ApiRoute,
-    method="POST",
-    right=Right.FULL,
-    body=models.TaskKey,
-    answer=models.Requested,
-    problems=frozenset({HTTPStatus.NOT_FOUND}),
-)
-
-ROUTES: Final = (
-    ApiRoute(
-        method="POST",
-        path="/api/v1/tasks",
-        summary="Watch every task in the body, or none if one is invalid. Safe to repeat.",
-        handle=add,
-        right=Right.FULL,
-        query=models.AddQuery,
-        body=RawBody,
-        answer=models.AddedTasks,
-        status=HTTPStatus.CREATED,
-    ),
-    ApiRoute(
-        method="GET",
-        path="/api/v1/tasks",
-        summary="List watched tasks, the last added first.",
-        handle=list_tasks,
-        query=models.TaskListQuery,
-        answer=models.TaskPage,
-    ),
-    ApiRoute(
-        method="GET",
-        path="/api/v1/task",
-        summary="One task, with its deliveries and its history. With `wait`, answers when it has finished.",
-        handle=show,
-        query=models.TaskQuery,
-        answer=models.TaskDetails,
-        problems=frozenset({HTTPStatus.NOT_FOUND}),
-    ),
-    _post(path="/api/v1/task/poll", summary="Poll a task now.", handle=poll),
-    _post(path="/api/v1/task/withdraw", summary="Stop watching a task; nobody is notified.", handle=withdraw),
-)
+ROUTES: Final = (add, list_tasks, show, poll, withdraw)

@@ -111,5 +111,5 @@ def test_a_blocked_account_is_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("is_alive", "status"), [(True, 200), (False, 503)])
 async def test_healthz_fails_exactly_when_the_watchdog_would_restart_the_daemon(is_alive: bool, status: int) -> None:
     services: Any = SimpleNamespace(is_alive=lambda: is_alive)
-    found = await healthz(cast(ApiCall, SimpleNamespace(services=services)))
+    found = await healthz.handle(cast(ApiCall, SimpleNamespace(services=services)))
     assert getattr(found, "status_code", 200) == status

@@ -110,7 +110,7 @@ async def test_a_store_that_can_only_be_read_is_not_ready(failure: StoreError | 
     )
     access = SimpleNamespace(rules=SimpleNamespace(right_of=lambda _: Right.FULL))
     request = SimpleNamespace(headers={}, app=SimpleNamespace(state=SimpleNamespace(access=access)))
-    found = await readyz(cast(ApiCall, SimpleNamespace(services=services, request=request)))
+    found = await readyz.handle(cast(ApiCall, SimpleNamespace(services=services, request=request)))
     assert (found if isinstance(found, dict) else orjson.loads(found.body)) == answer
 
 
