@@ -5,6 +5,7 @@ Both the validation of requests and the OpenAPI document use it, so they agree.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -23,6 +24,7 @@ from bridge.http.access import Right, check_right
 from bridge.http.problem_details import HttpProblem, answer_error, invalid
 from bridge.http.services import Services
 from bridge.net.http_server import read_body
+from bridge.sources.json_syntax import unique_keys
 
 MAX_BODY_BYTES: Final = 16 << 20
 JSON: Final = "application/json"
@@ -119,8 +121,9 @@ class ApiRoute:
             return {"raw": raw}
         try:
             tree = orjson.loads(raw or b"{}")
-        except orjson.JSONDecodeError as error:
-            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from None
+            json.loads(raw or b"{}", object_pairs_hook=unique_keys)  # orjson takes the last of equal keys
+        except (ValueError, RecursionError) as error:
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the body cannot be read as JSON: {error}") from None
         if not isinstance(tree, dict):
             raise invalid([("", "the body must be a JSON object, as in {}")])
         return {"raw": raw, "body": validated(self.body, tree)}

@@ -122,7 +122,8 @@ def _problem_at(text: bytes, offset: int, problem: str) -> SyntaxProblem:
     return SyntaxProblem(LineCount(text).at(offset), f"{problem} (column {column})")
 
 
-def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs; ValueError if a key is there twice. For the decoders of `json`."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
@@ -141,4 +142,4 @@ def _constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=unique_keys, parse_int=_integer, parse_constant=_constant)

@@ -111,6 +111,21 @@ def test_tasks_are_polled_and_withdrawn_on_request(site: Site) -> None:
     assert site.client.post("/api/v1/task/poll", json={"id": "nobody"}).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ('{"id": "a-1", "id": "a-2"}', 'the key "id" is there twice'),
+        ("[" * 1000 + "]" * 1000, "recursion"),
+        ("{'id': 'a-1'}", "line 1 column 2"),
+    ],
+)
+def test_a_request_with_unclear_json_changes_nothing(site: Site, body: str, why: str) -> None:
+    answer = site.client.post("/api/v1/task/withdraw", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("the body cannot be read as JSON: ")
+    assert why in answer.json()["detail"]
+
+
 def test_tasks_and_deliveries_have_exactly_the_documented_keys(site: Site) -> None:
     site.add("documented", seconds=0)
     until(lambda: "documented" in site.world.by_task(), seconds=10, what="the webhook")
