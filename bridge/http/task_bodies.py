@@ -64,7 +64,7 @@ def _read(data: bytes, loaded: Loaded, is_json: bool, shared: dict[str, Any], cl
     reader = task_reader(loaded)
     try:
         entries = (read_json_text if is_json else read_any)(
-            data, read_tasks if len(data) <= SMALL_BYTES else partial(_by_process, clock)
+            data, read_tasks if len(data) <= SMALL_BYTES else partial(_read_large, clock)
         )
     except ParseTimeout as error:
         raise invalid([("", str(error))]) from None
@@ -78,7 +78,7 @@ def _read(data: bytes, loaded: Loaded, is_json: bool, shared: dict[str, Any], cl
     return good
 
 
-def _by_process(clock: Clock, data: bytes, suffix: str) -> Iterator[Entry]:
+def _read_large(clock: Clock, data: bytes, suffix: str) -> Iterator[Entry]:
     if suffix in JSON_SUFFIXES and len(data) <= FAST_JSON_BYTES:
         yield from read_tasks(data, suffix)
         return
