@@ -84,9 +84,9 @@ class _Collector:
             self.items[place], self.files[place] = (kind, {**others, **file.item}), item[held]
         elif held == "text":
             self.items.setdefault(f"text {item['text']}", ("texts", item))
-        elif item["url"]:
-            kind = _kind(key) or kind_of_file(item["url"]) or _usual_kind(self._form, self._action)
-            self.items.setdefault(item["url"], (kind, item))
+        elif url := _without_blanks(item["url"]):
+            kind = _kind(key) or kind_of_file(url) or _usual_kind(self._form, self._action)
+            self.items.setdefault(url, (kind, {**item, "url": url}))
 
 
 def collect(
@@ -300,6 +300,12 @@ def _addresses(value: Json, key: str) -> Items:
     )
     for name, each in inner:
         yield from _addresses(each, name)
+
+
+def _without_blanks(url: str) -> str:
+    """Some servers leave the blanks of a file name in its URL. Other texts with blanks only begin like a URL."""
+    is_file = " " in url and url.startswith("http") and "://" not in url.partition(" ")[2] and kind_of_file(url)
+    return url.replace(" ", "%20") if is_file else url
 
 
 def _kind(key: str) -> str | None:

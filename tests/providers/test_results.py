@@ -175,6 +175,22 @@ def test_a_dangerous_url_is_withheld_and_the_task_still_finishes(url: str) -> No
     assert reading.detail.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("given", "urls"),
+    [
+        ("https://cdn.example.com/my clip 1.mp4?sign=a%2Fb", ("https://cdn.example.com/my%20clip%201.mp4?sign=a%2Fb",)),
+        ("https://cdn.example.com/a.mp4 https://cdn.example.com/b.mp4", ()),
+        ("https://docs.example.com for details", ()),
+    ],
+)
+def test_blanks_in_the_name_of_a_file_are_encoded(given: str, urls: tuple[str, ...]) -> None:
+    reading = reading_of(videos(given))
+
+    assert reading.snapshot is not None
+    assert reading.snapshot.urls == urls
+    assert len(reading.snapshot.refused) == 1 - len(urls)
+
+
 def test_good_results_are_reported_together_with_withheld_ones() -> None:
     reading = reading_of(videos("ftp://x/y?key=1", A, ""))
 
