@@ -15,13 +15,12 @@ from bridge.clock import SystemClock
 from bridge.config.load import Loaded
 from bridge.control.formats import span
 from bridge.domain.finding import Finding, Level
+from bridge.domain.page_views import FULL_BYTES, StoreSpace
 from bridge.domain.source import SourceKind
 from bridge.errors import ConfigError, GenbridgeError, UsageError
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.store import StorePlace
 
-LEAST_BYTES: Final = 20 << 20  # with less free space, the store may soon be unable to commit
-LOW_BYTES: Final = 500 << 20
 MOST_OFFSET_S: Final = 30.0  # many services allow a minute or more in signatures and tokens
 
 
@@ -36,19 +35,20 @@ def disk_findings(loaded: Loaded, place: StorePlace) -> Iterator[Finding]:
     for wanted in folders:
         folder = nearest_existing(wanted)
         try:
-            device, free = folder.stat().st_dev, shutil.disk_usage(folder).free
+            device, disk = folder.stat().st_dev, shutil.disk_usage(folder)
         except OSError:
             continue  # the store, the archive or the source reports this problem
         if device not in seen:
             seen.add(device)
-            yield _free(wanted, free)
+            yield _free(wanted, StoreSpace(0, disk.free, disk.total))
 
 
-def _free(folder: Path, free: int) -> Finding:
+def _free(folder: Path, space: StoreSpace) -> Finding:
+    free = space.free_bytes or 0
     seen = f"{free / 1e9:,.1f} GB free at {folder}" if free >= 1e9 else f"{free // 1_000_000} MB free at {folder}"
-    if free < LEAST_BYTES:
+    if free < FULL_BYTES:
         return Finding(Level.ERROR, "disk", f"{seen}: almost full; free some space")
-    if free < LOW_BYTES:
+    if space.is_nearly_full:
         return Finding(Level.WARNING, "disk", f"{seen}: free some space before it is full")
     return Finding(Level.OK, "disk", seen)
 

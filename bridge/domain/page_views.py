@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from bridge.domain.views import DeliveryView, WatchView
 
 COUNTED: Final = 10_000  # counts are exact up to this number
+FULL_BYTES: Final = 20 << 20  # with less free space, the store may soon be unable to commit
 LEAST_BYTES: Final = 256 << 20  # a disk is nearly full if less than this is free, or less than ...
 LOW_BYTES: Final = 2 << 30  # ... this and at the same time less than ...
 LOW_SHARE: Final = 0.05  # ... this share of the disk

@@ -43,11 +43,13 @@ def test_check_warns_about_results_that_expire_before_the_last_retry(shell: Shel
     assert "results last" not in shell("check").out
 
 
-@pytest.mark.parametrize(("free", "level"), [(10 << 20, "error"), (100 << 20, "warning"), (9 << 30, "ok")])
+@pytest.mark.parametrize(
+    ("free", "level"), [(10 << 20, "error"), (100 << 20, "warning"), (1 << 30, "warning"), (9 << 30, "ok")]
+)
 def test_check_reports_a_disk_that_is_nearly_full(
     free: int, level: str, shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free, total=100 << 30))
     found = report(shell("check"))["disk"]
     assert found[0] == level
     assert f"free at {shell.folder}" in found[1]
