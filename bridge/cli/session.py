@@ -139,7 +139,8 @@ class CommandSession:
 
     @contextmanager
     def writing(self, *, create: bool = False) -> Iterator[CommandStore]:
-        """Like `store`, for commands that add tasks: a StoreError also suggests the queue folder."""
+        """Like `store`, for commands that add tasks: a StoreError also suggests the queue folder, unless its disk is
+        full, too."""
         self.warn_of_others()
         try:
             with self.store(create=create) as store:
@@ -147,8 +148,10 @@ class CommandSession:
         except StoreDamaged:
             raise
         except StoreError as error:
+            from bridge.control.machine_check import has_room  # here, because only errors need it
+
             folder = self.file.source_paths.get(SourceKind.QUEUE)
-            if folder is None:
+            if folder is None or not has_room(folder):
                 raise
             raise StoreError(f"{error}; or drop a file with the tasks into {folder}") from error
 

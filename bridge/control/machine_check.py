@@ -53,6 +53,11 @@ def _free(folder: Path, space: StoreSpace) -> Finding:
     return Finding(Level.OK, "disk", seen)
 
 
+def has_room(folder: Path) -> bool:
+    """Whether the disk of this folder has room for a small file."""
+    return shutil.disk_usage(nearest_existing(folder)).free >= FULL_BYTES
+
+
 class DatedClient(HttpClient):
     """An HTTP client that adds to `offsets_s` how many seconds this machine's clock is ahead of each server."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.shell import ONE_ACCOUNT, SETTINGS, Shell
+from tests.disks import small_disk
 from tests.fork_server import completed
 
 TWO_ACCOUNTS = {"accounts": {**ONE_ACCOUNT, "other": {**ONE_ACCOUNT["kling"], "base_url": "https://other.example.com"}}}
@@ -199,6 +200,16 @@ def test_withdrawing_and_polling_are_all_or_nothing_and_say_what_failed(shell: S
     assert shell("show", "b", "--json").json["next_poll_at"] is not None
     assert shell("add", "a").out == "kling/a: watching again\n"
     assert shell("show", "a", "--account", "\udcff").code == 2
+
+
+@pytest.mark.parametrize(("queue", "is_suggested"), [("disk/queue", False), ("queue", True)])
+def test_the_queue_folder_is_suggested_if_its_disk_has_room(shell: Shell, queue: str, is_suggested: bool) -> None:
+    with small_disk(shell.folder / "disk", size="64k"):
+        shell.settings({"store": "disk/state.db", "sources": {"queue": queue}})
+        said = shell("add", "a")
+    assert said.code == 69
+    assert "the disk is full; free some space" in said.err
+    assert ("or drop a file with the tasks into" in said.err) == is_suggested
 
 
 @pytest.fixture
