@@ -33,6 +33,8 @@ from bridge.sinks.apprise_plugin import usable_plugin
 from bridge.sinks.chat_services import ROBOTS, host_warning, probe_url
 from bridge.sinks.hook_address import SAMPLE, has_address_without_task
 from bridge.sinks.judging import redirection
+from bridge.sinks.message_values import ChatStyle
+from bridge.sinks.texts import fault_of_template
 from bridge.wiring.account_catalogue import base_url_of, known_providers
 from bridge.wiring.parts import file_sources
 from bridge.wiring.plan_builder import PlanBuilder
@@ -61,6 +63,7 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
     yield from _mixed_targets(loaded)
     yield from _without_task(loaded)
     yield from _without_files(loaded)
+    yield from _faulty_texts(loaded)
     yield from archive_findings(loaded)
     yield from _store(loaded, placed)
     yield from disk_findings(loaded, placed.place)
@@ -176,6 +179,18 @@ def _without_files(loaded: Loaded) -> Iterator[Finding]:
         for place, url in enumerate(endpoint.urls, 1):
             if not usable_plugin(url.reveal()).takes_files:
                 yield Finding(Level.WARNING, f"endpoints.{name}[{place}]", f"the service {seen}")
+
+
+def _faulty_texts(loaded: Loaded) -> Iterator[Finding]:
+    """Templates of texts for people that fail for a sample, or give nothing."""
+    for name, endpoint in loaded.settings.endpoints.items():
+        if isinstance(endpoint, Webhook) and endpoint.format not in ROBOTS:
+            continue
+        style = ChatStyle(language=endpoint.language, timezone=endpoint.timezone)
+        for part, source in (("title", endpoint.title), ("body", endpoint.body)):
+            fault = fault_of_template(source, style) if source is not None else None
+            if fault is not None:
+                yield Finding(Level.WARNING, f"endpoints.{name}.{part}", fault)
 
 
 def _without_task(loaded: Loaded) -> Iterator[Finding]:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from bridge.domain.event import Event
+from bridge.domain.event import END_TOPICS, Event
+from bridge.domain.sample import sample_event
 from bridge.logs import get_logger
 from bridge.sinks.chat_cards import TOPIC_LOOKS, CardLink, ChatCard, card_text
 from bridge.sinks.chat_wording import ENGLISH
@@ -29,6 +30,7 @@ from bridge.sinks.templates import Sandbox, TemplateFault, TextTemplate
 log = get_logger()
 
 MOST_TITLE: Final = 200  # characters
+_SAMPLE_AT: Final = 1_764_000_000.0
 MOST_BODY: Final = 200_000  # each service has its own smaller limit, see `splitting`
 
 
@@ -105,6 +107,17 @@ def read_stored(body: bytes) -> WrittenMessage:
 def chat_template(source: str, timezone: str = LOCAL) -> TextTemplate:
     """A template of an operator. TemplateFault if it is invalid."""
     return TextTemplate(source, names=NAMES, sandbox=_sandbox(timezone))
+
+
+def fault_of_template(source: str, style: ChatStyle) -> str | None:
+    """Why a valid template of an operator gives no text for the samples of finished tasks; None if it does."""
+    template, texts = chat_template(source, style.timezone), []
+    for topic in sorted(END_TOPICS):
+        try:
+            texts.append(template.render(template_values(sample_event(_SAMPLE_AT, topic), style)))
+        except TemplateFault as fault:
+            return f"the default text is used for `genbridge test --topic {topic}`: {fault}"
+    return None if any(map(presentable, texts)) else "gives no text for the samples of `genbridge test`"
 
 
 @lru_cache(64)
