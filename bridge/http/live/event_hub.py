@@ -14,8 +14,9 @@ from typing import Final
 
 import anyio
 
+from bridge.domain.committed import LogPage
 from bridge.errors import StoreError
-from bridge.http.live.stream_frames import HEARTBEAT, OPENING, FramePage, encoded, frame
+from bridge.http.live.stream_frames import HEARTBEAT, OPENING, encoded, frame
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload
 from bridge.store.event_log import READ_AT_ONCE, EventLog
@@ -40,7 +41,7 @@ class EventHub:
         self._offload = offload
         self._clock = clock
         self._position: int | None = None  # up to which the log has been read; None: no followers
-        self._pages: OrderedDict[int, FramePage] = OrderedDict()
+        self._pages: OrderedDict[int, LogPage] = OrderedDict()
         self._kept_bytes = 0
         self.followers = 0
         self._releases = 0
@@ -78,9 +79,9 @@ class EventHub:
                 if page.is_gone:
                     bounds = b'{"oldest":%d,"latest":%d}' % (page.oldest, page.position)
                     yield frame("reset", bounds, number=page.position)
-                for one in page.frames:
-                    if topic in {None, one.topic} and account in {None, one.account}:
-                        yield one.data
+                for one in page.events:
+                    if one.body and topic in {None, one.topic} and account in {None, one.account}:
+                        yield one.body
                 position = page.position
         finally:
             self.followers -= 1
@@ -136,7 +137,7 @@ class EventHub:
             elif found.position >= found.newest:
                 return
 
-    async def _next_page(self, position: int) -> FramePage | None:
+    async def _next_page(self, position: int) -> LogPage | None:
         """The page after this position; None when nothing comes for a while, or at `release`."""
         releases = self._releases
         if position > (self._position or 0):  # another daemon was faster, or this is not a number of this log
@@ -148,7 +149,7 @@ class EventHub:
                 return None
         return await self._page(position)
 
-    async def _page(self, after: int) -> FramePage:
+    async def _page(self, after: int) -> LogPage:
         """The page after this position: a kept one, or read again. Pages end at the same positions for all
         followers."""
         async with self._reading:
@@ -161,13 +162,18 @@ class EventHub:
                 self._keep(after, page)
             return page
 
-    def _keep(self, after: int, page: FramePage) -> None:
+    def _keep(self, after: int, page: LogPage) -> None:
         self._pages[after] = page
-        self._kept_bytes += page.size_bytes
+        self._kept_bytes += _size(page)
         while len(self._pages) > 1 and (self._kept_bytes > KEPT_BYTES or len(self._pages) > KEPT_PAGES):
             _, gone = self._pages.popitem(last=False)
-            self._kept_bytes -= gone.size_bytes
+            self._kept_bytes -= _size(gone)
 
     def _ring(self) -> None:
         arrived, self._arrived = self._arrived, anyio.Event()
         arrived.set()
+
+
+def _size(page: LogPage) -> int:
+    """The bytes of its frames."""
+    return sum(len(one.body or b"") for one in page.events)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 from bridge.domain.committed import LogPage
@@ -13,30 +13,6 @@ OPENING: Final = f": genbridge\nretry: {RETRY_MS}\n".encode()
 HEARTBEAT: Final = b":\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One event of the log, as it is sent."""
-
-    number: int
-    topic: str
-    account: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class FramePage:
-    """The events after a position. `is_gone` and `oldest`: see `LogPage`."""
-
-    frames: tuple[Frame, ...]
-    position: int
-    oldest: int
-    is_gone: bool
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(len(frame.data) for frame in self.frames)
-
-
 def frame(name: str, data: bytes, *, number: int | None = None) -> bytes:
     """One event of a stream."""
     head = b"" if number is None else b"id: %d\n" % number
@@ -44,11 +20,9 @@ def frame(name: str, data: bytes, *, number: int | None = None) -> bytes:
     return b"%bevent: %b\n%b\n" % (head, name.encode(), lines)
 
 
-def encoded(page: LogPage) -> FramePage:
-    """The frames of these events. Events whose bytes were removed are left out."""
-    frames = [
-        Frame(event.number, event.topic, event.account, frame(event.topic, event.body, number=event.number))
-        for event in page.events
-        if event.body is not None
-    ]
-    return FramePage(tuple(frames), page.position, page.oldest, page.is_gone)
+def encoded(page: LogPage) -> LogPage:
+    """The page, in which the bodies are the frames of the events. Events whose bytes were removed are left out."""
+    kept = ((event, event.body) for event in page.events if event.body is not None)
+    return replace(
+        page, events=[event._replace(body=frame(event.topic, body, number=event.number)) for event, body in kept]
+    )
