@@ -117,8 +117,7 @@ class Services:
         daemon, commit_p95_s = self.app().now(), self.rings.commits().p95_s
 
         def count(store: ReadStore) -> NeedCounts:
-            settings = self.settings()
-            found = self.overviews.read(store, settings)
-            return counts_of(needs(store, settings, found, daemon=daemon, commit_p95_s=commit_p95_s))
+            found = self.overviews.read(store, self.settings())
+            return counts_of(self.current_needs(store, found, daemon, commit_p95_s))
 
         return await self.read(count)

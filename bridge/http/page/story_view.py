@@ -15,7 +15,6 @@ from bridge.control.lookup import find_keys
 from bridge.domain.event import Topic
 from bridge.domain.ids import MAX_TASK_ID_CHARS, WatchKey, event_id
 from bridge.domain.task import LIVE
-from bridge.domain.views import WatchView
 from bridge.errors import UnknownError, UsageError
 from bridge.http.live.poll_record import last_polls
 from bridge.http.page.result_boxes import ResultBox, main_results, results_of
@@ -45,7 +44,11 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     if not keys:
         raise _not_kept(call, loaded)
     if len(keys) > 1:
-        return {"story": None, "choices": await services.read(_views, keys), "wanted_id": query.id}
+        return {
+            "story": None,
+            "choices": await services.read(lambda store: [store.view(key) for key in keys]),
+            "wanted_id": query.id,
+        }
     try:
         story = await services.read(read_story, loaded, keys[0], now=call.now)
     except UnknownError:  # it has just been deleted
@@ -64,6 +67,7 @@ def _in_order(results: Sequence[ResultBox]) -> Sequence[ResultBox]:
 
 def _shown(story: TaskStory, call: ViewCall, loaded: Loaded) -> Mapping[str, Any]:
     view, polls = story.view, last_polls(call.services.live.polls, story.details)
+    account = loaded.settings.accounts.get(view.account)
     return {
         "story": story,
         "view_of_task": view,
@@ -73,7 +77,7 @@ def _shown(story: TaskStory, call: ViewCall, loaded: Loaded) -> Mapping[str, Any
         "most_attempts": len(loaded.settings.delivery.retries_s) + 1,
         "most_copy_attempts": len(RETRIES.steps_s) + 1,
         "added": ADDED,
-        "provider": _provider(loaded, view.account),
+        "provider": account.provider if account is not None else view.account,
         "command": shlex.join(["genbridge", "explain", f"{view.account}/{view.task_id}"]),
         "is_live": view.phase in LIVE,
     }
@@ -90,22 +94,12 @@ def _keys(store: ReadStore, loaded: Loaded, text: str, account: str | None) -> S
         return []
 
 
-def _views(store: ReadStore, keys: Sequence[WatchKey]) -> list[WatchView]:
-    return [store.view(key) for key in keys]
-
-
 def _not_kept(call: ViewCall, loaded: Loaded) -> HttpProblem:
     words = call.words
     span = kept_for(words, loaded.settings.retention.ended_s)
     return HttpProblem(
         HTTPStatus.NOT_FOUND, words.text("No task with this id is kept. Results are kept for {span}.", span=span)
     )
-
-
-def _provider(loaded: Loaded, account: str) -> str:
-    """The provider of the account; the account itself if it is not in the settings."""
-    known = loaded.settings.accounts.get(account)
-    return known.provider if known is not None else account
 
 
 VIEW: Final = View(path="/task", template="story.html", name="tasks", load=_load, query=StoryQuery)
