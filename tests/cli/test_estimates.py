@@ -11,8 +11,7 @@ from bridge.clock import SystemClock
 from bridge.control.estimates import Estimates
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.filters import EVERY_WATCH
-from bridge.http.page.bars import BarState
-from bridge.http.page.runs import run_of
+from bridge.http.page.runs import BarState, run_of
 from tests.cli.shell import Shell
 from tests.factories import make_wish
 

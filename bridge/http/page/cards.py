@@ -1,4 +1,4 @@
-"""A finished task, as a card shows it."""
+"""A finished task, as a card shows it, and who was notified about it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.event import END_TOPICS
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.task import LIVE, Phase, Snapshot
 from bridge.domain.views import DeliveryView, WatchView
-from bridge.http.page.notification_states import NotificationState, notification_states
 from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, main_results
 from bridge.http.page.result_copies import TaskResult
 from bridge.store import ReadStore
@@ -17,6 +18,8 @@ from bridge.store import ReadStore
 MOST_PICTURES: Final = 4
 MOST_PRELOADED: Final = 6  # how many videos of a page load their beginning
 SHOWN_S: Final = 86_400.0  # if a result is kept longer, its expiry is not shown
+HELD: Final = "held"  # it waits, and its endpoint is disabled or paused
+_WORST_FIRST: Final = ("dead", HELD, "waiting", "accepted", "canceled")
 
 
 class FinishedTask(NamedTuple):
@@ -38,6 +41,14 @@ def finished_tasks(store: ReadStore, views: Sequence[WatchView]) -> list[Finishe
     ids = [view.watch_id for view in views if view.phase not in LIVE]
     snapshots, deliveries = store.snapshots_by_id(ids), store.deliveries_by_watch(ids)
     return [FinishedTask(one, snapshots.get(one.watch_id), deliveries.get(one.watch_id, ())) for one in views]
+
+
+class NotificationState(NamedTuple):
+    """The state of one endpoint's delivery about a finish: a `DeliveryState`, or `held`."""
+
+    endpoint: str
+    state: str
+    next_attempt_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,3 +103,26 @@ def _look(phase: Phase, results: Sequence[ResultBox]) -> str:
     if not results:
         return "nothing"
     return str(results[0].kind if results[0].state is ResultState.SHOWN else results[0].state)
+
+
+def notification_states(deliveries: Iterable[DeliveryView], held: Container[str] = ()) -> list[NotificationState]:
+    """For each endpoint the worst state of its deliveries about the last finish, without copies to the archive.
+
+    `held`: the endpoints that are disabled or paused.
+    """
+    finishes = [one for one in deliveries if one.topic in END_TOPICS and one.endpoint != ARCHIVE]
+    last = max((one.created_at for one in finishes), default=0.0)
+    found: dict[str, NotificationState] = {}
+    for one in finishes:
+        if one.created_at < last:
+            continue  # about an earlier generation
+        is_held = one.state is DeliveryState.WAITING and one.endpoint in held
+        state = NotificationState(one.endpoint, HELD if is_held else str(one.state), one.next_attempt_at)
+        known = found.get(one.endpoint)
+        if known is None or _rank(state) < _rank(known):
+            found[one.endpoint] = state
+    return list(found.values())
+
+
+def _rank(one: NotificationState) -> int:
+    return _WORST_FIRST.index(one.state)

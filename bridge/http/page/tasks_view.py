@@ -17,8 +17,7 @@ from bridge.domain.filters import EVERY_WATCH, WatchFilter
 from bridge.domain.page_views import COUNTED, BoundedCount
 from bridge.domain.task import LIVE, NOT_SUCCEEDED, Phase
 from bridge.domain.views import StoreGauges, WatchView
-from bridge.http.page.cards import FinishedTask, finished_tasks
-from bridge.http.page.notification_states import NotificationState, notification_states
+from bridge.http.page.cards import FinishedTask, NotificationState, finished_tasks, notification_states
 from bridge.http.page.result_boxes import Thumbnail, results_of, thumbnail
 from bridge.http.page.runs import Run, run_of
 from bridge.http.page.task_actions import NewTasks

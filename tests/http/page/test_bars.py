@@ -8,8 +8,8 @@ from datetime import UTC
 import pytest
 
 from bridge.domain.durations.forecast import Expected
-from bridge.http.page.bars import Bar, BarState, stepped
 from bridge.http.page.rendering import environment
+from bridge.http.page.runs import Bar, BarState, stepped
 from bridge.http.page.wording import Wording
 
 ADDED = 1_764_433_876.0

@@ -21,8 +21,7 @@ from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import DeliveryView, WatchView
 from bridge.http.access import Right
-from bridge.http.page.cards import FinishedTask, cards
-from bridge.http.page.notification_states import NotificationState, notification_states
+from bridge.http.page.cards import FinishedTask, NotificationState, cards, notification_states
 from bridge.http.page.now_view import BUSY_PER_MINUTE, MOST_CARDS, is_busy
 from bridge.http.page.page_routes import NAVIGATION
 from bridge.http.page.rendering import environment, render
