@@ -21,8 +21,7 @@ from benchmarks.tables import Report, Table, number
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import SLOTS, Share
 from bridge.domain.watch import Wish
-from bridge.store import open_store
-from bridge.store.postgres import PostgresStore
+from bridge.store import Store, open_store
 from tests.postgres import Server as Database
 from tests.postgres import own_server
 
@@ -185,7 +184,7 @@ class _Setting:
             return sum(map(bool, members)) if sum(members) == 2 * SLOTS else 0
 
     @contextmanager
-    def _store(self) -> Iterator[PostgresStore]:
+    def _store(self) -> Iterator[Store]:
         store = open_store(self._place, create=True, group_access=False)
         try:
             yield store

@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
@@ -23,13 +23,10 @@ if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore
     from bridge.store.event_log import FollowStore
     from bridge.store.full_store import Store
-    from bridge.store.postgres import PostgresStore
-    from bridge.store.sqlite.sqlite_store import SqliteStore
 
 __all__ = [
     "DaemonLock",
     "ReadStore",
-    "SqliteStore",
     "Store",
     "StorePlace",
     "migrate_store",
@@ -42,18 +39,6 @@ __all__ = [
 
 StorePlace = Path | PostgresUrl
 """Where a store is. Printed, it shows no secret."""
-
-
-@overload
-def open_store(place: Path | str, *, create: bool, group_access: bool, read_only: bool = False) -> SqliteStore: ...
-
-
-@overload
-def open_store(place: PostgresUrl, *, create: bool, group_access: bool) -> PostgresStore: ...
-
-
-@overload
-def open_store(place: StorePlace, *, create: bool, group_access: bool) -> Store: ...
 
 
 def open_store(place: StorePlace | str, *, create: bool, group_access: bool, read_only: bool = False) -> Store:
@@ -71,9 +56,9 @@ def open_store(place: StorePlace | str, *, create: bool, group_access: bool, rea
     if isinstance(place, PostgresUrl):
         shared: Store = _postgres(place).PostgresStore(database)
         return shared
-    from bridge.store.sqlite.sqlite_store import SqliteStore  # here, because commands do not need it
+    from bridge.store.full_store import Store  # here, because commands do not need it
 
-    return SqliteStore(database)
+    return Store(database)
 
 
 def open_command_store(place: StorePlace, *, create: bool, group_access: bool) -> CommandStore:
@@ -158,9 +143,7 @@ def _postgres(place: PostgresUrl) -> ModuleType:
 
 
 def __getattr__(name: str) -> Any:
-    """`Store` and `SqliteStore`, imported when they are first used, because readers do not need them."""
-    if name == "SqliteStore":
-        return import_module("bridge.store.sqlite.sqlite_store").SqliteStore
-    if name == "Store":
-        return import_module("bridge.store.full_store").Store
-    raise AttributeError(name)
+    """`Store`, imported when it is first used, because readers do not need it."""
+    if name != "Store":
+        raise AttributeError(name)
+    return import_module("bridge.store.full_store").Store

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from bridge.domain.slots import slot_of
+from bridge.domain.slots import SoleMember, slot_of
 from bridge.errors import StoreError, UsageError
-from bridge.ports import Shares
 from bridge.store.command_store import CommandStore
 from bridge.store.notes import NoteStore
 from bridge.store.outbox import OutboxStore
@@ -30,8 +29,13 @@ class Contents(NamedTuple):
     the order is the same on both engines."""
 
 
-class Store(CommandStore, CommitStore, OutboxStore, NoteStore, Retention, Shares):
-    """All operations that the engine and the commands need."""
+class Store(SoleMember, CommandStore, CommitStore, OutboxStore, NoteStore, Retention):
+    """All operations that the engine and the commands need. Calls block, one at a time (`Offload`); only `is_syncing`
+    and `give_up` may be called meanwhile. Every method is one transaction: on disk when it returns, not done at all
+    when it raises.
+
+    On SQLite the only daemon holds the lock on the file, which is its lease, so it gets all shares.
+    """
 
     @contextmanager
     def contents(self) -> Iterator[Contents]:

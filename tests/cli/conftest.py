@@ -10,7 +10,7 @@ import pytest
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.task import Phase, ReadingKind
 from bridge.domain.watch import Memory
-from bridge.store import SqliteStore
+from bridge.store import Store
 from tests.cli.kept_tasks import BAD, DONE, FAR, LIVE
 from tests.cli.shell import Shell
 from tests.factories import NOW, make_wish
@@ -31,7 +31,7 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 
 @pytest.fixture
-def store(shell: Shell) -> Iterator[SqliteStore]:
+def store(shell: Shell) -> Iterator[Store]:
     """Three tasks: one succeeded and its delivery was accepted, one failed and its delivery is dead, and one runs."""
     store = shell.store()
     wishes = [

@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from bridge.cli import outcome
-from bridge.store import SqliteStore, open_store
+from bridge.store import Store, open_store
 
 ONE_ACCOUNT: dict[str, Any] = {
     "kling": {
@@ -87,6 +87,6 @@ class Shell:
         path.chmod(0o600)
         return path
 
-    def store(self) -> SqliteStore:
+    def store(self) -> Store:
         """The store of the usual settings. The caller closes it."""
         return open_store(self.folder / "state.db", create=True, group_access=False)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bridge.store import SqliteStore, open_store
+from bridge.store import Store, open_store
 from bridge.wiring.store_location import is_service
 from tests.cli.shell import Shell
 from tests.daemon_process import DaemonProcess
@@ -48,7 +48,7 @@ def place(shell: Shell, settings: Path) -> str:
 
 
 @contextmanager
-def common_store(state: Path) -> Iterator[SqliteStore]:
+def common_store(state: Path) -> Iterator[Store]:
     """The store that all settings files without `store` shared in earlier versions."""
     store = open_store(state / "genbridge/state.db", create=True, group_access=False)
     yield store

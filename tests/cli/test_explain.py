@@ -9,14 +9,14 @@ from bridge.control.explanation import ADDED
 from bridge.domain.change import AccountAskedToWait
 from bridge.domain.event import Event, Parcel
 from bridge.domain.source import SourceKind
-from bridge.store import DaemonLock, SqliteStore
+from bridge.store import DaemonLock, Store
 from tests.cli.kept_tasks import DELIVERY_KEYS, FAR, LIVE, RFC3339
 from tests.cli.shell import SETTINGS, Shell
 from tests.factories import NOW
 from tests.store.making import Teller, make_block, make_deferred, make_end, make_note
 
 
-def test_explain_shows_the_history_in_order(shell: Shell, store: SqliteStore) -> None:
+def test_explain_shows_the_history_in_order(shell: Shell, store: Store) -> None:
     story = shell("explain", "done").out
     parts = [
         "kling/done: succeeded (A film)",
@@ -48,7 +48,7 @@ def test_explain_says_where_a_task_came_from(shell: Shell) -> None:
     assert set(SourceKind) <= ADDED.keys()
 
 
-def test_explain_has_the_same_for_programs(shell: Shell, store: SqliteStore) -> None:
+def test_explain_has_the_same_for_programs(shell: Shell, store: Store) -> None:
     story = shell("explain", "done", "--json").json
     assert list(story) == [
         *("account", "id", "phase", "generation", "added_by", "history", "answers", "urls_not_delivered"),
@@ -75,7 +75,7 @@ def test_explain_has_the_same_for_programs(shell: Shell, store: SqliteStore) -> 
     ]
 
 
-def test_explain_json_says_the_next_step_and_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> None:
+def test_explain_json_says_the_next_step_and_why_a_delivery_waits(shell: Shell, store: Store) -> None:
     when, *more = shell("explain", "live", "--json").json["next_poll"]
     assert when.startswith("in ")
     assert "no daemon is running on this store: `genbridge run` starts one" in more
@@ -86,7 +86,7 @@ def test_explain_json_says_the_next_step_and_why_a_delivery_waits(shell: Shell, 
     assert delivery["next_attempt_at"] in delivery["summary"]
 
 
-def test_explain_shows_the_next_step_and_the_reason_for_its_delay(shell: Shell, store: SqliteStore) -> None:
+def test_explain_shows_the_next_step_and_the_reason_for_its_delay(shell: Shell, store: Store) -> None:
     story = shell("explain", "live").out
     assert re.search(r"next poll: in \d+d \d+h; a tenth of its age", story)
     assert "no daemon is running on this store" in story
@@ -99,7 +99,7 @@ def test_explain_shows_the_next_step_and_the_reason_for_its_delay(shell: Shell, 
     assert "next poll: never; the settings have no account kling" in shell("explain", "live").out
 
 
-def test_explain_of_an_overdue_poll_names_no_past_wait(shell: Shell, store: SqliteStore) -> None:
+def test_explain_of_an_overdue_poll_names_no_past_wait(shell: Shell, store: Store) -> None:
     why = "similar tasks usually take 8 s to 11 s (12 tasks seen); polled again after 2 s"
     store.note([make_note(LIVE, next_poll_at=FAR, next_poll_why=why)])
     assert f"; {why}\n" in shell("explain", "live").out
@@ -116,7 +116,7 @@ def test_explain_of_an_overdue_poll_names_no_past_wait(shell: Shell, store: Sqli
     )
 
 
-def test_explain_says_why_a_delivery_waits(shell: Shell, store: SqliteStore) -> None:
+def test_explain_says_why_a_delivery_waits(shell: Shell, store: Store) -> None:
     bad = shell("explain", "bad").out
     assert "risk control" in bad
     assert re.search(r"task_failed to hook: dead; `genbridge redeliver evt_\w+ --endpoint hook` sends it again\n", bad)
@@ -146,7 +146,7 @@ def test_explain_says_how_many_other_tasks_wait_for_the_limits(shell: Shell) -> 
     assert "a second, and less for a minute after a 429" in story, "it may be halved now"
 
 
-def test_explain_says_that_copies_are_made_and_what_waits_for_them(shell: Shell, store: SqliteStore) -> None:
+def test_explain_says_that_copies_are_made_and_what_waits_for_them(shell: Shell, store: Store) -> None:
     def parcels(event: Event) -> Sequence[Parcel]:
         due_at = {"hook": FAR, "@archive": -0.8}
         return [Parcel(endpoint=name, target="", body=b"{}", due_at=at) for name, at in due_at.items()]

@@ -9,7 +9,7 @@ from bridge.clock import SystemClock
 from bridge.domain.account_state import FAILING
 from bridge.domain.change import AccountAskedToWait
 from bridge.domain.delivery_state import NOT_CHECKED
-from bridge.store import SqliteStore
+from bridge.store import Store
 from tests.cli.kept_tasks import FAR, LIVE, RFC3339
 from tests.cli.shell import SETTINGS, Shell
 from tests.disks import small_disk
@@ -17,7 +17,7 @@ from tests.factories import NOW, make_wish
 from tests.store.making import Teller, make_attempt, make_block, make_deferred, make_end, make_note
 
 
-def test_explain_and_status_show_what_is_held_and_until_when(shell: Shell, store: SqliteStore) -> None:
+def test_explain_and_status_show_what_is_held_and_until_when(shell: Shell, store: Store) -> None:
     def held(route: str, until_at: float, reason: str, account: str = "kling") -> AccountAskedToWait:
         return AccountAskedToWait(account=account, until_at=until_at, route=route, reason=reason)
 
@@ -48,7 +48,7 @@ def test_explain_and_status_show_what_is_held_and_until_when(shell: Shell, store
     assert "next poll: as soon as possible" in shell("explain", "live").out
 
 
-def test_explain_and_status_show_that_the_provider_fails(shell: Shell, store: SqliteStore) -> None:
+def test_explain_and_status_show_that_the_provider_fails(shell: Shell, store: Store) -> None:
     store.note([make_note(LIVE, next_poll_at=NOW)])
     store.add([make_wish(task_id=f"t{number}") for number in range(20)], source="cli", now=NOW)
     failing = AccountAskedToWait(account="kling", until_at=FAR, route=FAILING, reason="HTTP 502: down")
@@ -63,7 +63,7 @@ def test_explain_and_status_show_that_the_provider_fails(shell: Shell, store: Sq
     assert (held["scope"], held["route"], held["reason"]) == ("failing", None, "HTTP 502: down")
 
 
-def test_status_shows_what_is_blocked_and_how_to_continue(shell: Shell, store: SqliteStore) -> None:
+def test_status_shows_what_is_blocked_and_how_to_continue(shell: Shell, store: Store) -> None:
     tell = Teller(("hook", ""))
     store.commit([make_block()], tell)
     [delivery] = store.due("hook", "", now=FAR, limit=9)[0]
@@ -104,7 +104,7 @@ def test_health_is_refused_with_another_display(shell: Shell) -> None:
         assert said.err == "genbridge: give --health without --json and --watch\n"
 
 
-def test_status_leaves_out_problems_of_removed_accounts_and_endpoints(shell: Shell, store: SqliteStore) -> None:
+def test_status_leaves_out_problems_of_removed_accounts_and_endpoints(shell: Shell, store: Store) -> None:
     tell = Teller(("hook", ""), ("chat", ""), ("former", ""))
     store.commit([make_end(LIVE), make_block()], tell)
     for name in ("hook", "chat", "former"):

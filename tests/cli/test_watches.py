@@ -7,14 +7,14 @@ import re
 
 import pytest
 
-from bridge.store import SqliteStore
+from bridge.store import Store
 from tests.cli.kept_tasks import DELIVERY_KEYS, FAR, LIVE, RFC3339, WATCH_KEYS
 from tests.cli.shell import Shell
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, make_block, make_deferred, make_end
 
 
-def test_list_prints_the_shape_of_the_contract(shell: Shell, store: SqliteStore) -> None:
+def test_list_prints_the_shape_of_the_contract(shell: Shell, store: Store) -> None:
     live, bad, done = shell("list", "--json").json
     assert [list(one) for one in (live, bad, done)] == [WATCH_KEYS] * 3
     assert done == {
@@ -52,13 +52,11 @@ def test_list_prints_the_shape_of_the_contract(shell: Shell, store: SqliteStore)
         (["--label", "\udcff"], []),
     ],
 )
-def test_list_shows_the_requested_tasks(
-    words: list[str], expected: list[str], shell: Shell, store: SqliteStore
-) -> None:
+def test_list_shows_the_requested_tasks(words: list[str], expected: list[str], shell: Shell, store: Store) -> None:
     assert [one["id"] for one in shell("list", "--json", *words).json] == expected
 
 
-def test_list_takes_a_phase_or_live_but_not_both(shell: Shell, store: SqliteStore) -> None:
+def test_list_takes_a_phase_or_live_but_not_both(shell: Shell, store: Store) -> None:
     assert shell("list", "--live", "--phase", "failed").code == 2
     assert shell("list", "--label", "nobody").err == "no matching tasks\n"
 
@@ -78,12 +76,12 @@ def test_list_takes_a_phase_or_live_but_not_both(shell: Shell, store: SqliteStor
     ],
 )
 def test_deliveries_shows_the_requested_deliveries(
-    words: list[str], expected: list[str], shell: Shell, store: SqliteStore
+    words: list[str], expected: list[str], shell: Shell, store: Store
 ) -> None:
     assert [one["id"] for one in shell("deliveries", "--json", *words).json] == expected
 
 
-def test_deliveries_of_a_task_that_is_not_watched_are_an_error(shell: Shell, store: SqliteStore) -> None:
+def test_deliveries_of_a_task_that_is_not_watched_are_an_error(shell: Shell, store: Store) -> None:
     said = shell("deliveries", "--task", "nobody")
     assert (said.code, said.out) == (1, "")
     assert "nobody is not watched" in said.err
@@ -98,13 +96,13 @@ def test_deliveries_of_a_task_that_is_not_watched_are_an_error(shell: Shell, sto
     ids=" ".join,
 )
 @pytest.mark.parametrize("empty", ["", "  "])
-def test_an_empty_id_is_wrong_usage(words: list[str], empty: str, shell: Shell, store: SqliteStore) -> None:
+def test_an_empty_id_is_wrong_usage(words: list[str], empty: str, shell: Shell, store: Store) -> None:
     said = shell(*words, empty)
     assert (said.code, said.out) == (2, "")
     assert "id is empty" in said.err
 
 
-def test_the_table_is_aligned_uncut_and_escaped(shell: Shell, store: SqliteStore) -> None:
+def test_the_table_is_aligned_uncut_and_escaped(shell: Shell, store: Store) -> None:
     store.add([make_wish(task_id="x" * 300)], source="cli", now=NOW)
     store.add([make_wish(task_id="wide", label="映画")], source="cli", now=NOW)
     said = shell("list")
@@ -120,7 +118,7 @@ def test_the_table_is_aligned_uncut_and_escaped(shell: Shell, store: SqliteStore
     assert "risk control" in rows[-2]
 
 
-def test_show_prints_a_watch_with_its_deliveries(shell: Shell, store: SqliteStore) -> None:
+def test_show_prints_a_watch_with_its_deliveries(shell: Shell, store: Store) -> None:
     shown = shell("show", "done", "--json").json
     assert list(shown) == [*WATCH_KEYS, "deliveries"]
     [delivery] = shown["deliveries"]
@@ -132,7 +130,7 @@ def test_show_prints_a_watch_with_its_deliveries(shell: Shell, store: SqliteStor
     assert shell("show", "nobody").code == 1
 
 
-def test_deliveries_prints_the_shape_of_the_contract(shell: Shell, store: SqliteStore) -> None:
+def test_deliveries_prints_the_shape_of_the_contract(shell: Shell, store: Store) -> None:
     store.commit([make_block()], Teller(("chat", "1:abc")))
     blocked, dead, accepted = shell("deliveries", "--json").json
     assert [list(one) for one in (blocked, dead, accepted)] == [DELIVERY_KEYS] * 3
@@ -146,7 +144,7 @@ def test_deliveries_prints_the_shape_of_the_contract(shell: Shell, store: Sqlite
     assert "  chat[1:abc]  " in shell("deliveries").out, "which of a chat's URLs it is"
 
 
-def test_redeliver_sends_the_requested_deliveries_and_refuses_unknown_ones(shell: Shell, store: SqliteStore) -> None:
+def test_redeliver_sends_the_requested_deliveries_and_refuses_unknown_ones(shell: Shell, store: Store) -> None:
     [dead] = shell("deliveries", "--json", "--state", "dead").json
     assert shell("redeliver", dead["event_id"], "evt_nobody").code == 1
     assert shell("redeliver", "\udcff").code == 1
@@ -172,11 +170,11 @@ def test_redeliver_sends_the_requested_deliveries_and_refuses_unknown_ones(shell
         ("1h", "0 deliveries"),
     ],
 )
-def test_redeliver_since_takes_a_time_or_a_duration(since: str, number: str, shell: Shell, store: SqliteStore) -> None:
+def test_redeliver_since_takes_a_time_or_a_duration(since: str, number: str, shell: Shell, store: Store) -> None:
     assert shell("redeliver", "--since", since).out == f"{number} will be sent again\n"
 
 
-def test_enable_is_for_endpoints_of_the_settings(shell: Shell, store: SqliteStore) -> None:
+def test_enable_is_for_endpoints_of_the_settings(shell: Shell, store: Store) -> None:
     assert shell("enable", "hook").out == "hook: was not disabled\n"
     tell = Teller(("hook", ""))
     store.commit([make_end(LIVE)], tell)
@@ -204,7 +202,7 @@ def test_list_shows_when_the_pause_of_an_account_ends(shell: Shell) -> None:
     assert [row["next_poll_at"] for row in shell("list", "--json").json] == [None]
 
 
-def test_nothing_is_due_without_its_account_or_endpoint_in_the_settings(shell: Shell, store: SqliteStore) -> None:
+def test_nothing_is_due_without_its_account_or_endpoint_in_the_settings(shell: Shell, store: Store) -> None:
     store.commit([make_end(LIVE)], Teller(("hook", ""), ("chat", "1:abc")))
     shell("add", "task-1")
     settings = json.loads((shell.folder / "genbridge.yaml").read_text())

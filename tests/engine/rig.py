@@ -28,7 +28,7 @@ from bridge.errors import StoreError
 from bridge.metrics import Metrics
 from bridge.providers.callbacks import DescribedCallbacks
 from bridge.providers.catalogue import descriptions
-from bridge.store import SqliteStore, open_store
+from bridge.store import Store, open_store
 from tests.fakes import DirectOffload, FakeClock, RecordingSink, ScriptedProvider
 
 URL = "https://cdn.example.test/a.mp4"
@@ -44,7 +44,7 @@ BROKEN = Reading(kind=ReadingKind.TRANSIENT, detail="HTTP 500", server_trouble=T
 class TornCommits:
     """A store whose next commits fail, as on a full disk. Everything else passes through."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.failures = 0
         self.store = store
 
@@ -88,7 +88,7 @@ class Rig:
     ) -> None:
         self.clock: FakeClock = earlier.clock if earlier else FakeClock()
         self.clock.luck = 0.0
-        self.store: SqliteStore = earlier.store if earlier else open_store(":memory:", create=True, group_access=False)
+        self.store: Store = earlier.store if earlier else open_store(":memory:", create=True, group_access=False)
         self.torn = TornCommits(self.store)
         self.provider: ScriptedProvider = (
             earlier.provider if earlier else ScriptedProvider(self.clock, answer_s=answer_s)

@@ -25,7 +25,7 @@ from bridge.engine.source_runner import SourceRunner
 from bridge.engine.store_news import follow_news
 from bridge.errors import BridgeBug, ConfigError
 from bridge.ports import BatchKey, News
-from bridge.store import SqliteStore
+from bridge.store import Store
 from tests.engine.rig import SUCCEEDED, Rig
 from tests.fakes import DirectOffload, FakeClock, ScriptedProvider
 
@@ -115,7 +115,7 @@ async def test_a_watch_whose_order_cannot_be_computed_is_polled_like_others() ->
 
 async def test_a_queue_that_cannot_be_read_does_not_stop_others() -> None:
     class Unreadable:
-        def __init__(self, store: SqliteStore) -> None:
+        def __init__(self, store: Store) -> None:
             self.store, self.is_broken = store, True
 
         def due(self, endpoint: str, target: str, **more: Any) -> Any:

@@ -11,7 +11,7 @@ from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.ports import MOST_BYTES
-from bridge.store import SqliteStore
+from bridge.store import Store
 from tests.engine.rig import RUNNING, SUCCEEDED, Rig
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
@@ -181,7 +181,7 @@ async def test_deliveries_with_large_bodies_are_fetched_a_few_at_a_time() -> Non
 
     def due(*key: str, **how: Any) -> tuple[list[Delivery], float | None]:
         nonlocal most
-        found, next_at = SqliteStore.due(rig.store, *key, **how)
+        found, next_at = Store.due(rig.store, *key, **how)
         most = max(most, len(found) + len(how["apart_from"]))
         return found, next_at
 

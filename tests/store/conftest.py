@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.store import SqliteStore, open_store
+from bridge.store import Store, open_store
 
 AsUser = Callable[..., AbstractContextManager[None]]
 
@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[SqliteStore]:
+def store(path: Path) -> Iterator[Store]:
     store = open_store(path, create=True, group_access=False)
     yield store
     store.close()

@@ -14,7 +14,7 @@ import pytest
 
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreBusy, StoreDamaged, StoreError
-from bridge.store import DaemonLock, SqliteStore, open_store
+from bridge.store import DaemonLock, Store, open_store
 from bridge.store.sqlite.database import Database
 from bridge.store.statements import SQL
 from tests.disks import fill, small_disk
@@ -156,7 +156,7 @@ def test_after_a_failed_sync_nothing_is_built_on_the_old_connection(path: Path) 
     assert failed
     assert all("the disk failed (SQLITE_IOERR_FSYNC)" in error for _, error in failed)
     assert not told[-1][1]
-    store: SqliteStore = open_store(path, create=False, group_access=False)
+    store: Store = open_store(path, create=False, group_access=False)
     kept = {view.task_id for view in store.list_watches()}
     store.close()
     assert {f"task-{number}" for number, error in told if not error} <= kept

@@ -13,7 +13,7 @@ import pytest
 
 from bridge.domain.watch import Wish
 from bridge.errors import StoreBusy, StoreDamaged, StoreError
-from bridge.store import SqliteStore, open_command_store, open_store
+from bridge.store import Store, open_command_store, open_store
 from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST, version_of
 from tests.factories import NOW
 from tests.store.conftest import AsUser
@@ -117,7 +117,7 @@ class TestDamage:
         os.truncate(path, path.stat().st_size // 8192 * 4096)
         assert isinstance(refusal(path), StoreDamaged)
 
-    def test_damage_while_running_is_reported_and_the_connection_closed(self, store: SqliteStore, path: Path) -> None:
+    def test_damage_while_running_is_reported_and_the_connection_closed(self, store: Store, path: Path) -> None:
         add(store, *(f"task-{number}" for number in range(500)))
         store.close()
         good = path.read_bytes()
@@ -173,7 +173,7 @@ class TestPlaces:
         second = open_store(":memory:", create=False, group_access=False)
         assert (first.counts().live, second.counts().live) == (1, 0)
 
-    def test_a_deleted_store_is_reported_and_not_created_again(self, store: SqliteStore, path: Path) -> None:
+    def test_a_deleted_store_is_reported_and_not_created_again(self, store: Store, path: Path) -> None:
         store.close()
         path.rename(path.with_name("elsewhere"))
         with pytest.raises(StoreError, match="is missing"):
@@ -183,7 +183,7 @@ class TestPlaces:
 
     @pytest.mark.parametrize("is_replaced", [False, True])
     def test_a_store_deleted_while_open_is_reported_at_the_next_check(
-        self, is_replaced: bool, store: SqliteStore, path: Path
+        self, is_replaced: bool, store: Store, path: Path
     ) -> None:
         store.news()
         path.rename(path.with_name("elsewhere"))
@@ -192,7 +192,7 @@ class TestPlaces:
         with pytest.raises(StoreDamaged, match="removed or replaced while in use"):
             store.news()
 
-    def test_a_briefly_unreadable_store_does_not_count_as_deleted(self, store: SqliteStore, path: Path) -> None:
+    def test_a_briefly_unreadable_store_does_not_count_as_deleted(self, store: Store, path: Path) -> None:
         before = store.news()
         folder, aside = path.parent, path.parent.with_name("aside")
         folder.rename(aside)
@@ -300,7 +300,7 @@ class TestUsers:
 
 
 class TestReadOnly:
-    def test_a_reader_leaves_no_files(self, store: SqliteStore, path: Path) -> None:
+    def test_a_reader_leaves_no_files(self, store: Store, path: Path) -> None:
         add(store, "task-1")
         store.close()
         before = listing(path.parent)
@@ -309,7 +309,7 @@ class TestReadOnly:
         reader.close()
         assert listing(path.parent) == before
 
-    def test_a_reader_sees_what_is_written_later(self, store: SqliteStore, path: Path) -> None:
+    def test_a_reader_sees_what_is_written_later(self, store: Store, path: Path) -> None:
         store.close()
         reader = open_store(path, create=False, group_access=False, read_only=True)
         assert reader.counts().live == 0
@@ -321,7 +321,7 @@ class TestReadOnly:
         assert reader.counts().live == 2
         reader.close()
 
-    def test_a_reader_writes_nothing(self, store: SqliteStore, path: Path) -> None:
+    def test_a_reader_writes_nothing(self, store: Store, path: Path) -> None:
         reader = open_store(path, create=False, group_access=False, read_only=True)
         with pytest.raises(StoreError, match="was opened read-only"):
             add(reader, "task-1")

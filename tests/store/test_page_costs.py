@@ -14,7 +14,8 @@ from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import DeliveryMark, DeliverySearch, Standing
 from bridge.domain.task import Phase
-from bridge.store import SqliteStore, delivery_pages, figures, open_store, task_pages
+from bridge.store import Store, delivery_pages, figures, open_store, task_pages
+from bridge.store.sqlite.database import Database
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, due, make_attempt, make_end, nobody
 
@@ -22,7 +23,7 @@ FEW, MANY = 300, 3000
 HOUR = 3600.0
 FAILED = (Phase.FAILED, Phase.TIMED_OUT)
 ACCEPTED = (Standing.ACCEPTED,)
-QUESTIONS: dict[str, Callable[[SqliteStore], object]] = {
+QUESTIONS: dict[str, Callable[[Store], object]] = {
     "finished in the last hour": lambda store: store.finished_in(NOW - HOUR),
     "lags": lambda store: store.delivery_lags(NOW - HOUR),
     "dead deliveries": lambda store: store.dead_deliveries(),
@@ -69,7 +70,7 @@ QUESTIONS: dict[str, Callable[[SqliteStore], object]] = {
 }
 
 
-def filled(path: Path, tasks: int) -> SqliteStore:
+def filled(path: Path, tasks: int) -> Store:
     """A store with this many tasks. The last ten run, and the last hour is the same in every store."""
     store = open_store(path, create=True, group_access=False)
     keys = [WatchKey("kling", f"task-{number:06}") for number in range(tasks - 10)]
@@ -89,7 +90,7 @@ def filled(path: Path, tasks: int) -> SqliteStore:
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SqliteStore]]:
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Store]]:
     folder = tmp_path_factory.mktemp("stores")
     stores = [filled(folder / f"{tasks}.db", tasks) for tasks in (FEW, MANY)]
     yield stores
@@ -97,7 +98,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SqliteStor
         store.close()
 
 
-def steps(store: SqliteStore, question: Callable[[SqliteStore], object]) -> int:
+def steps(store: Store, question: Callable[[Store], object]) -> int:
     """How many steps SQLite takes for this call, in tens."""
     count = 0
 
@@ -106,7 +107,9 @@ def steps(store: SqliteStore, question: Callable[[SqliteStore], object]) -> int:
         count += 1
         return 0
 
-    connection = store._database._connected()
+    database = store._database
+    assert isinstance(database, Database)
+    connection = database._connected()
     connection.set_progress_handler(step, 10)
     try:
         question(store)
@@ -117,7 +120,7 @@ def steps(store: SqliteStore, question: Callable[[SqliteStore], object]) -> int:
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
 def test_a_pages_cost_does_not_depend_on_the_number_of_finished_tasks(
-    stores: list[SqliteStore], question: Callable[[SqliteStore], object], monkeypatch: pytest.MonkeyPatch
+    stores: list[Store], question: Callable[[Store], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place in (task_pages, delivery_pages):
         monkeypatch.setattr(place, "SCANNED", 100)

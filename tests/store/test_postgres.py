@@ -14,10 +14,9 @@ import pytest
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import slot_of
 from bridge.errors import ConfigError, StoreDamaged, StoreError
-from bridge.store import open_store, usable_version
-from bridge.store.postgres import PostgresStore
+from bridge.store import Store, open_store, usable_version
 from bridge.store.postgres.database import LATEST
-from bridge.store.postgres.sql_session import arrays, plain_sql
+from bridge.store.postgres.sql_session import PostgresSession, arrays, plain_sql
 from bridge.store.statements import SQL
 from tests.factories import NOW, make_wish
 from tests.store.making import (
@@ -35,7 +34,7 @@ from tests.world import until
 
 
 @pytest.fixture
-def store(postgres: PostgresUrl) -> Iterator[PostgresStore]:
+def store(postgres: PostgresUrl) -> Iterator[Store]:
     store = open_store(postgres, create=True, group_access=False)
     yield store
     store.close()
@@ -151,7 +150,7 @@ class TestOpening:
             open_store(PostgresUrl(url), create=False, group_access=False)
         assert "pa55%" not in str(caught.value)
 
-    def test_a_missing_right_is_named(self, postgres: PostgresUrl, store: PostgresStore) -> None:
+    def test_a_missing_right_is_named(self, postgres: PostgresUrl, store: Store) -> None:
         role = f"r_{os.urandom(4).hex()}"
         [(schema,)] = look(postgres, "SELECT current_schema()")
         place = PostgresUrl(postgres.reveal().replace("genbridge:sesame-open", f"{role}:open-sesame"))
@@ -171,11 +170,12 @@ class TestOpening:
                 owner.execute(f"DROP OWNED BY {role}")
                 owner.execute(f"DROP ROLE {role}")
 
-    def test_a_pooler_that_changes_connections_is_named(self, store: PostgresStore) -> None:
+    def test_a_pooler_that_changes_connections_is_named(self, store: Store) -> None:
         def repeat() -> None:
             with store._database.read() as session:
                 for _ in range(8):  # until psycopg has prepared the statement
                     session.find("SELECT 1")
+                assert isinstance(session, PostgresSession)
                 session.connection.pgconn.exec_(b"DEALLOCATE ALL")
                 session.find("SELECT 1")
 
@@ -183,9 +183,7 @@ class TestOpening:
             repeat()
         assert store.counts().live == 0
 
-    def test_a_standby_is_reported_and_replaced_by_the_primary(
-        self, postgres: PostgresUrl, store: PostgresStore
-    ) -> None:
+    def test_a_standby_is_reported_and_replaced_by_the_primary(self, postgres: PostgresUrl, store: Store) -> None:
         url = postgres.reveal().replace("options=", "options=-cdefault_transaction_read_only%3Don%20")
         reader = open_store(PostgresUrl(url), create=False, group_access=False)
         assert reader.counts().live == 0
@@ -195,9 +193,7 @@ class TestOpening:
 
 
 class TestListening:
-    def test_changes_of_others_are_noticed_and_own_changes_are_not(
-        self, postgres: PostgresUrl, store: PostgresStore
-    ) -> None:
+    def test_changes_of_others_are_noticed_and_own_changes_are_not(self, postgres: PostgresUrl, store: Store) -> None:
         other = open_store(postgres, create=False, group_access=False)
         store.news()
         until(lambda: store.news().work == 1, seconds=10, what="it listens")
@@ -211,7 +207,7 @@ class TestListening:
         other.close()
 
     def test_notifications_of_other_programs_on_the_channel_are_ignored(
-        self, postgres: PostgresUrl, store: PostgresStore
+        self, postgres: PostgresUrl, store: Store
     ) -> None:
         store.news()
         until(lambda: store.news().work == 1, seconds=10, what="it hears")
@@ -252,7 +248,7 @@ class TestListening:
 
 
 class TestTexts:
-    def test_values_that_the_server_would_refuse_are_stored_as_similar_ones(self, store: PostgresStore) -> None:
+    def test_values_that_the_server_would_refuse_are_stored_as_similar_ones(self, store: Store) -> None:
         wish = make_wish(label="a\0b", meta={"k\0": "v\0\ud800"}, action="x")
         store.add([wish], source="cli", now=NOW)
         note = make_note(detail="no\0body")
@@ -264,7 +260,7 @@ class TestTexts:
 
 
 class TestMany:
-    def test_no_reader_misses_concurrent_writes(self, postgres: PostgresUrl, store: PostgresStore) -> None:
+    def test_no_reader_misses_concurrent_writes(self, postgres: PostgresUrl, store: Store) -> None:
         writers = 4
 
         def work(number: int) -> None:
@@ -285,7 +281,7 @@ class TestMany:
         assert [one.result() for one in done] == [None] * writers
         assert len(seen) == writers * 30
 
-    def test_slots_are_kept_with_watches_and_deliveries(self, postgres: PostgresUrl, store: PostgresStore) -> None:
+    def test_slots_are_kept_with_watches_and_deliveries(self, postgres: PostgresUrl, store: Store) -> None:
         add(store, "task-1", "b")
         store.commit([make_end(), make_block()], Teller())
         watches = look(postgres, "SELECT slot FROM watches ORDER BY watch_id")
@@ -293,7 +289,7 @@ class TestMany:
         deliveries = look(postgres, "SELECT slot FROM deliveries ORDER BY watch_id")
         assert deliveries == [(slot_of("task-1"),), (slot_of("kling"),)]
 
-    def test_the_statements_of_every_second_read_an_index(self, postgres: PostgresUrl, store: PostgresStore) -> None:
+    def test_the_statements_of_every_second_read_an_index(self, postgres: PostgresUrl, store: Store) -> None:
         keys = [one.key for one in add(store, *(f"task-{number}" for number in range(3000)))]
         store.commit([make_end(key) for key in keys[:2000]], Teller())
         plain = {"endpoint": QUEUE[0], "target": QUEUE[1], "now": NOW, "limit": 10, "slots": [0, 5], "apart_from": [7]}
@@ -313,7 +309,7 @@ class TestMany:
                 plan = connection.execute(f"EXPLAIN {query}", given).fetchall()
                 assert not any("Seq Scan" in line for (line,) in plan), plan
 
-    def test_each_watch_keeps_its_last_note_and_all_answers_count(self, store: PostgresStore) -> None:
+    def test_each_watch_keeps_its_last_note_and_all_answers_count(self, store: Store) -> None:
         add(store, "task-1", "b")
         notes = [make_note(memory=make_note().memory._replace(polls=poll), at=NOW + poll) for poll in range(1, 6)]
         store.note(notes)

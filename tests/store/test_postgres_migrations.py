@@ -12,7 +12,7 @@ from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import SLOTS, Share, account_scope
 from bridge.errors import StoreDamaged, StoreError
-from bridge.store import open_store
+from bridge.store import Store, open_store, usable_version
 from bridge.store.migrate import migrations
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import LATEST, Database
@@ -62,7 +62,7 @@ def migrate(place: PostgresUrl, steps: Sequence[str]) -> tuple[int, int]:
 
 
 @pytest.fixture
-def older(postgres: PostgresUrl) -> Iterator[PostgresStore]:
+def older(postgres: PostgresUrl) -> Iterator[Store]:
     """The store of a daemon that is working on it."""
     store = open_store(postgres, create=True, group_access=False)
     yield store
@@ -82,7 +82,7 @@ def test_a_store_of_any_earlier_version_becomes_like_a_new_one(
                 "source, meta) VALUES ('kling', 'old', 1, 0, 'submitted', 1, 0, 0, 'cli', '{}')"
             )
     store = open_store(postgres, create=True, group_access=False)
-    assert store._database.version() == LATEST
+    assert usable_version(postgres) == (LATEST, LATEST)
     add(store, "new")
     assert store.counts().live == (2 if earlier else 1)
     store.join(name="one", scopes=SCOPES, lease_s=60)
@@ -109,9 +109,7 @@ def test_a_failed_migration_changes_nothing(postgres: PostgresUrl) -> None:
     assert migrate(postgres, STEPS) == (LATEST, LATEST)
 
 
-def test_a_member_of_an_older_version_stops_writing_and_gets_the_reason(
-    postgres: PostgresUrl, older: PostgresStore
-) -> None:
+def test_a_member_of_an_older_version_stops_writing_and_gets_the_reason(postgres: PostgresUrl, older: Store) -> None:
     older.join(name="old", scopes=SCOPES, lease_s=60)
     older.claim([Share(account_scope("kling"), slot) for slot in range(SLOTS)])
     key = add(older, "a")[0].key
@@ -140,7 +138,7 @@ def test_a_member_of_an_older_version_stops_writing_and_gets_the_reason(
 
 @pytest.mark.parametrize(("overtaken_at", "is_done"), [(b"INTO writers", False), (COMMIT, True)])
 def test_a_write_during_a_migration_completes_before_it_or_never(
-    postgres: PostgresUrl, older: PostgresStore, overtaken_at: bytes, is_done: bool
+    postgres: PostgresUrl, older: Store, overtaken_at: bytes, is_done: bool
 ) -> None:
     with wire_to(postgres.reveal()) as wire:
         store = PostgresStore(database(PostgresUrl(wire.url(postgres.reveal()))))
@@ -165,9 +163,7 @@ def test_a_write_during_a_migration_completes_before_it_or_never(
     assert older.counts().waiting == (1 if is_done else 0)
 
 
-def test_a_member_waits_if_the_store_was_restored_to_an_older_state(
-    postgres: PostgresUrl, older: PostgresStore
-) -> None:
+def test_a_member_waits_if_the_store_was_restored_to_an_older_state(postgres: PostgresUrl, older: Store) -> None:
     older.join(name="old", scopes=SCOPES, lease_s=60)
     with psycopg.connect(postgres.reveal()) as connection:
         connection.execute("UPDATE genbridge_store SET version = version - 1")

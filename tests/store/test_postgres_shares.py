@@ -18,8 +18,7 @@ from bridge.domain.slots import SLOTS, Share, account_scope, endpoint_scope, slo
 from bridge.domain.task import Phase
 from bridge.errors import LeaseLost, StoreError
 from bridge.ports import News
-from bridge.store import open_store
-from bridge.store.postgres import PostgresStore
+from bridge.store import Store, open_store
 from tests.factories import NOW, make_wish
 from tests.postgres import own_schema, wipe
 from tests.store.making import Teller, add, make_attempt, make_deferred, make_end
@@ -41,7 +40,7 @@ def place(postgres_server: str) -> Iterator[PostgresUrl]:
 
 
 @pytest.fixture
-def stores(place: PostgresUrl) -> Iterator[list[PostgresStore]]:
+def stores(place: PostgresUrl) -> Iterator[list[Store]]:
     wipe(place)
     stores = [open_store(place, create=False, group_access=False) for _ in range(2)]
     yield stores
@@ -49,11 +48,11 @@ def stores(place: PostgresUrl) -> Iterator[list[PostgresStore]]:
         store.close()
 
 
-def ids(store: PostgresStore, since: int = 0) -> set[str]:
+def ids(store: Store, since: int = 0) -> set[str]:
     return {state.task_id for state in store.changed(since)[1]}
 
 
-def test_a_member_reads_only_the_watches_that_it_holds(stores: list[PostgresStore]) -> None:
+def test_a_member_reads_only_the_watches_that_it_holds(stores: list[Store]) -> None:
     one, other = stores
     for task_id in IDS:
         add(other, task_id)
@@ -68,7 +67,7 @@ def test_a_member_reads_only_the_watches_that_it_holds(stores: list[PostgresStor
     assert ids(one) == set()
 
 
-def test_a_member_delivers_only_what_it_holds(stores: list[PostgresStore]) -> None:
+def test_a_member_delivers_only_what_it_holds(stores: list[Store]) -> None:
     one, other = stores
     other.join(name="other", scopes=SCOPES, lease_s=60)
     keys = [add(other, task_id)[0].key for task_id in IDS]
@@ -81,7 +80,7 @@ def test_a_member_delivers_only_what_it_holds(stores: list[PostgresStore]) -> No
     assert {delivery.subject for delivery in due} == {task_id for task_id in IDS if slot_of(task_id) % 2 == 0}
 
 
-def test_a_member_that_lost_its_lease_commits_nothing(stores: list[PostgresStore]) -> None:
+def test_a_member_that_lost_its_lease_commits_nothing(stores: list[Store]) -> None:
     late, other = stores
     late.join(name="late", scopes=SCOPES, lease_s=0.2)
     key = add(late, "a")[0].key
@@ -96,7 +95,7 @@ def test_a_member_that_lost_its_lease_commits_nothing(stores: list[PostgresStore
 
 
 @pytest.mark.long
-def test_no_member_is_removed_during_its_commit(stores: list[PostgresStore]) -> None:
+def test_no_member_is_removed_during_its_commit(stores: list[Store]) -> None:
     busy, other = stores
     lease_s = 6.0  # a commit may be silent for a quarter of it, and half a second is too short on a busy machine
     busy.join(name="busy", scopes=SCOPES, lease_s=lease_s)
@@ -124,7 +123,7 @@ def test_no_member_is_removed_during_its_commit(stores: list[PostgresStore]) -> 
     assert other.find("a", None)[0].ended_at is not None
 
 
-def test_a_member_that_stops_during_a_commit_does_not_block_others(stores: list[PostgresStore]) -> None:
+def test_a_member_that_stops_during_a_commit_does_not_block_others(stores: list[Store]) -> None:
     silent, other = stores
     silent.join(name="silent", scopes=SCOPES, lease_s=1)
     other.join(name="other", scopes=SCOPES, lease_s=60)
@@ -141,7 +140,7 @@ def test_a_member_that_stops_during_a_commit_does_not_block_others(stores: list[
     assert other.find("a", None)[0].ended_at is None
 
 
-def test_members_are_notified_of_their_deliveries_and_of_new_members(stores: list[PostgresStore]) -> None:
+def test_members_are_notified_of_their_deliveries_and_of_new_members(stores: list[Store]) -> None:
     one, other = stores
     one.join(name="one", scopes=SCOPES, lease_s=60)
     other.join(name="other", scopes=SCOPES, lease_s=60)
@@ -155,9 +154,7 @@ def test_members_are_notified_of_their_deliveries_and_of_new_members(stores: lis
     until_heard(other, "members", before.members + 1)
 
 
-def test_the_new_holder_finds_an_event_stored_during_the_hand_over(
-    place: PostgresUrl, stores: list[PostgresStore]
-) -> None:
+def test_the_new_holder_finds_an_event_stored_during_the_hand_over(place: PostgresUrl, stores: list[Store]) -> None:
     """The new holder finds it at its first look, or is notified of it later."""
     other, share, found = stores[0], [Share(HOOK, slot_of("a"))], []
     key = add(other, "a")[0].key
@@ -188,7 +185,7 @@ def test_the_new_holder_finds_an_event_stored_during_the_hand_over(
         until_heard(other, "outbox", before + 1)
 
 
-def test_a_release_waits_only_briefly_for_a_commit(stores: list[PostgresStore]) -> None:
+def test_a_release_waits_only_briefly_for_a_commit(stores: list[Store]) -> None:
     store, share = stores[0], [Share(HOOK, 0)]
     store.join(name="one", scopes=SCOPES, lease_s=60)
     store.claim(share)
@@ -209,7 +206,7 @@ def test_a_release_waits_only_briefly_for_a_commit(stores: list[PostgresStore]) 
     assert store.renew(scopes=SCOPES, lease_s=60).holders == {}
 
 
-def test_an_event_stored_after_a_release_is_announced(stores: list[PostgresStore]) -> None:
+def test_an_event_stored_after_a_release_is_announced(stores: list[Store]) -> None:
     one, other = stores
     one.join(name="one", scopes=SCOPES, lease_s=60)
     key = add(one, "a")[0].key
@@ -220,7 +217,7 @@ def test_an_event_stored_after_a_release_is_announced(stores: list[PostgresStore
     until_heard(other, "outbox", before + 1)
 
 
-def test_a_claim_given_to_another_member_is_no_longer_held(place: PostgresUrl, stores: list[PostgresStore]) -> None:
+def test_a_claim_given_to_another_member_is_no_longer_held(place: PostgresUrl, stores: list[Store]) -> None:
     one, other = stores
     one.join(name="one", scopes=SCOPES, lease_s=60)
     other.join(name="other", scopes=SCOPES, lease_s=60)
@@ -237,7 +234,7 @@ def test_a_claim_given_to_another_member_is_no_longer_held(place: PostgresUrl, s
 
 
 @contextmanager
-def tearing(place: PostgresUrl) -> Iterator[tuple[PostgresStore, Callable[[], None]]]:
+def tearing(place: PostgresUrl) -> Iterator[tuple[Store, Callable[[], None]]]:
     """A store, and a function that makes the answer to its next commit get lost."""
     with wire_to(place.reveal()) as wire:
         store = open_store(PostgresUrl(wire.url(place.reveal())), create=False, group_access=False)
@@ -262,7 +259,7 @@ def tearing(place: PostgresUrl) -> Iterator[tuple[PostgresStore, Callable[[], No
 
 
 def test_a_membership_whose_answer_was_lost_takes_no_shares_from_others(
-    place: PostgresUrl, stores: list[PostgresStore]
+    place: PostgresUrl, stores: list[Store]
 ) -> None:
     with tearing(place) as (store, arm):
         arm()
@@ -272,9 +269,7 @@ def test_a_membership_whose_answer_was_lost_takes_no_shares_from_others(
         assert [view.member for view in stores[1].members()] == [member]
 
 
-def test_a_claimed_share_is_worked_on_even_if_the_answer_was_lost(
-    place: PostgresUrl, stores: list[PostgresStore]
-) -> None:
+def test_a_claimed_share_is_worked_on_even_if_the_answer_was_lost(place: PostgresUrl, stores: list[Store]) -> None:
     add(stores[1], "a")
     with tearing(place) as (store, arm):
         member, share = store.join(name="one", scopes=SCOPES, lease_s=60), Share(KLING, slot_of("a"))
@@ -293,7 +288,7 @@ def until_done(call: Callable[[], T]) -> T:
     return call()
 
 
-def test_several_members_report_one_failing_endpoint_once(stores: list[PostgresStore]) -> None:
+def test_several_members_report_one_failing_endpoint_once(stores: list[Store]) -> None:
     for store in stores:
         store.join(name="any", scopes=SCOPES, lease_s=60)
     keys = [add(stores[0], task_id)[0].key for task_id in IDS[:2]]
@@ -302,7 +297,7 @@ def test_several_members_report_one_failing_endpoint_once(stores: list[PostgresS
     deliveries, _ = stores[0].due("automation", "", now=NOW, limit=9)
     together, tell = threading.Barrier(2), Teller(("chat", ""))
 
-    def work(store: PostgresStore, delivery: Delivery) -> None:
+    def work(store: Store, delivery: Delivery) -> None:
         for at in (0, 1, 2, 3, 4, 901, 902, 903):
             together.wait(10)
             store.commit([make_deferred(delivery, next_attempt_at=NOW, at=NOW + at + 0.1 * delivery.delivery_id)], tell)
@@ -318,7 +313,7 @@ def test_several_members_report_one_failing_endpoint_once(stores: list[PostgresS
     assert told == ["endpoint_failing", "endpoint_recovered"]
 
 
-def test_the_members_can_be_seen(stores: list[PostgresStore]) -> None:
+def test_the_members_can_be_seen(stores: list[Store]) -> None:
     one, other = stores
     assert other.members() == []
     name = one.join(name="one", scopes=SCOPES, lease_s=60)
@@ -328,14 +323,14 @@ def test_the_members_can_be_seen(stores: list[PostgresStore]) -> None:
     assert view.lease_until - view.joined_at == pytest.approx(60, abs=1)
 
 
-def heard(store: PostgresStore) -> News:
+def heard(store: Store) -> News:
     """The notifications that it has received so far, after it has begun to listen."""
     for what in News._fields:
         until_heard(store, what, 1)
     return store.news()
 
 
-def until_heard(store: PostgresStore, what: str, least: int) -> None:
+def until_heard(store: Store, what: str, least: int) -> None:
     for _ in range(200):
         if getattr(store.news(), what) >= least:
             return
@@ -344,7 +339,7 @@ def until_heard(store: PostgresStore, what: str, least: int) -> None:
 
 
 def test_copied_sources_belong_to_the_first_daemon_that_reads_them(
-    stores: list[PostgresStore],
+    stores: list[Store],
 ) -> None:
     one, _ = stores
     wishes = [make_wish(task_id=task_id) for task_id in ("a", "b")]
@@ -359,7 +354,7 @@ def test_copied_sources_belong_to_the_first_daemon_that_reads_them(
     assert one.cursor("lines@one:/srv/ids.txt") == "9"
 
 
-def test_a_list_withdraws_no_task_of_another_daemons_list(stores: list[PostgresStore]) -> None:
+def test_a_list_withdraws_no_task_of_another_daemons_list(stores: list[Store]) -> None:
     one, other = stores
     wishes = [make_wish(task_id=task_id) for task_id in ("a", "b")]
     one.sync(wishes, source="watchlist@one:/t", now=NOW)

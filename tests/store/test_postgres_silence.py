@@ -16,7 +16,7 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.change import Change
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreError
-from bridge.store import open_store
+from bridge.store import Store, open_store
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import Database
 from tests.postgres import own_schema, own_server
@@ -41,7 +41,7 @@ COMMIT = b"COMMIT\0"  # as it is sent; the zero byte excludes "READ COMMITTED"
 
 
 @pytest.fixture
-def store(postgres: PostgresUrl) -> Iterator[PostgresStore]:
+def store(postgres: PostgresUrl) -> Iterator[Store]:
     store = open_store(postgres, create=True, group_access=False)
     yield store
     store.close()
@@ -98,7 +98,7 @@ class TestSilence:
             assert session.execute("SELECT pg_sleep(0.4)") == 1
         database.close()
 
-    def test_a_wait_is_visible_while_another_thread_gets_answers(self, store: PostgresStore) -> None:
+    def test_a_wait_is_visible_while_another_thread_gets_answers(self, store: Store) -> None:
         assert not store.is_syncing()
         with store._database.read():  # like the thread of the write batcher, while another thread renews the lease
             renewal = threading.Thread(target=store.revision)
@@ -119,7 +119,7 @@ class TestSilence:
             other.rollback()
             add(store, "task-1")
 
-    def test_a_wait_for_a_lock_has_a_limit(self, postgres: PostgresUrl, store: PostgresStore) -> None:
+    def test_a_wait_for_a_lock_has_a_limit(self, postgres: PostgresUrl, store: Store) -> None:
         with psycopg.connect(postgres.reveal()) as other:
             other.execute("SELECT * FROM genbridge_store FOR UPDATE")
             with pytest.raises(StoreError, match="another process has kept it locked"):

@@ -13,7 +13,7 @@ from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.domain.watch import Memory
-from bridge.store import SqliteStore, outbox
+from bridge.store import Store, outbox
 from bridge.store.sqlite.sql_session import plain_sql
 from bridge.store.statements import SQL
 from tests import garbage
@@ -53,7 +53,7 @@ HOT = {
 
 
 @pytest.mark.parametrize("statement", HOT.values(), ids=HOT.keys())
-def test_the_daemons_statements_scan_and_sort_nothing(store: SqliteStore, path: Path, statement: str) -> None:
+def test_the_daemons_statements_scan_and_sort_nothing(store: Store, path: Path, statement: str) -> None:
     store.revision()
     connection = sqlite3.connect(path)
     named = dict.fromkeys(re.findall(r":(\w+)", statement), 0)
@@ -67,7 +67,7 @@ def test_the_daemons_statements_scan_and_sort_nothing(store: SqliteStore, path: 
 
 
 def test_large_commits_and_large_loads_are_fast(
-    store: SqliteStore,
+    store: Store,
 ) -> None:
     keys = [one.key for one in add(store, *(f"task-{number:06}" for number in range(10_000)))]
 
@@ -90,7 +90,7 @@ def _cpu_s(call: object) -> float:
     return time.thread_time() - before
 
 
-def test_a_commit_leaves_nothing_to_the_garbage_collector(store: SqliteStore) -> None:
+def test_a_commit_leaves_nothing_to_the_garbage_collector(store: Store) -> None:
     ends = [make_end(one.key) for one in add(store, "task-1", "task-2")]
     assert garbage.left_by(lambda: store.commit(ends, Teller())) == 0
     outcomes = [make_attempt(one) for one in due(store)]
@@ -98,14 +98,14 @@ def test_a_commit_leaves_nothing_to_the_garbage_collector(store: SqliteStore) ->
     assert garbage.left_by(lambda: store.commit(outcomes, Teller())) == 0
 
 
-def test_many_deliveries_of_a_burst_are_fetched_in_small_portions(store: SqliteStore) -> None:
+def test_many_deliveries_of_a_burst_are_fetched_in_small_portions(store: Store) -> None:
     keys = [one.key for one in add(store, *map(str, range(3000)))]
     store.commit([make_end(key) for key in keys], Teller())
     assert min(_cpu_s(lambda: due(store, limit=64)) for _ in range(5)) < 0.02
     assert min(_cpu_s(store.queues) for _ in range(5)) < 0.005
 
 
-def test_a_store_that_is_emptied_gives_its_space_back(store: SqliteStore, path: Path) -> None:
+def test_a_store_that_is_emptied_gives_its_space_back(store: Store, path: Path) -> None:
     keys = [one.key for one in add(store, *map(str, range(2000)))]
 
     def tell(event: Event) -> list[Parcel]:
@@ -123,7 +123,7 @@ def test_a_store_that_is_emptied_gives_its_space_back(store: SqliteStore, path: 
     assert store.list_watches() == []
 
 
-def test_a_poll_that_finds_the_same_phase_writes_no_index(store: SqliteStore, path: Path) -> None:
+def test_a_poll_that_finds_the_same_phase_writes_no_index(store: Store, path: Path) -> None:
     store.revision()
     statement = plain_sql(SQL["watches.note"], 1)
     connection = sqlite3.connect(path)
@@ -133,7 +133,7 @@ def test_a_poll_that_finds_the_same_phase_writes_no_index(store: SqliteStore, pa
     assert "IdxInsert" not in steps
 
 
-def test_a_watch_polled_often_stays_small(store: SqliteStore, path: Path) -> None:
+def test_a_watch_polled_often_stays_small(store: Store, path: Path) -> None:
     add(store, "task-1")
     key = WatchKey("kling", "task-1")
     store.close()
@@ -145,7 +145,7 @@ def test_a_watch_polled_often_stays_small(store: SqliteStore, path: Path) -> Non
     assert path.stat().st_size == before
 
 
-def test_a_store_does_not_grow_while_tasks_are_added_and_deleted(store: SqliteStore, path: Path) -> None:
+def test_a_store_does_not_grow_while_tasks_are_added_and_deleted(store: Store, path: Path) -> None:
     sizes = []
     for day in range(1, 9):
         now = NOW + day * 86_400.0

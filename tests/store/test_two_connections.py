@@ -11,18 +11,18 @@ import pytest
 
 from bridge.domain.filters import DeliveryFilter
 from bridge.errors import StoreDamaged, StoreError
-from bridge.store import SqliteStore, open_store
+from bridge.store import Store, open_store
 from tests.store.making import KEY, Teller, add, due, make_end, make_note, nobody
 
 
 @pytest.fixture
-def command(store: SqliteStore, path: Path) -> Iterator[SqliteStore]:
+def command(store: Store, path: Path) -> Iterator[Store]:
     command = open_store(path, create=False, group_access=False)
     yield command
     command.close()
 
 
-def test_the_daemon_notices_changes_by_commands_but_not_its_own(store: SqliteStore, command: SqliteStore) -> None:
+def test_the_daemon_notices_changes_by_commands_but_not_its_own(store: Store, command: Store) -> None:
     seen = store.news()
     add(store, "task-1")
     store.note([make_note()])
@@ -35,13 +35,13 @@ def test_the_daemon_notices_changes_by_commands_but_not_its_own(store: SqliteSto
     assert store.news() == later
 
 
-def test_a_reopened_store_reports_news(store: SqliteStore) -> None:
+def test_a_reopened_store_reports_news(store: Store) -> None:
     seen = store.news()
     store.close()
     assert store.news() != seen
 
 
-def test_each_connection_sees_what_the_other_has_committed(store: SqliteStore, command: SqliteStore) -> None:
+def test_each_connection_sees_what_the_other_has_committed(store: Store, command: Store) -> None:
     add(command, "task-1", "b")
     store.commit([make_end()], Teller())
     assert command.counts().waiting == 1
@@ -50,7 +50,7 @@ def test_each_connection_sees_what_the_other_has_committed(store: SqliteStore, c
     assert len(due(store, now=5.0)) == 1
 
 
-def test_many_writers_take_turns(store: SqliteStore, path: Path) -> None:
+def test_many_writers_take_turns(store: Store, path: Path) -> None:
     def write(name: str) -> None:
         other = open_store(path, create=False, group_access=False)
         for number in range(25):
@@ -69,7 +69,7 @@ def test_many_writers_take_turns(store: SqliteStore, path: Path) -> None:
     assert sorted(state.revision for state in states) == list(range(1, 126))
 
 
-def test_a_store_kept_locked_is_an_error_that_passes(store: SqliteStore, path: Path) -> None:
+def test_a_store_kept_locked_is_an_error_that_passes(store: Store, path: Path) -> None:
     add(store, "task-1")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -84,7 +84,7 @@ def test_a_store_kept_locked_is_an_error_that_passes(store: SqliteStore, path: P
     assert store.commit([make_end()], nobody) == [True]
 
 
-def test_a_sync_under_way_is_seen_from_another_thread(store: SqliteStore) -> None:
+def test_a_sync_under_way_is_seen_from_another_thread(store: Store) -> None:
     seen, is_over = threading.Event(), threading.Event()
 
     def watch() -> None:
@@ -104,7 +104,7 @@ def test_a_sync_under_way_is_seen_from_another_thread(store: SqliteStore) -> Non
     assert not store.is_syncing()
 
 
-def test_changes_are_synced_before_they_are_acknowledged(store: SqliteStore) -> None:
+def test_changes_are_synced_before_they_are_acknowledged(store: Store) -> None:
     with store._database.read() as session:
         assert session.find("PRAGMA synchronous") == [(2,)]
         assert session.find("PRAGMA journal_mode") == [("wal",)]

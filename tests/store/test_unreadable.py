@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
-from bridge.store import SqliteStore, Store, open_store
+from bridge.store import Store, open_store
 from bridge.store.statements import SQL
 from tests.factories import NOW
 from tests.store.making import QUEUE, Teller, add, due, make_block, make_deferred, make_end
@@ -51,7 +51,7 @@ def poisoned(store: Store) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize("change", [*IN_ANY_STORE.values(), *IN_SQLITE.values()], ids=[*IN_ANY_STORE, *IN_SQLITE])
-def test_an_unreadable_watch_does_not_affect_others(store: SqliteStore, path: Path, change: str) -> None:
+def test_an_unreadable_watch_does_not_affect_others(store: Store, path: Path, change: str) -> None:
     add(store, "task-1", "task-2", "task-3")
     edit(path, f"UPDATE watches SET {change} WHERE task_id = 'task-1'")
     found, logged = poisoned(store)
@@ -64,7 +64,7 @@ def test_an_unreadable_watch_does_not_affect_others(store: SqliteStore, path: Pa
 
 
 @pytest.mark.parametrize("column", NUMBERS)
-def test_text_in_any_column_of_numbers_is_found(store: SqliteStore, path: Path, column: str) -> None:
+def test_text_in_any_column_of_numbers_is_found(store: Store, path: Path, column: str) -> None:
     add(store, "task-1", "task-2")
     edit(path, f"UPDATE watches SET polls = 1, doubt_kind = 'ambiguous', {column} = 'x' WHERE task_id = 'task-1'")
     found, _ = poisoned(store)
@@ -87,7 +87,7 @@ def test_an_unknown_value_in_a_row_does_not_affect_others_in_postgresql(postgres
 @pytest.mark.parametrize("column", ["meta", "endpoints", "snapshot"])
 @pytest.mark.parametrize("text", ["{", "[1", '{"x": 1}', "7"])
 def test_a_finish_is_reported_even_if_the_watchs_json_cannot_be_read(
-    store: SqliteStore, path: Path, column: str, text: str
+    store: Store, path: Path, column: str, text: str
 ) -> None:
     add(store, "task-1")
     edit(path, f"UPDATE watches SET {column} = '{text}'")
@@ -98,7 +98,7 @@ def test_a_finish_is_reported_even_if_the_watchs_json_cannot_be_read(
     assert [view.task_id for view in store.list_watches()] == ["task-1"]
 
 
-def test_text_that_is_not_utf_8_does_not_affect_others(store: SqliteStore, path: Path) -> None:
+def test_text_that_is_not_utf_8_does_not_affect_others(store: Store, path: Path) -> None:
     add(store, "task-1", "task-2")
     edit(path, "UPDATE watches SET action = cast(x'ff41' AS TEXT) WHERE task_id = 'task-1'")
     assert [state.task_id for slice_ in store.live(most=5) for state in slice_] == ["task-1", "task-2"]
@@ -106,7 +106,7 @@ def test_text_that_is_not_utf_8_does_not_affect_others(store: SqliteStore, path:
     assert store.changed(0)[1]
 
 
-def test_unreadable_rows_of_accounts_pauses_and_queues_are_ignored_one_by_one(store: SqliteStore, path: Path) -> None:
+def test_unreadable_rows_of_accounts_pauses_and_queues_are_ignored_one_by_one(store: Store, path: Path) -> None:
     store.commit([make_block()], Teller())
     store.pause(PauseOf.ENDPOINT, "chat", now=NOW, until_at=None)
     for statement in (
@@ -125,7 +125,7 @@ def test_unreadable_rows_of_accounts_pauses_and_queues_are_ignored_one_by_one(st
     assert {pause.name for pause in store.pauses()} == {"chat", "kling"}
 
 
-def test_an_outcome_is_stored_also_where_the_endpoints_health_cannot_be_read(store: SqliteStore, path: Path) -> None:
+def test_an_outcome_is_stored_also_where_the_endpoints_health_cannot_be_read(store: Store, path: Path) -> None:
     add(store, "task-1")
     store.commit([make_end()], Teller())
     edit(path, f"INSERT INTO health VALUES ('{QUEUE[0]}', 'x', 'many', 'r', 'y', 'z', 'c')")
@@ -134,7 +134,7 @@ def test_an_outcome_is_stored_also_where_the_endpoints_health_cannot_be_read(sto
     assert due(store, now=NOW + 69) == []
 
 
-def test_status_counts_and_names_what_cannot_be_read(store: SqliteStore, path: Path) -> None:
+def test_status_counts_and_names_what_cannot_be_read(store: Store, path: Path) -> None:
     add(store, *(f"odd-{number}" for number in range(12)))
     edit(path, "UPDATE watches SET doubt_kind = 'bogus'")
     assert len([each for each in store.unreadable() if each.startswith("watch kling/odd-")]) == 12
