@@ -60,8 +60,9 @@ class ServedConnection(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # The parser leaves it there (RFC 9110, 5.5: not part of the value).
-        super().on_header(name, value.rstrip(b" \t"))
+        if self._head_timer is not None:  # later it is a trailer, and not part of the head (RFC 9110, 6.5.1)
+            # The parser leaves blanks at the end (RFC 9110, 5.5: not part of the value).
+            super().on_header(name, value.rstrip(b" \t"))
         self._count(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:

@@ -243,6 +243,20 @@ async def test_blanks_after_a_header_are_not_part_of_its_value() -> None:
     assert answer.endswith(b"\r\n\r\n17|")
 
 
+async def test_a_trailer_is_not_a_header() -> None:
+    async def told(request: Request) -> PlainTextResponse:
+        await request.body()
+        return PlainTextResponse(" ".join(request.headers) + "|")
+
+    head = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+    trailers = b"0\r\nAuthorization: Bearer secret\r\n\r\n"
+    second = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+    async with served(Starlette(routes=[Route("/", told, methods=["GET", "POST"])])) as client:
+        answer = await answer_to(client, head + trailers + second)
+    assert b"\r\n\r\nhost transfer-encoding|" in answer
+    assert answer.endswith(b"\r\n\r\nhost connection|")
+
+
 async def test_a_head_of_any_length_is_refused() -> None:
     headers = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 1000) for number in range(100))
     async with served(APP) as client:
