@@ -12,13 +12,14 @@ from typing import Final
 import click
 import yaml
 
-from bridge.cli.options import json_option, whole_number
+from bridge.cli.options import checked, json_option, whole_number
 from bridge.cli.output import Column, print_json, print_table, table_lines
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.config import settings_file
 from bridge.config.load import Loaded
 from bridge.control.answer_reading import AnswerReading, RecordedAnswer, read_answer, usual_base_url
+from bridge.domain.ids import clean_task_id
 from bridge.domain.quoting import printable, unknown_name
 from bridge.errors import ConfigError, UnknownNameError, UsageError
 from bridge.providers.catalogue import descriptions, effective
@@ -36,7 +37,13 @@ MOST_BYTES: Final = 64 << 20
 @click.option(
     "--status", type=whole_number(100, 599), metavar="N", help="The HTTP status of the answer; 200 by default."
 )
-@click.option("--id", "task_id", metavar="ID", help="The task that was polled; by default the one in the answer.")
+@click.option(
+    "--id",
+    "task_id",
+    type=checked(clean_task_id),
+    metavar="ID",
+    help="The task that was polled; by default the one in the answer.",
+)
 @click.option("--action", metavar="PATH", help="The action of the task.")
 @click.option("--second", metavar="FILE", help="The answer to the second request, for a provider that needs one.")
 @click.option(
@@ -68,6 +75,8 @@ def providers_command(
     others do not. It also shows the status, the results and times, what is ignored, and what the answer means for the
     task. The output of `curl -i` works, too; it includes the HTTP status.
     """
+    if file is None and (status, task_id, action, second) != (None, None, None, None):
+        raise UsageError("--status, --id, --action and --second need --read, as in: --read answer.json")
     loaded = _loaded(session)
     known = descriptions() if loaded is None else catalogue(loaded)
     if name is None:
@@ -141,7 +150,8 @@ def _explain(description: Description, found: AnswerReading, *, is_given: bool) 
 def _bytes(file: str) -> bytes:
     try:
         if file != "-":
-            return Path(file).read_bytes()
+            with Path(file).open("rb") as answer:
+                return answer.read(MOST_BYTES)
         if sys.stdin is None:
             raise UsageError("stdin is closed")
         return sys.stdin.buffer.read(MOST_BYTES)

@@ -20,7 +20,7 @@ from bridge.providers.reading_steps import ReadingStep, explain_reading, named_i
 from bridge.providers.results import PollContext
 
 EXAMPLE_BASE: Final = "https://api.example.com"
-_HEAD: Final = re.compile(rb"HTTP/[0-9.]+ (\d{3})[^\n]*\n(.*?)\r?\n\r?\n", re.DOTALL)  # as `curl -i` prints it
+_HEAD: Final = re.compile(rb"HTTP/[0-9.]+ (\d{3})[^\n]*\n((?:[^\r\n]+\r?\n)*)\r?\n")  # as `curl -i` prints it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,11 @@ def test_a_success_is_shown_with_its_form_status_results_and_times(own: Shell) -
             [],
             ["HTTP 429, 8 bytes of JSON", "rate_limited: ", "wait: 9 s"],
         ),
+        (
+            b'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 Connected\r\n\r\nHTTP/1.1 401 No\r\nA: b\r\n\r\n{"a": 1}',
+            [],
+            ["HTTP 401, 8 bytes of JSON"],
+        ),
     ],
 )
 def test_each_way_to_misread_an_answer_is_shown(own: Shell, body: Any, options: list[str], lines: list[str]) -> None:
@@ -195,10 +200,18 @@ def test_the_request_is_shown_at_the_accounts_own_address(shell: Shell) -> None:
 def test_a_file_that_cannot_be_read_and_a_missing_name_are_reported(shell: Shell, tmp_path: Path) -> None:
     missing = shell("providers", "kie", "--read", str(tmp_path / "none.json"))
     nameless = shell("providers", "--read", "-")
+    alone = shell("providers", "kie", "--status", "500")
+    no_id = shell("providers", "kie", "--read", "-", "--id", "")
 
-    assert (missing.code, nameless.code) == (2, 2)
+    assert (missing.code, nameless.code, alone.code, no_id.code) == (2, 2, 2, 2)
+    assert "--status, --id, --action and --second need --read" in alone.err
+    assert "--id: the id is empty" in no_id.err
     assert "cannot read" in missing.err
     assert "--read needs the name of a provider" in nameless.err
+
+
+def test_an_endless_file_is_read_only_up_to_a_limit(shell: Shell) -> None:
+    assert "the body is larger than 1048576 bytes" in shell("providers", "kie", "--read", "/dev/zero").out
 
 
 def test_the_list_shows_the_official_host_of_each_provider(shell: Shell) -> None:
