@@ -42,7 +42,7 @@ def _find_key(store: ReadStore, file: SettingsFile, text: str, account: str | No
     if len(found) > 1:
         accounts = ", ".join(watch.state.account for watch in found)
         raise UsageError(
-            f"several accounts watch {shortened(task_id, limit=MOST_SHOWN)} ({accounts}): choose one with --account",
+            f"several accounts watch {shortened(task_id, limit=MOST_SHOWN)} ({accounts}): write ACCOUNT/ID",
             at="account",
         )
     return found[0].state.key

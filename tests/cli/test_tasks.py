@@ -167,7 +167,9 @@ def test_an_id_of_two_accounts_requires_the_account(shell: Shell) -> None:
     for command in ("show", "explain", "poll", "withdraw", "wait"):
         said = shell(command, "a")
         assert said.code == 2
-        assert "several accounts watch a (kling, other): choose one with --account" in said.err
+        assert "several accounts watch a (kling, other): write ACCOUNT/ID" in said.err
+    assert "write ACCOUNT/ID" in shell("deliveries", "--task", "a").err, "it has no --account"
+    assert shell("deliveries", "--task", "other/a").code == 0
     assert shell("withdraw", "a", "--account", "other").out == "other/a: withdrawn\n"
     assert shell("show", "kling/a", "--json").json["account"] == "kling", "as it is printed everywhere"
     assert shell("show", "kling/a", "--account", "kling").code == 1
