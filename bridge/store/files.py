@@ -127,7 +127,7 @@ def no_permission(path: Path, *, to: str = "open") -> StoreError:
         return StoreError(f"store {path}: no permission to {to} it, {mine}")
     return StoreError(
         f"store {path}: no permission to {to} it; run this as user {user} (sudo -u {shlex.quote(user)} ...)"
-        + (f", or join the group {group}" if to != "write" else "")
+        + ("" if to == "write" else ", or name another path" if group == "root" else f", or join the group {group}")
     )
 
 

@@ -250,6 +250,13 @@ class TestUsers:
             open_store(path, create=False, group_access=True)
         assert not isinstance(caught.value, StoreDamaged | StoreBusy)
 
+    def test_nobody_is_told_to_join_the_group_root(self, public: Path, as_user: AsUser) -> None:
+        with (
+            as_user(NOBODY, NOBODY),
+            pytest.raises(StoreError, match=r"run this as user root .*, or name another path$"),
+        ):
+            open_store(public / "state.db", create=True, group_access=False)
+
     @pytest.mark.parametrize("is_asked_for", [True, False], ids=["asked for", "fallen back to"])
     @pytest.mark.parametrize("is_running", [True, False], ids=["beside a daemon", "without one"])
     def test_a_member_of_the_group_reads_but_does_not_write(
