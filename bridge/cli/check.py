@@ -10,8 +10,8 @@ import click
 
 from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
+from bridge.config.json_schema import json_schema
 from bridge.config.load import Loaded
-from bridge.config.model import json_schema
 from bridge.control.settings_check import check_offline, check_online
 from bridge.domain.finding import Finding, Level, exit_code
 from bridge.domain.quoting import printable

@@ -192,12 +192,13 @@ def _each_once(headers: dict[str, SecretText]) -> dict[str, SecretText]:
     return headers
 
 
-_SECRET_SCHEMA: Final = {"type": "string", "minLength": 1}
+# These texts may look like numbers, as in `chat_id: -1001234567890`.
+_UNQUOTED_SCHEMA: Final = {"type": ["string", "number", "boolean"], "minLength": 1}
 _DURATION_SCHEMA: Final = {"anyOf": [{"type": "string", "pattern": PATTERN}, {"type": "number", "minimum": 0}]}
-_NEVER_PRINTED: Final = (PlainSerializer(lambda secret: str(secret), return_type=str), WithJsonSchema(_SECRET_SCHEMA))
+_NEVER_PRINTED: Final = (PlainSerializer(lambda secret: str(secret), return_type=str), WithJsonSchema(_UNQUOTED_SCHEMA))
 ONE_OR_MORE: Final = (  # one secret, or a list of them
     BeforeValidator(lambda value: (value,) if isinstance(value, str | SecretText) else value),
-    WithJsonSchema({"anyOf": [_SECRET_SCHEMA, {"type": "array", "items": _SECRET_SCHEMA}]}),
+    WithJsonSchema({"anyOf": [_UNQUOTED_SCHEMA, {"type": "array", "items": _UNQUOTED_SCHEMA}]}),
 )
 _NAME_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": validators.NAME})
 
@@ -239,9 +240,9 @@ BaseUrl = Annotated[str, _text(validators.base_url)]
 Action = Annotated[str, _text(validators.line), WithJsonSchema({"type": "string", "minLength": 1})]
 Template = Annotated[str, _text(validators.prose, is_prose=True)]
 Expression = Annotated[str, _text(validators.expression, is_prose=True)]
-ChatId = Annotated[str, _text(validators.chat_id)]
+ChatId = Annotated[str, _text(validators.chat_id), WithJsonSchema(_UNQUOTED_SCHEMA)]
 Timezone = Annotated[str, _text(validators.timezone)]
-ThreadId = Annotated[str, _text(validators.thread_id)]
+ThreadId = Annotated[str, _text(validators.thread_id), WithJsonSchema(_UNQUOTED_SCHEMA)]
 
 Token = Annotated[SecretText, _secret(validators.token), *_NEVER_PRINTED]
 Key = Annotated[SecretText, _secret(validators.key), *_NEVER_PRINTED]

@@ -360,14 +360,13 @@ class Settings(SettingsModel):
     providers: dict[types.Name, Any] = Field(
         {},
         description="your own provider descriptions, see docs/writing-a-provider.md",
-        json_schema_extra={"additionalProperties": False},
     )
     accounts: Annotated[dict[types.Name, Account], Field(min_length=1)] = Field(
-        description="the accounts to poll, by name", json_schema_extra={"additionalProperties": False}
+        description="the accounts to poll, by name"
     )
     sources: Sources = Field(Sources(), description="where tasks come from, in addition to `genbridge add`")
     endpoints: dict[types.Name, Annotated[Webhook | Apprise, Field(discriminator="type")]] = Field(
-        {}, description="whom to notify, by name", json_schema_extra={"additionalProperties": False}
+        {}, description="whom to notify, by name"
     )
     routes: tuple[RouteSettings, ...] | None = Field(
         None, description="all matching routes apply; default: every final topic goes to every endpoint"
@@ -379,13 +378,3 @@ class Settings(SettingsModel):
     log: Log = Field(Log(), description="the log on stderr")
     http: Http | None = Field(None, description="the HTTP server; without this block there is none")
     archive: Archive | None = Field(None, description="copies of results; without this block none are made")
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of the settings file, with a description for every key.
-
-    It is as strict as an editor can use. `genbridge check` finds the rest: unknown names in routes, intervals in the
-    wrong order.
-    """
-    schema = Settings.model_json_schema(by_alias=True, mode="validation")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "genbridge settings"}

@@ -11,8 +11,9 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from bridge.config import load
+from bridge.config.json_schema import json_schema
 from bridge.config.mistakes import fields, keys_of, types_inside
-from bridge.config.model import Settings, Sources, Webhook, json_schema
+from bridge.config.model import Settings, Sources, Webhook
 from bridge.config.settings_model import SettingsModel
 from bridge.config.yaml import as_text, read_document
 from bridge.domain.source import SourceKind
