@@ -97,10 +97,10 @@ def _waited(session: CommandSession, keys: Sequence[WatchKey], timeout_s: float 
     """Wait for these tasks and print them; returns the exit code."""
     from bridge.cli.wait import wait_for  # imported here, because it imports much
 
-    with session.reader() as store:
-        known = store.news()
-        views = {key: store.view(key) for key in keys}
-        return wait_for(session, store, views, known, timeout_s, as_json=as_json)
+    with session.asking() as at:
+        known = at.store.news()
+        views = {key: at.store.view(key) for key in keys}
+        return wait_for(session, at, views, known, timeout_s, as_json=as_json)
 
 
 def _stdin_entries() -> list[Entry]:

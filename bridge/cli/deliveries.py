@@ -61,12 +61,12 @@ def deliveries_command(
     wanted = DeliveryFilter(states=(DeliveryState(state),) if state else (), **given)
     screen = screen_of(sys.stdout)
     is_short = screen.is_terminal and not (as_json or limit or task or given["since"])
-    with session.reader() as store:
+    with session.asking() as at:
         if task is not None:
-            [key] = find_keys(store, session.file, [task], None)
+            [key] = find_keys(at, [task], None)
             wanted = wanted._replace(watch=key)
         most = NEWEST if is_short else limit
-        found = list_deliveries(store, session.file, wanted, now=SystemClock().now(), limit=most)
+        found = list_deliveries(at, wanted, limit=most)
     if as_json:
         print_json(found.json())
     elif found.views:

@@ -69,13 +69,13 @@ def list_command(
     wanted = WatchFilter(phases=phases, **given)
     screen = screen_of(sys.stdout)
     is_short = screen.is_terminal and not (as_json or phases or limit or given["since"])
-    with session.reader() as store:
+    with session.asking() as begun:
 
         def find() -> WatchList:
-            now = SystemClock().now()
+            at = begun._replace(now=SystemClock().now())
             if is_short:
-                return current_watches(store, session.file, wanted, now=now, finished=LAST_FINISHED)
-            return list_watches(store, session.file, wanted, now=now, limit=limit)
+                return current_watches(at, wanted, finished=LAST_FINISHED)
+            return list_watches(at, wanted, limit=limit)
 
         if watch:
             from bridge.cli.foreground import keep_showing

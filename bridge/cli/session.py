@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli import config_option
+from bridge.clock import SystemClock
 from bridge.config.settings_file import SettingsFile, find, read_settings
+from bridge.control.store_now import StoreNow
 from bridge.domain.quoting import printable
 from bridge.domain.source import SourceKind
 from bridge.errors import ConfigError, StoreDamaged, StoreError
@@ -119,6 +121,12 @@ class CommandSession:
             raise self.no_store()
         with closing(open_reader(place)) as store:
             yield store
+
+    @contextmanager
+    def asking(self) -> Iterator[StoreNow]:
+        """The store, open for reading, with these settings, as of now."""
+        with self.reader() as store:
+            yield StoreNow(store, self.file, SystemClock().now())
 
     def no_store(self) -> StoreError:
         """The error for a missing store. The text says which command creates it."""

@@ -12,7 +12,6 @@ from bridge.cli.deliveries import print_deliveries
 from bridge.cli.options import account_option, json_option
 from bridge.cli.output import json_text, print_json, print_table
 from bridge.cli.session import CommandSession, command
-from bridge.clock import SystemClock
 from bridge.control.explanation import explain
 from bridge.control.lookup import find_keys
 from bridge.control.watch_list import watch_details
@@ -29,9 +28,9 @@ NAME_CELLS: Final = 14
 @click.pass_obj
 def show_command(session: CommandSession, task_id: str, account: str | None, as_json: bool) -> None:
     """Show one task with its deliveries."""
-    with session.reader() as store:
-        [key] = find_keys(store, session.file, [task_id], account)
-        fields, deliveries = watch_details(store, session.file, key, now=SystemClock().now())
+    with session.asking() as at:
+        [key] = find_keys(at, [task_id], account)
+        fields, deliveries = watch_details(at, key)
     if as_json:
         print_json({**fields, "deliveries": deliveries.json()})
         return
@@ -59,16 +58,9 @@ def explain_command(session: CommandSession, task_id: str, account: str | None, 
     delivery with its attempts.
     """
     rates = {name: each.limits.rate for name, each in session.checked().settings.accounts.items()}
-    with session.reader() as store:
-        [key] = find_keys(store, session.file, [task_id], account)
-        found = explain(
-            store,
-            session.file,
-            key,
-            now=SystemClock().now(),
-            daemon=session.daemon(),
-            rates=rates,
-        )
+    with session.asking() as at:
+        [key] = find_keys(at, [task_id], account)
+        found = explain(at, key, daemon=session.daemon(), rates=rates)
     if as_json:
         print_json(found.json())
         return

@@ -13,7 +13,6 @@ import click
 from bridge.cli.options import check_display, json_option, watch_option
 from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
-from bridge.clock import SystemClock
 from bridge.control.account_waits import wait_line
 from bridge.control.formats import ago, count, rfc3339
 from bridge.control.overview import MOST_UNREADABLE, Overview, overview
@@ -74,8 +73,8 @@ def status_command(session: CommandSession, as_json: bool, watch: bool, health: 
 
 
 def _found(session: CommandSession) -> tuple[Overview, StoreSpace]:
-    with session.reader() as store:
-        found, space = overview(store, session.file, now=SystemClock().now()), store.space()
+    with session.asking() as at:
+        found, space = overview(at), at.store.space()
     return (found if session.daemon() else replace(found, settings=[unread_settings(session.file)])), space
 
 

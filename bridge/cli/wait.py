@@ -23,10 +23,10 @@ from bridge.cli.options import account_option, duration
 from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
-from bridge.config.settings_file import SettingsFile
 from bridge.control.estimates import Estimates, estimates, eta, is_vague, when_done
 from bridge.control.formats import clock_span, count
 from bridge.control.lookup import find_keys, known_account
+from bridge.control.store_now import StoreNow
 from bridge.control.watch_list import WatchList
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
@@ -63,18 +63,18 @@ def wait_command(session: CommandSession, ids: Sequence[str], account: str | Non
     Exit 0 when all tasks succeeded, 1 when some did not, 75 after --timeout. A daemon does the work: make sure that
     one is running.
     """
-    with session.reader() as store:
-        known = store.news()  # read first, so that changes during the next read are noticed
-        views = _awaited_tasks(store, session.file, ids, account)
+    with session.asking() as at:
+        known = at.store.news()  # read first, so that changes during the next read are noticed
+        views = _awaited_tasks(at, ids, account)
         if not views:
             click.echo("no task is running: nothing to wait for", err=True)
             return 0
-        return wait_for(session, store, views, known, timeout)
+        return wait_for(session, at, views, known, timeout)
 
 
 def wait_for(
     session: CommandSession,
-    store: ReadStore,
+    at: StoreNow,
     views: WatchViews,
     known: News,
     timeout_s: float | None,
@@ -86,9 +86,9 @@ def wait_for(
     if _count_live(views):
         session.hint_at_daemon()
     clock, screen = SystemClock(), screen_of(sys.stderr)
-    began_at, known_ends = clock.steady(), estimates(store, session.file)
+    began_at, known_ends = clock.steady(), estimates(at)
     try:
-        views = anyio.run(_wait, store, views, known, known_ends, timeout_s)
+        views = anyio.run(_wait, at.store, views, known, known_ends, timeout_s)
     except KeyboardInterrupt:
         click.echo("note: stopped waiting; the tasks are still watched", err=True)
         raise
@@ -268,13 +268,13 @@ def summary(views: WatchViews, screen: Screen, waited_s: float) -> str:
     return f"{mark}{total - live} of {total} finished: {_phases_text(views)}, in {clock_span(waited_s)}"
 
 
-def _awaited_tasks(store: ReadStore, file: SettingsFile, ids: Sequence[str], account: str | None) -> WatchViews:
+def _awaited_tasks(at: StoreNow, ids: Sequence[str], account: str | None) -> WatchViews:
     """The tasks with these ids, or without ids all that are watched now, the oldest first. Errors as for
     `find_keys`."""
     if ids:
-        return {key: store.view(key) for key in find_keys(store, file, ids, account)}
-    known_account(store, file, account)
-    live = store.list_watches(WatchFilter(phases=tuple(sorted(LIVE)), account=account))
+        return {key: at.store.view(key) for key in find_keys(at, ids, account)}
+    known_account(at, account)
+    live = at.store.list_watches(WatchFilter(phases=tuple(sorted(LIVE)), account=account))
     return {WatchKey(view.account, view.task_id): view for view in reversed(live)}
 
 

@@ -10,6 +10,7 @@ from bridge.cli.options import account_option
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.control.lookup import find_keys
+from bridge.control.store_now import StoreNow
 from bridge.control.watch_requests import poll_now, withdraw
 from bridge.domain.quoting import printable
 from bridge.domain.views import Touched
@@ -45,7 +46,8 @@ def _request(
 ) -> bool:
     """Print the result for each task; returns whether anything was done."""
     with session.store() as store:
-        answers = request(store, find_keys(store, session.file, ids, account), now=SystemClock().now())
+        now = SystemClock().now()
+        answers = request(store, find_keys(StoreNow(store, session.file, now), ids, account), now=now)
     for (key, _, _), detail in answers:
         click.echo(f"{key.account}/{printable(key.task_id)}: {detail}")
     return any(touched.done for touched, _ in answers)

@@ -11,12 +11,12 @@ from bridge.control.delivery_waits import DeliveryWaits, delivery_waits, lasting
 from bridge.control.formats import rfc3339
 from bridge.control.lookup import known_endpoint, listed_endpoint
 from bridge.control.paging import DELIVERIES, cursor_at, row_before
+from bridge.control.store_now import StoreNow
 from bridge.domain.event import TASK_TOPICS
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.quoting import shortened
 from bridge.domain.views import DeliveryTotal, DeliveryView
 from bridge.errors import UnknownError, UsageError
-from bridge.store import ReadStore
 
 if TYPE_CHECKING:
     from bridge.store.command_store import CommandStore
@@ -48,34 +48,26 @@ class DeliveryList:
 
 
 def list_deliveries(
-    store: ReadStore,
-    file: SettingsFile,
-    wanted: DeliveryFilter,
-    *,
-    now: float,
-    limit: int | None = None,
-    cursor: str | None = None,
+    at: StoreNow, wanted: DeliveryFilter, *, limit: int | None = None, cursor: str | None = None
 ) -> DeliveryList:
     """These deliveries, the newest first, at most `limit`, from `cursor` on. UsageError for a wrong cursor, or an
     endpoint that neither the settings nor the store have."""
-    listed_endpoint(store, file, wanted.endpoint)
-    page = store.list_deliveries(wanted, before=row_before(DELIVERIES, cursor), limit=limit)
-    return deliveries_at(store, file, page, now=now, following=cursor_at(DELIVERIES, page.next_before))
+    listed_endpoint(at, wanted.endpoint)
+    page = at.store.list_deliveries(wanted, before=row_before(DELIVERIES, cursor), limit=limit)
+    return deliveries_at(at, page, following=cursor_at(DELIVERIES, page.next_before))
 
 
-def event_deliveries(store: ReadStore, file: SettingsFile, event_id: str, *, now: float) -> DeliveryList:
+def event_deliveries(at: StoreNow, event_id: str) -> DeliveryList:
     """The deliveries of one event, with their attempts. UnknownError if the event does not exist."""
-    found = store.list_deliveries(DeliveryFilter(event_ids=(event_id,)), attempts=True)
+    found = at.store.list_deliveries(DeliveryFilter(event_ids=(event_id,)), attempts=True)
     if not found:
         raise unknown_event(event_id)
-    return deliveries_at(store, file, found, now=now)
+    return deliveries_at(at, found)
 
 
-def deliveries_at(
-    store: ReadStore, file: SettingsFile, views: Iterable[DeliveryView], *, now: float, following: str | None = None
-) -> DeliveryList:
+def deliveries_at(at: StoreNow, views: Iterable[DeliveryView], *, following: str | None = None) -> DeliveryList:
     """These deliveries, with what they wait for now. `following` is the cursor of the next page."""
-    waits = delivery_waits(store, file, now)
+    waits = delivery_waits(at)
     return DeliveryList(views=waits.shown(views), next=following, waits=waits)
 
 
@@ -152,7 +144,7 @@ class Redelivery:
         return sum(one.deliveries for one in self.totals)
 
 
-def planned_redelivery(store: ReadStore, file: SettingsFile, wanted: DeliveryFilter, *, now: float) -> Redelivery:
+def planned_redelivery(at: StoreNow, wanted: DeliveryFilter) -> Redelivery:
     """The deliveries that `redeliver` would send for this filter."""
-    totals, waits = store.delivery_totals(wanted.without_copies), delivery_waits(store, file, now)
+    totals, waits = at.store.delivery_totals(wanted.without_copies), delivery_waits(at)
     return Redelivery(totals=totals, held=frozenset(filter(waits.is_off, {one.endpoint for one in totals})))

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.config.settings_file import SettingsFile
 from bridge.control.delivery_waits import DeliveryWait, DeliveryWaits, delivery_waits
 from bridge.control.paging import SEARCHED, cursor_at, mark_after
+from bridge.control.store_now import StoreNow
 from bridge.domain.event import TASK_TOPICS
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
@@ -75,11 +75,9 @@ class DeliveryTable:
 
 
 def delivery_table(
-    store: ReadStore,
-    file: SettingsFile,
+    at: StoreNow,
     wanted: DeliverySearch,
     *,
-    now: float,
     after: str | None = None,
     opened: tuple[str, str, str] | None = None,
     limit: int = ROWS,
@@ -89,6 +87,7 @@ def delivery_table(
 
     A page may be short, or empty, and still have a next one. UsageError for a wrong cursor.
     """
+    store, now = at.store, at.now
     mark = None if after is None else DeliveryMark(*mark_after(SEARCHED, after, (Standing, float, int)))
     page = store.delivery_page(wanted, after=mark, limit=limit, now=now)
     every = wanted._replace(standings=tuple(Standing))
@@ -97,7 +96,7 @@ def delivery_table(
     if opened is not None:
         one = DeliveryFilter(event_ids=(opened[0],), endpoint=opened[1], target=opened[2])
         views += store.list_deliveries(one, attempts=True, limit=1)
-    rows = _rows(store, delivery_waits(store, file, now), views)
+    rows = _rows(store, delivery_waits(at), views)
     return DeliveryTable(
         rows=rows[: len(page.views)],
         after=cursor_at(SEARCHED, *page.next_after) if page.next_after else None,

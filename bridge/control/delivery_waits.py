@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import rfc3339
 from bridge.control.pausing import after_pause
+from bridge.control.store_now import StoreNow
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.views import DeliveryView, QueueWait
-from bridge.store import ReadStore
 
 QueueWaits = Mapping[tuple[str, str], QueueWait]
 """The waits of queues, by endpoint and target."""
@@ -86,7 +85,8 @@ class DeliveryWaits:
         return [view._replace(next_attempt_at=at(view)) if view.state == "waiting" else view for view in views]
 
 
-def delivery_waits(store: ReadStore, file: SettingsFile, now: float) -> DeliveryWaits:
+def delivery_waits(at: StoreNow) -> DeliveryWaits:
+    store, file, now = at
     return DeliveryWaits(
         now=now,
         endpoints=file.queues,

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import rfc3339, span
+from bridge.control.store_now import StoreNow
 from bridge.domain.durations.table import DurationKey
 from bridge.domain.task import LIVE
 from bridge.domain.views import WatchView
-from bridge.store import ReadStore
 
 if TYPE_CHECKING:
     from bridge.domain.durations.forecast import Expected
@@ -64,8 +63,8 @@ class Estimates:
         return knowledge
 
 
-def estimates(store: ReadStore, file: SettingsFile) -> Estimates:
-    return Estimates(store.durations(), {name: account.provider for name, account in file.accounts.items()})
+def estimates(at: StoreNow) -> Estimates:
+    return Estimates(at.store.durations(), {name: account.provider for name, account in at.file.accounts.items()})
 
 
 def is_late(found: Expected, now: float) -> bool:

@@ -6,20 +6,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bridge.config.settings_file import SettingsFile
 from bridge.control.account_waits import opens_at, wait_line, waits_on
 from bridge.control.delivery_list import attempts_json, delivery_json
 from bridge.control.delivery_waits import DeliveryWait, DeliveryWaits, WaitCause, delivery_waits, why_queue_waits
 from bridge.control.estimates import LATE, estimates, eta
 from bridge.control.formats import ago, count, due, rfc3339, span
 from bridge.control.pausing import how_long
+from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import AccountState
 from bridge.domain.cadence import POLLED_AFTER
 from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.source import DISCOVER, SourceKind
 from bridge.domain.task import LIVE
 from bridge.domain.views import BY_PERSON, DeliveryView, ReadingCount, WatchDetails
-from bridge.store import ReadStore
 
 ADDED: Final[Mapping[str, str]] = {
     "cli": "on the command line",
@@ -212,25 +211,18 @@ def _answer_json(one: ReadingCount) -> dict[str, Any]:
     }
 
 
-def explain(
-    store: ReadStore,
-    file: SettingsFile,
-    key: WatchKey,
-    *,
-    now: float,
-    daemon: str | None,
-    rates: Mapping[str, float],
-) -> TaskExplanation:
+def explain(at: StoreNow, key: WatchKey, *, daemon: str | None, rates: Mapping[str, float]) -> TaskExplanation:
     """Explain one watch. `daemon` names the daemons that work on the store, `rates` the requests per second of each
     account in the settings. UnknownError if the task is not watched."""
+    store, now = at.store, at.now
     return TaskExplanation(
         now=now,
         story=store.details(key),
-        eta=eta(estimates(store, file).of(store.view(key), now), now),
+        eta=eta(estimates(at).of(store.view(key), now), now),
         daemon=daemon,
         notes_every_s=store.notes_every_s,
         due=store.count_due(key.account, now),
         rates=rates,
         account=store.accounts().get(key.account),
-        waits=delivery_waits(store, file, now),
+        waits=delivery_waits(at),
     )

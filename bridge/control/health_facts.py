@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Final
 from bridge.control.account_waits import waits_of
 from bridge.control.estimates import estimates
 from bridge.control.overview import Overview
+from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import AccountState
 from bridge.domain.health import Health
 from bridge.domain.page_views import BoundedCount, DisabledSince
 from bridge.domain.pause import Pause, PauseOf, lasting
-from bridge.store import ReadStore
 
 if TYPE_CHECKING:
-    from bridge.config.load import Loaded
     from bridge.domain.daemon_state import AccountNow, DaemonNow
 
 DAY_S: Final = 86_400.0
@@ -86,11 +85,11 @@ def _rank(state: FactState) -> int:
 
 
 def account_facts(
-    store: ReadStore, loaded: Loaded, found: Overview, *, daemon: DaemonNow, polls: Mapping[str, float]
+    at: StoreNow, found: Overview, *, daemon: DaemonNow, polls: Mapping[str, float]
 ) -> list[AccountFacts]:
     """The accounts of these settings, the worst first. `polls`: see `Rings.polls_now`."""
-    states, known, facts = store.accounts(), estimates(store, loaded), []
-    for name, account in loaded.settings.accounts.items():
+    states, known, facts = at.store.accounts(), estimates(at), []
+    for name, account in at.file.accounts.items():
         past, now, live = states.get(name), daemon.accounts.get(name), found.counts.live_by_account.get(name, 0)
         state = _account_state(past, now, found.now)
         if state.state is FactState.WELL and live and now is not None and now.failures >= MANY_FAILURES:
@@ -129,15 +128,16 @@ def _account_state(past: AccountState | None, now: AccountNow | None, at: float)
     return StateNow(FactState.WELL)
 
 
-def endpoint_facts(store: ReadStore, loaded: Loaded, found: Overview) -> list[EndpointFacts]:
+def endpoint_facts(at: StoreNow, found: Overview) -> list[EndpointFacts]:
     """The endpoints of these settings, the worst first."""
+    store = at.store
     accepted = store.accepted(found.now - DAY_S)
     disabled = {one.endpoint: one for one in store.disabled_endpoints()}
     dead = {one.endpoint: one for one in store.dead_deliveries()}
     failing = {one.endpoint: one for one in found.failing}
     paused = lasting(found.pauses, PauseOf.ENDPOINT, found.now)
     facts = []
-    for name in loaded.settings.endpoints:
+    for name in at.file.endpoints:
         lost, failed, pause = dead.get(name), failing.get(name), paused.get(name)
         count, accepted_at = accepted.get(name, (NOBODY, None))
         facts.append(

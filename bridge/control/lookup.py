@@ -7,37 +7,37 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge.config.settings_file import SettingsFile
+from bridge.control.store_now import StoreNow
 from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.quoting import shortened, unknown_name
 from bridge.errors import UnknownError, UnknownNameError, UsageError
-from bridge.store import ReadStore
 
 MOST_SHOWN: Final = 120  # characters of an id in a message; most ids are shorter
 _URL: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 
 
-def find_keys(store: ReadStore, file: SettingsFile, ids: Sequence[str], account: str | None) -> list[WatchKey]:
+def find_keys(at: StoreNow, ids: Sequence[str], account: str | None) -> list[WatchKey]:
     """The watches of these ids, without repetition. UnknownError if one is not watched. UsageError if one is empty, if
     several accounts watch the same id and `account` does not select one, or if `account` is unknown."""
-    known_account(store, file, account)
-    return list(dict.fromkeys(_find_key(store, file, one, account) for one in ids))
+    known_account(at, account)
+    return list(dict.fromkeys(_find_key(at, one, account) for one in ids))
 
 
-def _find_key(store: ReadStore, file: SettingsFile, text: str, account: str | None) -> WatchKey:
+def _find_key(at: StoreNow, text: str, account: str | None) -> WatchKey:
     task_id = text.strip()
     if not task_id:
         raise UsageError("the task id is empty; if it comes from a variable, set the variable", at="id")
     if _URL.match(text):
-        account, task_id = _located(file, text, account)
-    found = store.find(task_id, account)
+        account, task_id = _located(at.file, text, account)
+    found = at.store.find(task_id, account)
     if not found and account is None:  # ACCOUNT/ID, as commands print it
         name, _, rest = task_id.partition("/")
-        found = store.find(rest, name)
+        found = at.store.find(rest, name)
     if not found:
-        at = f" at account {shortened(account)}" if account else ""
+        where = f" at account {shortened(account)}" if account else ""
         raise UnknownError(
-            f"{shortened(task_id, limit=MOST_SHOWN)} is not watched{at}: `genbridge list` shows all watched tasks"
+            f"{shortened(task_id, limit=MOST_SHOWN)} is not watched{where}: `genbridge list` shows all watched tasks"
         )
     if len(found) > 1:
         accounts = ", ".join(watch.state.account for watch in found)
@@ -61,10 +61,11 @@ def _located(file: SettingsFile, url: str, account: str | None) -> WatchKey:
         raise UsageError(str(problem), at="id") from None
 
 
-def known_account(store: ReadStore, file: SettingsFile, account: str | None) -> None:
+def known_account(at: StoreNow, account: str | None) -> None:
     """UnknownNameError unless the settings have this account or the store still has tasks of it. Without an account,
     does nothing."""
-    if account is None or account in file.accounts or store.list_watches(WatchFilter(account=account), limit=1):
+    file = at.file
+    if account is None or account in file.accounts or at.store.list_watches(WatchFilter(account=account), limit=1):
         return
     raise UnknownNameError(f"{file.path}: {unknown_name('account', account, file.accounts)}", at="account")
 
@@ -82,10 +83,9 @@ def sampled_endpoint(file: SettingsFile, endpoint: str) -> None:
         raise UsageError(f"{ARCHIVE} gets no samples; `genbridge check --online` checks the archive")
 
 
-def listed_endpoint(store: ReadStore, file: SettingsFile, endpoint: str | None) -> None:
+def listed_endpoint(at: StoreNow, endpoint: str | None) -> None:
     """As `known_endpoint`, for listings: a removed endpoint is known while the store has deliveries to it. Without an
     endpoint, does nothing."""
-    if endpoint is None or endpoint in file.queues:
-        return
-    if not store.list_deliveries(DeliveryFilter(endpoint=endpoint), limit=1):
-        known_endpoint(file, endpoint)
+    if endpoint is not None and endpoint not in at.file.queues:
+        if not at.store.list_deliveries(DeliveryFilter(endpoint=endpoint), limit=1):
+            known_endpoint(at.file, endpoint)

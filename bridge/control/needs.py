@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.overview import Overview
+from bridge.control.store_now import StoreNow
 from bridge.domain.ids import WatchKey
 from bridge.domain.source import SourceKind
 from bridge.sources.rejects import count_rejected
@@ -83,17 +84,11 @@ def counts_of(found: Sequence[Need]) -> NeedCounts:
     return NeedCounts(dead=dead, needs=len(found))
 
 
-def needs(
-    store: ReadStore,
-    file: SettingsFile,
-    found: Overview,
-    *,
-    daemon: DaemonNow,
-    commit_p95_s: float | None = None,
-) -> list[Need]:
+def needs(at: StoreNow, found: Overview, *, daemon: DaemonNow, commit_p95_s: float | None = None) -> list[Need]:
     """Everything that needs a person, the worst first; without a daemon, only that. `daemon` is the one that serves the
     page; `commit_p95_s` is the 95th percentile of its commits. On a shared store, other daemons may work while this one
     does not."""
+    store, file, _ = at
     if alone := list(_no_daemon(store, found, daemon)):
         return alone
     return [

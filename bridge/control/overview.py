@@ -6,19 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.config.settings_file import SettingsFile
 from bridge.control.account_waits import wait_json, waits_of
 from bridge.control.delivery_waits import QueueWaits, lasting_queue_waits
 from bridge.control.formats import rfc3339
 from bridge.control.pausing import pauses_json
 from bridge.control.settings_status import SettingsFacts, known_settings, settings_json
+from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import RouteWait
 from bridge.domain.health import Health
 from bridge.domain.pause import Pause
 from bridge.domain.source import DISCOVER, SETTINGS, SourceFacts
 from bridge.domain.task import Phase
 from bridge.domain.views import Counts, MemberView, Unchecked, UnreadView
-from bridge.store import ReadStore
 
 if TYPE_CHECKING:
     from bridge.config.load import Loaded
@@ -82,10 +81,8 @@ def counts_json(counts: Counts) -> dict[str, Any]:
 
 
 def overview(
-    store: ReadStore,
-    file: SettingsFile,
+    at: StoreNow,
     *,
-    now: float,
     unreadable: Sequence[str] | None = None,
     over: Mapping[Phase, int] | None = None,
     unchecked: Sequence[Unchecked] | None = None,
@@ -97,6 +94,7 @@ def overview(
     answers that could not be checked, each from an earlier reading. None: read them now, which takes long in a large
     store.
     """
+    store, file, now = at
     queues, counts = file.queues, store.counts(over)
     unchecked = store.unchecked(since=now - RECENT_S) if unchecked is None else unchecked
     return Overview(
@@ -107,8 +105,8 @@ def overview(
             unread=[view for view in counts.unread if view.account in file.accounts],
         ),
         members=store.members(),
-        sources=known_sources(store, file),
-        settings=known_settings(store, file),
+        sources=known_sources(at),
+        settings=known_settings(at),
         pauses=store.pauses(),
         unreadable=store.unreadable() if unreadable is None else unreadable,
         unchecked=[one for one in unchecked if one.endpoint in queues],
@@ -181,9 +179,10 @@ def _unread(view: UnreadView) -> dict[str, Any]:
     }
 
 
-def known_sources(store: ReadStore, file: SettingsFile) -> list[SourceFacts]:
+def known_sources(at: StoreNow) -> list[SourceFacts]:
     """Every source of these settings, even if it was never read. On a shared store, also those of the other running
     daemons."""
+    store, file, _ = at
     daemon = file.member_name if store.is_shared else ""
     stored = {one.key: one for one in store.sources()}
     own = [(daemon, source.value, str(path)) for source, path in file.source_paths.items()]

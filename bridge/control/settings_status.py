@@ -8,8 +8,8 @@ from typing import Any
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import ago, count, rfc3339
+from bridge.control.store_now import StoreNow
 from bridge.domain.source import SETTINGS, SourceFacts
-from bridge.store import ReadStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +24,13 @@ class SettingsFacts:
     mistakes: int = 0
 
 
-def known_settings(store: ReadStore, file: SettingsFile) -> list[SettingsFacts]:
+def known_settings(at: StoreNow) -> list[SettingsFacts]:
     """The settings of the daemons that work on this store. On a store that is not shared, these are the settings of the
     last daemon, even if it has stopped."""
+    store = at.store
     working = {view.member.rpartition("#")[0] for view in store.members()} if store.is_shared else {""}
     found = [_facts(one) for one in store.sources() if one.source == SETTINGS and one.daemon in working]
-    return found or [unread_settings(file)]
+    return found or [unread_settings(at.file)]
 
 
 def unread_settings(file: SettingsFile) -> SettingsFacts:

@@ -6,18 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.config.settings_file import SettingsFile
 from bridge.control.delivery_list import DeliveryList, deliveries_at
 from bridge.control.estimates import Estimates, estimates, eta_json
 from bridge.control.formats import rfc3339
 from bridge.control.lookup import known_account
 from bridge.control.paging import TASKS, cursor_at, row_before
 from bridge.control.pausing import held_watches
+from bridge.control.store_now import StoreNow
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE
 from bridge.domain.views import WatchView
-from bridge.store import ReadStore
 
 if TYPE_CHECKING:
     from bridge.domain.durations.forecast import Expected
@@ -43,53 +42,37 @@ class WatchList:
 
 
 def list_watches(
-    store: ReadStore,
-    file: SettingsFile,
-    wanted: WatchFilter,
-    *,
-    now: float,
-    limit: int | None = None,
-    cursor: str | None = None,
+    at: StoreNow, wanted: WatchFilter, *, limit: int | None = None, cursor: str | None = None
 ) -> WatchList:
     """These watches, the last added first, at most `limit`, from `cursor` on. UsageError for a wrong cursor, or an
     account that neither the settings nor the store have."""
-    known_account(store, file, wanted.account)
-    page = store.list_watches(wanted, before=row_before(TASKS, cursor), limit=limit)
-    return watches_at(store, file, page, now=now, following=cursor_at(TASKS, page.next_before))
+    known_account(at, wanted.account)
+    page = at.store.list_watches(wanted, before=row_before(TASKS, cursor), limit=limit)
+    return watches_at(at, page, following=cursor_at(TASKS, page.next_before))
 
 
-def current_watches(
-    store: ReadStore, file: SettingsFile, wanted: WatchFilter, *, now: float, finished: int
-) -> WatchList:
+def current_watches(at: StoreNow, wanted: WatchFilter, *, finished: int) -> WatchList:
     """All matching live watches, the newest first, then at most `finished` of the matching watches that finished last.
     `next` is not None if more have finished. UsageError for an unknown account."""
-    known_account(store, file, wanted.account)
-    live = store.list_watches(wanted._replace(phases=tuple(sorted(LIVE))))
-    over = store.last_finished(wanted, limit=finished)
-    return watches_at(store, file, [*live, *over], now=now, following=cursor_at(TASKS, over.next_before))
+    known_account(at, wanted.account)
+    live = at.store.list_watches(wanted._replace(phases=tuple(sorted(LIVE))))
+    over = at.store.last_finished(wanted, limit=finished)
+    return watches_at(at, [*live, *over], following=cursor_at(TASKS, over.next_before))
 
 
 def watches_at(
-    store: ReadStore,
-    file: SettingsFile,
-    views: Sequence[WatchView],
-    *,
-    now: float,
-    following: str | None = None,
-    known: Estimates | None = None,
+    at: StoreNow, views: Sequence[WatchView], *, following: str | None = None, known: Estimates | None = None
 ) -> WatchList:
     """These watches, with what they wait for now. `following` is the cursor of the next page, `known` are the estimates
     if they have been read."""
-    held = held_watches(views, store.accounts(), file.accounts, now)
-    return WatchList(views=held, next=following, estimates=known or estimates(store, file), now=now)
+    held = held_watches(views, at.store.accounts(), at.file.accounts, at.now)
+    return WatchList(views=held, next=following, estimates=known or estimates(at), now=at.now)
 
 
-def watch_details(
-    store: ReadStore, file: SettingsFile, key: WatchKey, *, now: float
-) -> tuple[dict[str, Any], DeliveryList]:
+def watch_details(at: StoreNow, key: WatchKey) -> tuple[dict[str, Any], DeliveryList]:
     """One watch for JSON, and its deliveries. UnknownError if it does not exist."""
-    [fields] = watches_at(store, file, [store.view(key)], now=now).json()
-    return fields, deliveries_at(store, file, store.deliveries_of(key), now=now)
+    [fields] = watches_at(at, [at.store.view(key)]).json()
+    return fields, deliveries_at(at, at.store.deliveries_of(key))
 
 
 def _watch_json(view: WatchView) -> dict[str, Any]:

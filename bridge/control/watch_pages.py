@@ -6,23 +6,22 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from bridge.config.settings_file import SettingsFile
 from bridge.control.estimates import Estimates, estimates
 from bridge.control.paging import TASKS, cursor_at, row_before
+from bridge.control.store_now import StoreNow
 from bridge.control.watch_list import WatchList, watches_at
 from bridge.domain.filters import WatchFilter
 from bridge.domain.page_views import LiveWatch
-from bridge.store import ReadStore
 
 AGES: Final = 50  # for sorting, ages that differ by less than a fiftieth get the same estimate
 
 
-def running_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: int) -> WatchList:
+def running_watches(at: StoreNow, *, limit: int) -> WatchList:
     """The first running tasks, the soonest expected finish first. Tasks without an estimate come last, the oldest
     first. If there are more than 10,000, only the first 10,000 are sorted."""
-    known = estimates(store, file)
-    first = soonest_first(store.live_watches(), known, now)[:limit]
-    return watches_at(store, file, store.watches_by_id([one.watch_id for one in first]), now=now, known=known)
+    known = estimates(at)
+    first = soonest_first(at.store.live_watches(), known, at.now)[:limit]
+    return watches_at(at, at.store.watches_by_id([one.watch_id for one in first]), known=known)
 
 
 def soonest_first(live: Sequence[LiveWatch], known: Estimates, now: float) -> list[LiveWatch]:
@@ -40,15 +39,13 @@ def soonest_first(live: Sequence[LiveWatch], known: Estimates, now: float) -> li
     return sorted(live, key=expected)
 
 
-def finished_watches(store: ReadStore, file: SettingsFile, *, now: float, limit: int) -> WatchList:
+def finished_watches(at: StoreNow, *, limit: int) -> WatchList:
     """The tasks that finished last, the newest first."""
-    return watches_at(store, file, store.finished_watches(limit=limit), now=now)
+    return watches_at(at, at.store.finished_watches(limit=limit))
 
 
-def search_watches(
-    store: ReadStore, file: SettingsFile, wanted: WatchFilter, *, now: float, limit: int, cursor: str | None = None
-) -> WatchList:
+def search_watches(at: StoreNow, wanted: WatchFilter, *, limit: int, cursor: str | None = None) -> WatchList:
     """Like `list_watches`, but fast in a large store: see `TaskPages.task_page`. A page may be short, or empty, and
     still have a `next` one."""
-    page = store.task_page(wanted, before=row_before(TASKS, cursor), limit=limit)
-    return watches_at(store, file, page.views, now=now, following=cursor_at(TASKS, page.next_before))
+    page = at.store.task_page(wanted, before=row_before(TASKS, cursor), limit=limit)
+    return watches_at(at, page.views, following=cursor_at(TASKS, page.next_before))

@@ -8,13 +8,12 @@ from typing import Final, Generic, TypeVar
 
 import anyio
 
-from bridge.config.load import Loaded
 from bridge.control.overview import Overview, next_count_at, overview
+from bridge.control.store_now import StoreNow
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import Unchecked
 from bridge.errors import StoreError
 from bridge.ports import Clock
-from bridge.store import ReadStore
 
 T = TypeVar("T")
 
@@ -80,17 +79,15 @@ class RecentOverview:
         self._stale_at = self._count_at = -math.inf
         self._counted: tuple[Mapping[Phase, int], Sequence[Unchecked]] | tuple[None, None] = (None, None)
 
-    def read(self, store: ReadStore, loaded: Loaded) -> Overview:
-        """The status of this store, for these settings. Called through `Services.read`, which makes one call at a
+    def read(self, at: StoreNow) -> Overview:
+        """The status of this store, for these settings. Called through `Services.ask`, which makes one call at a
         time."""
         if self._clock.steady() >= self._stale_at:
-            self._unreadable = store.unreadable()
+            self._unreadable = at.store.unreadable()
             self._stale_at = self._clock.steady() + UNREADABLE_EVERY_S
         begun_at = self._clock.steady()
         over, unchecked = self._counted if begun_at < self._count_at else (None, None)
-        found = overview(
-            store, loaded, now=self._clock.now(), unreadable=self._unreadable, over=over, unchecked=unchecked
-        )
+        found = overview(at, unreadable=self._unreadable, over=over, unchecked=unchecked)
         if over is None:
             finished = {phase: count for phase, count in found.counts.watches.items() if phase not in LIVE}
             self._counted = (finished, found.unchecked)

@@ -25,21 +25,18 @@ _NOT_FOUND: Final = frozenset({HTTPStatus.NOT_FOUND})
 async def list_(call: ApiCall) -> dict[str, Any]:
     """List deliveries, the newest first."""
     query, services = call.query, call.services
-    now = services.clock.now()
     watch = None
     if query.task is not None:
-        [watch] = await services.read(find_keys, services.settings(), [query.task], None)
+        [watch] = await services.ask(find_keys, [query.task], None)
     wanted = DeliveryFilter(
         states=(query.state,) if query.state else (),
         endpoint=query.endpoint,
         topic=query.topic,
         watch=watch,
-        since=since_at(query.since, now),
+        since=since_at(query.since, services.clock.now()),
     )
     with named_filters():
-        found = await services.read(
-            delivery_list.list_deliveries, services.settings(), wanted, now=now, limit=query.limit, cursor=query.cursor
-        )
+        found = await services.ask(delivery_list.list_deliveries, wanted, limit=query.limit, cursor=query.cursor)
     return {"deliveries": found.json(), "next": found.next}
 
 
@@ -47,8 +44,7 @@ async def list_(call: ApiCall) -> dict[str, Any]:
 async def of_event(call: ApiCall) -> dict[str, Any]:
     """The deliveries of one event, with every attempt."""
     event_id = call.request.path_params["event_id"]
-    services = call.services
-    found = await services.read(delivery_list.event_deliveries, services.settings(), event_id, now=services.clock.now())
+    found = await call.services.ask(delivery_list.event_deliveries, event_id)
     return {"event_id": event_id, "deliveries": found.json(attempts=True)}
 
 

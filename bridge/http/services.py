@@ -16,6 +16,7 @@ from bridge.control.needs import Need, NeedCounts, counts_of, needs
 from bridge.control.now_figures import FinishedCounts
 from bridge.control.overview import Overview
 from bridge.control.rings import Rings
+from bridge.control.store_now import StoreNow
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.delivery import Outcome
 from bridge.domain.views import StoreGauges
@@ -77,8 +78,13 @@ class Services:
         """Call this with the read-only store."""
         return await self.reading(lambda: call(self.reader, *args, **kwargs))
 
+    async def ask(self, call: Callable[Concatenate[StoreNow, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call this with the read-only store and the settings, as they are now."""
+        at = StoreNow(self.reader, self.settings(), self.clock.now())
+        return await self.reading(lambda: call(at, *args, **kwargs))
+
     async def overview(self) -> Overview:
-        return await self.read(self.overviews.read, self.settings())
+        return await self.ask(self.overviews.read)
 
     async def write(self, call: Callable[Concatenate[CommandStore, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Write to the daemon's store. The daemon reacts at once."""
@@ -105,19 +111,16 @@ class Services:
         sampled_endpoint(self.settings(), endpoint)
         return await send_sample(self.app().sink(endpoint), endpoint, now=self.clock.now())
 
-    def current_needs(
-        self, store: ReadStore, found: Overview, daemon: DaemonNow, commit_p95_s: float | None
-    ) -> list[Need]:
-        """Everything that needs a person now. Called through `read`."""
-        listed = needs(store, self.settings(), found, daemon=daemon, commit_p95_s=commit_p95_s)
+    def current_needs(self, at: StoreNow, found: Overview, daemon: DaemonNow, commit_p95_s: float | None) -> list[Need]:
+        """Everything that needs a person now. Called through `ask`."""
+        listed = needs(at, found, daemon=daemon, commit_p95_s=commit_p95_s)
         self.needs.put(counts_of(listed))
         return listed
 
     async def _count_needs(self) -> NeedCounts:
         daemon, commit_p95_s = self.app().now(), self.rings.commits().p95_s
 
-        def count(store: ReadStore) -> NeedCounts:
-            found = self.overviews.read(store, self.settings())
-            return counts_of(self.current_needs(store, found, daemon, commit_p95_s))
+        def count(at: StoreNow) -> NeedCounts:
+            return counts_of(self.current_needs(at, self.overviews.read(at), daemon, commit_p95_s))
 
-        return await self.read(count)
+        return await self.ask(count)

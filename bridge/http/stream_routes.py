@@ -53,7 +53,7 @@ async def events(call: ApiCall) -> Response:
     after = _number(call.request.headers.get("last-event-id"))
     query, services = call.query, call.services
     with named_filters():
-        await services.read(known_account, services.settings(), query.account)
+        await services.ask(known_account, query.account)
     return await _stream(call, services.live.events.follow(after, topic=query.topic, account=query.account))
 
 

@@ -10,6 +10,7 @@ from bridge.config.load import Loaded
 from bridge.control import watch_requests
 from bridge.control.explanation import explain
 from bridge.control.lookup import find_keys, known_account
+from bridge.control.store_now import StoreNow
 from bridge.control.watch_list import watch_details
 from bridge.control.watch_pages import search_watches
 from bridge.domain.filters import WatchFilter
@@ -20,7 +21,6 @@ from bridge.http.access import Right
 from bridge.http.api_route import JSON, ApiCall, ApiRoute, Handler, RawBody, route
 from bridge.http.problem_details import named_filters, since_at
 from bridge.http.task_bodies import add_tasks
-from bridge.store import ReadStore
 
 _NOT_FOUND: Final = frozenset({HTTPStatus.NOT_FOUND})
 
@@ -50,24 +50,17 @@ async def add(call: ApiCall) -> dict[str, Any]:
 @route("GET", "/api/v1/tasks", query=models.TaskListQuery, answer=models.TaskPage)
 async def list_tasks(call: ApiCall) -> dict[str, Any]:
     """List watched tasks, the last added first."""
-    query, services, now = call.query, call.services, call.services.clock.now()
+    query, services = call.query, call.services
     wanted = WatchFilter(
         phases=(query.phase,) if query.phase else (),
         account=query.account,
         label=query.label,
-        since=since_at(query.since, now),
+        since=since_at(query.since, services.clock.now()),
         text=query.q,
     )
     with named_filters():
-        await services.read(known_account, services.settings(), query.account)
-    found = await services.read(
-        search_watches,
-        services.settings(),
-        wanted,
-        now=now,
-        limit=query.limit,
-        cursor=query.cursor,
-    )
+        await services.ask(known_account, query.account)
+    found = await services.ask(search_watches, wanted, limit=query.limit, cursor=query.cursor)
     return {"tasks": found.json(), "next": found.next}
 
 
@@ -77,7 +70,7 @@ async def show(call: ApiCall) -> dict[str, Any]:
     key = await _key(call, call.query)
     if call.query.wait:
         await call.services.live.waits.until_finished(key, call.query.wait)
-    return await call.services.read(_details, call.services.settings(), key, now=call.services.clock.now())
+    return await call.services.ask(_details, call.services.settings(), key)
 
 
 def _post(what: str) -> Callable[[Handler], ApiRoute]:
@@ -98,15 +91,15 @@ async def withdraw(call: ApiCall) -> dict[str, Any]:
     return await _request(call, watch_requests.withdraw)
 
 
-def _details(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -> dict[str, Any]:
-    fields, deliveries = watch_details(store, loaded, key, now=now)
+def _details(at: StoreNow, loaded: Loaded, key: WatchKey) -> dict[str, Any]:
+    fields, deliveries = watch_details(at, key)
     rates = {name: account.limits.rate for name, account in loaded.settings.accounts.items()}
-    story = explain(store, loaded, key, now=now, daemon=loaded.member_name, rates=rates)
+    story = explain(at, key, daemon=loaded.member_name, rates=rates)
     return {**fields, "deliveries": deliveries.json(), "story": story.json()}
 
 
 async def _key(call: ApiCall, named: models.TaskKey) -> WatchKey:
-    [key] = await call.services.read(find_keys, call.services.settings(), [named.id], named.account)
+    [key] = await call.services.ask(find_keys, [named.id], named.account)
     return key
 
 

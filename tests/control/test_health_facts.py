@@ -10,6 +10,7 @@ import pytest
 from bridge.config.load import Loaded
 from bridge.control.health_facts import AccountFacts, EndpointFacts, FactState, account_facts, endpoint_facts
 from bridge.control.overview import overview
+from bridge.control.store_now import StoreNow
 from bridge.domain.change import AccountAskedToWait
 from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery_state import DeliveryState
@@ -39,9 +40,10 @@ class Facts(NamedTuple):
 
 
 def facts(store: Store, loaded: Loaded, daemon: DaemonNow = WORKS) -> Facts:
-    found = overview(store, loaded, now=NOW + 100)
-    accounts = account_facts(store, loaded, found, daemon=daemon, polls={"kling": 60.0})
-    return Facts(accounts, endpoint_facts(store, loaded, found))
+    at = StoreNow(store, loaded, NOW + 100)
+    found = overview(at)
+    accounts = account_facts(at, found, daemon=daemon, polls={"kling": 60.0})
+    return Facts(accounts, endpoint_facts(at, found))
 
 
 def account(found: Facts, name: str = "kling") -> AccountFacts:

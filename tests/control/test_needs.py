@@ -10,6 +10,7 @@ import pytest
 from bridge.config.load import Loaded
 from bridge.control.needs import RECENT_S, Need, NeedCounts, NeedKind, counts_of, needs
 from bridge.control.overview import overview
+from bridge.control.store_now import StoreNow
 from bridge.domain.daemon_state import AccountNow, DaemonNow
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
@@ -32,7 +33,8 @@ WORKS = DaemonNow(is_working=True)
 def found(
     store: Store, loaded: Loaded, *, daemon: DaemonNow = WORKS, now: float = NOW + 100, p95_s: float | None = None
 ) -> list[Need]:
-    return needs(store, loaded, overview(store, loaded, now=now), daemon=daemon, commit_p95_s=p95_s)
+    at = StoreNow(store, loaded, now)
+    return needs(at, overview(at), daemon=daemon, commit_p95_s=p95_s)
 
 
 def test_nothing_needs_a_person_while_all_is_well(store: Store, loaded: Loaded) -> None:
@@ -185,4 +187,4 @@ def test_an_invalid_settings_file_is_listed_right_after_a_missing_daemon(store: 
         read_at=NOW,
         detail="genbridge.yaml:3:1: wrong",
     )
-    assert all(one.source != SETTINGS_FILE for one in overview(store, loaded, now=NOW + 30).sources)
+    assert all(one.source != SETTINGS_FILE for one in overview(StoreNow(store, loaded, NOW + 30)).sources)

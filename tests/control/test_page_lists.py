@@ -6,6 +6,7 @@ import pytest
 
 from bridge.config.load import Loaded
 from bridge.control.delivery_table import delivery_table
+from bridge.control.store_now import StoreNow
 from bridge.control.watch_pages import finished_watches, running_watches, search_watches
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.filters import WatchFilter
@@ -39,7 +40,7 @@ def test_the_task_that_should_finish_first_comes_first(store: Store, loaded: Loa
     learn(store, "suno", 20.0)
     for account, name, at in (("kling", "slow", 0), ("kling", "nearly", -560), ("suno", "quick", 0), ("x", "new", -9)):
         store.add([make_wish(account=account, task_id=name)], source="cli", now=NOW + at)
-    found = running_watches(store, loaded, now=NOW + 1, limit=3)
+    found = running_watches(StoreNow(store, loaded, NOW + 1), limit=3)
     assert [view.task_id for view in found.views] == ["quick", "nearly", "slow"]
     assert [found.eta(view) is None for view in found.views] == [False] * 3
 
@@ -47,7 +48,7 @@ def test_the_task_that_should_finish_first_comes_first(store: Store, loaded: Loa
 def test_without_estimates_the_oldest_come_first(store: Store, loaded: Loaded) -> None:
     for name, at in (("young", 5.0), ("old", 0.0)):
         add(store, name, now=NOW + at)
-    found = running_watches(store, loaded, now=NOW + 9, limit=9)
+    found = running_watches(StoreNow(store, loaded, NOW + 9), limit=9)
     assert [view.task_id for view in found.views] == ["old", "young"]
 
 
@@ -55,15 +56,15 @@ def test_the_last_finished_come_first(store: Store, loaded: Loaded) -> None:
     add(store, *"abc")
     for place, name in enumerate("bac"):
         store.commit([make_end(WatchKey("kling", name), at=NOW + 60.1 + place)], nobody)
-    found = finished_watches(store, loaded, now=NOW + 99, limit=2)
+    found = finished_watches(StoreNow(store, loaded, NOW + 99), limit=2)
     assert [view.task_id for view in found.views] == ["c", "a"]
 
 
 def test_a_search_goes_on_with_its_cursor(store: Store, loaded: Loaded) -> None:
     add(store, *"abc")
-    first = search_watches(store, loaded, WatchFilter(account="kling"), now=NOW, limit=2)
+    first = search_watches(StoreNow(store, loaded, NOW), WatchFilter(account="kling"), limit=2)
     assert first.next is not None
-    second = search_watches(store, loaded, WatchFilter(account="kling"), now=NOW, limit=2, cursor=first.next)
+    second = search_watches(StoreNow(store, loaded, NOW), WatchFilter(account="kling"), limit=2, cursor=first.next)
     assert [view.task_id for page in (first, second) for view in page.views] == ["c", "b", "a"]
 
 
@@ -73,7 +74,7 @@ def test_deliveries_are_found_with_their_standing_page_by_page(store: Store, loa
     store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 400)], nobody)
     found, cursor = [], None
     while True:
-        page = delivery_table(store, loaded, DeliverySearch(), now=NOW + 99, limit=1, after=cursor)
+        page = delivery_table(StoreNow(store, loaded, NOW + 99), DeliverySearch(), limit=1, after=cursor)
         found += [(row.standing, row.view.task_id) for row in page.rows]
         cursor = page.after
         if cursor is None:
@@ -90,4 +91,4 @@ def test_deliveries_are_found_with_their_standing_page_by_page(store: Store, loa
 )
 def test_a_wrong_cursor_of_deliveries_is_refused(store: Store, loaded: Loaded, cursor: str) -> None:
     with pytest.raises(UsageError, match="cursor"):
-        delivery_table(store, loaded, DeliverySearch(), now=NOW, after=cursor)
+        delivery_table(StoreNow(store, loaded, NOW), DeliverySearch(), after=cursor)

@@ -6,6 +6,7 @@ from bridge.config.load import Loaded
 from bridge.control.delivery_list import planned_redelivery, redeliver
 from bridge.control.delivery_table import ROWS, DeliveryTable, delivery_table
 from bridge.control.delivery_waits import DeliveryWait, WaitCause
+from bridge.control.store_now import StoreNow
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import ARCHIVE, WatchKey
@@ -30,23 +31,23 @@ QUEUES = Teller(("automation", ""), ("crm", ""), ("removed", ""), ("@archive", "
 def table(store: Store, loaded: Loaded, *, after: str | None = None, opened: str = "") -> DeliveryTable:
     event, _, endpoint = opened.partition(",")
     wanted = (event, endpoint, "") if opened else None
-    return delivery_table(store, loaded, DeliverySearch(), now=NOW + 100, after=after, opened=wanted)
+    return delivery_table(StoreNow(store, loaded, NOW + 100), DeliverySearch(), after=after, opened=wanted)
 
 
 def test_a_redelivery_says_which_endpoints_get_nothing_now(store: Store, loaded: Loaded) -> None:
     add(store, "task-1")
     store.commit([make_end()], QUEUES)
     store.pause(PauseOf.ENDPOINT, "crm", now=NOW, until_at=None)
-    planned = planned_redelivery(store, loaded, WAITING, now=NOW + 100)
+    planned = planned_redelivery(StoreNow(store, loaded, NOW + 100), WAITING)
     assert planned.number == 4
     assert {one.topic for one in planned.totals} == {"task_succeeded"}
     assert sorted(one.endpoint for one in planned.totals) == ["@archive", "automation", "crm", "removed"]
     assert planned.held == {"crm", "removed"}
     gone = make_deferred(due(store)[0], next_attempt_at=NOW, outcome="refused", detail="HTTP 410 Gone", disables=True)
     store.commit([gone], nobody)
-    one = planned_redelivery(store, loaded, WAITING._replace(endpoint="automation"), now=NOW + 100)
+    one = planned_redelivery(StoreNow(store, loaded, NOW + 100), WAITING._replace(endpoint="automation"))
     assert (one.number, one.held) == (1, frozenset({"automation"}))
-    nothing = planned_redelivery(store, loaded, WAITING._replace(topic="task_failed"), now=NOW + 100)
+    nothing = planned_redelivery(StoreNow(store, loaded, NOW + 100), WAITING._replace(topic="task_failed"))
     assert (nothing.number, nothing.held) == (0, frozenset())
 
 
@@ -57,7 +58,7 @@ def test_all_dead_deliveries_are_redelivered_but_copies_only_if_named(store: Sto
     store.commit([make_attempt(one, state=DeliveryState.DEAD, outcome="refused") for one in waiting], nobody)
     dead = DeliveryFilter(states=(DeliveryState.DEAD,))
     for wanted, endpoint in ((dead, "automation"), (dead._replace(endpoint=ARCHIVE), ARCHIVE)):
-        assert [one.endpoint for one in planned_redelivery(store, loaded, wanted, now=NOW).totals] == [endpoint]
+        assert [one.endpoint for one in planned_redelivery(StoreNow(store, loaded, NOW), wanted).totals] == [endpoint]
     assert redeliver(store, loaded, dead, expect=1) == 1
     assert redeliver(store, loaded, dead._replace(endpoint=ARCHIVE), expect=1) == 1
 

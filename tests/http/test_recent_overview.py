@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bridge.config.load import load
+from bridge.control.store_now import StoreNow
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.http.cached_reading import RecentOverview
@@ -22,7 +23,7 @@ async def test_finished_tasks_are_counted_once_a_second_and_live_ones_each_time(
     recent = RecentOverview(clock)
 
     def counts() -> dict[Phase, int]:
-        return dict(recent.read(store, loaded).counts.watches)
+        return dict(recent.read(StoreNow(store, loaded, clock.now())).counts.watches)
 
     add(store, "a", "b")
     store.commit([make_end(WatchKey("kling", "a"))], nobody)
@@ -32,4 +33,4 @@ async def test_finished_tasks_are_counted_once_a_second_and_live_ones_each_time(
     assert counts() == {Phase.SUBMITTED: 1, Phase.SUCCEEDED: 1}
     await clock.advance(1.0)
     assert counts() == {Phase.SUBMITTED: 1, Phase.SUCCEEDED: 2}
-    assert recent.read(store, loaded).counts.live_by_account == {"kling": 1}
+    assert recent.read(StoreNow(store, loaded, clock.now())).counts.live_by_account == {"kling": 1}

@@ -19,6 +19,7 @@ from bridge.control.estimates import Estimates, estimates
 from bridge.control.formats import rfc3339
 from bridge.control.overview import counts_json, next_count_at
 from bridge.control.pausing import held_watches
+from bridge.control.store_now import StoreNow
 from bridge.control.watch_list import WatchList
 from bridge.domain.change import Change, Note, TaskChange
 from bridge.domain.committed import ChangedRows, ChangeMarks
@@ -200,7 +201,7 @@ class _ChangeReader:
         if not rows.watches:
             return []
         if self._estimates is None or self._clock.steady() >= self._estimate_at:
-            self._estimates = estimates(self._store, self._settings())
+            self._estimates = estimates(self._at(now))
             self._estimate_at = self._clock.steady() + ESTIMATES_FOR_S
         views = held_watches(rows.watches, self._store.accounts(), self._settings().accounts, now)
         return WatchList(views=views, next=None, estimates=self._estimates, now=now).json()
@@ -208,7 +209,10 @@ class _ChangeReader:
     def _deliveries(self, rows: ChangedRows, now: float) -> list[dict[str, Any]]:
         if not rows.deliveries:
             return []
-        return deliveries_at(self._store, self._settings(), rows.deliveries, now=now).json()
+        return deliveries_at(self._at(now), rows.deliveries).json()
+
+    def _at(self, now: float) -> StoreNow:
+        return StoreNow(self._store, self._settings(), now)
 
     def _new(self, what: str, found: Iterable[dict[str, Any]], *key: str) -> list[dict[str, Any]]:
         """The rows that differ from what was last sent."""

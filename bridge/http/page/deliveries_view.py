@@ -48,9 +48,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         since=since_at(query.since, call.now),
         text=query.q,
     )
-    found = await services.read(
-        delivery_table, loaded, wanted, now=call.now, after=query.after, opened=_name(query.open)
-    )
+    found = await services.ask(delivery_table, wanted, after=query.after, opened=_name(query.open))
     rows = [*found.rows, *([found.opened.row] if found.opened else [])]
     return {
         "table": found,

@@ -176,7 +176,7 @@ async def _wanted(call: ViewCall) -> DeliveryFilter:
 
 
 async def _planned(call: ViewCall, wanted: DeliveryFilter) -> Redelivery:
-    return await call.services.read(planned_redelivery, call.services.settings(), wanted, now=call.now)
+    return await call.services.ask(planned_redelivery, wanted)
 
 
 def _question(call: ViewCall, wanted: DeliveryFilter, planned: Redelivery) -> Mapping[str, Any]:

@@ -15,13 +15,13 @@ from bridge.control.health_facts import (
     endpoint_facts,
 )
 from bridge.control.rings import Point
+from bridge.control.store_now import StoreNow
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.ring import EVERY_S
 from bridge.http.page import charts
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.liveness import memory_bytes
 from bridge.redaction import hidden
-from bridge.store import ReadStore
 
 MOST_ROWS: Final = 8  # rows without problems in a table; rows with problems are all shown
 STOPPED: Final = frozenset({FactState.BLOCKED, FactState.PAUSED})  # states of accounts that are not polled
@@ -51,7 +51,7 @@ class Rows(NamedTuple):
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     services, loaded = call.services, call.services.settings()
     daemon, rings = services.app().now(), services.rings
-    found = await services.read(_read, call, daemon, rings.polls_now(), rings.commits().p95_s)
+    found = await services.ask(_read, call, daemon, rings.polls_now(), rings.commits().p95_s)
     ahead = call.now - services.clock.steady()  # difference of wall time and steady time
     return {
         **found,
@@ -75,15 +75,15 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
 
 
 def _read(
-    store: ReadStore, call: ViewCall, daemon: DaemonNow, polls_now: Mapping[str, float], commit_p95_s: float | None
+    at: StoreNow, call: ViewCall, daemon: DaemonNow, polls_now: Mapping[str, float], commit_p95_s: float | None
 ) -> dict[str, Any]:
     """All stored facts for the view, in one read."""
-    services, loaded, shows_all = call.services, call.services.settings(), bool(call.query.all)
-    overview = services.overviews.read(store, loaded)
-    accounts = account_facts(store, loaded, overview, daemon=daemon, polls=polls_now)
-    endpoints = endpoint_facts(store, loaded, overview)
-    hours = services.finished.hours(store, now=call.now)
-    polls = {name: one for name, one in store.polls_per_task().items() if name in loaded.settings.accounts}
+    services, (store, file, now), shows_all = call.services, at, bool(call.query.all)
+    overview = services.overviews.read(at)
+    accounts = account_facts(at, overview, daemon=daemon, polls=polls_now)
+    endpoints = endpoint_facts(at, overview)
+    hours = services.finished.hours(store, now=now)
+    polls = {name: one for name, one in store.polls_per_task().items() if name in file.accounts}
     return {
         "overview": overview,
         "accounts": Rows.of(accounts, shows_all=shows_all),
@@ -93,9 +93,9 @@ def _read(
             *(one.account for one in accounts if one.state is FactState.FAILING),
             *(one.endpoint for one in endpoints if one.state is FactState.FAILING),
         ],
-        "paused": sorted(one.name for one in overview.pauses if one.lasts(call.now)),
+        "paused": sorted(one.name for one in overview.pauses if one.lasts(now)),
         "space": store.space(),
-        "needs": services.current_needs(store, overview, daemon, commit_p95_s),
+        "needs": services.current_needs(at, overview, daemon, commit_p95_s),
         "hours": hours,
         "columns": charts.columns([(one.finished, one.failed) for one in hours]),
         "busiest": max(hours, key=lambda one: one.finished),

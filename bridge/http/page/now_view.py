@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bridge.control.needs import NeedKind, counts_of
 from bridge.control.now_figures import median_lag_s
+from bridge.control.store_now import StoreNow
 from bridge.control.watch_pages import finished_watches, running_watches
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.pause import PauseOf, lasting
@@ -16,7 +17,6 @@ from bridge.http.page.cards import FinishedTask, cards, finished_tasks
 from bridge.http.page.result_boxes import results_of
 from bridge.http.page.runs import run_of
 from bridge.http.page.view import View, ViewCall
-from bridge.store import ReadStore
 
 MOST_RUNS: Final = 9
 MOST_CARDS: Final = 24
@@ -28,7 +28,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     services = call.services
     daemon = services.app().now()
     commit_p95_s = services.rings.commits().p95_s
-    found = await services.read(_read, call, daemon, commit_p95_s)
+    found = await services.ask(_read, call, daemon, commit_p95_s)
     tasks: Sequence[FinishedTask] = found.pop("finished")
     results = await results_of(services, [one.result for one in tasks], now=call.now, within_s=COPIES_WITHIN_S)
     return {
@@ -41,13 +41,13 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     }
 
 
-def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: float | None) -> dict[str, Any]:
+def _read(at: StoreNow, call: ViewCall, daemon: DaemonNow, commit_p95_s: float | None) -> dict[str, Any]:
     """All stored facts for the view, in one read."""
-    services, file, now = call.services, call.services.settings(), call.now
-    found = services.overviews.read(store, file)
+    services, (store, file, now) = call.services, at
+    found = services.overviews.read(at)
     accounts = store.accounts()
-    wanted = services.current_needs(store, found, daemon, commit_p95_s)
-    running = running_watches(store, file, now=now, limit=MOST_RUNS)
+    wanted = services.current_needs(at, found, daemon, commit_p95_s)
+    running = running_watches(at, limit=MOST_RUNS)
     return {
         "needs": wanted,
         "no_daemon": next((one for one in wanted if one.kind is NeedKind.NO_DAEMON), None),
@@ -59,7 +59,7 @@ def _read(store: ReadStore, call: ViewCall, daemon: DaemonNow, commit_p95_s: flo
         "is_new": not found.counts.watches,
         "queue": file.source_paths.get(SourceKind.QUEUE),
         "runs": [run_of(view, accounts, running.estimates, now) for view in running.views],
-        "finished": finished_tasks(store, finished_watches(store, file, now=now, limit=MOST_CARDS).views),
+        "finished": finished_tasks(store, finished_watches(at, limit=MOST_CARDS).views),
         "held": {*found.counts.disabled, *lasting(found.pauses, PauseOf.ENDPOINT, now)},
     }
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from bridge.config.load import Loaded
 from bridge.control.explanation import ADDED
 from bridge.control.lookup import find_keys
+from bridge.control.store_now import StoreNow
 from bridge.domain.event import Topic
 from bridge.domain.ids import MAX_TASK_ID_CHARS, WatchKey, event_id
 from bridge.domain.task import LIVE
@@ -23,7 +24,6 @@ from bridge.http.page.task_story import TaskStory, read_story
 from bridge.http.page.tasks_view import kept_for
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.problem_details import HttpProblem
-from bridge.store import ReadStore
 from bridge.wiring.archive_builder import RETRIES
 
 COPIES_WITHIN_S: Final = 0.5  # how long to wait for the archive
@@ -40,7 +40,7 @@ class StoryQuery(ViewQuery):
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     services, query = call.services, call.query
     loaded = services.settings()
-    keys = await services.read(_keys, loaded, query.id, query.account)
+    keys = await services.ask(_keys, query.id, query.account)
     if not keys:
         raise _not_kept(call, loaded)
     if len(keys) > 1:
@@ -50,7 +50,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
             "wanted_id": query.id,
         }
     try:
-        story = await services.read(read_story, loaded, keys[0], now=call.now)
+        story = await services.ask(read_story, keys[0])
     except UnknownError:  # it has just been deleted
         raise _not_kept(call, loaded) from None
     event = event_id(Topic.TASK_SUCCEEDED, story.view.account, story.view.task_id, story.generation)
@@ -83,13 +83,13 @@ def _shown(story: TaskStory, call: ViewCall, loaded: Loaded) -> Mapping[str, Any
     }
 
 
-def _keys(store: ReadStore, loaded: Loaded, text: str, account: str | None) -> Sequence[WatchKey]:
+def _keys(at: StoreNow, text: str, account: str | None) -> Sequence[WatchKey]:
     """The tasks with this id: of several accounts, unless `account` selects one."""
-    found = store.find(text, account)
+    found = at.store.find(text, account)
     if found:
         return [watch.state.key for watch in found]
     try:
-        return find_keys(store, loaded, [text], account)
+        return find_keys(at, [text], account)
     except (UnknownError, UsageError):
         return []
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from bridge.config.load import Loaded
 from bridge.control.account_waits import waits_on
 from bridge.control.delivery_waits import DeliveryWait, DeliveryWaits, delivery_waits
 from bridge.control.estimates import estimates
 from bridge.control.pausing import held_watches
+from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import AccountState, RouteWait
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.durations.forecast import Expected
@@ -24,7 +24,6 @@ from bridge.domain.views import DeliveryView, ReadingCount, WatchDetails, WatchV
 from bridge.encoding import encode
 from bridge.http.page.poll_strip import StripGeometry
 from bridge.http.page.runs import Run, run_of
-from bridge.store import ReadStore
 
 MOST_NOTIFIED: Final = 12  # maximum number of deliveries in the history
 MOST_EVENTS: Final = 12  # events whose deliveries are shown; a task may have hundreds of progress events
@@ -183,11 +182,12 @@ class TaskStory:
         return DeliveryNow(view, "held" if wait is not None and wait.is_off else str(view.state), wait)
 
 
-def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -> TaskStory:
+def read_story(at: StoreNow, key: WatchKey) -> TaskStory:
     """Everything about one task. UnknownError if it is not watched."""
+    store, file, now = at
     details, accounts = store.details(key), store.accounts()
-    [view] = held_watches([store.view(key)], accounts, loaded.accounts, now)
-    known = estimates(store, loaded)
+    [view] = held_watches([store.view(key)], accounts, file.accounts, now)
+    known = estimates(at)
     return TaskStory(
         now=now,
         details=details,
@@ -195,8 +195,8 @@ def read_story(store: ReadStore, loaded: Loaded, key: WatchKey, *, now: float) -
         run=run_of(view, accounts, known, now) if view.phase in LIVE else None,
         usual=known.usual(view),
         account=accounts.get(key.account),
-        waits=delivery_waits(store, loaded, now),
-        is_account_known=key.account in loaded.settings.accounts,
+        waits=delivery_waits(at),
+        is_account_known=key.account in file.accounts,
     )
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final, NamedTuple
 import anyio
 from pydantic import Field
 
-from bridge.config.load import Loaded
 from bridge.control.delivery_waits import delivery_waits
+from bridge.control.store_now import StoreNow
 from bridge.control.watch_pages import search_watches
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import EVERY_WATCH, WatchFilter
@@ -85,7 +85,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     services, query, now = call.services, call.query, call.now
     loaded = services.settings()
     wanted = wanted_watches(query, now)
-    found = await services.read(_read, loaded, wanted, query, now=now)
+    found = await services.ask(_read, wanted, query)
     is_counted = not (query.q or query.since or query.label)
     counts = await phase_counts(services, query.account) if is_counted else None
     results = await results_of(services, found.pop("results"), now=now, within_s=COPIES_WITHIN_S)
@@ -170,18 +170,19 @@ async def phase_counts(services: Services, account: str | None) -> Mapping[Phase
     return counts
 
 
-def _read(store: ReadStore, loaded: Loaded, wanted: WatchFilter, query: TasksQuery, *, now: float) -> dict[str, Any]:
+def _read(at: StoreNow, wanted: WatchFilter, query: TasksQuery) -> dict[str, Any]:
     """All stored facts for the view, in one read. `blocking`: the filter that hides all tasks; empty if no single
     filter does."""
-    found = search_watches(store, loaded, wanted, now=now, limit=ROWS, cursor=query.after)
-    accounts, waits = store.accounts(), delivery_waits(store, loaded, now)
+    store = at.store
+    found = search_watches(at, wanted, limit=ROWS, cursor=query.after)
+    accounts, waits = store.accounts(), delivery_waits(at)
     held = {*waits.paused, *waits.disabled}
     tasks = finished_tasks(store, found.views)
 
     def row(task: FinishedTask) -> TaskRow:
         return TaskRow(
             view=task.view,
-            run=run_of(task.view, accounts, found.estimates, now) if task.view.phase in LIVE else None,
+            run=run_of(task.view, accounts, found.estimates, at.now) if task.view.phase in LIVE else None,
             notified=notification_states(waits.shown(task.deliveries), held),
         )
 
