@@ -43,7 +43,7 @@ class OwnSentence(NamedTuple):
     @property
     def is_weak(self) -> bool:
         """Whether a provider or receiver could have written the same text."""
-        return self.letters < FEW_LETTERS and set(self.kinds) != {"n"}
+        return self.letters + 2 * self.kinds.count("n") < FEW_LETTERS and not {"n", "a"}.issuperset(self.kinds)
 
     def values(self, text: str) -> list[str] | None:
         """The values in a text that has the form of this sentence; None for any other text."""
@@ -92,17 +92,18 @@ def _read(text: str, levels: int) -> str:
     if text in chinese_texts():
         return chinese_texts()[text]
     certain, doubtful = _sentences()
-    for said in (_said_by(certain, text, levels), _joined(text, levels), _said_by(doubtful, text, levels)):
-        if said is not None:
-            return said
-    return text
+    said = _said_by(certain, text, levels) or _said_by(doubtful, text, levels, is_whole=True) or _joined(text, levels)
+    return said or _said_by(doubtful, text, levels) or text
 
 
-def _said_by(sentences: Sequence[OwnSentence], text: str, levels: int) -> str | None:
+def _said_by(sentences: Sequence[OwnSentence], text: str, levels: int, *, is_whole: bool = False) -> str | None:
+    """The text by the first of these sentences that fits. With `is_whole`, each value must be genbridge's own, too."""
     for sentence in sentences:
         values = sentence.values(text)
         if values is not None:
             shown = [_read(value, levels - 1) for value in values]
+            if is_whole and any(one == value for one, value in zip(shown, values, strict=True)):
+                continue
             if shown != values or not sentence.is_weak:
                 return sentence.said(shown)
     return None
@@ -110,7 +111,11 @@ def _said_by(sentences: Sequence[OwnSentence], text: str, levels: int) -> str | 
 
 def _joined(text: str, levels: int) -> str | None:
     """Translate several texts that were joined, some of them genbridge's own."""
-    parts = text.split(JOINT)
+    rest, parts = text.split(JOINT), []
+    while rest:
+        is_pair = JOINT.join(rest[:2]) in chinese_texts()  # a text that contains the separator
+        parts.append(JOINT.join(rest[: 1 + is_pair]))
+        rest = rest[1 + is_pair :]
     shown = [_read_part(part, levels - 1) for part in parts] if len(parts) > 1 else parts
     return "\uff1b".join(shown) if shown != parts else None
 

@@ -37,6 +37,27 @@ def test_the_chinese_has_the_values_of_the_english(english: str) -> None:
             "10.0.0.7 is not on the public internet: 10.0.0.7 is a private network",
             "10.0.0.7 不在公网上：10.0.0.7 是内网地址",
         ),
+        ('HTTP 502 Bad Gateway: a web page with the title "Oh"', "HTTP 502 Bad Gateway：网页“Oh”"),
+        (
+            "HTTP 301 Moved Permanently (redirects to https://a.example/b; redirects are not followed)",
+            "HTTP 301 Moved Permanently（重定向到 https://a.example/b，不跟随重定向）",
+        ),
+        (
+            "HTTP 401 Unauthorized: no; check url; the robot may have been removed",
+            "HTTP 401 Unauthorized: no；请检查 url，机器人可能已被删除",
+        ),
+        (
+            "HTTP 200, but refused: no device was reached; check the key",
+            "HTTP 200，但被拒绝：没有送达任何设备，请检查密钥",
+        ),
+        ("message 2 of 3: HTTP 429 Too Many Requests", "第 2 条，共 3 条：HTTP 429 Too Many Requests"),
+        ("no answer from the proxy 10.0.0.1:3128 in time", "代理 10.0.0.1:3128 未在限定时间内响应"),
+        (
+            "videos 1: 1000 more bytes would leave less than 5% of the disk free at /data",
+            "videos 1：再写入 1000 字节，磁盘可用空间将不足 5%：/data",
+        ),
+        ('1 result URL was refused: ftp://x/y: the scheme is "ftp"', "1 个结果链接被拒绝：ftp://x/y：协议为“ftp”"),
+        ("polled again: HTTP 502: the answer is empty", "再次查询：HTTP 502：响应为空"),
         ("images 2,5: the file is empty", "images 2,5：文件为空"),
         (
             "images 1-12: no answer from cdn.example.com:443 in time",
@@ -62,6 +83,7 @@ def test_a_reason_is_shown_in_the_language_of_the_reader(english: str, chinese: 
         "",
         "The prompt was fine, but the image is unsafe",
         "HTTP 404: task not found",
+        "HTTP 502 Bad Gateway (upstream)",
         "HTTP 503 Service Unavailable: overloaded",
         "code 1203: task not found",
         "Error; try again; later",

@@ -36,7 +36,7 @@ def why_refused(url: str, *, own_host: str, allowed: AllowedHosts = NO_HOSTS) ->
     try:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"}:
-            return f'scheme "{parts.scheme[:20]}"' if parts.scheme else "relative"
+            return f'the scheme is "{parts.scheme[:20]}"' if parts.scheme else "relative"
         host, _ = plain_host(parts.hostname or ""), parts.port
     except ValueError:
         return "not a URL"

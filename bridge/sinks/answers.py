@@ -180,7 +180,7 @@ def _excerpt(answer: Answer) -> str:
     title = html.unescape(found[1].decode(errors="replace")).strip() if found else ""
     if title.startswith(str(answer.status)):
         return ""
-    return f'a web page, "{title}"' if title else "a web page"
+    return f'a web page with the title "{title}"' if title else "a web page"
 
 
 def _with_code(code: float | None, text: str, answer: Answer) -> str:

@@ -26,12 +26,14 @@ FILES: Final = (
     *("sinks/answers.py", "sinks/attached_files.py", "sinks/call_threads.py", "sinks/chat.py"),
     *("sinks/chat_attempts.py", "sinks/chat_services/apprise_only.py", "sinks/hook_address.py", "sinks/judging.py"),
     *("sinks/posting.py", "sinks/requests_hook.py", "sinks/robot.py", "sinks/webhook.py"),
-    *("archive/archive_sink.py", "archive/content_sniffing.py", "archive/copy_record.py", "archive/download.py"),
+    *("archive/answer_spool.py", "archive/archive_sink.py", "archive/content_sniffing.py", "archive/copy_record.py"),
+    "archive/download.py",
     *("sources/task_reader.py", "sources/writers.py", "wiring/task_lookup.py"),
 )
 ELSEWHERE: Final = (  # files in which only some texts can become reasons
     *("net/client.py", "domain/task.py", "expressions/query.py", "archive/bucket.py", "sinks/apprise_plugin.py"),
     *("sinks/template_payloads.py", "engine/discovery.py", "sources/rescans.py", "archive/keeper.py"),
+    "wiring/archive_builder.py",
 )
 OTHERS: Final = frozenset(  # these are not reasons, but words to look for, keys, and parts of requests
     {

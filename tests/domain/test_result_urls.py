@@ -70,20 +70,20 @@ PRIVATE_HOSTS = [
 HOSTILE = [
     ("", "empty"),
     (" ", "holds control characters, blanks or backslashes"),
-    ("javascript:alert(1)", 'scheme "javascript"'),
-    ("JavaScript:alert(1)", 'scheme "javascript"'),
-    ("javascript://a.test/%0aalert(1)", 'scheme "javascript"'),
+    ("javascript:alert(1)", 'the scheme is "javascript"'),
+    ("JavaScript:alert(1)", 'the scheme is "javascript"'),
+    ("javascript://a.test/%0aalert(1)", 'the scheme is "javascript"'),
     ("java\nscript:alert(1)", "holds control"),
     ("\tjavascript:alert(1)", "holds control"),
     ("\x01javascript:alert(1)", "holds control"),
-    ("vbscript:msgbox", 'scheme "vbscript"'),
-    ("data:text/html;base64,PHNjcmlwdD4=", 'scheme "data"'),
-    ("file:///etc/passwd", 'scheme "file"'),
-    ("ftp://a.test/v.mp4", 'scheme "ftp"'),
-    ("gopher://a.test/", 'scheme "gopher"'),
-    ("blob:https://a.test/1", 'scheme "blob"'),
-    ("s" * 100 + "://a.test/", 'scheme "ssssssssssssssssssss"'),
-    ("mailto:a@a.test", 'scheme "mailto"'),
+    ("vbscript:msgbox", 'the scheme is "vbscript"'),
+    ("data:text/html;base64,PHNjcmlwdD4=", 'the scheme is "data"'),
+    ("file:///etc/passwd", 'the scheme is "file"'),
+    ("ftp://a.test/v.mp4", 'the scheme is "ftp"'),
+    ("gopher://a.test/", 'the scheme is "gopher"'),
+    ("blob:https://a.test/1", 'the scheme is "blob"'),
+    ("s" * 100 + "://a.test/", 'the scheme is "ssssssssssssssssssss"'),
+    ("mailto:a@a.test", 'the scheme is "mailto"'),
     ("/v.mp4", "relative"),
     ("v.mp4", "relative"),
     ("//a.test/v.mp4", "relative"),
@@ -175,7 +175,7 @@ def test_the_accounts_own_host_may_be_private(url: str, own_host: str) -> None:
 def test_the_accounts_own_host_allows_no_other_private_host() -> None:
     assert why_refused("http://192.168.1.6/v.mp4", own_host="192.168.1.5") == "points into a private network"
     assert why_refused("http://user@192.168.1.5/", own_host="192.168.1.5") == "holds user info"
-    assert why_refused("ftp://192.168.1.5/", own_host="192.168.1.5") == 'scheme "ftp"'
+    assert why_refused("ftp://192.168.1.5/", own_host="192.168.1.5") == 'the scheme is "ftp"'
     assert why_refused("http:///v.mp4", own_host="") == "no host"
 
 

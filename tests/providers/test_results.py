@@ -196,7 +196,7 @@ def test_good_results_are_reported_together_with_withheld_ones() -> None:
 
     assert reading.snapshot is not None
     assert reading.snapshot.urls == (A,)
-    assert reading.snapshot.refused == ('ftp://x/y: scheme "ftp"',)
+    assert reading.snapshot.refused == ('ftp://x/y: the scheme is "ftp"',)
     assert reading.detail.startswith("1 result URL was refused: ")
 
 

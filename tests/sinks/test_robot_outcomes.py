@@ -150,7 +150,7 @@ CLOUDFLARE: Final = b"<!DOCTYPE html>\n<html lang='en'><head>\n<title>a.example 
     ("body", "words"),
     [
         (NGINX, ""),
-        (CLOUDFLARE, ': a web page, "a.example | 502: Bad & gateway"'),
+        (CLOUDFLARE, ': a web page with the title "a.example | 502: Bad & gateway"'),
         (b"<body>", ": a web page"),
         (b'{"error": "", "detail": "no such hook"}', ": no such hook"),
         (b'{"status": 0, "errors": ["application token is invalid"]}', ": application token is invalid"),
