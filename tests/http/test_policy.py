@@ -76,6 +76,8 @@ class WithoutStore(Broken):
     async def read(self, *args: object, **more: object) -> None:
         raise StoreError("disk I/O error")
 
+    ask = read
+
 
 def path_of(route: BaseRoute) -> str:
     """A path that this route answers."""
