@@ -20,10 +20,10 @@ from bridge.http.access import Right
 from bridge.http.api_route import validated
 from bridge.http.page.rendering import address
 from bridge.http.page.sign_in import MAX_FORM_BYTES, read_form
-from bridge.http.page.view import FLEETING, NOTICE, ViewCall, ViewQuery, call_of, form_key, own_path, page
+from bridge.http.page.view import DONE, FLEETING, ViewCall, ViewQuery, call_of, form_key, own_path, page
 from bridge.http.problem_details import HttpProblem, problem_of
 from bridge.http.services import Services
-from bridge.http.sessions import FORM_S, is_form_field, signed_notice
+from bridge.http.sessions import FORM, NOTICE
 
 _OWN: Final = frozenset({"form", "back"})  # fields of every form
 
@@ -65,12 +65,12 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
             HTTPStatus.FORBIDDEN, words.text("You signed in with read_token, which may only read. Use http.token.")
         )
     key = await form_key(services)
-    if not is_form_field(key, fields.get("form", ""), now):
+    if FORM.read(key, fields.get("form", ""), now) is None:
         why = words.text("This form is too old or was not made by this page. Check it and send it again.")
         return await _nothing_done(call, action, own, why, HTTPStatus.FORBIDDEN)
     sent = _fingerprint(action, fields)
     try:
-        is_new = await services.writing(partial(services.store.use_form, sent, now=now, kept_s=FORM_S))
+        is_new = await services.writing(partial(services.store.use_form, sent, now=now, kept_s=FORM.life_s))
     except StoreError as error:  # so the action had no effect
         problem = problem_of(error)
         return await _nothing_done(call, action, own, words.reason(str(problem)), problem.status)
@@ -94,7 +94,8 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
     if isinstance(done, Response):
         await _free(services, sent)
         return done
-    return RedirectResponse(_told(call.back, signed_notice(key, done.text, is_good=done.is_good, now=now)), 303)
+    notice = NOTICE.sign(key, now, text=done.text, is_good=done.is_good)
+    return RedirectResponse(_told(call.back, notice), 303)
 
 
 async def _free(services: Services, form: str) -> None:
@@ -129,7 +130,7 @@ async def answer_page(
 def _told(back: str, notice: str) -> str:
     """The address to go back to, with a notice about the action."""
     path, kept = _apart(back)
-    return address(path, kept, **{NOTICE: notice})
+    return address(path, kept, **{DONE: notice})
 
 
 def _apart(back: str) -> tuple[str, list[tuple[str, str]]]:

@@ -14,7 +14,7 @@ from bridge.http.access import AccessMiddleware, Right
 from bridge.http.page.view import View, ViewCall, ViewQuery, call_of, own_path, page
 from bridge.http.problem_details import invalid
 from bridge.http.services import Services
-from bridge.http.sessions import COOKIE, SESSION_S, session_for
+from bridge.http.sessions import COOKIE, SESSION
 from bridge.net.http_server import read_body
 
 MAX_FORM_BYTES: Final = 64 << 10
@@ -52,8 +52,8 @@ async def sign_in(request: Request, services: Services) -> Response:
     answer = RedirectResponse(target, HTTPStatus.SEE_OTHER)
     answer.set_cookie(
         COOKIE,
-        session_for(token.encode(), services.clock.now()),
-        max_age=int(SESSION_S),
+        SESSION.sign(token.encode(), services.clock.now()),
+        max_age=int(SESSION.life_s),
         httponly=True,
         samesite="strict",
         secure=request.url.scheme == "https",

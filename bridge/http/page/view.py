@@ -22,11 +22,11 @@ from bridge.http.page.visitor import CHOICES, COOKIE_S, Visitor, visitor_of
 from bridge.http.page.wording import Wording
 from bridge.http.problem_details import HttpProblem
 from bridge.http.services import Services
-from bridge.http.sessions import form_field, notice_of
+from bridge.http.sessions import FORM, NOTICE
 
-NOTICE: Final = "done"  # the parameter with the notice about a form
+DONE: Final = "done"  # the parameter with the notice about a form
 UPDATE: Final = "X-Update"  # the header of requests that the page's script makes by itself
-FLEETING: Final = frozenset({*CHOICES, NOTICE})  # parameters that links of the page do not keep
+FLEETING: Final = frozenset({*CHOICES, DONE})  # parameters that links of the page do not keep
 NUMBERS_WITHIN_S: Final = 0.05  # how long a page waits for the numbers in its navigation
 OLD_S: Final = 10.0  # older numbers are shown with their time
 Q = TypeVar("Q", bound="ViewQuery")
@@ -100,13 +100,14 @@ async def page(
     """A rendered page. Choices in the address are stored as cookies, except by an update. A page without forms does
     not need the store."""
     services, visitor = call.services, call.visitor
+    may_act = has_forms and visitor.may_act
     frame = {
         "view": view,
         "navigation": call.request.app.state.navigation,
         "path": call.request.url.path,
         "query": call.request.query_params,
         "kept": [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING],
-        "form_field": form_field(await form_key(services), call.now) if has_forms and visitor.may_act else "",
+        "form_field": FORM.sign(await form_key(services), call.now, at=call.now) if may_act else "",
         "badges": await _badges(services) if visitor.right is not Right.OPEN else Badges(),
         "notice": await _notice(call) if has_forms else None,
     }
@@ -132,9 +133,10 @@ async def _badges(services: Services) -> Badges:
 
 async def _notice(call: ViewCall) -> tuple[str, bool] | None:
     """The notice about a form, and whether it is good news. It is signed, so a link cannot forge it."""
-    if not (value := call.request.query_params.get(NOTICE)) or call.visitor.right is Right.OPEN:
+    if not (value := call.request.query_params.get(DONE)) or call.visitor.right is Right.OPEN:
         return None
-    return notice_of(await form_key(call.services), value, call.now)
+    claims = NOTICE.read(await form_key(call.services), value, call.now)
+    return None if claims is None else (str(claims["text"]), claims["is_good"] is True)
 
 
 async def problem_page(request: Request, services: Services, problem: HttpProblem) -> Response:

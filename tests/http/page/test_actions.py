@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bridge.config.postgres_url import PostgresUrl
-from bridge.http.sessions import FORM_S, form_field, signed_notice
+from bridge.http.sessions import FORM, NOTICE
 from tests.daemon_process import DaemonProcess
 from tests.http.page.browsing import Browser, forms, heading, notice
 from tests.http.site import READ_TOKEN, Site, free_port, is_ready, running_site
@@ -250,8 +250,8 @@ def test_a_list_with_a_mistake_adds_nothing_and_keeps_the_text(site: Site, brows
 def test_a_missing_forged_or_expired_field_only_offers_a_new_form(site: Site, browser: Browser, value: str) -> None:
     key = store_key(site)
     fields = {
-        "expired": form_field(key, 1_764_433_876.0 - FORM_S),
-        "session": signed_notice(key, "x", is_good=True, now=4e9),
+        "expired": FORM.sign(key, 1_764_433_876.0 - FORM.life_s),
+        "session": NOTICE.sign(key, 4e9, text="x", is_good=True),
     }
     wanted = {"tasks": f"forged-{value}", "back": "/tasks"}
     answer = browser.send("add", {**wanted, "form": fields.get(value, value)} if value else wanted)
@@ -289,7 +289,7 @@ def test_only_full_rights_allow_actions(site: Site, browser: Browser, action: st
 
 
 def test_another_site_cannot_put_a_message_on_the_page(site: Site, browser: Browser) -> None:
-    for value in ("3 deliveries are sent again.", signed_notice(b"other", "All is lost", is_good=True, now=4e9)):
+    for value in ("3 deliveries are sent again.", NOTICE.sign(b"other", 4e9, text="All is lost", is_good=True)):
         page = browser.get("/", done=value).text
         assert notice(page) == ""
         assert "All is lost" not in page
