@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,9 +17,6 @@ from bridge.encoding import documented
 from bridge.sinks.answers import read_nothing
 from bridge.sinks.payloads import PAYLOADS, Payload
 from bridge.sinks.posting import JSON_TYPE, Poster, PostSettings
-
-Signing = Callable[[Delivery, int], Mapping[str, str]]
-"""Returns the signature headers of one attempt in this second; empty without a secret."""
 
 
 class WebhookSink:
@@ -53,7 +50,8 @@ class WebhookSink:
 
             self._payload = PAYLOADS[format]
         self._poster = Poster(name, settings, read=read_nothing, content_type=content_type)
-        self._sign = (_digest_signing if format == "newapi" else _standard_signing)(secrets)
+        self._secrets = secrets if format == "newapi" else ()
+        self._signers = [] if format == "newapi" else [Webhook(secret) for secret in secrets]
 
     def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
         payload = documented if plain else self._payload
@@ -70,31 +68,12 @@ class WebhookSink:
         if isinstance(url, Undeliverable):
             return url
         second = math.floor(self._clock.now())
-        identity = {"webhook-id": delivery.event_id, "webhook-timestamp": str(second)}
-        outcome, _ = await self._poster.post(url, delivery.body, more={**identity, **self._sign(delivery, second)})
+        headers = {"webhook-id": delivery.event_id, "webhook-timestamp": str(second)}
+        if self._signers:  # Standard Webhooks 1.0.0, with a signature for each secret
+            at, text = datetime.fromtimestamp(second, UTC), delivery.body.decode()
+            headers["webhook-signature"] = " ".join(each.sign(delivery.event_id, at, text) for each in self._signers)
+        for secret in self._secrets:  # new-api's, in lower-case hex; any text can be the secret, and there is only one
+            headers["X-Webhook-Signature"] = hmac.new(secret.encode(), delivery.body, hashlib.sha256).hexdigest()
+        outcome, _ = await self._poster.post(url, delivery.body, more=headers)
         # A receiver recognizes a repeat by its webhook-id, so an early retry does no harm.
         return replace(outcome, is_unanswered=False) if isinstance(outcome, Deferred) else outcome
-
-
-def _standard_signing(secrets: Sequence[str]) -> Signing:
-    """Standard Webhooks 1.0.0, with a signature for each secret."""
-    signers = [Webhook(secret) for secret in secrets]
-
-    def sign(delivery: Delivery, second: int) -> Mapping[str, str]:
-        if not signers:
-            return {}
-        at, text = datetime.fromtimestamp(second, UTC), delivery.body.decode()
-        return {"webhook-signature": " ".join(signer.sign(delivery.event_id, at, text) for signer in signers)}
-
-    return sign
-
-
-def _digest_signing(secrets: Sequence[str]) -> Signing:
-    """new-api's signature: HMAC-SHA256 of the body in lower-case hex. Any text can be the secret; there is only one."""
-
-    def sign(delivery: Delivery, second: int) -> Mapping[str, str]:
-        if not secrets:
-            return {}
-        return {"X-Webhook-Signature": hmac.new(secrets[0].encode(), delivery.body, hashlib.sha256).hexdigest()}
-
-    return sign
