@@ -20,7 +20,7 @@ from bridge.sinks import plugin_targets
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard, card_markdown
 from bridge.sinks.chat_services import service_of
-from bridge.sinks.chat_services.apprise_facts import UNKNOWN
+from bridge.sinks.chat_services.chat_service import UNKNOWN
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import recording
 from bridge.sinks.splitting import MessageLimit, RestNotice, split_text, utf8_bytes

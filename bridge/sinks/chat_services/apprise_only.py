@@ -10,8 +10,7 @@ from typing import Any, Final
 from bridge.net.client import Answer
 from bridge.sinks.answers import CodeReader, Verdict, object_of
 from bridge.sinks.chat_cards import CardLink, ChatCard, card_html, card_mail
-from bridge.sinks.chat_services.apprise_facts import AppriseFacts, CardForm
-from bridge.sinks.chat_services.chat_service import ChatService
+from bridge.sinks.chat_services.chat_service import AppriseFacts, CardForm, ChatService
 
 _PUSHDEER_CODES: Final = CodeReader(codes=("code",), texts=("error", "message"))
 

@@ -16,8 +16,7 @@ from urllib.parse import quote
 from bridge.encoding import encode
 from bridge.sinks.answers import CodeReader
 from bridge.sinks.chat_cards import COLORS, ChatCard, markdown_link
-from bridge.sinks.chat_services.apprise_facts import AppriseFacts
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage, hmac_sha256
+from bridge.sinks.chat_services.chat_service import AppriseFacts, Chat, ChatService, Robot, RobotMessage, hmac_sha256
 from bridge.sinks.splitting import MessageLimit, json_bytes
 
 # The limit of the whole body is 20,000 bytes, and 2 KB are reserved for everything around the text.

@@ -16,8 +16,16 @@ from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, number, object_of, refusal, retry_after_in, text_in
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import COLORS, ChatCard, card_bare_lines, card_quiet_lines
-from bridge.sinks.chat_services.apprise_facts import AppriseFacts, CardForm
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, FileForm, LaterFiles, Robot, RobotMessage
+from bridge.sinks.chat_services.chat_service import (
+    AppriseFacts,
+    CardForm,
+    Chat,
+    ChatService,
+    FileForm,
+    LaterFiles,
+    Robot,
+    RobotMessage,
+)
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
 _LIMIT: Final = MessageLimit(size=2000, measure=utf16_units, lone_url=4096)

@@ -15,8 +15,7 @@ from typing import Final
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, json_of, words_of
 from bridge.sinks.chat_cards import COLORS, CardLink, ChatCard, card_lines, card_short_markdown
-from bridge.sinks.chat_services.apprise_facts import AppriseFacts, CardForm
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, Robot, RobotMessage
+from bridge.sinks.chat_services.chat_service import AppriseFacts, CardForm, Chat, ChatService, Robot, RobotMessage
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
 _MOST_PICTURES: Final = 4

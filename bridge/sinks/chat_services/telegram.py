@@ -18,8 +18,16 @@ from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, Verdict, number, object_of, refusal, retry_after_in, text_in
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard, card_html
-from bridge.sinks.chat_services.apprise_facts import AppriseFacts, CardForm
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, FileForm, LaterFiles, Robot, RobotMessage
+from bridge.sinks.chat_services.chat_service import (
+    AppriseFacts,
+    CardForm,
+    Chat,
+    ChatService,
+    FileForm,
+    LaterFiles,
+    Robot,
+    RobotMessage,
+)
 from bridge.sinks.splitting import MessageLimit, utf16_units
 
 _LIMIT: Final = MessageLimit(size=4096, measure=utf16_units)

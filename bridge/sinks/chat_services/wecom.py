@@ -18,8 +18,15 @@ from bridge.net.client import Answer
 from bridge.sinks.answers import CodeReader, Verdict, object_of, text_in
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard
-from bridge.sinks.chat_services.apprise_facts import AppriseFacts
-from bridge.sinks.chat_services.chat_service import Chat, ChatService, FileForm, LaterFiles, Robot, RobotMessage
+from bridge.sinks.chat_services.chat_service import (
+    AppriseFacts,
+    Chat,
+    ChatService,
+    FileForm,
+    LaterFiles,
+    Robot,
+    RobotMessage,
+)
 from bridge.sinks.splitting import MessageLimit, utf8_bytes
 
 _LINK: Final = "[Open the result]"
