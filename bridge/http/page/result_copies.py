@@ -6,8 +6,6 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 import anyio
@@ -16,7 +14,7 @@ import anyio.to_thread
 from bridge.archive.bucket import Bucket
 from bridge.archive.copy_record import copies_at
 from bridge.archive.folder import Folder
-from bridge.archive.place import Place, PlaceFailed
+from bridge.archive.place import PlaceFailed
 from bridge.domain.archive_names import CopyMade
 from bridge.domain.store_key import LINK_LIFE_S, KeyPurpose, result_link
 from bridge.domain.task import Phase, Snapshot
@@ -66,18 +64,12 @@ async def copies_of(
     if archive is None or not tasks:
         return {}
     found: Found = {}
-    is_over, place = threading.Event(), place_of(archive, loaded)
-    if isinstance(place, Folder):
-        find = partial(_find, place, tasks, found, is_over, within_s)
-    else:
+    place = place_of(archive, loaded)
+    if isinstance(place, Bucket):
         tasks = _recall(place, tasks, found, services.clock.steady())
-        find = partial(_search_bucket, place, tasks, found, within_s)
-    try:
-        if tasks:
-            with anyio.move_on_after(within_s):
-                await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
-    finally:
-        is_over.set()
+    if tasks:
+        with anyio.move_on_after(within_s):
+            await anyio.to_thread.run_sync(_search, place, tasks, found, within_s, abandon_on_cancel=True)
     if not any(dict(found).values()):  # a copy, because the thread may still add to it
         return {}
     now = services.clock.now()
@@ -93,19 +85,6 @@ async def copies_of(
 
 
 _searches: Final = threading.BoundedSemaphore(SEARCHES_AT_ONCE)
-
-
-def _find(place: Place, tasks: Sequence[TaskResult], found: Found, is_over: threading.Event, within_s: float) -> None:
-    if not _searches.acquire(timeout=within_s):
-        return
-    try:
-        for task in tasks:
-            if is_over.is_set():
-                return
-            with suppress(PlaceFailed):
-                found[task.event_id] = copies_at(place, task.view, task.event_id)
-    finally:
-        _searches.release()
 
 
 _known: Final[dict[tuple[Bucket, str], tuple[float, Copies]]] = {}
@@ -126,21 +105,24 @@ def _recall(bucket: Bucket, tasks: Iterable[TaskResult], found: Found, now: floa
     return left
 
 
-def _search_bucket(bucket: Bucket, tasks: Sequence[TaskResult], found: Found, within_s: float) -> None:
-    """Find and remember the copies of these tasks. If the bucket cannot be read, the next view searches again."""
+def _search(place: Folder | Bucket, tasks: Sequence[TaskResult], found: Found, within_s: float) -> None:
+    """Find the copies of these tasks, and remember those in a bucket. If the archive cannot be read, the next view
+    searches again."""
     left = deque(tasks)
     if _searches.acquire(timeout=within_s):
         try:
             while left:
                 view, _, event_id = left[0]
-                found[event_id] = copies = copies_at(bucket, view, event_id)
+                found[event_id] = copies = copies_at(place, view, event_id)
                 left.popleft()
-                searched_at, _ = _known.pop((bucket, event_id), (-math.inf, {}))
-                if copies:
-                    _known[bucket, event_id] = searched_at, copies
+                if isinstance(place, Bucket):
+                    searched_at, _ = _known.pop((place, event_id), (-math.inf, {}))
+                    if copies:
+                        _known[place, event_id] = searched_at, copies
         except PlaceFailed:
             pass
         finally:
             _searches.release()
-    for task in left:
-        _known[bucket, task.event_id] = -math.inf, _known.get((bucket, task.event_id), (0.0, {}))[1]
+    if isinstance(place, Bucket):
+        for task in left:
+            _known[place, task.event_id] = -math.inf, _known.get((place, task.event_id), (0.0, {}))[1]
