@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
 import anyio.to_thread
@@ -33,6 +34,7 @@ LinkTo = Callable[[str], Awaitable[str | None]]
 """Returns the URL of a copy for others; None if there is none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveSink:
     """`ports.Sink`. An attempt makes all missing copies of a task, one after the other. It copies results of these
     `kinds` that have at most `most_bytes`.
@@ -42,32 +44,19 @@ class ArchiveSink:
     describes them.
     """
 
-    def __init__(
-        self,
-        *,
-        place: Place,
-        partial: Callable[[str], PartFile],
-        downloads: Mapping[str, Download],
-        spool: AnswerSpool,
-        kinds: Collection[str],
-        most_bytes: int,
-        space: Space,
-        clock: Clock,
-        link_to: LinkTo,
-    ) -> None:
-        self._place = place
-        self._partial = partial
-        self._downloads = downloads
-        self._spool = spool
-        self._kinds = kinds
-        self._most_bytes = most_bytes
-        self._space = space
-        self._clock = clock
-        self._link_to = link_to
+    place: Place
+    partial: Callable[[str], PartFile]
+    downloads: Mapping[str, Download]
+    spool: AnswerSpool
+    kinds: Collection[str]
+    most_bytes: int
+    space: Space
+    clock: Clock
+    link_to: LinkTo
 
     def parcels(self, event: Event, *, plain: bool = False) -> Sequence[Parcel]:
         """See `Sink.parcels`: none for an event without results to copy."""
-        if event.topic is not Topic.TASK_SUCCEEDED or not any(wanted_copies(event.data, self._kinds)):
+        if event.topic is not Topic.TASK_SUCCEEDED or not any(wanted_copies(event.data, self.kinds)):
             return []
         due_at = due_first(event.data.get("expires_at"))
         return [Parcel(endpoint=ARCHIVE, target="", body=documented(event), is_documented=True, due_at=due_at)]
@@ -77,17 +66,17 @@ class ArchiveSink:
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """See `Sink.deliver`. It may take hours: it gives up on a slow server, but not on a large file."""
-        problem = await anyio.to_thread.run_sync(self._space, 0)
+        problem = await anyio.to_thread.run_sync(self.space, 0)
         if problem is not None:
             return _wait(problem, NO_SPACE_S)
         data = orjson.loads(delivery.body)["data"]
-        if delivery.account not in self._downloads:
+        if delivery.account not in self.downloads:
             return Undeliverable(reason=f"the account {delivery.account} is no longer in the settings")
         try:
-            record = await _at_place(CopyRecord.claim, self._place, stems(data, event_id=delivery.event_id), delivery)
+            record = await _at_place(CopyRecord.claim, self.place, stems(data, event_id=delivery.event_id), delivery)
             failed = [
                 (wanted, failure)
-                for wanted in wanted_copies(data, self._kinds)
+                for wanted in wanted_copies(data, self.kinds)
                 if (failure := await self._copied(wanted, record, delivery, data.get("action"))) is not None
             ]
         except PlaceFailed as error:
@@ -101,10 +90,10 @@ class ArchiveSink:
     ) -> CopyFailed | None:
         """Make one copy unless it exists; returns why that failed."""
         key = WatchKey(delivery.account, delivery.subject)
-        part = self._partial(f"{mark(delivery.event_id)}-{wanted.n}")
+        part = self.partial(f"{mark(delivery.event_id)}-{wanted.n}")
         if await _at_place(record.has, wanted.n):
             part.discard()  # left by a crash just after the file was moved
-            self._spool.discard(wanted, key)
+            self.spool.discard(wanted, key)
             return None
         try:
             with part:
@@ -113,7 +102,7 @@ class ArchiveSink:
                     made = self._copy(wanted, record, await self._fetched(wanted, part, key, action))
                 await _at_place(record.keep, made, part.path)
                 part.discard()
-                self._spool.discard(wanted, key)
+                self.spool.discard(wanted, key)
         except CopyFailed as failure:
             if failure.is_final:
                 part.discard()  # it may be as large as `max_size`
@@ -128,10 +117,10 @@ class ArchiveSink:
         return None
 
     async def _fetched(self, wanted: WantedCopy, part: PartFile, key: WatchKey, action: str | None) -> Fetched:
-        download = self._downloads[key.account]
+        download = self.downloads[key.account]
         if wanted.is_inside:
-            return await self._spool.fetch(wanted, part, key, lambda: download.ask_again(key.task_id, action))
-        return await download.fetch(wanted, part, most_bytes=self._most_bytes, space=self._space)
+            return await self.spool.fetch(wanted, part, key, lambda: download.ask_again(key.task_id, action))
+        return await download.fetch(wanted, part, most_bytes=self.most_bytes, space=self.space)
 
     @staticmethod
     def _copy(wanted: WantedCopy, record: CopyRecord, fetched: Fetched) -> CopyMade:
@@ -149,7 +138,7 @@ class ArchiveSink:
         """Retry if any of the copies can still be made."""
         reason = _listed(failed)
         expires_ms = data.get("expires_at")
-        is_expired = isinstance(expires_ms, int | float) and expires_ms / 1000 < self._clock.now()
+        is_expired = isinstance(expires_ms, int | float) and expires_ms / 1000 < self.clock.now()
         left = [one for _, one in failed if not (one.is_final or (one.is_refusal and is_expired))]
         if not left:
             has_expired = is_expired and any(one.is_refusal for _, one in failed)
@@ -157,10 +146,10 @@ class ArchiveSink:
         return Deferred(reason=reason, retry_after_s=max(one.retry_after_s or 0.0 for one in left) or None)
 
     async def _finished(self, record: CopyRecord, delivery: Delivery, data: Mapping[str, Json]) -> Outcome:
-        copies = [copy._replace(url=await self._link_to(copy.path)) for copy in record.copies]
+        copies = [copy._replace(url=await self.link_to(copy.path)) for copy in record.copies]
         total = sum(copy.bytes for copy in copies)
         paths = ", ".join(copy.path for copy in copies)
-        event = archived_event(data, [copy._asdict() for copy in copies], of=delivery.event_id, at=self._clock.now())
+        event = archived_event(data, [copy._asdict() for copy in copies], of=delivery.event_id, at=self.clock.now())
         return Accepted(detail=f"{total} bytes: {paths}", event=event)
 
 
