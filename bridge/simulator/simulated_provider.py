@@ -132,7 +132,7 @@ class SimulatedProvider:
         match = find_route(self._vendors, method, path, request.query_params)
         if match is None:
             return self._respond(self._main, "not_found")
-        vendor, route = match.vendor, match.route
+        vendor, route, in_path = match
         if route is None:
             return self._respond(vendor, UNKNOWN_METHOD)
         try:
@@ -147,8 +147,8 @@ class SimulatedProvider:
                 path=path,
                 body=body,
                 script=script_in(body),
-                in_path=match.values,
-                given={**body, **request.query_params, **match.values},
+                in_path=in_path,
+                given={**body, **request.query_params, **in_path},
             )
             return self._answer(call)
         except ValueError as error:

@@ -155,18 +155,13 @@ def load_vendor(name: str) -> Vendor:
     return Vendor(name=name, answers=answers, routes=routes, **described)
 
 
-@dataclass(frozen=True, slots=True)
-class RouteMatch:
-    """A vendor with a matching path. `route` is None if the path has no such method. `values` are those in the path."""
-
-    vendor: Vendor
-    route: VendorRoute | None
-    values: Mapping[str, str] = field(default_factory=dict)
+RouteMatch = tuple[Vendor, VendorRoute | None, Mapping[str, str]]
+"""A vendor with a matching path, the route (None if the path has no such method), and the values in the path."""
 
 
 def find_route(vendors: Iterable[Vendor], method: str, path: str, query: Mapping[str, str]) -> RouteMatch | None:
     """The first match, in the order of `vendors`. `path` is percent-encoded: an id may contain a slash."""
-    other = None
+    other: RouteMatch | None = None
     for vendor in vendors:
         for route in vendor.routes:
             found = route.pattern.fullmatch(path)
@@ -174,8 +169,8 @@ def find_route(vendors: Iterable[Vendor], method: str, path: str, query: Mapping
                 continue
             if route.method == method:
                 values = {name: unquote(text) for name, text in found.groupdict().items()}
-                return RouteMatch(vendor, route, values)
-            other = other or RouteMatch(vendor, None)
+                return vendor, route, values
+            other = other or (vendor, None, {})
     return other
 
 
