@@ -20,7 +20,7 @@ from bridge.store import ReadStore
 
 if TYPE_CHECKING:
     from bridge.domain.daemon_state import AccountNow, DaemonNow
-    from bridge.domain.page_views import ExpiringResult, StoreSpace
+    from bridge.domain.page_views import ExpiringResult
 
 SLOW_S: Final = 1.0  # a store is slow if one commit in twenty takes longer
 RECENT_S: Final = 3 * 86_400.0  # older dead deliveries are kept, but not listed; long enough for a weekend and a day
@@ -96,9 +96,7 @@ def needs(at: StoreNow, found: Overview, *, daemon: DaemonNow, commit_p95_s: flo
         *_dead_deliveries(store, file, found.now),
         *_blocked(store, file, found, daemon.accounts),
         *_disabled(store, file, found),
-        *_slow_store(commit_p95_s),
-        *_full_disk(store.space()),
-        *_rejected(file),
+        *_machine(store, file, commit_p95_s),
         *_expiring(store.expiring(found.now), file),
     ]
 
@@ -166,17 +164,12 @@ def _disabled(store: ReadStore, file: SettingsFile, found: Overview) -> Iterator
             )
 
 
-def _slow_store(commit_p95_s: float | None) -> Iterator[Need]:
+def _machine(store: ReadStore, file: SettingsFile, commit_p95_s: float | None) -> Iterator[Need]:
+    """A slow store, a full disk, and rejected files."""
     if commit_p95_s is not None and commit_p95_s > SLOW_S:
         yield Need(kind=NeedKind.STORE_SLOW, seconds=commit_p95_s)
-
-
-def _full_disk(space: StoreSpace) -> Iterator[Need]:
-    if space.is_nearly_full:
+    if (space := store.space()).is_nearly_full:
         yield Need(kind=NeedKind.DISK_FULL, count=space.free_bytes or 0)
-
-
-def _rejected(file: SettingsFile) -> Iterator[Need]:
     kind = SourceKind.QUEUE
     if (path := file.source_paths.get(kind)) is not None:
         count, last_at = count_rejected(path)
