@@ -41,9 +41,8 @@ def _count(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _added(event: Fields) -> str:
-    what = f"{event['count']} tasks" if "count" in event else _task(event)
-    return f"{what} added: {event.get('source', '')}"
+def _tasks(event: Fields) -> str:
+    return f"{event['count']} tasks" if "count" in event else _task(event)
 
 
 def _taken(event: Fields) -> str:
@@ -64,7 +63,7 @@ def _listed(event: Fields) -> str:
 
 
 SENTENCES: Final[Mapping[str, Callable[[Fields], str]]] = {
-    "watch.added": _added,
+    "watch.added": lambda event: f"{_tasks(event)} added: {event.get('source', '')}",
     "watch.running": lambda event: f"{_task(event)} is running{_because(event)}",
     "watch.finished": lambda event: f"{_task(event)} {event['phase']}{_because(event)}",
     "delivery.accepted": lambda event: f"{_task(event)} accepted by {event['endpoint']}{_tries(event)}",
@@ -79,7 +78,7 @@ SENTENCES: Final[Mapping[str, Callable[[Fields], str]]] = {
     "daemon.stopped": lambda event: "stopped",
     "http.listening": lambda event: f"listening on {event['address']}",
     "poll.answered": lambda event: f"{_task(event)} polled: {event['kind']}",
-    "watch.withdrawn": lambda event: f"{_task(event)} withdrawn: the {event['source']} no longer names it",
+    "watch.withdrawn": lambda event: f"{_tasks(event)} withdrawn: no longer in the {event['source']}",
     "watchlist.read": lambda event: f"watchlist read: {_count(event['tasks'], 'task')}",
     "watchlist.invalid": lambda event: (
         f"watchlist: {_count(event['bad'], 'mistake')}, so no task is withdrawn{_listed(event)}"

@@ -47,6 +47,12 @@ SENT: dict[str, Any] = {"endpoint": "hook", "task_id": "t1", "topic": "task_fail
         ("watch.finished", "info", {**TASK, "phase": "failed", "reason": "odd"}, "✗ kling/t1 failed: odd"),
         ("watch.running", "info", {**TASK, "phase": "running"}, "  kling/t1 is running"),
         ("watch.added", "info", {"count": 3, "source": "queue"}, "  3 tasks added: queue"),
+        (
+            "watch.withdrawn",
+            "info",
+            {"count": 3, "source": "watchlist"},
+            "  3 tasks withdrawn: no longer in the watchlist",
+        ),
         ("delivery.accepted", "info", SENT, "✓ t1 accepted by hook"),
         ("delivery.accepted", "info", {**SENT, "attempts": 2}, "✓ t1 accepted by hook (attempt 2)"),
         ("delivery.accepted", "info", {**SENT, "task_id": ""}, "✓ task_failed accepted by hook"),

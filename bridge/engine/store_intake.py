@@ -57,8 +57,8 @@ class StoreIntake:
         now = self._clock.now()
         sync = partial(self._watches.sync, wishes, source=self._origin(source), now=now, kept=kept)
         added, withdrawn = await retrying(partial(self._offload, sync), self._clock)
-        for key in withdrawn:
-            log.info("watch.withdrawn", account=key.account, task_id=key.task_id, source=source)
+        if withdrawn:
+            log.info("watch.withdrawn", **_named(withdrawn), source=source)
         await self._report(added, source, force=bool(withdrawn))
 
     async def cursor(self, source: str) -> str | None:
@@ -69,10 +69,13 @@ class StoreIntake:
         return self.origins.get(source, source)
 
     async def _report(self, added: Sequence[Added], source: str, *, force: bool = False) -> None:
-        new = [one for one in added if one.what not in {"known", "ended", "withdrawn"}]
-        if len(new) == 1:
-            log.info("watch.added", account=new[0].key.account, task_id=new[0].key.task_id, source=source)
-        elif new:
-            log.info("watch.added", count=len(new), source=source)
+        new = [one.key for one in added if one.what not in {"known", "ended", "withdrawn"}]
+        if new:
+            log.info("watch.added", **_named(new), source=source)
         if new or force:
             await retrying(self._changed, self._clock)  # because nothing else would fetch these watches later
+
+
+def _named(keys: Sequence[WatchKey]) -> dict[str, object]:
+    """For the log: the task, or the number of several, because a list may name a hundred thousand."""
+    return {"account": keys[0].account, "task_id": keys[0].task_id} if len(keys) == 1 else {"count": len(keys)}

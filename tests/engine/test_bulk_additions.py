@@ -8,11 +8,12 @@ from typing import Any
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.domain.cadence import Pacing
 from bridge.domain.ids import WatchKey
 from bridge.domain.limits import RateLimits
-from bridge.domain.watch import WatchState
+from bridge.domain.watch import WatchState, Wish
 from bridge.errors import StoreError
 from tests.engine.rig import SUCCEEDED, Rig
 
@@ -112,6 +113,21 @@ async def test_a_task_left_in_the_store_is_polled_at_once_on_request() -> None:
         await rig.fetch()
         await rig.clock.advance(0.5)
         assert rig.provider.polls_of(late)
+
+
+async def test_a_list_that_changes_by_many_tasks_is_logged_in_one_line() -> None:
+    rig = Rig(limits=FAST, pacing=SELDOM, max_unpolled=FEW)
+    wishes = [Wish(account="kling", task_id=task_id, action="videos/text2video") for task_id in BULK]
+    async with loading(rig):
+        with capture_logs() as logged:
+            await rig.intake.sync(wishes, source="watchlist")
+            await rig.intake.sync(wishes[:2], source="watchlist")
+            await rig.intake.sync(wishes[:1], source="watchlist")
+    assert [{key: one[key] for key in one.keys() - {"source", "log_level"}} for one in logged if "source" in one] == [
+        {"event": "watch.added", "count": 1000},
+        {"event": "watch.withdrawn", "count": 998},
+        {"event": "watch.withdrawn", "account": "kling", "task_id": BULK[1]},
+    ]
 
 
 async def test_a_failing_store_leaves_no_task_out() -> None:
