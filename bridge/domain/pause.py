@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -36,6 +36,11 @@ class Pause:
     def paused_s(self, now: float) -> float:
         """The total paused time until now, including earlier pauses."""
         return self.before_s + max(0.0, min(now, self.ends_at) - self.since_at)
+
+    def moved(self, by_s: float) -> Pause:
+        """The same pause by a clock that is ahead by this much."""
+        until_at = None if self.until_at is None else self.until_at + by_s
+        return replace(self, since_at=self.since_at + by_s, until_at=until_at)
 
     def again(self, now: float, until_at: float | None) -> Pause:
         """This pause with another end if it has not ended yet, or else a new pause."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from bridge.domain.account_state import AccountState
@@ -54,7 +55,7 @@ class Workload:
     async def apply(self, accounts: Mapping[str, AccountPlan], endpoints: Mapping[str, EndpointPlan]) -> dict[str, int]:
         """Work according to these plans from now on. Returns the scopes to take part in, with the number of groups of
         each. After a StoreError, call it again."""
-        stored = await self._offload(self._store.accounts)
+        stored = await self._accounts()
         await self._read_pauses()
         self._poller.configure(accounts, stored)
         await self._dispatcher.configure(endpoints)
@@ -67,7 +68,7 @@ class Workload:
         self._dispatcher.set_shares(held)
 
     async def load(self) -> None:
-        self._poller.update(await self._offload(self._store.accounts))
+        self._poller.update(await self._accounts())
         await self._read_pauses()
         await self._poller.load()
         await self._dispatcher.refresh()
@@ -83,7 +84,7 @@ class Workload:
     async def refresh(self) -> None:
         """React to what other processes changed in the store: pauses, accounts, watches, endpoints."""
         await self._read_pauses()
-        self._poller.update(await self._offload(self._store.accounts))
+        self._poller.update(await self._accounts())
         await self._poller.fetch_changes()
         await self._dispatcher.refresh()
 
@@ -97,12 +98,21 @@ class Workload:
             for name in names
         )
 
+    async def _accounts(self) -> dict[str, AccountState]:
+        """The stored states, with the pauses by the steady clock."""
+        stored, ahead_s = await self._offload(self._store.accounts), self._clock.steady() - self._clock.now()
+        return {
+            name: replace(state, pause=state.pause.moved(ahead_s)) if state.pause else state
+            for name, state in stored.items()
+        }
+
     async def _read_pauses(self) -> None:
-        pauses, now = await self._offload(self._store.pauses), self._clock.steady()
+        """Apply the pauses. People set them by the wall clock, which may have been changed since the start."""
+        pauses, now = await self._offload(self._store.pauses), self._clock.now()
         _log_changes(self._pauses, pauses, now)
         self._pauses = pauses
-        endpoints = lasting(pauses, PauseOf.ENDPOINT, now)
-        self._dispatcher.pause({name: pause.ends_at for name, pause in endpoints.items()})
+        endpoints, ahead_s = lasting(pauses, PauseOf.ENDPOINT, now), self._clock.steady() - now
+        self._dispatcher.pause({name: pause.moved(ahead_s).ends_at for name, pause in endpoints.items()})
 
 
 def _log_changes(before: Sequence[Pause], pauses: Sequence[Pause], now: float) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from structlog.testing import capture_logs
 
+from bridge.domain.cadence import Pacing
+from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
 from bridge.engine.workload import Workload
-from tests.engine.rig import Rig
+from tests.engine.rig import RUNNING, Rig
 from tests.fakes import DirectOffload
 
 
@@ -49,3 +52,30 @@ async def test_a_pause_that_is_over_when_the_daemon_starts_is_not_logged() -> No
     with capture_logs() as logged:
         await workload.refresh()
     assert logged == []
+
+
+@pytest.mark.parametrize("moved_s", [-86_400.0, 0.0, 86_400.0])
+async def test_commands_take_effect_at_once_after_the_wall_clock_was_set(moved_s: float) -> None:
+    rig = Rig(pacing=Pacing(min_interval_s=100.0, max_interval_s=100.0))
+    rig.script("a", RUNNING)
+    workload = make_workload(rig)
+
+    async def polls_within(seconds: float) -> int:
+        before = len(rig.provider.asked)
+        await workload.refresh()
+        await rig.clock.advance(seconds)
+        return len(rig.provider.asked) - before
+
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(5)
+        rig.clock.wall_offset = moved_s
+        rig.store.poll_now([WatchKey("kling", "a")], now=rig.clock.now())
+        assert await polls_within(5) == 1
+        rig.store.pause(PauseOf.ACCOUNT, "kling", now=rig.clock.now(), until_at=rig.clock.now() + 300)
+        assert await polls_within(290) == 0
+        assert await polls_within(20) == 1
+        rig.store.pause(PauseOf.ACCOUNT, "kling", now=rig.clock.now(), until_at=None)
+        assert await polls_within(300) == 0
+        rig.store.resume(PauseOf.ACCOUNT, "kling", now=rig.clock.now())
+        assert await polls_within(5) == 1

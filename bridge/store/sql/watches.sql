@@ -1,9 +1,9 @@
 -- memory: Part of the following: the columns of `Memory`.
 phase, polls, failures, doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told
 
--- state: Part of the following: the columns of `WatchState`, for `watch_rows.watch_state`.
+-- state: Part of the following: the columns of `WatchState`, for `watch_rows.watch_state`. A requested poll is due at once.
 account, task_id, generation, action, give_up_after_s, added_at, blocked_before_s,
-coalesce(poll_asked_at, next_poll_at), asked_at, revision, {memory}
+CASE WHEN poll_asked_at IS NULL THEN next_poll_at ELSE 0 END, asked_at, revision, {memory}
 
 -- watch: Part of the following: a whole watch, for `watch_rows.watch`.
 {state}, label, meta, endpoints, source, ended_at, reason, snapshot
