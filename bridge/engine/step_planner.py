@@ -28,6 +28,7 @@ log = get_logger()
 MISSING_HERE: Final = "HTTP 404; the same address works for other tasks, so this task is unknown"
 ABOUT_TASK: Final = UNDER_WAY | ENDING | {ReadingKind.NEEDS_INPUT}
 UNREADABLE_EVERY_S: Final = 60.0  # how often the count of an unknown word is stored
+TROUBLE_S: Final = 600.0  # after the start, how long a server in trouble times out no watch: the network may be late
 MAX_WORDS: Final = 200  # words that are counted separately; the store has its own limit
 NEVER_AGAIN: Final = (math.inf, "never: the task has finished")
 GIVEN_UP: Final = Reading(kind=ReadingKind.TRANSIENT, detail="given up")
@@ -123,6 +124,7 @@ class StepPlanner:
         self._callbacks = callbacks
         self._routes = routes
         self._clock = clock
+        self._started_at = clock.steady()
         self._metrics = metrics
 
     def next_step(
@@ -181,7 +183,12 @@ class StepPlanner:
         return self._planned(entry, give_up(entry.memory, reason=reason), GIVEN_UP, *NEVER_AGAIN)
 
     def is_overdue(self, entry: PollEntry, age_s: float) -> bool:
-        return age_s >= self._rules(entry).give_up_after_s
+        """Whether a watch times out although its provider does not answer."""
+        return age_s >= self._rules(entry).give_up_after_s and not self._is_early(self._rules(entry))
+
+    def _is_early(self, rules: Rules) -> bool:
+        """Whether this process may not have been able to reach the provider yet."""
+        return self._clock.steady() - self._started_at < min(TROUBLE_S, rules.give_up_after_s)
 
     def _rules(self, entry: PollEntry) -> Rules:
         """The account's rules, with the task's own `give_up_after`."""
@@ -194,7 +201,9 @@ class StepPlanner:
         if reading.kind is ReadingKind.NO_ROUTE:
             return replace(self._rules(entry), no_route_fails=self._routes.is_wrong(entry.action))
         self._routes.record(reading, entry.action, self.plan.provider)
-        return self._rules(entry)
+        rules = self._rules(entry)
+        is_spared = reading.server_trouble and self._is_early(rules)
+        return replace(rules, give_up_after_s=math.inf) if is_spared else rules
 
     def _count_detection(self, entry: PollEntry, snapshot: Snapshot | None, now: float) -> None:
         """Measure how late the finish was noticed, if the provider reports its time. For a task that was added later,

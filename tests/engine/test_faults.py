@@ -1,4 +1,4 @@
-"""Bugs and race conditions."""
+"""Bugs, race conditions and late networks."""
 
 from __future__ import annotations
 
@@ -232,3 +232,22 @@ async def test_a_wall_clock_set_by_a_year_deletes_nothing(jump: float) -> None:
         janitor = Janitor(store=rig.store, offload=DirectOffload(), clock=rig.clock, retention=RetentionPeriods())
         await janitor.clean()
         assert rig.phase("a") == "succeeded"
+
+
+async def test_after_a_long_stop_a_late_network_times_out_no_task() -> None:
+    rig = Rig()
+    ids = [f"t{number}" for number in range(20)]
+    async with rig.running():
+        await rig.watch(*ids)
+        await rig.clock.advance(5)
+    await rig.clock.advance(3 * 86_400)
+    second = rig.restarted()
+    second.script("t0", SUCCEEDED)
+    for task_id in ids[1:]:
+        second.script(task_id, BROKEN)
+    async with second.running():
+        await second.clock.advance(300)
+        assert second.topics() == ["task_succeeded"]
+        second.script("t1", SUCCEEDED)
+        await second.clock.advance(1200)
+        assert sorted(second.topics()) == ["task_succeeded"] * 2 + ["task_timed_out"] * 18
