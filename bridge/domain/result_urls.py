@@ -83,7 +83,6 @@ def plain_host(host: str) -> str:
     return ipaddress.IPv6Address(name).compressed if ":" in name else name
 
 
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _PRIVATE_NAMES: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
@@ -97,11 +96,6 @@ def is_private(host: str) -> bool:
     address = _address(host)
     if address is None:
         return host.endswith(_PRIVATE_NAMES) or "." not in host  # a name without dots is local
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        return why_not_public(inner or address) is not None
     return str(address) != host or why_not_public(address) is not None
 
 
