@@ -107,7 +107,9 @@ def _problem(parsed: Any) -> str | None:
         elif node["type"] == "expref" and parent != "function_expression":
             problem = "& is only allowed before an argument of a function"
         elif node["type"] == "literal" and not _is_json(node["value"]):
-            problem = "a literal is not JSON that can be sent (a number beyond 64 bits, NaN or Infinity)"
+            problem = (
+                "a literal is not JSON that can be sent (a number beyond 64 bits, NaN, Infinity) or nests too deeply"
+            )
         if problem is not None:
             return problem
     return None

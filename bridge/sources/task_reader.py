@@ -296,7 +296,8 @@ def _meta(value: Any) -> Mapping[str, Json] | None:
         data = orjson.dumps(value)
         json.dumps(value, allow_nan=False)  # because orjson writes NaN and infinity as null
     except (TypeError, ValueError) as error:
-        why = "a number is out of range; put it in quotes" if "range" in str(error) else error
+        known = {"range": "a number is out of range; put it in quotes", "Recursion": "it is nested too deeply"}
+        why = next((text for word, text in known.items() if word in str(error)), error)
         raise TaskProblem(f"meta: cannot be sent as JSON: {why}") from None
     if len(data) > MAX_META_BYTES:
         raise TaskProblem(f"meta: has {len(data)} bytes; at most {MAX_META_BYTES} are allowed")

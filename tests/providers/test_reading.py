@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import orjson
 import pytest
 
@@ -150,6 +152,7 @@ def test_a_finished_answer_nested_too_deeply_to_be_stored_is_ambiguous(levels: i
     assert reading_of(raw).kind is ReadingKind.AMBIGUOUS
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="json reads every depth there that orjson reads")
 def test_deep_nesting_next_to_the_task_is_ambiguous_too() -> None:
     raw = orjson.dumps(videos(VIDEO)).replace(b'"message":"SUCCEED"', b'"message":' + b"[" * 1015 + b"]" * 1015)
 

@@ -188,10 +188,16 @@ def test_meta_is_an_object_that_json_can_hold(meta: Any) -> None:
     assert problem_of({"id": "t", "meta": meta}).startswith("meta: ")
 
 
-@pytest.mark.parametrize("number", [2**70, float("inf")])
-def test_a_number_that_is_out_of_range_is_named_as_such(number: float) -> None:
-    expected = "meta: cannot be sent as JSON: a number is out of range; put it in quotes"
-    assert problem_of({"id": "t", "meta": {"a": number}}) == expected
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (2**70, "a number is out of range; put it in quotes"),
+        (float("inf"), "a number is out of range; put it in quotes"),
+        (deep(300), "it is nested too deeply"),
+    ],
+)
+def test_the_reason_why_meta_cannot_be_sent_is_in_plain_words(value: Any, why: str) -> None:
+    assert problem_of({"id": "t", "meta": {"a": value}}) == f"meta: cannot be sent as JSON: {why}"
 
 
 @pytest.mark.parametrize(
