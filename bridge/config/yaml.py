@@ -88,12 +88,10 @@ class Pairs(_Value):
 Node = Scalar | Items | Pairs
 
 
-def read_document(
-    data: bytes | str, *, name: str, max_bytes: int = MAX_SETTINGS_BYTES, repeated: list[YamlProblem] | None = None
-) -> Node:
+def read_document(data: bytes | str, *, name: str, repeated: list[YamlProblem] | None = None) -> Node:
     """The only document of a file; an empty file is a null scalar. YamlProblem for the first mistake. If `repeated` is
     given, repeated keys are added to it instead, and the first one counts."""
-    nodes = list(_documents(_decoded(data, name, max_bytes), name, repeated))
+    nodes = list(_documents(_decoded(data, name), name, repeated))
     if len(nodes) > 1:
         raise YamlProblem(name, (nodes[1].line, nodes[1].column), "a second document starts here; only one is allowed")
     return nodes[0] if nodes else Scalar(line=1, column=1, weight=1, text="", plain=True)
@@ -164,10 +162,10 @@ def _free_scalar(scalar: Scalar) -> Any:
     return text
 
 
-def _decoded(data: bytes | str, name: str, max_bytes: int) -> str:
+def _decoded(data: bytes | str, name: str) -> str:
     raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
-    if len(raw) > max_bytes:
-        raise YamlProblem(name, (1, 1), f"the file has {len(raw)} bytes; at most {max_bytes} are allowed")
+    if len(raw) > MAX_SETTINGS_BYTES:
+        raise YamlProblem(name, (1, 1), f"the file has {len(raw)} bytes; at most {MAX_SETTINGS_BYTES} are allowed")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise YamlProblem(name, (1, 1), "the file is UTF-16; save it as UTF-8")
     try:

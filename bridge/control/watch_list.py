@@ -10,7 +10,7 @@ from bridge.control.delivery_list import DeliveryList, deliveries_at
 from bridge.control.estimates import Estimates, estimates, eta_json
 from bridge.control.formats import rfc3339
 from bridge.control.lookup import known_account
-from bridge.control.paging import TASKS, cursor_at, row_before
+from bridge.control.paging import TASKS, cursor_at
 from bridge.control.pausing import held_watches
 from bridge.control.store_now import StoreNow
 from bridge.domain.filters import WatchFilter
@@ -41,14 +41,11 @@ class WatchList:
         return [{**_watch_json(view), **eta_json(self.eta(view))} for view in self.views]
 
 
-def list_watches(
-    at: StoreNow, wanted: WatchFilter, *, limit: int | None = None, cursor: str | None = None
-) -> WatchList:
-    """These watches, the last added first, at most `limit`, from `cursor` on. UsageError for a wrong cursor, or an
-    account that neither the settings nor the store have."""
+def list_watches(at: StoreNow, wanted: WatchFilter, *, limit: int | None = None) -> WatchList:
+    """These watches, the last added first, at most `limit`. UsageError for an account that neither the settings nor the
+    store have."""
     known_account(at, wanted.account)
-    page = at.store.list_watches(wanted, before=row_before(TASKS, cursor), limit=limit)
-    return watches_at(at, page, following=cursor_at(TASKS, page.next_before))
+    return watches_at(at, at.store.list_watches(wanted, limit=limit))
 
 
 def current_watches(at: StoreNow, wanted: WatchFilter, *, finished: int) -> WatchList:

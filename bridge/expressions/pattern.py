@@ -27,13 +27,13 @@ LACKING: Final = (
 
 class Pattern:
     """A regular expression, compiled once, for values of at most `longest` characters. `where` is its location in the
-    settings. ValueError, with a message for people, if it is invalid or uses a feature that RE2 lacks."""
+    settings, if known. ValueError, with a message for people, if it is invalid or uses a feature that RE2 lacks."""
 
     __slots__ = ("_compiled", "_longest_free", "text", "where")
 
-    def __init__(self, text: str, *, where: str = "", longest: int) -> None:
+    def __init__(self, text: str, *, longest: int) -> None:
         self.text = text
-        self.where = where
+        self.where = ""
         self._compiled = _compiled(text, longest)
         self._longest_free = FREE_WORK // max(1, self._compiled.programsize)  # bytes
 

@@ -57,12 +57,9 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
     Calls block, one at a time. Give each object its own `Offload`, so a long question does not delay a commit.
     """
 
-    def list_watches(
-        self, wanted: WatchFilter = EVERY_WATCH, *, before: int | None = None, limit: int | None = None
-    ) -> Page[WatchView]:
-        """These watches, the last added first: at most `limit`, of those before this `watch_id`."""
-        search = watches(wanted, before)
-        return _page(self._database, records.WATCH_VIEWS, search, "watch_id DESC", limit, number=-1)
+    def list_watches(self, wanted: WatchFilter = EVERY_WATCH, *, limit: int | None = None) -> Page[WatchView]:
+        """These watches, the last added first: at most `limit`."""
+        return _page(self._database, records.WATCH_VIEWS, watches(wanted), "watch_id DESC", limit, number=-1)
 
     def last_finished(self, wanted: WatchFilter, *, limit: int) -> Page[WatchView]:
         """The matching watches that finished or were withdrawn, the last first: at most `limit`. `next_before` is

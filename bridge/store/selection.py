@@ -17,7 +17,6 @@ _WATCHES: Final = {
     "label": SQL["reads.by_label"],
     "since": "(added_at >= :since OR ended_at >= :since)",
     "text": SQL["reads.has_text"],
-    "before": "watch_id < :before",
 }
 # SQLite must not choose an index for these: `|| ''` prevents it.
 _UNINDEXED_WATCHES: Final = {
@@ -65,11 +64,9 @@ def search(conditions: Mapping[str, str], wanted: Mapping[str, object]) -> Searc
     return Search([condition for name, condition in conditions.items() if name in given], given)
 
 
-def watches(wanted: WatchFilter, before: int | None = None, *, uses_index: bool = True) -> Search:
-    """The conditions for these watches, before this `watch_id`. `uses_index` is False if other conditions of the
-    statement choose its index."""
-    conditions = _WATCHES if uses_index else _UNINDEXED_WATCHES
-    return search(conditions, {**_watch_values(wanted), "before": before})
+def watches(wanted: WatchFilter, *, uses_index: bool = True) -> Search:
+    """The conditions for these watches. `uses_index` is False if other conditions of the statement choose its index."""
+    return search(_WATCHES if uses_index else _UNINDEXED_WATCHES, _watch_values(wanted))
 
 
 def _watch_values(wanted: WatchFilter) -> dict[str, object]:

@@ -32,7 +32,8 @@ def test_no_pattern_takes_long(pattern: str) -> None:
 
 
 def test_many_slow_searches_of_one_answer_use_up_its_budget() -> None:
-    compiled = Pattern("a(a|b){300}c", where="providers.mine.needs_key", longest=8192)
+    compiled = Pattern("a(a|b){300}c", longest=8192)
+    compiled.where = "providers.mine.needs_key"
     texts = [bin(0x9E3779B97F4A7C15**100 + at)[2:].translate({48: "a", 49: "b"}) for at in range(1000)]
 
     def search_all() -> None:
