@@ -49,7 +49,6 @@ class CallbackRequest:
     body: bytes
     path: str = ""
     query: str = ""
-    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

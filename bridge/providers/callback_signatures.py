@@ -161,7 +161,7 @@ def _part(name: str, rule: CallbackSignature, request: CallbackRequest, ids: Seq
     texts: Mapping[str, str | None] = {
         "timestamp": request.headers.get(rule.timestamp or ""),
         "id": ids[0] if ids else None,
-        "method": request.method,
+        "method": "POST",
         "path": request.path,
         "query": request.query,
     }

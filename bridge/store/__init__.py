@@ -41,18 +41,17 @@ StorePlace = Path | PostgresUrl
 """Where a store is. Printed, it shows no secret."""
 
 
-def open_store(place: StorePlace | str, *, create: bool, group_access: bool, read_only: bool = False) -> Store:
+def open_store(place: StorePlace | str, *, create: bool, group_access: bool) -> Store:
     """The store at this place, checked and upgraded; ":memory:" is a new one that ends with the object.
 
     With `create` a missing one is created: a file 0600 in a directory 0700, or 0640 in 0750 with `group_access`.
-    Existing directories keep their mode. With `read_only` no file is written, and a call that would write raises
-    StoreError. Without `create`, a file that is not writable raises StoreError, too. A store in PostgreSQL is upgraded
-    only with `create`, because others may use it.
+    Existing directories keep their mode. Without `create`, a file that is not writable is opened, and a call that would
+    write raises StoreError. A store in PostgreSQL is upgraded only with `create`, because others may use it.
 
     If the store is damaged, is of a newer version or belongs to another program, this raises StoreDamaged and changes
     nothing. StoreError if it is missing or cannot be opened. ConfigError if PostgreSQL's driver is missing.
     """
-    database = _database(place, create=create, group_access=group_access, read_only=read_only)
+    database = _database(place, create=create, group_access=group_access)
     if isinstance(place, PostgresUrl):
         shared: Store = _postgres(place).PostgresStore(database)
         return shared

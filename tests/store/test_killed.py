@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bridge.domain.task import Phase
-from bridge.store import open_store
+from bridge.store import open_reader, open_store
 from tests.factories import NOW
 from tests.store.making import KEY, Teller, add, due, make_attempt, make_end, make_progress
 
@@ -101,7 +101,7 @@ def test_a_log_left_behind_is_taken_over(path: Path) -> None:
     killed(work, path, 0, wait_for=5, after_s=0.0)
     assert os.path.getsize(f"{path}-wal") > 0  # noqa: PTH202 - there is no Path of it otherwise
     before = path.read_bytes()
-    reader = open_store(path, create=False, group_access=False, read_only=True)
+    reader = open_reader(path)
     assert reader.view(KEY).phase is Phase.SUCCEEDED
     reader.close()
     assert path.read_bytes() == before

@@ -6,14 +6,16 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bridge.domain.watch import Wish
 from bridge.errors import StoreBusy, StoreDamaged, StoreError
-from bridge.store import Store, open_command_store, open_store
+from bridge.store import ReadStore, Store, open_command_store, open_reader, open_store
+from bridge.store.command_store import CommandStore
 from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST, version_of
 from tests.factories import NOW
 from tests.store.conftest import AsUser
@@ -30,11 +32,15 @@ def listing(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def refusal(path: Path, *, read_only: bool = False) -> StoreError:
+def opened(path: Path) -> Store:
+    return open_store(path, create=True, group_access=False)
+
+
+def refusal(path: Path, how: Callable[[Path], ReadStore] = opened) -> StoreError:
     """Open a store that must be refused, and return the error. The file and its directory must not change."""
     before = listing(path.parent)
     with pytest.raises(StoreError) as caught:
-        open_store(path, create=True, group_access=False, read_only=read_only)
+        how(path)
     assert listing(path.parent) == before
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
@@ -63,7 +69,7 @@ class TestDamage:
     def test_a_file_that_is_not_a_store_is_refused_and_unchanged(self, path: Path, content: bytes) -> None:
         path.write_bytes(content)
         assert isinstance(refusal(path), StoreDamaged)
-        assert isinstance(refusal(path, read_only=True), StoreDamaged)
+        assert isinstance(refusal(path, open_reader), StoreDamaged)
 
     def test_an_empty_file_is_a_lost_store_and_not_a_new_one(self, path: Path) -> None:
         path.touch()
@@ -84,7 +90,7 @@ class TestDamage:
         connection = sqlite3.connect(path)
         connection.execute(f"PRAGMA user_version = {LATEST + 1}")
         connection.close()
-        for error in (refusal(path), refusal(path, read_only=True)):
+        for error in (refusal(path), refusal(path, open_reader)):
             assert isinstance(error, StoreDamaged)
             assert f"newer genbridge (store version {LATEST + 1}; this one knows {LATEST})" in str(error)
 
@@ -132,9 +138,9 @@ class TestDamage:
 
 class TestPlaces:
     def test_a_missing_store_is_created_only_on_request(self, path: Path) -> None:
-        for read_only in (False, True):
+        for how in (open_reader, partial(open_store, create=False, group_access=False)):
             with pytest.raises(StoreError, match=r"there is no store .*; start `genbridge run` once"):
-                open_store(path, create=read_only, group_access=False, read_only=read_only)
+                how(path)
         assert list(path.parent.iterdir()) == []
 
     def test_the_file_names_its_program(self, path: Path) -> None:
@@ -257,10 +263,9 @@ class TestUsers:
         ):
             open_store(public / "state.db", create=True, group_access=False)
 
-    @pytest.mark.parametrize("is_asked_for", [True, False], ids=["asked for", "fallen back to"])
     @pytest.mark.parametrize("is_running", [True, False], ids=["beside a daemon", "without one"])
     def test_a_member_of_the_group_reads_but_does_not_write(
-        self, public: Path, as_user: AsUser, is_running: bool, is_asked_for: bool
+        self, public: Path, as_user: AsUser, is_running: bool
     ) -> None:
         path = self.service_store(public)
         with as_user(SERVICE, GROUP):
@@ -269,7 +274,10 @@ class TestUsers:
             if not is_running:
                 daemon.close()
         with as_user(NOBODY, GROUP):
-            reader = open_store(path, create=False, group_access=True, read_only=is_asked_for)
+            viewer = open_reader(path)
+            assert [view.task_id for view in viewer.list_watches()] == ["task-1"]
+            viewer.close()
+            reader = open_store(path, create=False, group_access=True)
             assert [view.task_id for view in reader.list_watches()] == ["task-1"]
             with pytest.raises(
                 StoreError, match=rf"no permission to write it; run this as user #{SERVICE} \(sudo -u '#{SERVICE}' "
@@ -311,14 +319,14 @@ class TestReadOnly:
         add(store, "task-1")
         store.close()
         before = listing(path.parent)
-        reader = open_store(path, create=False, group_access=False, read_only=True)
+        reader = open_reader(path)
         assert reader.view(KEY).added_at == NOW
         reader.close()
         assert listing(path.parent) == before
 
     def test_a_reader_sees_what_is_written_later(self, store: Store, path: Path) -> None:
         store.close()
-        reader = open_store(path, create=False, group_access=False, read_only=True)
+        reader = open_reader(path)
         assert reader.counts().live == 0
         add(store, "task-1")
         assert reader.counts().live == 1
@@ -329,9 +337,9 @@ class TestReadOnly:
         reader.close()
 
     def test_a_reader_writes_nothing(self, store: Store, path: Path) -> None:
-        reader = open_store(path, create=False, group_access=False, read_only=True)
+        reader = open_reader(path)
         with pytest.raises(StoreError, match="was opened read-only"):
-            add(reader, "task-1")
+            CommandStore(reader._database).withdraw([KEY], now=NOW)
         reader.close()
 
 

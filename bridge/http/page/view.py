@@ -169,10 +169,10 @@ def read_query(model: type[Q], request: Request) -> Q:
     return validated(model, tree)
 
 
-def own_path(target: str, default: str = "/") -> str:
-    """Where to go after a form: an address of this page, never another site."""
+def own_path(target: str) -> str:
+    """Where to go after a form: an address of this page (`/` instead of any other), never another site."""
     is_own = target.startswith("/") and not target.startswith("//")
-    return target if is_own and not any(ord(char) < 33 or char == "\\" for char in target) else default
+    return target if is_own and not any(ord(char) < 33 or char == "\\" for char in target) else "/"
 
 
 def _to_sign_in(request: Request) -> Response:
