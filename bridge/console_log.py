@@ -57,6 +57,10 @@ def _rejected(event: Fields) -> str:
     return f"queue: {event['name']}: {moved} to rejected/{event['kept_as']}{_because(event)}{rest}"
 
 
+def _paused(event: Fields) -> str:
+    return f"account {event['account']}" if "account" in event else f"endpoint {event['endpoint']}"
+
+
 def _listed(event: Fields) -> str:
     """The problems of an event, each on its own line."""
     return "".join(f"\n{problem}" for problem in event["problems"])
@@ -73,6 +77,18 @@ SENTENCES: Final[Mapping[str, Callable[[Fields], str]]] = {
     "delivery.dead": lambda event: (
         f"{_task(event)} given up for {event['endpoint']} after {event['attempts']} attempts{_because(event)}"
     ),
+    "watch.result_missing": lambda event: f"{_task(event)} succeeded without a result",
+    "answer.unreadable": lambda event: f"account {event['account']} gave an unknown answer{_because(event)}",
+    "pause.started": lambda event: (
+        f"{_paused(event)} paused" + (f" for {event['seconds']:.0f} s" if "seconds" in event else "")
+    ),
+    "pause.ended": lambda event: f"{_paused(event)} resumed",
+    "once.timed_out": lambda event: f"timed out after {event['seconds']:g} s",
+    "once.unfinished": lambda event: (
+        f"unfinished: {_count(event['watches'], 'live task')}; deliveries waiting: {event['deliveries']}"
+    ),
+    "discover.failed": lambda event: f"account {event['account']}: the list of tasks cannot be read{_because(event)}",
+    "discover.recovered": lambda event: f"account {event['account']}: the list of tasks can be read again",
     "daemon.ready": lambda event: "ready",
     "daemon.stopping": lambda event: "stopping: waiting for work in flight",
     "daemon.stopped": lambda event: "stopped",
@@ -101,6 +117,7 @@ SENTENCES: Final[Mapping[str, Callable[[Fields], str]]] = {
     "settings.invalid": lambda event: f"invalid settings, {event['in_force']} stay in force{_because(event)}",
     "settings.reloaded": lambda event: "settings read again",
     "account.blocked": lambda event: f"account {event['account']} blocked by the provider{_because(event)}",
+    "account.paused": lambda event: f"account {event['account']} must wait {event['seconds']:.0f} s{_because(event)}",
     "account.restored": lambda event: f"account {event['account']} works again",
     "account.recovered": lambda event: f"account {event['account']} is polled at the normal rate again",
     "account.troubled": lambda event: (

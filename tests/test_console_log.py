@@ -83,7 +83,27 @@ SENT: dict[str, Any] = {"endpoint": "hook", "task_id": "t1", "topic": "task_fail
             "! queue: ignored because of their names: a.tmp, b~",
         ),
         ("source.failed", "warning", {"source": "lines", "reason": "gone"}, "! lines cannot be read: gone"),
-        ("pause.ended", "info", {"account": "kling"}, "  pause.ended: kling"),
+        ("pause.started", "info", {"endpoint": "hook", "seconds": 60.0}, "  endpoint hook paused for 60 s"),
+        ("pause.ended", "info", {"account": "kling"}, "  account kling resumed"),
+        (
+            "account.paused",
+            "warning",
+            {"account": "k", "seconds": 9.2, "reason": "429"},
+            "! account k must wait 9 s: 429",
+        ),
+        ("once.timed_out", "error", {"seconds": 2.0}, "✗ timed out after 2 s"),
+        (
+            "once.unfinished",
+            "error",
+            {"watches": 1, "deliveries": 3},
+            "✗ unfinished: 1 live task; deliveries waiting: 3",
+        ),
+        (
+            "discover.failed",
+            "warning",
+            {"account": "k", "reason": "5xx"},
+            "! account k: the list of tasks cannot be read: 5xx",
+        ),
         ("member.joined", "info", {}, "  member.joined"),
     ],
 )
