@@ -41,8 +41,9 @@ from bridge.store import ReadStore
 LOOK_EVERY_S: Final = 0.3
 TEMPORARY: Final = 75
 ROWS_LEFT: Final = 4  # rows of the terminal for the summary, the number of further tasks, and the prompt
-NAME_CELLS: Final = 28
+NAME_CELLS: Final = 28  # at most; fewer on a narrow terminal
 STATE_CELLS: Final = 24
+OTHER_CELLS: Final = 20  # of a row: the mark, the shortest bar, the time, and the gaps
 NEARLY: Final = 0.95  # a bar that is filled by an estimate stops here until the task has finished
 COLORS: Final = {"good": "green", "bad": "red", "busy": "cyan", "dim": "dim"}
 
@@ -199,17 +200,20 @@ class Bars:
         for each in ("left", "left", "left", "left", "right"):
             grid.add_column(justify=each, no_wrap=True, overflow="ellipsis")
         grid.columns[2].ratio = 1
-        grid.columns[3].min_width = min(STATE_CELLS, self._console.width // 4)
+        spare = self._console.width - OTHER_CELLS
+        name_cells = min(NAME_CELLS, max(6, spare * 3 // 5))
+        state_cells = min(STATE_CELLS, max(6, spare - name_cells))
+        grid.columns[3].min_width = min(state_cells, self._console.width // 4)
         for view in found[:room]:
-            grid.add_row(*self._row(view, now))
+            grid.add_row(*self._row(view, now, name_cells, state_cells))
         more = [Text(f"  {len(found) - room} more", style="dim")] if len(found) > room else []
         return [grid, *more, *([self._sum(views)] if len(views) > 1 else [])]
 
-    def _row(self, view: WatchView, now: float) -> tuple[Text | ProgressBar, ...]:
+    def _row(self, view: WatchView, now: float, name_cells: int, state_cells: int) -> tuple[Text | ProgressBar, ...]:
         done = self._done(view, now)
         mark = PHASE_MARKS.get(view.phase, BAD)
         style = COLORS[MARK_STYLES[mark]]
-        name = Text(cut(printable(view.label or view.task_id), NAME_CELLS))
+        name = Text(cut(printable(view.label or view.task_id), name_cells))
         bar = ProgressBar(total=1.0, completed=done or 0.0, complete_style=style, finished_style=style)
         state = self._state(view, now) if view.phase in LIVE else printable(view.reason or view.phase)
         took = clock_span((view.ended_at or now) - view.added_at)
@@ -217,7 +221,7 @@ class Bars:
             Text(mark if self._screen.marks else "", style=style),
             name,
             bar,
-            Text(cut(state, STATE_CELLS)),
+            Text(cut(state, state_cells)),
             Text(took, style="dim"),
         )
 

@@ -176,14 +176,14 @@ def test_add_wait_prints_only_the_results_and_exits_like_wait(shell: Shell) -> N
     assert shell("add", "a", "--timeout", "1s").code == 2
 
 
-def board(height: int = 24, known: Estimates | None = None) -> Bars:
-    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=height, _environ={})
-    return Bars(console, Screen(80, height, is_terminal=True, marks=True), known or Estimates({}, {}))
+def board(height: int = 24, known: Estimates | None = None, width: int = 80) -> Bars:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, _environ={})
+    return Bars(console, Screen(width, height, is_terminal=True, marks=True), known or Estimates({}, {}))
 
 
-def rendered(bars: Bars, views: WatchViews, now: float = NOW) -> list[str]:
+def rendered(bars: Bars, views: WatchViews, now: float = NOW, width: int = 80) -> list[str]:
     """The lines of a board."""
-    console = Console(file=io.StringIO(), width=80, _environ={})
+    console = Console(file=io.StringIO(), width=width, _environ={})
     for row in bars.rows(views, now):
         console.print(row)
     file = console.file
@@ -197,6 +197,14 @@ def test_live_tasks_are_shown_and_the_others_counted_if_rows_are_few() -> None:
     assert lines[4] == "  26 more"
     assert lines[5].startswith("⠸ 27 of 30 finished  3 running, 27 succeeded")
     assert "63%" in lines[0]
+
+
+@pytest.mark.parametrize("width", [40, 50, 60])
+def test_a_narrow_terminal_cuts_the_reason_but_not_the_time(width: int) -> None:
+    [(key, view)] = _views(1, ended=1).items()
+    failed = view._replace(label="A street musician", phase=Phase.FAILED, reason="Failure to pass the risk control")
+    [line, *_] = rendered(board(width=width), {key: failed}, width=width)
+    assert re.fullmatch(r"✗  A street.* ━+  Failure.*…  +\d+:\d\d", line)
 
 
 def test_tasks_that_should_finish_first_are_on_top() -> None:
