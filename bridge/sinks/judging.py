@@ -28,7 +28,7 @@ def judge(answer: Answer, verdict: Verdict = ACCEPTED, *, asked: str) -> Outcome
     """The outcome of an answered attempt. `asked` is the requested URL.
 
     2xx is accepted unless the verdict is a refusal. 410 disables the endpoint. Everything else is retried. If the
-    receiver asks for a wait, its whole queue waits.
+    receiver asks for a wait, its whole queue waits, unless it only says that something is wrong with this request.
     """
     is_good = 200 <= answer.status < 300
     if is_good and not verdict.refusal:
@@ -40,7 +40,8 @@ def judge(answer: Answer, verdict: Verdict = ACCEPTED, *, asked: str) -> Outcome
     if answer.status == HTTPStatus.GONE:
         return Refused(reason=reason)
     wait_s = requested_wait_s(answer, verdict)
-    return Deferred(reason=reason, retry_after_s=wait_s, delays_queue=wait_s is not None)
+    is_general = verdict.wait_s is not None or answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= 500
+    return Deferred(reason=reason, retry_after_s=wait_s, delays_queue=wait_s is not None and is_general)
 
 
 def requested_wait_s(answer: Answer, verdict: Verdict = ACCEPTED) -> float | None:

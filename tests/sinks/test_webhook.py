@@ -334,6 +334,13 @@ async def test_a_retry_time_from_the_receiver_holds_its_queue(headers: dict[str,
     assert (outcome.retry_after_s, outcome.delays_queue) == (wait_s, wait_s is not None)
 
 
+@pytest.mark.parametrize(("status", "is_general"), [(409, False), (425, False), (500, True), (503, True)])
+async def test_a_wait_for_one_event_does_not_hold_the_others(status: int, is_general: bool) -> None:
+    outcome = await outcome_of(answer(status, b"the order is not there yet", retry_after="60"))
+    assert isinstance(outcome, Deferred)
+    assert (outcome.retry_after_s, outcome.delays_queue) == (60.0, is_general)
+
+
 @pytest.mark.parametrize("body", [b'{"retry_after": 1.5}', b'{"parameters": {"retry_after": "1.5"}}'])
 async def test_a_wait_in_the_answers_json_counts_like_the_header(body: bytes) -> None:
     outcome = await outcome_of(answer(429, body, retry_after="1"))
