@@ -41,6 +41,7 @@ from bridge.wiring.plan_builder import PlanBuilder
 from bridge.wiring.store_location import StoreLocation
 
 CONNECT_S: Final = 10.0
+TAKES_NO_FILES: Final = "accepts no files from this kind of endpoint: with attach: file, results are sent as links"
 PROBE_ID: Final = "genbridge-check"  # an unused id: polling it is harmless and free
 # Any answer about the task is good enough: some aggregators answer the same for every id.
 ANSWERING: Final = (
@@ -57,13 +58,8 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
     yield Finding(Level.OK, "settings", f"{loaded.path}: {accounts}, {endpoints}")
     for warning in loaded.warnings:
         yield Finding(Level.WARNING, "settings", warning)
-    yield from _short_lived(loaded)
-    yield from _repeated_paths(loaded)
-    yield from _wrong_services(loaded)
-    yield from _mixed_targets(loaded)
-    yield from _without_task(loaded)
-    yield from _without_files(loaded)
-    yield from _faulty_texts(loaded)
+    for thing, warning in (*_about_accounts(loaded), *_about_endpoints(loaded)):
+        yield Finding(Level.WARNING, thing, warning)
     yield from archive_findings(loaded)
     yield from _store(loaded, placed)
     yield from disk_findings(loaded, placed.place)
@@ -122,88 +118,62 @@ def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
             yield Finding(Level.OK, "changed", f"{key} since 0.1.0: {change}")
 
 
-def _short_lived(loaded: Loaded) -> Iterator[Finding]:
-    """Accounts whose results may be gone before the last retry of a delivery."""
-    if not loaded.settings.endpoints:
-        return
-    known, retried_s = known_providers(loaded), sum(loaded.settings.delivery.retries_s)
-    for name, account in loaded.settings.accounts.items():
-        life = known[account.provider].result_life
+def _about_accounts(loaded: Loaded) -> Iterator[tuple[str, str]]:
+    """Accounts whose results may be gone before the last retry of a delivery, and base URLs that end with the beginning
+    of the provider's path, so that requests would contain it twice."""
+    known, settings = known_providers(loaded), loaded.settings
+    retried_s = sum(settings.delivery.retries_s) if settings.endpoints else 0.0
+    for name, account in settings.accounts.items():
+        description = known[account.provider]
+        life = description.result_life
         if life is not None and life.lasts < retried_s:
             seen = (
-                f"results last {span(life.lasts)}, but deliveries are retried for {span(retried_s)} "
-                "(delivery.retries): a receiver that is notified after expires_at cannot fetch them"
+                f"results last {span(life.lasts)}, but deliveries are retried for {span(retried_s)} (delivery.retries)"
             )
-            yield Finding(Level.WARNING, f"accounts.{name}", seen)
-
-
-def _repeated_paths(loaded: Loaded) -> Iterator[Finding]:
-    """Base URLs that end with the beginning of the provider's path, so that requests would contain it twice."""
-    known = known_providers(loaded)
-    for name, account in loaded.settings.accounts.items():
-        repeated = repeated_path(known[account.provider], account.base_url) if account.base_url else None
+            yield f"accounts.{name}", f"{seen}: a receiver that is notified after expires_at cannot fetch them"
+        repeated = repeated_path(description, account.base_url) if account.base_url else None
         if repeated is not None:
-            seen = (
-                f"base_url ends with {repeated.part}, and the provider's path begins with it; use {repeated.base_url}"
-            )
-            yield Finding(Level.WARNING, f"accounts.{name}", seen)
+            seen = f"base_url ends with {repeated.part}, and the provider's path begins with it"
+            yield f"accounts.{name}", f"{seen}; use {repeated.base_url}"
 
 
-def _wrong_services(loaded: Loaded) -> Iterator[Finding]:
-    """Webhooks that point to a chat service but do not use its format, with the format to use."""
-    for name, endpoint in loaded.settings.endpoints.items():
-        warning = host_warning(endpoint.url.reveal(), endpoint.format) if isinstance(endpoint, Webhook) else None
-        if warning is not None:
-            yield Finding(Level.WARNING, f"endpoints.{name}", warning)
-
-
-def _mixed_targets(loaded: Loaded) -> Iterator[Finding]:
-    """Chat URLs that contain several targets, which genbridge can only notify together."""
-    seen = "several targets that cannot be notified separately: when one fails, the others are notified again"
-    for name, endpoint in loaded.settings.endpoints.items():
-        for place, url in enumerate(endpoint.urls if isinstance(endpoint, Apprise) else (), 1):
-            if usable_plugin(url.reveal()).mixes_targets:
-                yield Finding(Level.WARNING, f"endpoints.{name}[{place}]", f"{seen}; write one URL for each target")
-
-
-def _without_files(loaded: Loaded) -> Iterator[Finding]:
-    """Endpoints with attachments at services that do not accept files."""
-    seen = "accepts no files from this kind of endpoint: with attach: file, results are sent as links"
-    for name, endpoint in loaded.settings.endpoints.items():
-        if endpoint.attach != "file":
-            continue
-        if isinstance(endpoint, Webhook):
-            if not ROBOTS[endpoint.format].file_bytes:
-                yield Finding(Level.WARNING, f"endpoints.{name}", f"{endpoint.format} {seen}")
-            continue
-        for place, url in enumerate(endpoint.urls, 1):
-            if not usable_plugin(url.reveal()).takes_files:
-                yield Finding(Level.WARNING, f"endpoints.{name}[{place}]", f"the service {seen}")
-
-
-def _faulty_texts(loaded: Loaded) -> Iterator[Finding]:
-    """Templates of texts for people that fail for a sample, or give nothing."""
-    for name, endpoint in loaded.settings.endpoints.items():
-        if isinstance(endpoint, Webhook) and endpoint.format not in ROBOTS:
-            continue
-        style = ChatStyle(language=endpoint.language, timezone=endpoint.timezone)
-        for part, source in (("title", endpoint.title), ("body", endpoint.body)):
-            fault = fault_of_template(source, style) if source is not None else None
-            if fault is not None:
-                yield Finding(Level.WARNING, f"endpoints.{name}.{part}", fault)
-
-
-def _without_task(loaded: Loaded) -> Iterator[Finding]:
-    """A warning for each webhook that gets events about accounts or endpoints, although its URL needs a task."""
+def _about_endpoints(loaded: Loaded) -> Iterator[tuple[str, str]]:
     routes = loaded.settings.routes
     operator = [route for route in routes or () if route.topics is None or OPERATOR_TOPICS & set(route.topics)]
     reached = {name for route in operator for name in route.endpoints}
     for name, endpoint in loaded.settings.endpoints.items():
-        if not isinstance(endpoint, Webhook) or (routes is not None and name not in reached):
-            continue
-        if not has_address_without_task(endpoint.url.reveal()):
-            seen = "its url needs a task, which operator topics do not have: route those topics to another endpoint"
-            yield Finding(Level.WARNING, f"endpoints.{name}", seen)
+        thing = f"endpoints.{name}"
+        if isinstance(endpoint, Webhook):
+            is_told = routes is None or name in reached
+            yield from ((thing, warning) for warning in _about_webhook(endpoint, gets_operator_topics=is_told))
+        else:
+            yield from ((f"{thing}[{place}]", warning) for place, warning in _about_chats(endpoint))
+        if not isinstance(endpoint, Webhook) or endpoint.format in ROBOTS:
+            style = ChatStyle(language=endpoint.language, timezone=endpoint.timezone)
+            for part, source in (("title", endpoint.title), ("body", endpoint.body)):
+                if source is not None and (fault := fault_of_template(source, style)) is not None:
+                    yield f"{thing}.{part}", fault
+
+
+def _about_webhook(endpoint: Webhook, *, gets_operator_topics: bool) -> Iterator[str]:
+    """A chat service that wants another format, an address that needs a task, and files that are not accepted."""
+    if (warning := host_warning(endpoint.url.reveal(), endpoint.format)) is not None:
+        yield warning
+    if gets_operator_topics and not has_address_without_task(endpoint.url.reveal()):
+        yield "its url needs a task, which operator topics do not have: route those topics to another endpoint"
+    if endpoint.attach == "file" and not ROBOTS[endpoint.format].file_bytes:
+        yield f"{endpoint.format} {TAKES_NO_FILES}"
+
+
+def _about_chats(endpoint: Apprise) -> Iterator[tuple[int, str]]:
+    """URLs with several targets, which genbridge can only notify together, and services that accept no files."""
+    for place, url in enumerate(endpoint.urls, 1):
+        plugin = usable_plugin(url.reveal())
+        if plugin.mixes_targets:
+            seen = "several targets that cannot be notified separately: when one fails, the others are notified again"
+            yield place, f"{seen}; write one URL for each target"
+        if endpoint.attach == "file" and not plugin.takes_files:
+            yield place, f"the service {TAKES_NO_FILES}"
 
 
 async def _asked(provider: Provider, thing: str, account: Account, description: Description) -> Finding:
