@@ -1,7 +1,8 @@
-"""Watches as `list` and `show` print them."""
+"""Watches as `list` and `show` print them, and as the API and the status page list them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,7 @@ from bridge.control.delivery_list import DeliveryList, deliveries_at
 from bridge.control.estimates import Estimates, estimates, eta_json
 from bridge.control.formats import rfc3339
 from bridge.control.lookup import known_account
-from bridge.control.paging import TASKS, cursor_at
+from bridge.control.paging import TASKS, cursor_at, row_before
 from bridge.control.pausing import held_watches
 from bridge.control.store_now import StoreNow
 from bridge.domain.filters import WatchFilter
@@ -20,6 +21,9 @@ from bridge.domain.views import WatchView
 
 if TYPE_CHECKING:
     from bridge.domain.durations.forecast import Expected
+    from bridge.domain.page_views import LiveWatch
+
+AGES: Final = 50  # for sorting, ages that differ by less than a fiftieth get the same estimate
 
 # The key of each field in JSON. Empty: JSON does not contain the field.
 _KEYS: Final = [{"task_id": "id", "watch_id": ""}.get(name, name) for name in WatchView._fields]
@@ -64,6 +68,41 @@ def watches_at(
     if they have been read."""
     held = held_watches(views, at.store.accounts(), at.file.accounts, at.now)
     return WatchList(views=held, next=following, estimates=known or estimates(at), now=at.now)
+
+
+def running_watches(at: StoreNow, *, limit: int) -> WatchList:
+    """The first running tasks, the soonest expected finish first. Tasks without an estimate come last, the oldest
+    first. If there are more than 10,000, only the first 10,000 are sorted."""
+    known = estimates(at)
+    first = soonest_first(at.store.live_watches(), known, at.now)[:limit]
+    return watches_at(at, at.store.watches_by_id([one.watch_id for one in first]), known=known)
+
+
+def soonest_first(live: Sequence[LiveWatch], known: Estimates, now: float) -> list[LiveWatch]:
+    """These tasks, sorted by the expected finish. An estimate is made once for each kind and age, not for each task."""
+    remaining: dict[tuple[str, str | None, int], float | None] = {}
+
+    def expected(one: LiveWatch) -> tuple[float, float]:
+        age = round(math.log1p(max(0.0, now - one.added_at)) * AGES)
+        kind = (one.account, one.action, age)
+        if kind not in remaining:
+            remaining[kind] = known.remaining_s(one.account, one.action, math.expm1(age / AGES))
+        left_s = remaining[kind]
+        return math.inf if left_s is None else left_s, one.added_at
+
+    return sorted(live, key=expected)
+
+
+def finished_watches(at: StoreNow, *, limit: int) -> WatchList:
+    """The tasks that finished last, the newest first."""
+    return watches_at(at, at.store.finished_watches(limit=limit))
+
+
+def search_watches(at: StoreNow, wanted: WatchFilter, *, limit: int, cursor: str | None = None) -> WatchList:
+    """Like `list_watches`, but fast in a large store: see `TaskPages.task_page`. A page may be short, or empty, and
+    still have a `next` one."""
+    page = at.store.task_page(wanted, before=row_before(TASKS, cursor), limit=limit)
+    return watches_at(at, page.views, following=cursor_at(TASKS, page.next_before))
 
 
 def watch_details(at: StoreNow, key: WatchKey) -> tuple[dict[str, Any], DeliveryList]:

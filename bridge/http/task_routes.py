@@ -11,8 +11,7 @@ from bridge.control import watch_requests
 from bridge.control.explanation import explain
 from bridge.control.lookup import find_keys, known_account
 from bridge.control.store_now import StoreNow
-from bridge.control.watch_list import watch_details
-from bridge.control.watch_pages import search_watches
+from bridge.control.watch_list import search_watches, watch_details
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.views import Touched

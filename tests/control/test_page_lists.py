@@ -7,7 +7,7 @@ import pytest
 from bridge.config.load import Loaded
 from bridge.control.delivery_table import delivery_table
 from bridge.control.store_now import StoreNow
-from bridge.control.watch_pages import finished_watches, running_watches, search_watches
+from bridge.control.watch_list import finished_watches, running_watches, search_watches
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey

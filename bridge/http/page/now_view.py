@@ -9,7 +9,7 @@ from typing import Any, Final
 from bridge.control.needs import NeedKind, counts_of
 from bridge.control.now_figures import median_lag_s
 from bridge.control.store_now import StoreNow
-from bridge.control.watch_pages import finished_watches, running_watches
+from bridge.control.watch_list import finished_watches, running_watches
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.source import SourceKind

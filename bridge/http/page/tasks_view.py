@@ -11,7 +11,7 @@ from pydantic import Field
 
 from bridge.control.delivery_waits import delivery_waits
 from bridge.control.store_now import StoreNow
-from bridge.control.watch_pages import search_watches
+from bridge.control.watch_list import search_watches
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import EVERY_WATCH, WatchFilter
 from bridge.domain.page_views import COUNTED, BoundedCount
