@@ -147,28 +147,23 @@ def requested_parts(text: str | None, size: int) -> list[tuple[int, int]]:
     """The parts (start, stop) that a Range header requests of a file of this size. Empty if there is no header, or if
     it must be ignored, because it is malformed or in another unit. HttpProblem 416 if the file has none of them."""
     given = _RANGES.fullmatch((text or "").strip())
-    found = [_RANGE.fullmatch(one) for one in given[1].split(",")] if given else []
-    parts = [_part(one[1], one[2], one[3], size) for one in found if one is not None and _is_ordered(one[1], one[2])]
-    if len(parts) < len(found) or not parts:
-        return []
-    parts = [(start, stop) for start, stop in parts if start < stop]
-    if not parts:
+    parts: list[tuple[int, int]] = []
+    for one in given[1].split(",") if given else ():
+        if (found := _RANGE.fullmatch(one)) is None:
+            return []
+        first, last, suffix = found.groups()
+        if first and last and int(last) < int(first):
+            return []
+        stop = min(size, int(last) + 1) if last else size
+        parts.append((int(first), stop) if first else (max(0, size - int(suffix)), size))
+    sound = [(start, stop) for start, stop in parts if start < stop]
+    if parts and not sound:
         raise HttpProblem(
             HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
             f"the file has {size} bytes, and none in this range",
             headers={"Content-Range": f"bytes */{size}"},
         )
-    return parts
-
-
-def _is_ordered(first: str | None, last: str | None) -> bool:
-    return not (first and last) or int(first) <= int(last)
-
-
-def _part(first: str | None, last: str | None, suffix: str | None, size: int) -> tuple[int, int]:
-    if first is None:
-        return max(0, size - int(suffix or 0)), size
-    return int(first), min(size, int(last) + 1) if last else size
+    return sound
 
 
 def is_unchanged(headers: Headers, *, etag: str, last_modified: str) -> bool:

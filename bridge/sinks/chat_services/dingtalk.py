@@ -27,10 +27,6 @@ _MOST_PICTURES: Final = 4
 _TEXT_COLORS: Final[Mapping[str, str]] = {"failure": f"#{COLORS['failure']:06x}", "warning": "#9a6700"}
 
 
-def _write(text: str, chat: Chat) -> RobotMessage:
-    return {"msgtype": "text", "text": {"content": text}}
-
-
 def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     pictures = [f"![]({url})" for url in card.pictures if chat.previews and ")" not in url][:_MOST_PICTURES]
     color = _TEXT_COLORS.get(card.tone)
@@ -65,6 +61,12 @@ DINGTALK: Final = ChatService(
     name="dingtalk",
     hosts={"oapi.dingtalk.com": "DingTalk"},
     read=CodeReader(codes=("errcode",), texts=("errmsg",), waits={130101: 60.0, 410100: 60.0}),
-    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, sign=_sign, penalty_s=600.0),
+    robot=Robot(
+        limit=_LIMIT,
+        write=lambda text, chat: {"msgtype": "text", "text": {"content": text}},
+        write_card=_write_card,
+        sign=_sign,
+        penalty_s=600.0,
+    ),
     apprise=AppriseFacts(schemes=frozenset({"dingtalk"}), ignores_refusals=True, pause_s=3.0),
 )

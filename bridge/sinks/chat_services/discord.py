@@ -67,10 +67,6 @@ def _form(message: RobotMessage, files: Sequence[ResultFile]) -> FileForm:
     return FileForm({"payload_json": encode(whole).decode()}, {f"files[{n}]": each for n, each in enumerate(files)})
 
 
-def _later_files(chat: Chat, files: Sequence[ResultFile]) -> Sequence[LaterFiles]:
-    return [LaterFiles(said=_form({}, files))]
-
-
 def _read(answer: Answer) -> Verdict:
     """The answer is empty, or with `?wait=true` the message; an error has a `message`, usually with a `code`."""
     if not answer.body and answer.complete:
@@ -96,7 +92,7 @@ DISCORD: Final = ChatService(
         probe_url=str,  # its API: "Get Webhook with Token"
         file_bytes=10_000_000,
         write_form=_write_form,
-        later_files=_later_files,
+        later_files=lambda chat, files: [LaterFiles(said=_form({}, files))],
     ),
     apprise=AppriseFacts(
         schemes=frozenset({"discord"}),

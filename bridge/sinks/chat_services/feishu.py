@@ -24,10 +24,6 @@ _MOST_BUTTONS: Final = 10
 _TEMPLATES: Final[Mapping[str, str]] = {"success": "green", "failure": "red", "warning": "orange", "info": "blue"}
 
 
-def _write(text: str, chat: Chat) -> RobotMessage:
-    return {"msg_type": "text", "content": {"text": text}}
-
-
 def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     buttons = card.links[:_MOST_BUTTONS]
     elements: list[RobotMessage] = [_div("\n".join(card.before))] if card.before else []
@@ -68,6 +64,11 @@ FEISHU: Final = ChatService(
         texts=("msg", "StatusMessage"),
         waits={11232: SHORT_WAIT_S, 99991400: SHORT_WAIT_S},
     ),
-    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, sign=_sign),
+    robot=Robot(
+        limit=_LIMIT,
+        write=lambda text, chat: {"msg_type": "text", "content": {"text": text}},
+        write_card=_write_card,
+        sign=_sign,
+    ),
     apprise=AppriseFacts(schemes=frozenset({"feishu", "lark"}), ignores_refusals=True),
 )

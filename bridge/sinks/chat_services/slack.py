@@ -21,10 +21,6 @@ from bridge.sinks.splitting import MessageLimit, utf16_units
 _MOST_PICTURES: Final = 4
 
 
-def _write(text: str, chat: Chat) -> RobotMessage:
-    return {"text": _escaped(text), "mrkdwn": False}
-
-
 def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     text = "\n".join(card_lines(card, _link, _escaped, is_short=True))
     if utf16_units(text) > _LIMIT.size:
@@ -47,11 +43,7 @@ def _link(link: CardLink) -> str:
     return f"<{_escaped(link.url)}|{_escaped(link.inline)}>"
 
 
-def _escaped_units(text: str) -> int:
-    return utf16_units(_escaped(text))
-
-
-_LIMIT: Final = MessageLimit(size=4000, measure=_escaped_units, lone_url=39_000)
+_LIMIT: Final = MessageLimit(size=4000, measure=lambda text: utf16_units(_escaped(text)), lone_url=39_000)
 
 
 def _read(answer: Answer) -> Verdict:
@@ -71,7 +63,11 @@ SLACK: Final = ChatService(
     name="slack",
     hosts={"hooks.slack.com": "Slack"},
     read=_read,
-    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card),
+    robot=Robot(
+        limit=_LIMIT,
+        write=lambda text, chat: {"text": _escaped(text), "mrkdwn": False},
+        write_card=_write_card,
+    ),
     apprise=AppriseFacts(
         schemes=frozenset({"slack"}),
         # Apprise would change a bare URL that contains *, which is Markdown.

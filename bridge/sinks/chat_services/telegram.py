@@ -79,10 +79,6 @@ def _form(chat: Chat, files: Sequence[ResultFile], said: Mapping[str, str]) -> F
     return FileForm({**address, "media": encode(media).decode()}, named, "sendMediaGroup")
 
 
-def _later_files(chat: Chat, files: Sequence[ResultFile]) -> Sequence[LaterFiles]:
-    return [LaterFiles(said=_form(chat, [each], {})) for each in files]
-
-
 def _kind(file: ResultFile) -> str:
     if file.media_type in _PHOTOS and len(file.content) <= _PHOTO_BYTES:
         return "photo"
@@ -119,15 +115,6 @@ def _read(answer: Answer) -> Verdict:
     )
 
 
-def _probe_url(url: str) -> str:
-    """The URL of `getMe`."""
-    return f"{url.rstrip('/').removesuffix('/sendMessage')}/getMe"
-
-
-def _apprise_file_bytes(card: ChatCard) -> int:
-    return _PHOTO_BYTES if any(each.kind == "images" for each in card.links) else _FILE_BYTES
-
-
 def _apprise_joins_files(text: str, files: Sequence[ResultFile]) -> bool:
     """Whether all fit into one request, a single file or an album, with the text as its caption."""
     types = {each.media_type.partition("/")[0] for each in files}
@@ -143,15 +130,15 @@ TELEGRAM: Final = ChatService(
         write=_write,
         write_card=_write_card,
         url=_url,
-        probe_url=_probe_url,
+        probe_url=lambda url: f"{url.rstrip('/').removesuffix('/sendMessage')}/getMe",
         file_bytes=_FILE_BYTES,
         write_form=_write_form,
-        later_files=_later_files,
+        later_files=lambda chat, files: [LaterFiles(said=_form(chat, [each], {})) for each in files],
     ),
     apprise=AppriseFacts(
         schemes=frozenset({"tgram"}),
         card=CardForm("html", "", card_html),
-        file_bytes=_apprise_file_bytes,
+        file_bytes=lambda card: _PHOTO_BYTES if any(each.kind == "images" for each in card.links) else _FILE_BYTES,
         joins_files=_apprise_joins_files,
         file_options=("album",),  # otherwise each picture is a separate request
     ),

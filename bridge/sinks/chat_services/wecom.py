@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -73,10 +72,6 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     return {"msgtype": "news", "news": {"articles": articles}}
 
 
-def _later_files(chat: Chat, files: Sequence[ResultFile]) -> Sequence[LaterFiles]:
-    return [_later(each) for each in files if len(each.content) >= _LEAST_BYTES]
-
-
 def _later(file: ResultFile) -> LaterFiles:
     """A picture is sent in the message itself; any other file is uploaded first."""
     if file.media_type in {"image/jpeg", "image/png"} and len(file.content) <= _PICTURE_BYTES:
@@ -102,6 +97,12 @@ WECOM: Final = ChatService(
     name="wecom",
     hosts={"qyapi.weixin.qq.com": "WeCom"},
     read=_read,
-    robot=Robot(limit=_LIMIT, write=_write, write_card=_write_card, file_bytes=20_000_000, later_files=_later_files),
+    robot=Robot(
+        limit=_LIMIT,
+        write=_write,
+        write_card=_write_card,
+        file_bytes=20_000_000,
+        later_files=lambda chat, files: [_later(each) for each in files if len(each.content) >= _LEAST_BYTES],
+    ),
     apprise=AppriseFacts(schemes=frozenset({"wecombot"}), ignores_refusals=True, counts_bytes=True, pause_s=3.0),
 )
