@@ -44,7 +44,6 @@ from bridge.wiring.task_reading import task_reader
     "--timeout", type=duration, metavar="DURATION", help="With --wait: stop waiting after this time; exit 75."
 )
 @json_option
-@click.pass_obj
 def add_command(
     session: CommandSession,
     /,

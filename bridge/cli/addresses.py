@@ -17,7 +17,6 @@ from bridge.wiring.account_catalogue import known_providers
 
 @command("callback-url")
 @click.argument("account")
-@click.pass_obj
 def callback_url_command(session: CommandSession, account: str) -> None:
     """Print the address for a provider's callbacks.
 
@@ -31,7 +30,6 @@ def callback_url_command(session: CommandSession, account: str) -> None:
 
 
 @command("revoke-links")
-@click.pass_obj
 def revoke_links_command(session: CommandSession) -> None:
     """Make every link to a copy invalid.
 

@@ -26,7 +26,6 @@ LEVEL_STYLES: Final = {Level.OK: "good", Level.WARNING: "warn", Level.ERROR: "ba
 @click.option(
     "--online", is_flag=True, help="Also poll each account for an unknown task, and test each endpoint's address."
 )
-@click.pass_obj
 def check_command(session: CommandSession, online: bool) -> int:
     """Check the settings, with all their secrets.
 
@@ -40,7 +39,7 @@ def check_command(session: CommandSession, online: bool) -> int:
 
 
 @command("schema")
-def schema_command() -> None:
+def schema_command(_: CommandSession) -> None:
     """Print the JSON Schema of the settings, for editors."""
     print_json(json_schema())
 

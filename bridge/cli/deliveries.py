@@ -41,7 +41,6 @@ STATE_MARKS: Final = {
 @limit_option
 @wide_option
 @json_option
-@click.pass_obj
 def deliveries_command(
     session: CommandSession,
     /,
@@ -123,7 +122,6 @@ def _answer(view: DeliveryView, found: DeliveryList) -> str:
 @click.option("--dead", is_flag=True, help="All dead deliveries, except copies.")
 @since_option("All events since 2025-11-01T12:00Z, or of the last 2h, delivered or not.")
 @click.option("--endpoint", metavar="NAME", help="Only to this endpoint.")
-@click.pass_obj
 def redeliver_command(
     session: CommandSession, event_ids: tuple[str, ...], dead: bool, since: float | None, endpoint: str | None
 ) -> None:
@@ -144,7 +142,6 @@ def redeliver_command(
 
 @command("enable")
 @click.argument("endpoint")
-@click.pass_obj
 def enable_command(session: CommandSession, endpoint: str) -> None:
     """Send again to an endpoint that is disabled or held.
 

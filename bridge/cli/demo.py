@@ -20,7 +20,7 @@ from bridge.app import App
 from bridge.cli.demo_board import DemoBoard, beginning, next_steps, summary_lines
 from bridge.cli.demo_progress import DemoSummary
 from bridge.cli.foreground import until_terminated
-from bridge.cli.session import command
+from bridge.cli.session import CommandSession, command
 from bridge.cli.simulate import provider_option
 from bridge.clock import FastClock, SystemClock
 from bridge.config import load
@@ -59,7 +59,7 @@ MAX_DEMO_S: Final = 90.0  # the demo ends by then in any case
 @click.option("--open", "opens", is_flag=True, help="Open the status page in a browser.")
 @click.option("--keep", "keeps", is_flag=True, help="Afterwards, keep serving the page until Ctrl-C.")
 @click.option("--speed", default=1.0, type=click.FloatRange(1, 10), hidden=True, help="Play faster, for tests.")
-def demo_command(provider: str, opens: bool, keeps: bool, speed: float) -> int:
+def demo_command(_: CommandSession, /, provider: str, opens: bool, keeps: bool, speed: float) -> int:
     """Show genbridge at work in half a minute; needs no key.
 
     Everything runs on loopback: a simulated provider, the daemon with its own queue folder and status page, and a

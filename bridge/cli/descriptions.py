@@ -54,7 +54,6 @@ MOST_BYTES: Final = 64 << 20
     help="The HTTP status of the second answer; 200 by default.",
 )
 @json_option
-@click.pass_obj
 def providers_command(
     session: CommandSession,
     name: str | None,

@@ -49,7 +49,6 @@ from bridge.wiring.plan_builder import PlanBuilder
     is_flag=True,
     help="Attach pictures, or ask for previews, regardless of the settings.",
 )
-@click.pass_obj
 def test_command(session: CommandSession, endpoint: str, topic: str, results: int, attach: bool) -> int:
     """Send a sample to an endpoint and show its answer.
 

@@ -100,7 +100,6 @@ class Questions:
 @click.option("--tasks", metavar="WHERE", help=f"Where tasks come from: {', '.join(SOURCES)}.")
 @click.option("--to", "to_url", metavar="URL", help='A webhook\'s URL or an Apprise URL; "" for none.')
 @click.option("--test/--no-test", "is_tested", default=None, help="Also poll the provider, and send a sample.")
-@click.pass_obj
 def init_command(
     session: CommandSession,
     provider: str | None,

@@ -42,7 +42,6 @@ PHASE_MARKS: Final = {Phase.SUCCEEDED: GOOD, Phase.WITHDRAWN: GONE, Phase.CANCEL
 @watch_option
 @wide_option
 @json_option
-@click.pass_obj
 def list_command(
     session: CommandSession,
     /,

@@ -19,7 +19,6 @@ DONE = {PauseOf.ACCOUNT: "polled", PauseOf.ENDPOINT: "sent"}
 @click.option(
     "--for", "for_s", type=duration, metavar="DURATION", help="Resume automatically after this time, e.g. 2h."
 )
-@click.pass_obj
 def pause_command(session: CommandSession, name: str, for_s: float | None) -> None:
     """Pause an endpoint or an account for maintenance.
 
@@ -38,7 +37,6 @@ def pause_command(session: CommandSession, name: str, for_s: float | None) -> No
 
 @command("resume")
 @click.argument("name", metavar="ENDPOINT|ACCOUNT")
-@click.pass_obj
 def resume_command(session: CommandSession, name: str) -> None:
     """End the pause of an endpoint or an account.
 

@@ -59,7 +59,6 @@ def log_options(command: F) -> F:
 
 @command("run")
 @log_options
-@click.pass_obj
 def run_command(session: CommandSession, /, **said: str | None) -> int:
     """Run the daemon in the foreground, until SIGTERM or Ctrl-C.
 
@@ -72,7 +71,6 @@ def run_command(session: CommandSession, /, **said: str | None) -> int:
 @command("once")
 @click.option("--timeout", type=duration, metavar="DURATION", help="Stop after this time, e.g. 30m; exit 1.")
 @log_options
-@click.pass_obj
 def once_command(session: CommandSession, /, timeout: float | None, **said: str | None) -> int:
     """Work until all tasks are finished and delivered, then exit.
 

@@ -191,5 +191,5 @@ def _with_all(error: ConfigError, path: Path) -> ConfigError:
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Declare the command `name`, with the option `--config`."""
-    return lambda body: click.command(name)(config_option(body))
+    """Declare the command `name`, with the option `--config`. Its function gets the session."""
+    return lambda body: click.command(name)(config_option(click.pass_obj(body)))

@@ -25,7 +25,6 @@ NAME_CELLS: Final = 14
 @click.argument("task_id", metavar="ID")
 @account_option
 @json_option
-@click.pass_obj
 def show_command(session: CommandSession, task_id: str, account: str | None, as_json: bool) -> None:
     """Show one task with its deliveries."""
     with session.asking() as at:
@@ -50,7 +49,6 @@ def show_command(session: CommandSession, task_id: str, account: str | None, as_
 @click.argument("task_id", metavar="ID")
 @account_option
 @json_option
-@click.pass_obj
 def explain_command(session: CommandSession, task_id: str, account: str | None, as_json: bool) -> None:
     """Explain what happened to one task, in order.
 

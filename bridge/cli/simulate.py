@@ -12,7 +12,7 @@ import click
 
 from bridge.cli.foreground import until_terminated
 from bridge.cli.options import checked
-from bridge.cli.session import command
+from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.config.validators import signing_secret
 from bridge.domain.proxies import NO_PROXY
@@ -51,7 +51,9 @@ def provider_option(help_text: str) -> Callable[[F], F]:
     help="Sign callbacks with this secret, whsec_...",
 )
 @provider_option("The provider that answers paths shared by several providers.")
-def simulate_command(listen: str, key: str | None, callback_secret: str | None, provider: str) -> None:
+def simulate_command(
+    _: CommandSession, /, listen: str, key: str | None, callback_secret: str | None, provider: str
+) -> None:
     """Run only the simulated provider.
 
     Try your automations against it. It answers like every built-in provider, on the paths of the vendors and of

@@ -44,7 +44,6 @@ STYLES: Final = {
 @watch_option
 @json_option
 @click.option("--health", is_flag=True, help="For health checks: exit 0 while the daemon works, else 1.")
-@click.pass_obj
 def status_command(session: CommandSession, as_json: bool, watch: bool, health: bool) -> int:
     """Show the overall status.
 

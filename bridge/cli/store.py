@@ -70,7 +70,6 @@ def copy_command(source: str, to: str) -> None:
 
 @command("backup")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.pass_obj
 def backup_command(session: CommandSession, file: Path) -> None:
     """Copy the store to a file, also while the daemon is running.
 
@@ -93,7 +92,6 @@ def backup_command(session: CommandSession, file: Path) -> None:
 @command("restore")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace the existing store; its contents are lost.")
-@click.pass_obj
 def restore_command(session: CommandSession, file: Path, force: bool) -> None:
     """Replace the store with a backup, while no daemon is running.
 

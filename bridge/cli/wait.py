@@ -54,7 +54,6 @@ WatchViews = Mapping[WatchKey, WatchView]
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @account_option
 @click.option("--timeout", type=duration, metavar="DURATION", help="Stop waiting after this time, e.g. 10m; exit 75.")
-@click.pass_obj
 def wait_command(session: CommandSession, ids: Sequence[str], account: str | None, timeout: float | None) -> int:
     """Wait until tasks have finished, with live progress.
 

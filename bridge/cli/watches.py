@@ -19,7 +19,6 @@ from bridge.domain.views import Touched
 @command("withdraw")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @account_option
-@click.pass_obj
 def withdraw_command(session: CommandSession, ids: Sequence[str], account: str | None) -> None:
     """Stop watching tasks, without an event.
 
@@ -31,7 +30,6 @@ def withdraw_command(session: CommandSession, ids: Sequence[str], account: str |
 @command("poll")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @account_option
-@click.pass_obj
 def poll_command(session: CommandSession, ids: Sequence[str], account: str | None) -> None:
     """Poll these tasks now.
 
