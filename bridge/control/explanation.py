@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 
 from bridge.control.account_waits import opens_at, wait_line, waits_on
@@ -178,8 +179,16 @@ class TaskExplanation:
                 return f"waiting: the endpoint is paused {how_long(self.waits.paused[endpoint], self.now)}"
         if copies := self._waits_for_copies(delivery):
             return copies
+        due_at = delivery.next_attempt_at or 0.0
+        if wait is None and due_at > self.now and self._is_behind(delivery):
+            wait = DeliveryWait(WaitCause.ORDER, until_at=due_at)
         why = "" if wait is None else f": {why_queue_waits(wait)}"
         return f"waiting, next attempt {due(delivery.next_attempt_at, self.now)}{why}"
+
+    def _is_behind(self, delivery: DeliveryView) -> bool:
+        """Whether an earlier notification about the task must be sent to the same target first."""
+        earlier = takewhile(lambda one: one is not delivery, self.story.deliveries)
+        return any((one.place, one.state) == (delivery.place, delivery.state) for one in earlier)
 
     def _waits_for_copies(self, delivery: DeliveryView) -> str | None:
         """What the copies of a task, or a notification that waits for them, wait for; None for any other delivery."""

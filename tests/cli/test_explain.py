@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bridge.control.explanation import ADDED
 from bridge.domain.change import AccountAskedToWait
@@ -13,7 +14,7 @@ from bridge.store import DaemonLock, Store
 from tests.cli.kept_tasks import DELIVERY_KEYS, FAR, LIVE, RFC3339
 from tests.cli.shell import SETTINGS, Shell
 from tests.factories import NOW
-from tests.store.making import Teller, make_block, make_deferred, make_end, make_note
+from tests.store.making import Teller, due, make_block, make_deferred, make_end, make_note
 
 
 def test_explain_shows_the_history_in_order(shell: Shell, store: Store) -> None:
@@ -97,6 +98,18 @@ def test_explain_shows_the_next_step_and_the_reason_for_its_delay(shell: Shell, 
     assert re.search(r"account kling waits until \S+Z \(in .*\): the provider asked to wait", story)
     shell.settings({"accounts": {"other": SETTINGS["accounts"]["kling"]}})
     assert "next poll: never; the settings have no account kling" in shell("explain", "live").out
+
+
+def test_explain_says_that_a_delivery_waits_for_an_earlier_one(shell: Shell, store: Store) -> None:
+    store.commit([make_end(LIVE)], Teller(("hook", "")))
+    [waiting] = due(store, now=FAR, queue=("hook", ""))
+    store.commit([make_deferred(waiting, next_attempt_at=FAR)], Teller())
+    assert shell("add", "live", "--again").code == 0
+    again = make_end(LIVE)
+    store.commit([replace(again, note=again.note._replace(generation=2))], Teller(("hook", "")))
+    first, second = re.findall(r"task_succeeded to hook: (.*)", shell("explain", "live").out)
+    assert re.fullmatch(r"waiting, next attempt in \d+d \d+h", first)
+    assert second.startswith(f"{first}: an earlier message is retried at ")
 
 
 def test_explain_of_an_overdue_poll_names_no_past_wait(shell: Shell, store: Store) -> None:

@@ -67,6 +67,19 @@ class TestOutbox:
         store.commit([make_attempt(up[0], at=NOW + 501)], nobody)
         assert [one.subject for one in due(store, now=NOW + 400)] == ["task-1", "b"]
 
+    def test_a_delivery_is_shown_as_due_after_an_earlier_one(self, store: Store) -> None:
+        add(store, "task-1")
+        store.commit([make_end()], Teller(QUEUE, ("chat", "")))
+        for generation in (2, 3):
+            add(store, "task-1", again=True)
+            again = make_end()
+            note = again.note._replace(generation=generation)
+            store.commit([replace(again, note=note)], Teller(QUEUE, ("chat", "")))
+        store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 500)], nobody)
+        views = store.list_deliveries()
+        assert [one.next_attempt_at for one in views if one.endpoint == "automation"] == [NOW + 500] * 3
+        assert [one.next_attempt_at for one in views if one.endpoint == "chat"] == [NOW + 60] * 3
+
     def test_deliveries_in_progress_are_left_out_and_still_block_their_task(self, store: Store) -> None:
         add(store, "task-1", "b", "c")
         progress = [make_progress(10, at=NOW + 1), make_progress(20, at=NOW + 2)]

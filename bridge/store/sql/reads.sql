@@ -42,9 +42,14 @@ EXISTS (SELECT 1 FROM endpoints AS e WHERE e.endpoint = deliveries.endpoint AND 
 -- held_until: Part of `due_at`.
 (SELECT held_until FROM queues AS q WHERE (q.endpoint, q.target) = (deliveries.endpoint, deliveries.target))
 
+-- behind: Part of `due_at`: when the latest of the task's earlier deliveries is due, which are sent first.
+(SELECT max(older.next_attempt_at) FROM deliveries AS older WHERE older.watch_id = deliveries.watch_id
+    AND older.state = 'waiting' AND older.delivery_id < deliveries.delivery_id
+    AND (older.endpoint, older.target) = (deliveries.endpoint, deliveries.target))
+
 -- due_at: When a delivery is attempted next; NULL while its endpoint is disabled.
-CASE WHEN next_attempt_at >= -1 AND NOT {is_disabled}
-    THEN {sqlite:max}{postgres:greatest}(next_attempt_at, created_at, coalesce({held_until}, 0)) END
+CASE WHEN next_attempt_at >= -1 AND NOT {is_disabled} THEN {sqlite:max}{postgres:greatest}(
+    next_attempt_at, created_at, coalesce({held_until}, 0), coalesce({behind}, 0)) END
 
 -- by_label: Part: the watches of a label. Lower case for the index; `|| ''` keeps SQLite from putting the value into it.
 label IS NOT NULL AND lower(label){postgres: COLLATE "C"} = lower(:label) AND label || '' = :label
