@@ -46,7 +46,7 @@ COMMON: Final = {"-c", "--config", "-h", "--help"}  # described once, for every 
 FREE: Final = {
     *("paused_accounts", "paused_endpoints"),
     *("meta", "watches", "waiting_by_endpoint", "dead_by_endpoint", "unchecked_by_endpoint", "failing_endpoints"),
-    *("disabled_endpoints", "blocked_accounts", "paused_endpoints"),
+    *("failing_accounts", "disabled_endpoints", "blocked_accounts", "paused_endpoints"),
 }
 SETTINGS: Final = """
 store: state.db

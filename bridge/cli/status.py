@@ -133,11 +133,15 @@ def _counts(found: Overview, known: Collection[str], queues: Collection[str]) ->
 
 
 def _failing(found: Overview) -> Iterator[str]:
-    """Unreadable rows, failing endpoints and unchecked answers; for endpoints, also the reason of the last failure."""
+    """Unreadable rows, failing accounts and endpoints, and unchecked answers, with the reason of the last failure."""
     rows = found.unreadable
     if rows:
         named = ", ".join(rows[:MOST_UNREADABLE]) + (", ..." if len(rows) > MOST_UNREADABLE else "")
         yield f"warning   {count(len(rows), 'row')} of the store cannot be read and are ignored: {named}"
+    for polls in found.failing_polls:
+        last = f"{count(polls.tasks, 'task')} without a usable answer, the last one {ago(polls.last_at, found.now)}"
+        yield f"failing   account {polls.account}: {last}"
+        yield f"{MORE}{polls.reason}"
     for one in found.failing:
         since = f"{count(one.failures, 'failed attempt')}, the first {ago(one.failing_since, found.now)}, none accepted"
         yield f"failing   endpoint {one.endpoint}: {since}"

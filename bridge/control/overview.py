@@ -17,7 +17,7 @@ from bridge.domain.health import Health
 from bridge.domain.pause import Pause
 from bridge.domain.source import DISCOVER, SETTINGS, SourceFacts
 from bridge.domain.task import Phase
-from bridge.domain.views import Counts, MemberView, Unchecked, UnreadView
+from bridge.domain.views import Counts, FailingPolls, MemberView, Unchecked, UnreadView
 
 if TYPE_CHECKING:
     from bridge.config.load import Loaded
@@ -26,6 +26,7 @@ COUNT_EVERY_S: Final = 1.0
 COUNT_SHARE: Final = 20  # counting takes at most a twentieth of the time
 RECENT_S: Final = 86_400.0  # unreadable and unchecked answers are shown for a day
 MOST_UNREADABLE: Final = 10  # maximum number of rows that are named
+LEAST_FAILURES: Final = 3  # polls of a task in a row; a provider that fails less often needs no attention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class Overview:
     unreadable: Sequence[str]  # rows of the store that cannot be read
     unchecked: Sequence[Unchecked]
     failing: Sequence[Health]
+    failing_polls: Sequence[FailingPolls]
     held_accounts: Sequence[tuple[str, RouteWait]]
     held_endpoints: QueueWaits
 
@@ -57,6 +59,7 @@ class Overview:
             **pauses_json(self.pauses, self.now),
             "unchecked_by_endpoint": _unchecked(self.unchecked),
             "failing_endpoints": _failing(self.failing),
+            "failing_accounts": _failing_polls(self.failing_polls),
             "sources": sources_json(self.sources),
             "settings": settings_json(self.settings),
             "unreadable_rows": {"count": len(self.unreadable), "rows": list(self.unreadable[:MOST_UNREADABLE])},
@@ -86,17 +89,19 @@ def overview(
     unreadable: Sequence[str] | None = None,
     over: Mapping[Phase, int] | None = None,
     unchecked: Sequence[Unchecked] | None = None,
+    failing_polls: Sequence[FailingPolls] | None = None,
 ) -> Overview:
     """The status of this store, for these settings. An account or endpoint that is no longer in them counts only with
     its tasks and deliveries: nobody can repair it.
 
-    `unreadable` are the rows that could not be read, `over` counts the tasks that are not live, and `unchecked` are
-    answers that could not be checked, each from an earlier reading. None: read them now, which takes long in a large
-    store.
+    `unreadable` are the rows that could not be read, `over` counts the tasks that are not live, `unchecked` are answers
+    that could not be checked, and `failing_polls` are tasks without usable answers, each from an earlier reading. None:
+    read them now, which takes long in a large store.
     """
     store, file, now = at
     queues, counts = file.queues, store.counts(over)
     unchecked = store.unchecked(since=now - RECENT_S) if unchecked is None else unchecked
+    failing_polls = store.failing_polls(least=LEAST_FAILURES) if failing_polls is None else failing_polls
     return Overview(
         now=now,
         counts=counts._replace(
@@ -111,6 +116,7 @@ def overview(
         unreadable=store.unreadable() if unreadable is None else unreadable,
         unchecked=[one for one in unchecked if one.endpoint in queues],
         failing=[one for one in store.failing_endpoints() if one.endpoint in queues],
+        failing_polls=[one for one in failing_polls if one.account in file.accounts],
         held_accounts=[
             (name, wait) for name, state in sorted(store.accounts().items()) for wait in waits_of(state, now)
         ],
@@ -166,6 +172,10 @@ def _failing(found: Sequence[Health]) -> dict[str, Any]:
         }
         for one in found
     }
+
+
+def _failing_polls(found: Sequence[FailingPolls]) -> dict[str, Any]:
+    return {one.account: {"tasks": one.tasks, "last_at": rfc3339(one.last_at), "reason": one.reason} for one in found}
 
 
 def _unread(view: UnreadView) -> dict[str, Any]:

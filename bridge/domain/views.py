@@ -187,6 +187,24 @@ def merged_unchecked(found: Iterable[tuple[str, str, int, float]]) -> list[Unche
     return list(merged.values())
 
 
+class FailingPolls(NamedTuple):
+    """Live tasks of one account whose last polls gave no usable answer: their number, and the last such answer."""
+
+    account: str
+    tasks: int
+    last_at: float
+    reason: str
+
+
+def merged_failing_polls(found: Iterable[tuple[str, int, float, str]]) -> list[FailingPolls]:
+    """One value for each account, from rows with one row for each reason, the newest last."""
+    merged: dict[str, FailingPolls] = {}
+    for account, tasks, last_at, reason in found:
+        before = merged[account].tasks if account in merged else 0
+        merged[account] = FailingPolls(account, before + tasks, last_at, reason)
+    return list(merged.values())
+
+
 class QueueWait(NamedTuple):
     """Nothing is sent to this endpoint and target before `until_at`. `reason`: the answer that asked for the wait;
     empty when an earlier message is retried first, to keep the order."""

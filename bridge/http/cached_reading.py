@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 import anyio
 
 from bridge.control.overview import Overview, next_count_at, overview
 from bridge.control.store_now import StoreNow
-from bridge.domain.task import LIVE, Phase
-from bridge.domain.views import Unchecked
+from bridge.domain.task import LIVE
 from bridge.errors import StoreError
 from bridge.ports import Clock
 
@@ -70,14 +69,14 @@ class CachedReading(Generic[T]):
 
 class RecentOverview:
     """Caches the rows that cannot be read for a minute, because finding them reads every live row. Caches the number of
-    finished tasks and the unchecked answers for at least a second: reading them takes at most a twentieth of the
-    time."""
+    finished tasks, the unchecked answers and the failing polls for at least a second: reading them takes at most a
+    twentieth of the time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._unreadable: Sequence[str] = ()
         self._stale_at = self._count_at = -math.inf
-        self._counted: tuple[Mapping[Phase, int], Sequence[Unchecked]] | tuple[None, None] = (None, None)
+        self._counted: dict[str, Any] = {}  # arguments of `overview`
 
     def read(self, at: StoreNow) -> Overview:
         """The status of this store, for these settings. Called through `Services.ask`, which makes one call at a
@@ -86,10 +85,10 @@ class RecentOverview:
             self._unreadable = at.store.unreadable()
             self._stale_at = self._clock.steady() + UNREADABLE_EVERY_S
         begun_at = self._clock.steady()
-        over, unchecked = self._counted if begun_at < self._count_at else (None, None)
-        found = overview(at, unreadable=self._unreadable, over=over, unchecked=unchecked)
-        if over is None:
+        counted = self._counted if begun_at < self._count_at else {}
+        found = overview(at, unreadable=self._unreadable, **counted)
+        if not counted:
             finished = {phase: count for phase, count in found.counts.watches.items() if phase not in LIVE}
-            self._counted = (finished, found.unchecked)
+            self._counted = {"over": finished, "unchecked": found.unchecked, "failing_polls": found.failing_polls}
             self._count_at = next_count_at(begun_at, self._clock.steady())
         return found

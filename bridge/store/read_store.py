@@ -14,12 +14,14 @@ from bridge.domain.views import (
     Counts,
     DeliveryTotal,
     DeliveryView,
+    FailingPolls,
     MemberView,
     QueueWait,
     StoreGauges,
     Unchecked,
     WatchDetails,
     WatchView,
+    merged_failing_polls,
     merged_unchecked,
     no_watch,
 )
@@ -179,6 +181,10 @@ class ReadStore(Figures, TaskPages, DeliveryPages):
     def unchecked(self, *, since: float) -> list[Unchecked]:
         """The endpoints with answers that could not be checked since then."""
         return merged_unchecked(self._database.find(SQL["reads.unchecked"], since=since, mark=NOT_CHECKED))
+
+    def failing_polls(self, *, least: int) -> list[FailingPolls]:
+        """The accounts with live tasks whose last polls, at least this many, gave no usable answer."""
+        return merged_failing_polls(self._database.find(SQL["reads.failing_polls"], least=least))
 
     def queue_waits(self) -> list[QueueWait]:
         """The queues that are or were held, by endpoint and target."""

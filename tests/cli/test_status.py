@@ -9,6 +9,8 @@ from bridge.clock import SystemClock
 from bridge.domain.account_state import FAILING
 from bridge.domain.change import AccountAskedToWait
 from bridge.domain.delivery_state import NOT_CHECKED
+from bridge.domain.task import ReadingKind
+from bridge.domain.watch import Memory
 from bridge.store import Store
 from tests.cli.kept_tasks import FAR, LIVE, RFC3339
 from tests.cli.shell import SETTINGS, Shell
@@ -61,6 +63,17 @@ def test_explain_and_status_show_that_the_provider_fails(shell: Shell, store: St
     assert f"held      {line}\n" in shell("status").out
     [held] = json.loads(shell("status", "--json").out)["held_accounts"]
     assert (held["scope"], held["route"], held["reason"]) == ("failing", None, "HTTP 502: down")
+
+
+def test_status_names_an_account_whose_provider_gives_no_answer(shell: Shell, store: Store) -> None:
+    memory = Memory(polls=3, failures=3)
+    refused = "127.0.0.1:9 refused the connection"
+    store.note([make_note(LIVE, at=NOW + 60, memory=memory, kind=ReadingKind.TRANSIENT, detail=refused)])
+    said = shell("status").out
+    assert re.search(rf"failing   account kling: 1 task without a usable answer, .* ago\n +{refused}\n", said)
+    found = shell("status", "--json").json["failing_accounts"]["kling"]
+    assert (found["tasks"], found["reason"]) == (1, refused)
+    assert RFC3339.fullmatch(found["last_at"])
 
 
 def test_status_shows_what_is_blocked_and_how_to_continue(shell: Shell, store: Store) -> None:

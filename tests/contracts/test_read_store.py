@@ -65,6 +65,7 @@ QUESTIONS: dict[str, Callable[[ReadStore], object]] = {
     "counts": lambda store: store.counts(),
     "unreadable": lambda store: store.unreadable(),
     "unchecked": lambda store: store.unchecked(since=0.0),
+    "failing_polls": lambda store: store.failing_polls(least=3),
     "queue_waits": lambda store: store.queue_waits(),
     "failing_endpoints": lambda store: store.failing_endpoints(),
     "accounts": lambda store: store.accounts(),

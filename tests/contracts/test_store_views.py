@@ -11,7 +11,8 @@ from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
 from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase, ReadingKind
-from bridge.domain.views import DeliveryView, StoreGauges, Unchecked, WatchView
+from bridge.domain.views import DeliveryView, FailingPolls, StoreGauges, Unchecked, WatchView
+from bridge.domain.watch import Memory
 from bridge.errors import UnknownError
 from bridge.store import Store
 from tests.factories import NOW, make_wish
@@ -188,6 +189,21 @@ class TestUnchecked:
             Unchecked(endpoint=QUEUE[0], deliveries=2, last_at=NOW + 2, reason="reason 2")
         ]
         assert store.unchecked(since=NOW + 4) == []
+
+
+class TestFailingPolls:
+    def test_tasks_without_usable_answers_are_counted_by_account(self, store: Store) -> None:
+        a, b, c, d = (one.key for one in add(store, "a", "b", "c", "d"))
+        for key, failures, at, reason in ((a, 4, NOW + 9, "refused"), (b, 3, NOW + 5, "no answer"), (c, 2, NOW, "x")):
+            memory = Memory(polls=failures, failures=failures)
+            store.note([make_note(key, at=at, memory=memory, kind=ReadingKind.TRANSIENT, detail=reason)])
+        store.note(
+            [make_note(b, at=NOW + 6, memory=Memory(polls=4, failures=4), kind=ReadingKind.AMBIGUOUS, detail="?")]
+        )
+        store.commit([make_end(d)], nobody)
+        assert store.failing_polls(least=3) == [FailingPolls("kling", 2, NOW + 9, "refused")]
+        store.note([make_note(a, at=NOW + 10, memory=Memory(polls=5), kind=ReadingKind.RUNNING)])
+        assert store.failing_polls(least=3) == [FailingPolls("kling", 1, NOW + 6, "?")]
 
 
 class TestCountDue:

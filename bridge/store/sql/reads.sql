@@ -23,6 +23,12 @@ WHERE state = 'accepted' AND state <> 'waiting' AND settled_at >= :since
     AND {sqlite:instr}{postgres:strpos}(last_detail, :mark) > 0
 GROUP BY endpoint, last_detail
 
+-- failing_polls: Live tasks whose last polls gave no usable answer, by account and last answer, the newest last.
+SELECT account, count(*), max(last_at) AS newest_at, last_detail
+FROM watches JOIN readings ON readings.watch_id = watches.watch_id AND last_at >= asked_at
+WHERE phase IN ('submitted', 'running') AND failures >= :least
+GROUP BY account, last_detail ORDER BY account, newest_at
+
 -- totals: Deliveries by endpoint and topic.
 SELECT endpoint, topic, count(*), min(created_at), max(created_at)
 FROM deliveries JOIN events USING (event_id) WHERE {where} GROUP BY endpoint, topic ORDER BY endpoint, topic
