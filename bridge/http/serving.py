@@ -104,7 +104,9 @@ class HttpServer:
         if settings is not None:
             rules = AccessRules.of(settings)
             if self._app is not None:
-                self._app.rules = rules
+                before, self._app.rules = self._app.rules, rules
+                if (rules.token, rules.read_token) != (before.token, before.read_token):
+                    self.live.release()  # a caller with an old token may not follow any longer
             elif bound is not None and self._group is not None:
                 self._app = web_app(self._services, rules)
                 self._serving = await self._group.start(self._serve, self._app, bound)

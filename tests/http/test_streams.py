@@ -248,6 +248,17 @@ def test_streams_end_when_the_server_moves_and_continue_at_the_new_address(tmp_p
             assert stream.task_ids == ["before"]
 
 
+def test_streams_end_when_a_token_changes(tmp_path: Path) -> None:
+    with running_site(tmp_path) as site:
+        settings = json.loads(site.daemon.settings.read_text())
+        with following(site.url, "events") as events, following(site.url, "changes") as changes:
+            settings["http"]["read_token"] = "another-0123456789"
+            site.daemon.settings.write_text(json.dumps(settings))
+            events.wait_for_end()
+            changes.wait_for_end()
+        assert site.reader.get("/api/v1/events").status_code == 401
+
+
 @pytest.mark.usefixtures("unmeasured_programs")
 @pytest.mark.long
 def test_nothing_is_missed_or_repeated_across_kills(tmp_path: Path) -> None:

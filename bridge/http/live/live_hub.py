@@ -52,7 +52,7 @@ class LiveHub:
         self.changes.changed()
 
     def release(self) -> None:
-        """End all streams and waits, because the server stops or moves."""
+        """End all streams and waits, because the server stops or moves, or a token has changed."""
         for part in (self.waits, self.events, self.changes):
             part.release()
 
