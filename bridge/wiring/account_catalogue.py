@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,23 +38,22 @@ def catalogue(loaded: Loaded) -> Mapping[str, Description]:
     """The descriptions by name. ConfigError for an invalid one, and for every account that does not fit its
     provider."""
     known = known_providers(loaded)
-    wrong: list[tuple[tuple[str, ...], str]] = []
-    for name, account in loaded.settings.accounts.items():
-        if (why := _base_url_problem(known, account, loaded.settings.providers)) is not None:
-            wrong.append((("accounts", name, "base_url"), why))
-        if (why := _keys_problem(known[account.provider], account)) is not None:
-            wrong.append((("accounts", name, "api_key" if account.access_key is None else "access_key"), why))
-        if (why := _callback_secret_problem(known[account.provider], account)) is not None:
-            wrong.append((("accounts", name, "callback_secret"), why))
-        if account.action is not None and not has_reference(account.action):
-            problem = known[account.provider].task_rules.action_problem(account.action)
-            if problem is not None:
-                wrong.append((("accounts", name, "action"), problem))
-        if (why := _discover_problem(known, account)) is not None:
-            wrong.append((("accounts", name, "discover"), why))
-    if wrong:
-        raise ConfigError(loaded.problems(iter(wrong)))
+    if wrong := loaded.problems(_account_problems(loaded, known)):
+        raise ConfigError(wrong)
     return known
+
+
+def _account_problems(loaded: Loaded, known: Mapping[str, Description]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name, account in loaded.settings.accounts.items():
+        description = known[account.provider]
+        problems = {
+            "base_url": _base_url_problem(known, account, loaded.settings.providers),
+            "api_key" if account.access_key is None else "access_key": _keys_problem(description, account),
+            "callback_secret": _callback_secret_problem(description, account),
+            "action": _action_problem(description, account.action),
+            "discover": _discover_problem(known, account),
+        }
+        yield from ((("accounts", name, key), why) for key, why in problems.items() if why)
 
 
 def _base_url_problem(
@@ -73,6 +72,10 @@ def _base_url_problem(
         )
         return f"is missing; {which}. Write base_url here or in providers.{description.name}"
     return NO_BASE_URL
+
+
+def _action_problem(description: Description, action: str | None) -> str | None:
+    return None if action is None or has_reference(action) else description.task_rules.action_problem(action)
 
 
 def _discover_problem(known: Mapping[str, Description], account: Account) -> str | None:
