@@ -99,10 +99,10 @@ def finished_watches(at: StoreNow, *, limit: int) -> WatchList:
 
 
 def search_watches(at: StoreNow, wanted: WatchFilter, *, limit: int, cursor: str | None = None) -> WatchList:
-    """Like `list_watches`, but fast in a large store: see `TaskPages.task_page`. A page may be short, or empty, and
+    """Like `list_watches`, but fast in a large store: see `Pages.task_page`. A page may be short, or empty, and
     still have a `next` one."""
     page = at.store.task_page(wanted, before=row_before(TASKS, cursor), limit=limit)
-    return watches_at(at, page.views, following=cursor_at(TASKS, page.next_before))
+    return watches_at(at, page, following=cursor_at(TASKS, page.next_before))
 
 
 def watch_details(at: StoreNow, key: WatchKey) -> tuple[dict[str, Any], DeliveryList]:

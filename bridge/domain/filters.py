@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from bridge.domain.delivery_state import DeliveryState
@@ -58,4 +59,6 @@ EVERY_DELIVERY: Final = DeliveryFilter()
 class Page(list[T], Generic[T]):
     """One page of a list, the newest first. `next_before` is the `before` of the next page; None: this is the last."""
 
-    next_before: int | None = None
+    def __init__(self, found: Iterable[T], next_before: int | None = None) -> None:
+        super().__init__(found)
+        self.next_before = next_before

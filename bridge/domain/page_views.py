@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from bridge.domain.views import DeliveryView, WatchView
+from bridge.domain.views import DeliveryView
 
 COUNTED: Final = 10_000  # counts are exact up to this number
 FULL_BYTES: Final = 20 << 20  # with less free space, the store may soon be unable to commit
@@ -86,14 +86,6 @@ class StoreSpace(NamedTuple):
         return free < LEAST_BYTES or (free < LOW_BYTES and free < LOW_SHARE * whole)
 
 
-class WatchPage(NamedTuple):
-    """One page of tasks, the last added first. `next_before` is the `before` of the next page; None: this is the last.
-    A page may be short, or empty, and still have a next one, because only a limited number of rows is read for it."""
-
-    views: Sequence[WatchView]
-    next_before: int | None
-
-
 class Standing(StrEnum):
     """The group of a delivery on the page, the worst first, which is the order of the page."""
 
@@ -127,7 +119,8 @@ class DeliveryMark(NamedTuple):
 
 
 class StandingPage(NamedTuple):
-    """One page of deliveries, the worst first, each with its group. `next_after`: see `WatchPage.next_before`."""
+    """One page of deliveries, the worst first, each with its group. `next_after` is the `after` of the next page; None:
+    this is the last."""
 
     views: Sequence[tuple[Standing, DeliveryView]]
     next_after: DeliveryMark | None

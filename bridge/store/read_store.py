@@ -26,14 +26,12 @@ from bridge.domain.views import (
     no_watch,
 )
 from bridge.store import records
-from bridge.store.delivery_pages import DeliveryPages
-from bridge.store.figures import Figures
+from bridge.store.pages import Pages
 from bridge.store.records import Record
 from bridge.store.rows import plain, readable, unreadable_rows
 from bridge.store.selection import Search, deliveries, watches
 from bridge.store.sql_session import Finder, Session
 from bridge.store.statements import SQL
-from bridge.store.task_pages import TaskPages
 from bridge.store.watch_rows import find_watches, watch
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ MOST_UNREADABLE: Final = 1000  # maximum number of rows that are named
 _OVER: Final = "ended_at IS NOT NULL AND {sqlite:is_tombstone = 0}{postgres:NOT is_tombstone}"  # has an index
 
 
-class ReadStore(Figures, TaskPages, DeliveryPages):
+class ReadStore(Pages):
     """Answers questions, with or without a running daemon, and writes nothing.
 
     Calls block, one at a time. Give each object its own `Offload`, so a long question does not delay a commit.
@@ -242,9 +240,7 @@ def _page(session: Finder, record: Record[T], search: Search, order: str, limit:
         return Page(record.find(session, rest, **search.values))
     most = limit + 1  # shows whether there is more
     found = session.find(f"{record.select}{rest} LIMIT :most", **search.values, most=most)
-    page = Page(record.readable(found[:limit]))
-    page.next_before = found[limit - 1][number] if len(found) > limit else None
-    return page
+    return Page(record.readable(found[:limit]), found[limit - 1][number] if len(found) > limit else None)
 
 
 def _with_attempts(session: Session, found: Sequence[DeliveryView]) -> list[DeliveryView]:

@@ -22,7 +22,8 @@ from bridge.domain.page_views import (
 from bridge.domain.pause import PauseOf
 from bridge.domain.task import Phase
 from bridge.domain.views import DeliveryView, WatchView
-from bridge.store import Store, delivery_pages, task_pages
+from bridge.store import Store
+from bridge.store import pages as page_reads
 from tests.factories import NOW, make_wish
 from tests.store.making import KEY, VIDEO, Teller, add, due, make_attempt, make_deferred, make_end, nobody
 
@@ -65,7 +66,7 @@ class TestFigures:
 
     def test_snapshots_of_many_tasks_are_read_together_except_long_ones(self, store: Store) -> None:
         add(store, "a", "b", "long")
-        huge = VIDEO._replace(message="x" * task_pages.MOST_SNAPSHOT)
+        huge = VIDEO._replace(message="x" * page_reads.MOST_SNAPSHOT)
         store.commit([make_end(key("a")), make_end(key("long"), snapshot=huge)], nobody)
         ids = {view.task_id: view.watch_id for view in store.list_watches()}
         assert store.snapshots_by_id([*ids.values(), 999_999]) == {ids["a"]: VIDEO}
@@ -130,7 +131,7 @@ def names(views: Iterable[WatchView | DeliveryView]) -> list[str]:
 
 
 def tasks(store: Store, wanted: WatchFilter = EVERY_WATCH, *, before: int | None = None, limit: int = 50) -> list[str]:
-    return names(store.task_page(wanted, before=before, limit=limit).views)
+    return names(store.task_page(wanted, before=before, limit=limit))
 
 
 class TestTasks:
@@ -193,7 +194,7 @@ class TestTasks:
         before = None
         while True:
             page = store.task_page(wanted, before=before, limit=1)
-            found += names(page.views)
+            found += names(page)
             before = page.next_before
             if before is None:
                 break
@@ -203,12 +204,12 @@ class TestTasks:
     def test_a_page_reads_a_limited_number_of_rows_and_the_next_continues(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(task_pages, "SCANNED", 2)
+        monkeypatch.setattr(page_reads, "SCANNED", 2)
         wanted = WatchFilter(text="ion")
         first = store.task_page(wanted, limit=50)
-        assert names(first.views) == ["a-2"]
+        assert names(first) == ["a-2"]
         second = store.task_page(wanted, before=first.next_before, limit=50)
-        assert (names(second.views), second.next_before) == (["a-1"], None)
+        assert (names(second), second.next_before) == (["a-1"], None)
         assert first.next_before is not None
 
     def test_the_last_finished_come_first_without_the_withdrawn(self, store: Store) -> None:
@@ -299,7 +300,7 @@ class TestDeliveries:
     def test_a_page_reads_a_limited_number_of_rows_and_the_next_continues(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(delivery_pages, "SCANNED", 1)
+        monkeypatch.setattr(page_reads, "SCANNED", 1)
         wanted = DeliverySearch(standings=(Standing.DEAD, Standing.ACCEPTED), endpoint="chat")
         pages, after = 0, None
         while True:

@@ -14,7 +14,7 @@ from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.page_views import DeliveryMark, DeliverySearch, Standing
 from bridge.domain.task import Phase
-from bridge.store import Store, delivery_pages, figures, open_store, task_pages
+from bridge.store import Store, open_store, pages
 from bridge.store.sqlite.database import Database
 from tests.factories import NOW, make_wish
 from tests.store.making import Teller, due, make_attempt, make_end, nobody
@@ -122,9 +122,7 @@ def steps(store: Store, question: Callable[[Store], object]) -> int:
 def test_a_pages_cost_does_not_depend_on_the_number_of_finished_tasks(
     stores: list[Store], question: Callable[[Store], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in (task_pages, delivery_pages):
-        monkeypatch.setattr(place, "SCANNED", 100)
-    for place in (delivery_pages, figures):
-        monkeypatch.setattr(place, "COUNTED", 100)
+    monkeypatch.setattr(pages, "SCANNED", 100)
+    monkeypatch.setattr(pages, "COUNTED", 100)
     few, many = (steps(store, question) for store in stores)
     assert many < 1.3 * few + 20

@@ -203,7 +203,7 @@ def _blocking(store: ReadStore, wanted: WatchFilter) -> str:
         return ""
     for name, _ in given:
         others = wanted._replace(**{name: EVERY_WATCH._asdict()[name]})
-        if store.task_page(others, limit=1).views:
+        if store.task_page(others, limit=1):
             return name
     return ""
 
