@@ -31,8 +31,9 @@ _SETTLED_STATES: Final = [str(state) for state in DeliveryState if state is not 
 TAIL_WITHIN: Final = 2_000  # more numbers than any transaction takes
 
 
-class EventLog(ReadStore):
-    """Reads the log of events. Each reader needs its own, which remembers the gaps that it has waited for."""
+class FollowStore(ReadStore):
+    """Reads the log of events, and which rows have changed. Each follower needs its own, which remembers the gaps that
+    it has waited for."""
 
     def __init__(self, database: Transactions) -> None:
         super().__init__(database)
@@ -73,10 +74,6 @@ class EventLog(ReadStore):
                 return page
             self._order.doubt(page.newest, _column(session, "log.writers"))
             return replace(page, is_held=True)
-
-
-class FollowStore(EventLog):
-    """For one follower."""
 
     def finished(self, keys: Collection[WatchKey]) -> frozenset[WatchKey]:
         """Which of these tasks are no longer watched: finished, withdrawn, or unknown."""

@@ -16,7 +16,7 @@ from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey
 from bridge.encoding import documented
 from bridge.store import Store, StorePlace, open_follower, open_store
-from bridge.store.event_log import EventLog
+from bridge.store.event_log import FollowStore
 from tests.postgres import own_schema
 from tests.store.making import Teller, add, due, make_attempt, make_block, make_end, make_progress, nobody
 
@@ -51,7 +51,7 @@ def store(opened: Callable[[], Store]) -> Store:
 
 
 @pytest.fixture
-def log(place: StorePlace, store: Store) -> Iterator[EventLog]:
+def log(place: StorePlace, store: Store) -> Iterator[FollowStore]:
     log = open_follower(place)
     yield log
     log.close()
@@ -66,11 +66,11 @@ def ended(store: Store, *ids: str, at: float = 10.0, parcels_for: Callable[[Even
     store.commit([make_end(key, at=at) for key in keys], parcels_for)
 
 
-def subjects(log: EventLog, after: int = 0) -> list[str]:
+def subjects(log: FollowStore, after: int = 0) -> list[str]:
     return [event.subject for event in log.read_events(after).events]
 
 
-def test_an_event_without_endpoints_is_in_the_log_with_its_documented_bytes(store: Store, log: EventLog) -> None:
+def test_an_event_without_endpoints_is_in_the_log_with_its_documented_bytes(store: Store, log: FollowStore) -> None:
     ended(store, "task-1")
     [event] = log.read_events(0).events
     body = json.loads(event.body or b"")
@@ -81,7 +81,7 @@ def test_an_event_without_endpoints_is_in_the_log_with_its_documented_bytes(stor
 
 @pytest.mark.parametrize("parcels_for", [webhook, SILENT, nobody])
 def test_the_bytes_are_those_of_the_documented_webhook_whoever_gets_the_event(
-    store: Store, log: EventLog, parcels_for: Callable[[Event], Sequence[Parcel]]
+    store: Store, log: FollowStore, parcels_for: Callable[[Event], Sequence[Parcel]]
 ) -> None:
     seen: list[bytes] = []
 
@@ -93,7 +93,7 @@ def test_the_bytes_are_those_of_the_documented_webhook_whoever_gets_the_event(
     assert [event.body for event in log.read_events(0).events] == seen
 
 
-def test_events_come_in_the_order_of_their_commits_with_growing_numbers(store: Store, log: EventLog) -> None:
+def test_events_come_in_the_order_of_their_commits_with_growing_numbers(store: Store, log: FollowStore) -> None:
     add(store, *map(str, range(400)), now=0)
     for start in range(0, 400, 100):
         store.commit([make_end(WatchKey("kling", str(number))) for number in range(start, start + 100)], nobody)
@@ -108,7 +108,7 @@ def test_events_come_in_the_order_of_their_commits_with_growing_numbers(store: S
     assert numbers == sorted(set(numbers))
 
 
-def test_an_event_is_in_the_log_once_even_if_its_change_repeats(store: Store, log: EventLog) -> None:
+def test_an_event_is_in_the_log_once_even_if_its_change_repeats(store: Store, log: FollowStore) -> None:
     add(store, "task-1", now=0)
     for _ in range(2):
         store.commit([make_progress(10), make_progress(10), make_end()], webhook)
@@ -116,7 +116,7 @@ def test_an_event_is_in_the_log_once_even_if_its_change_repeats(store: Store, lo
 
 
 def test_reading_continues_where_it_ended_after_a_restart(
-    place: StorePlace, opened: Callable[[], Store], store: Store, log: EventLog
+    place: StorePlace, opened: Callable[[], Store], store: Store, log: FollowStore
 ) -> None:
     ended(store, "a")
     position = log.read_events(0).position
@@ -127,7 +127,7 @@ def test_reading_continues_where_it_ended_after_a_restart(
     later.close()
 
 
-def test_the_newest_position_misses_nothing_that_comes(store: Store, log: EventLog) -> None:
+def test_the_newest_position_misses_nothing_that_comes(store: Store, log: FollowStore) -> None:
     assert log.newest_event() == 0
     ended(store, "a")
     newest = log.newest_event()
@@ -136,7 +136,7 @@ def test_the_newest_position_misses_nothing_that_comes(store: Store, log: EventL
     assert subjects(log, newest) == ["b"]
 
 
-def test_a_page_ends_at_the_requested_position(store: Store, log: EventLog) -> None:
+def test_a_page_ends_at_the_requested_position(store: Store, log: FollowStore) -> None:
     ended(store, "a", "b", "c")
     first, second, third = log.read_events(0).events
     page = log.read_again(first.number, upto=second.number)
@@ -144,7 +144,9 @@ def test_a_page_ends_at_the_requested_position(store: Store, log: EventLog) -> N
     assert log.read_again(0, upto=third.number).position == third.number
 
 
-def test_a_page_holds_no_more_bytes_than_it_may(store: Store, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_holds_no_more_bytes_than_it_may(
+    store: Store, log: FollowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended(store, "a", "b", "c")
     whole = log.read_events(0).events
     monkeypatch.setattr("bridge.store.event_log.READ_BYTES", 1)
@@ -157,7 +159,7 @@ class TestRetention:
     def prune(self, store: Store, *, now: float, delivered_s: float = 100, dead_s: float = 900) -> int:
         return store.prune(now=now, ended_s=9e9, delivered_s=delivered_s, dead_s=dead_s, limit=500)
 
-    def test_events_leave_the_log_and_a_position_before_them_is_gone(self, store: Store, log: EventLog) -> None:
+    def test_events_leave_the_log_and_a_position_before_them_is_gone(self, store: Store, log: FollowStore) -> None:
         ended(store, "a", at=10)
         ended(store, "b", "c", at=20)
         a, b, _ = log.read_events(0).events
@@ -171,7 +173,7 @@ class TestRetention:
         self.prune(store, now=3e9)
         assert log.read_events(b.number).is_gone
 
-    def test_an_event_leaves_the_log_although_its_dead_delivery_is_kept(self, store: Store, log: EventLog) -> None:
+    def test_an_event_leaves_the_log_although_its_dead_delivery_is_kept(self, store: Store, log: FollowStore) -> None:
         ended(store, "a", at=10, parcels_for=webhook)
         ended(store, "b", at=20)
         self.prune(store, now=115)
@@ -182,7 +184,7 @@ class TestRetention:
         self.prune(store, now=301)
         assert store.list_deliveries() == []
 
-    def test_an_event_keeps_its_bytes_when_its_delivery_is_removed_first(self, store: Store, log: EventLog) -> None:
+    def test_an_event_keeps_its_bytes_when_its_delivery_is_removed_first(self, store: Store, log: FollowStore) -> None:
         ended(store, "a", at=10, parcels_for=webhook)
         [before] = log.read_events(0).events
         store.commit([make_attempt(due(store)[0], at=11)], nobody)
@@ -196,7 +198,7 @@ class TestRetention:
         assert (last.subject, json.loads(last.body or b"")["data"]["task_id"]) == ("c", "c")
         assert before.body is not None
 
-    def test_numbers_grow_after_everything_was_forgotten(self, store: Store, log: EventLog) -> None:
+    def test_numbers_grow_after_everything_was_forgotten(self, store: Store, log: FollowStore) -> None:
         ended(store, "a", at=10)
         newest = log.newest_event()
         self.prune(store, now=1e9)
@@ -204,7 +206,7 @@ class TestRetention:
         ended(store, "b", at=10)
         assert log.newest_event() > newest
 
-    def test_a_position_after_the_end_of_the_log_is_gone(self, store: Store, log: EventLog) -> None:
+    def test_a_position_after_the_end_of_the_log_is_gone(self, store: Store, log: FollowStore) -> None:
         ended(store, "a")
         page = log.read_events(log.newest_event() + 1)
         assert page.is_gone
@@ -235,7 +237,7 @@ class TestOpenTransactions:
         )
 
     def test_a_reader_waits_for_the_event_of_an_open_transaction(
-        self, store: Store, log: EventLog, other: psycopg.Connection[tuple[object, ...]]
+        self, store: Store, log: FollowStore, other: psycopg.Connection[tuple[object, ...]]
     ) -> None:
         ended(store, "a")
         self.insert(other, "slow")
@@ -249,7 +251,7 @@ class TestOpenTransactions:
         assert subjects(log, page.position)[:3] == ["slow", "b", "c"]
 
     def test_a_reader_passes_the_gap_of_a_transaction_that_was_rolled_back(
-        self, store: Store, log: EventLog, other: psycopg.Connection[tuple[object, ...]]
+        self, store: Store, log: FollowStore, other: psycopg.Connection[tuple[object, ...]]
     ) -> None:
         self.insert(other, "never")
         ended(store, "b")
@@ -258,7 +260,7 @@ class TestOpenTransactions:
         assert subjects(log) == ["b"]
 
     def test_an_old_gap_does_not_delay_readers_while_others_commit(
-        self, store: Store, log: EventLog, other: psycopg.Connection[tuple[object, ...]]
+        self, store: Store, log: FollowStore, other: psycopg.Connection[tuple[object, ...]]
     ) -> None:
         self.insert(other, "never")
         other.rollback()
@@ -266,7 +268,7 @@ class TestOpenTransactions:
         assert subjects(log) == ["b"]
 
     def test_a_long_transaction_elsewhere_does_not_delay_readers(
-        self, place: PostgresUrl, store: Store, log: EventLog, other: psycopg.Connection[tuple[object, ...]]
+        self, place: PostgresUrl, store: Store, log: FollowStore, other: psycopg.Connection[tuple[object, ...]]
     ) -> None:
         with psycopg.connect(place.reveal()) as elsewhere:
             elsewhere.execute("SELECT pg_current_xact_id()")
@@ -276,7 +278,7 @@ class TestOpenTransactions:
             assert subjects(log) == ["b"]
 
     def test_the_newest_position_does_not_pass_an_open_transaction(
-        self, store: Store, log: EventLog, other: psycopg.Connection[tuple[object, ...]]
+        self, store: Store, log: FollowStore, other: psycopg.Connection[tuple[object, ...]]
     ) -> None:
         ended(store, "a")
         self.insert(other, "slow")
@@ -287,7 +289,7 @@ class TestOpenTransactions:
 
     @pytest.mark.usefixtures("unmeasured")
     def test_a_reader_misses_nothing_while_many_commit(
-        self, opened: Callable[[], Store], store: Store, log: EventLog, place: PostgresUrl
+        self, opened: Callable[[], Store], store: Store, log: FollowStore, place: PostgresUrl
     ) -> None:
         def commit(writer: int) -> None:
             own = opened()

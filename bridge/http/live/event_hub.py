@@ -19,7 +19,7 @@ from bridge.errors import StoreError
 from bridge.http.live.stream_frames import HEARTBEAT, OPENING, encoded, frame
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload
-from bridge.store.event_log import READ_AT_ONCE, EventLog
+from bridge.store.event_log import READ_AT_ONCE, FollowStore
 
 log = get_logger()
 
@@ -36,7 +36,7 @@ MOST_BEHIND: Final = 1000  # events; a follower that was up to date and falls fu
 class EventHub:
     """Events for any number of followers. Without followers, nothing is read."""
 
-    def __init__(self, *, store: EventLog, offload: Offload, clock: Clock) -> None:
+    def __init__(self, *, store: FollowStore, offload: Offload, clock: Clock) -> None:
         self._log = store
         self._offload = offload
         self._clock = clock
