@@ -61,7 +61,7 @@ class ParseProcess:
         return read_tasks(file.read(MAX_FILE_BYTES + 1), suffix, lists_only=lists_only)
 
     def entries(self, file_fd: int, suffix: str, *, lists_only: bool = False) -> Iterator[Entry]:
-        """The same in another process. Consecutive equal ids may be returned once."""
+        """The same in another process."""
         command = [sys.executable, "-I", "-S", "-c", _START.format(path=sys.path), suffix]
         if lists_only:
             command.append(LISTS_ONLY)
@@ -137,21 +137,15 @@ def main() -> None:
 
 
 def _packets(entries: Iterator[Entry]) -> Iterator[list[tuple[Any, ...]]]:
-    """Each task as a plain tuple. A bare id that is already in the current packet is left out."""
+    """The tasks as plain tuples."""
     packet: list[tuple[Any, ...]] = []
-    ids: set[str] = set()
     chars = 0
     for entry in entries:
-        if entry.problem is None and isinstance(entry.value, str):
-            if entry.value in ids:
-                continue
-            ids.add(entry.value)
         packet.append(tuple(entry))
         chars += len(entry.text or "")
         if len(packet) == MOST_ENTRIES or chars > _MOST_CHARS:
             yield packet
             packet, chars = [], 0
-            ids.clear()
     if packet:
         yield packet
 

@@ -83,11 +83,6 @@ def test_the_process_finds_what_would_be_found_here(tmp_path: Path, name: str, t
     assert parsed(path) == list(read_tasks(data, path.suffix))
 
 
-def test_repeated_equal_ids_are_returned_about_once(tmp_path: Path) -> None:
-    (path := tmp_path / "a.yaml").write_text("- a\n" * 50_000)
-    assert [entry.value for entry in parsed(path)] == ["a"]
-
-
 @pytest.mark.usefixtures("unmeasured")
 @pytest.mark.long
 @pytest.mark.parametrize(
