@@ -271,11 +271,8 @@ class CallbackReader(Protocol):
     def read(self, request: CallbackRequest, *, now: float) -> Callback:
         """The content of a callback, and what its signature proves at this wall-clock time. Never raises."""
 
-    def refresh_in_s(self, now: float) -> float:
-        """Seconds until `refresh` should be called; infinity if never."""
-
     async def refresh(self, now: float) -> bool:
-        """Fetch the public keys that the provider signs with. Returns whether there are new ones."""
+        """Fetch the public keys that the provider signs with, if that is due. Returns False if it failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,7 +159,6 @@ class CallbackHints:
     async def _refresh_keys(self) -> None:
         while True:
             for account in list(self._poller.accounts.values()):
-                reader = account.plan.callbacks
-                if reader.refresh_in_s(self._clock.steady()) <= 0 and not await reader.refresh(self._clock.steady()):
+                if not await account.plan.callbacks.refresh(self._clock.steady()):
                     log.warning("callback.keys_unavailable", account=account.name)
             await self._clock.sleep(KEYS_CHECKED_EVERY_S)

@@ -88,11 +88,9 @@ class DescribedCallbacks:
         ids = described.ids or tuple(dict.fromkeys(islice(_found_ids(value, request.body), MAX_IDS)))
         return replace(described, proof=proved, ids=ids)
 
-    def refresh_in_s(self, now: float) -> float:
-        return math.inf if self.key_set is None else self.key_set.wait_s(now)
-
     async def refresh(self, now: float) -> bool:
-        return self.key_set is not None and await self.key_set.refresh(now)
+        """See `CallbackReader.refresh`."""
+        return self.key_set is None or self.key_set.wait_s(now) > 0 or await self.key_set.refresh(now)
 
     def _described(self, value: Json) -> Callback:
         rule = self._rule
