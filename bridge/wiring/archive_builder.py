@@ -28,13 +28,12 @@ from bridge.archive.part_file import PartFile
 from bridge.archive.place import PlaceFailed
 from bridge.config.archive_settings import Archive
 from bridge.config.load import Loaded, Network
-from bridge.config.model import Account
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.public_addresses import AllowedHosts
 from bridge.domain.store_key import LINK_LIFE_S, result_link
 from bridge.domain.task import Reading, ReadingKind
 from bridge.engine.poller import Poller
-from bridge.net.outside_client import KeyFor, OutsideClient
+from bridge.net.outside_client import OutsideClient
 from bridge.ports import Clock, Provider
 from bridge.sinks.attached_files import KeptFiles, ResultFiles
 
@@ -155,7 +154,7 @@ def result_files(
 ) -> ResultFiles:
     """The results for `attach: file`: from the archive, or downloaded from the accounts' own URLs and public hosts."""
     settings = loaded.settings
-    client = _outside(loaded, own_urls, Network(proxy=None, ca_file=None, environment=loaded.proxies))
+    client = outside_client(loaded, own_urls, Network(proxy=None, ca_file=None, environment=loaded.proxies))
     return ResultFiles(
         client,
         most_bytes=most_bytes,
@@ -174,14 +173,9 @@ def _read_copy(place: Folder | Bucket, path: str, most_bytes: int) -> bytes | No
         return None
 
 
-def download(account: Account, own_url: str, loaded: Loaded, *, key_for: KeyFor, ask_again: AskAgain) -> Download:
-    """How results of this account are downloaded. `key_for` returns the headers with its key for a URL. ConfigError for
-    a proxy or CA file that cannot be used."""
-    return Download(client=_outside(loaded, [own_url], loaded.network(account)), key_for=key_for, ask_again=ask_again)
-
-
-def _outside(loaded: Loaded, own_urls: Iterable[str], network: Network) -> OutsideClient:
-    """The client for results on public hosts, on these hosts, and on those that the operator allows."""
+def outside_client(loaded: Loaded, own_urls: Iterable[str], network: Network) -> OutsideClient:
+    """The client for results on public hosts, on these hosts, and on those that the operator allows. ConfigError for a
+    proxy or CA file that cannot be used."""
     allowed, own_hosts = allowed_hosts(loaded), filter(None, (urlsplit(url).hostname for url in own_urls))
     return OutsideClient(
         hosts=[*own_hosts, *allowed.hosts],

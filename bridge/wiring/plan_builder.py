@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bridge import __version__
-from bridge.archive.download import cannot_ask
+from bridge.archive.download import Download, cannot_ask
 from bridge.config.field_types import ROBOT_NAMES
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Settings, Webhook
@@ -43,7 +43,7 @@ from bridge.wiring.archive_builder import (
     answer_spool,
     archive_sink,
     asking,
-    download,
+    outside_client,
     result_files,
 )
 
@@ -214,8 +214,8 @@ class PlanBuilder:
             provider = self.account(name, loaded).provider
             assert isinstance(provider, HttpProvider)
             ask = cannot_ask if self._traffic is None else asking(name, provider, self._traffic, self._clock)
-            own_url = self._base_url(account, loaded)
-            downloads[name] = download(account, own_url, loaded, key_for=provider.key_for, ask_again=ask)
+            client = outside_client(loaded, [self._base_url(account, loaded)], loaded.network(account))
+            downloads[name] = Download(client=client, key_for=provider.key_for, ask_again=ask)
         plan = EndpointPlan(
             sink=archive_sink(
                 settings.archive, loaded, downloads=downloads, spool=spool, clock=self._clock, link_key=self._link_key
