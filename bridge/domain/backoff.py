@@ -79,12 +79,12 @@ def _until_s(value: str, date: str | None) -> float:
     if date is None:
         return math.nan
     try:
-        return (_instant(value) - _instant(date)).total_seconds()
+        return (http_instant(value) - http_instant(date)).total_seconds()
     except (ValueError, TypeError, IndexError, OverflowError):
         return math.nan
 
 
-def _instant(text: str) -> datetime:
+def http_instant(text: str) -> datetime:
     """Parse an HTTP date. All three syntaxes are UTC, although the oldest does not say so."""
     from email.utils import parsedate_to_datetime  # imported here, because quick commands do not need it
 

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from bridge.domain.proxies import PORTS
+
 Pair = tuple[bytes, bytes]
 
 HOP_BY_HOP: Final = frozenset(
@@ -141,7 +143,7 @@ def _location(value: bytes, base_url: str, below: str) -> bytes:
 
 def _origin(scheme: str, netloc: str) -> tuple[str, str, int | None]:
     parts = urlsplit(f"{scheme}://{netloc}")
-    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme)
 
 
 def _readable(accepted: bytes) -> bytes:

@@ -11,8 +11,8 @@ from hashlib import sha256
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from bridge.domain.proxies import PORTS
 from bridge.providers.calls import KeyPair, KeyPlace
-from bridge.providers.task_requests import PORTS
 
 LIVES_S: Final = 1800  # from the vendor's own examples
 EARLY_S: Final = 5

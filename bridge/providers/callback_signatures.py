@@ -7,8 +7,6 @@ import binascii
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from functools import cache
 from hashlib import sha256
 from typing import Annotated, Final, Literal
@@ -17,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, model_validator
 
 from bridge.config.validators import header_name
+from bridge.domain.backoff import http_instant
 from bridge.domain.callback import CallbackProof, CallbackRequest
 from bridge.providers.calls import DescriptionModel, DurationS
 from bridge.providers.selector import Select, SelectFirst
@@ -195,10 +194,9 @@ def _instant(text: str) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text[:15])
     try:
-        at = parsedate_to_datetime(text)
+        return http_instant(text).timestamp()
     except ValueError:
         return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _verify_hmac(key: bytes, signature: bytes, text: bytes) -> bool:

@@ -11,13 +11,13 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import orjson
 
+from bridge.domain.proxies import PORTS
 from bridge.domain.task import Json
 from bridge.providers.calls import Action, BatchCall, ListCall, SecondCall, TaskCall
 from bridge.providers.description import Description
 from bridge.providers.task_rules import NOT_OF_ACTION, PLACEHOLDERS, placeholders, uses_action
 
 MOST_URL_CHARS: Final = 2048  # maximum for a query URL, because matching can take time in the square of its length
-PORTS: Final = {"http": 80, "https": 443}
 SEGMENT: Final = r"[^/?#]+"
 PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # needs no encoding; most ids are like this
 IN_HEADER: Final = "".join(map(chr, range(32, 127)))  # characters that a header may contain unencoded
@@ -126,14 +126,10 @@ def content_url(base_url: str, path: str, given: Given) -> str:
 
 def locate(description: Description, base_url: str, url: str) -> tuple[str | None, str] | None:
     """The action and task id in a query URL of this account; None for any other URL."""
-    if len(url) > MOST_URL_CHARS:
+    base, asked = urlsplit(base_url), _query_url(url)
+    if asked is None:
         return None
-    try:
-        base, asked = urlsplit(base_url), urlsplit(url.strip())
-        is_ours = origin_of(base) == origin_of(asked)
-    except ValueError:
-        return None
-    below = base.path.rstrip("/") if is_ours else None
+    below = base.path.rstrip("/") if origin_of(base) == origin_of(asked) else None
     return _located(description, description.route(base.hostname), asked, below)
 
 
@@ -159,15 +155,20 @@ def collection_action(template: str, path: str) -> str | None:
 
 def locate_anywhere(description: Description, url: str) -> tuple[str | None, str] | None:
     """The same for a query URL at any host. Hosts in the description are tried first."""
-    if len(url) > MOST_URL_CHARS:
+    asked = _query_url(url)
+    if asked is None:
         return None
+    found = (_located(description, route, asked, below) for below in (None, "") for route in description.routes)
+    return next((task for task in found if task is not None), None)
+
+
+def _query_url(url: str) -> SplitResult | None:
     try:
         asked = urlsplit(url.strip())
         origin_of(asked)
     except ValueError:
         return None
-    found = (_located(description, route, asked, below) for below in (None, "") for route in description.routes)
-    return next((task for task in found if task is not None), None)
+    return asked if len(url) <= MOST_URL_CHARS else None
 
 
 def origin_of(parts: SplitResult) -> tuple[str, str | None, int | None]:
