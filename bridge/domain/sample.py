@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from bridge.domain.archive_names import CopyMade
 from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
 from bridge.domain.event import END_TOPICS, ENDPOINT_TOPICS, TOPICS, Event, Topic
 from bridge.domain.event_building import account_event, archived_event, endpoint_event, task_event, unread_event
@@ -116,12 +117,4 @@ def _copy(kind: str, place: int, item: Mapping[str, Json]) -> Json:
     """The copy of one result, as `archive` lists it."""
     name = str(item["url"]).rpartition("/")[2]
     media_type = "video/mp4" if kind == "videos" else "image/png"
-    return {
-        "kind": kind,
-        "n": place + 1,
-        "path": f"sample/{name}",
-        "url": None,
-        "bytes": 4_194_304,
-        "sha256": "0" * 64,
-        "media_type": media_type,
-    }
+    return CopyMade(kind, place + 1, f"sample/{name}", None, 4_194_304, "0" * 64, media_type)._asdict()
