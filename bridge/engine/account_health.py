@@ -230,7 +230,8 @@ class AccountHealth:
             self._writes.submit(self._block_change(reading, now, blocked=blocked, tasks=tasks))
         if found.was_troubled or self.limiter.troubled:
             names = {self._name, *found.failing}
-            self._writes.submit_all(self._failing_changes(reading, now, names, was_troubled=found.was_troubled))
+            for change in self._failing_changes(reading, now, names, was_troubled=found.was_troubled):
+                self._writes.submit(change)
         if found.frees_host:
             self._host_recovered(self.limiter.host)
 

@@ -113,10 +113,6 @@ class WriteBatcher:
         self._pending_bytes += pending.answer_bytes
         self._changed.set()
 
-    def submit_all(self, changes: Iterable[Change]) -> None:
-        for change in changes:
-            self.submit(change)
-
     def note(self, note: Note) -> None:
         """Store the note of a poll within about `notes_every_s`."""
         if not self._notes:
