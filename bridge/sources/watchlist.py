@@ -163,7 +163,8 @@ class Watchlist:
 
     def _content(self, entries: Iterable[Entry], digest: bytes) -> WatchlistContent:
         wishes: dict[WatchKey, Wish] = {}
-        problems: list[str] = []
+        wrong: list[str] = []
+        refused: list[str] = []
         doubtful: set[WatchKey] = set()
         bad = 0
         for entry in entries:
@@ -172,8 +173,10 @@ class Watchlist:
             except TaskProblem as problem:
                 if isinstance(problem, DoubtfulId):
                     doubtful.add(problem.key)
+                    problems = refused
                 else:
                     bad += 1
+                    problems = wrong
                 if len(problems) < _MOST_PROBLEMS:
                     problems.append(f"{self._path.name}:{entry.line}: {entry.said(str(problem))}")
             else:
@@ -183,5 +186,5 @@ class Watchlist:
             wishes=tuple(wishes.values()),
             bad=bad,
             doubtful=frozenset(doubtful),
-            problems=tuple(problems),
+            problems=(*wrong, *refused)[:_MOST_PROBLEMS],  # first those that keep the list from being used
         )

@@ -151,14 +151,14 @@ async def test_with_a_bad_entry_good_ones_are_added_and_nothing_is_withdrawn(
     path.write_text("- one\n")
     with capture_logs() as logs:
         async with running(watchlist):
-            path.write_text("- two\n- id: three\n  webhook: http://x\n")
+            path.write_text("- two\n" + "- <html>\n" * 30 + "- id: three\n  webhook: http://x\n")
             await until(lambda: intake.ids() == {"one", "two"})
             await until(watchlist.is_idle)
             path.write_text("- two\n- id: three\n")
             await until(lambda: intake.ids() == {"two", "three"})
     (entry,) = told(logs, "watchlist.invalid")
     assert (entry["good"], entry["bad"]) == (1, 1)
-    assert entry["problems"][0].startswith("tasks.yaml:2: ")
+    assert entry["problems"][0].startswith('tasks.yaml:32: "webhook"'), "not a refused id, which is only a warning"
 
 
 async def test_a_refused_id_is_a_warning_and_neither_watched_nor_withdrawn(
