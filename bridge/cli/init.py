@@ -120,8 +120,11 @@ def init_command(
     path = Path(session.config or os.environ.get("GENBRIDGE_CONFIG") or "genbridge.yaml")
     if path.exists() or path.is_symlink():
         raise UsageError(exists_already(path))
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {path.absolute().parent}; create it first")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}; create it first")
+    if not os.access(folder, os.W_OK, effective_ids=True):
+        raise UsageError(f"no permission to create a file in {folder}; name another file with --config")
     questions = Questions()
     description = _provider(questions, provider)
     address = _address(questions, description, base_url)

@@ -170,11 +170,12 @@ def write_settings(path: Path, text: str, *, source: str) -> None:
     if source not in PATHS:
         return
     made = path.parent / PATHS[SourceKind(source)]
-    if source == SourceKind.QUEUE:
-        made.mkdir(exist_ok=True)
-    else:
-        with suppress(FileExistsError), made.open("x") as file:
-            file.write("tasks: []\n" if source == SourceKind.WATCHLIST else "")
+    with suppress(FileExistsError):  # `check` says whether what is there can be used
+        if source == SourceKind.QUEUE:
+            made.mkdir()
+        else:
+            with made.open("x") as file:
+                file.write("tasks: []\n" if source == SourceKind.WATCHLIST else "")
 
 
 def exists_already(path: Path) -> str:
@@ -189,7 +190,7 @@ def keep_out_of_git(path: Path) -> Path | None:
     if not any((above / ".git").exists() for above in (folder, *folder.parents)):
         return None
     file = folder / ".gitignore"
-    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    before = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
     if {path.name, f"/{path.name}"} & {line.strip() for line in before.splitlines()}:
         return None
     begin = "\n" if before and not before.endswith("\n") else ""

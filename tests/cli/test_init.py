@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,24 @@ def test_a_wrong_answer_is_explained_and_writes_nothing(
     assert list(shell.folder.iterdir()) == []
 
 
+def test_a_folder_without_permission_is_named_before_the_first_question(shell: Shell, empty: Path) -> None:
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        said = shell("init", "--config", "/genbridge.yaml", stdin=b"")
+    finally:
+        os.seteuid(user)
+    assert said.err == "genbridge: no permission to create a file in /; name another file with --config\n"
+    assert said.code == 2
+
+
+def test_a_file_in_place_of_the_queue_folder_is_reported(shell: Shell, empty: Path) -> None:
+    (shell.folder / "queue").touch()
+    said = shell("init", "--provider", "fal", "--key", "k-0123", "--tasks", "queue", stdin=b"\n\n")
+    assert "queue is not a folder; name the folder that holds the files" in said.out
+    assert said.code == 1
+
+
 def test_an_existing_file_is_never_overwritten(shell: Shell) -> None:
     path = shell.folder / "genbridge.yaml"
     before = path.read_bytes()
@@ -136,11 +155,11 @@ def test_every_source_can_be_chosen_and_is_created_empty(shell: Shell, empty: Pa
 def test_a_repository_ignores_the_file(shell: Shell, empty: Path) -> None:
     (shell.folder / ".git").mkdir()
     ignored = shell.folder / ".gitignore"
-    ignored.write_text("*.pyc")
+    ignored.write_bytes(b"*.pyc\xe9")
     for _ in range(2):
         assert shell("init", "--provider", "fal", "--key", "k-0123", stdin=b"\n\n\n").code == 0
         empty.unlink()
-    assert ignored.read_text() == "*.pyc\n/genbridge.yaml\n"
+    assert ignored.read_bytes() == b"*.pyc\xe9\n/genbridge.yaml\n"
 
 
 def test_the_test_polls_the_provider_and_sends_a_sample(shell: Shell, empty: Path, world: World) -> None:
