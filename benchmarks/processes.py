@@ -12,7 +12,10 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from tests.fork_server import ForkedProcess
 
 ROOT: Final = Path(__file__).parents[1]
 TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
@@ -21,7 +24,7 @@ TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 class Measured:
     """A process and what it has cost so far, its children included."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
         self.process = process
 
     def cpu_s(self) -> float:

@@ -48,7 +48,9 @@ Streams = tuple[int, int, int]
 
 
 class ForkedProcess:
-    """A daemon, with the methods of `subprocess.Popen` that tests call."""
+    """A daemon, with what tests use of `subprocess.Popen`."""
+
+    stdout: Final = None
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
