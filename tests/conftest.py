@@ -5,16 +5,19 @@ from __future__ import annotations
 import gc
 import math
 import os
+import pkgutil
 import subprocess
 import sys
 import threading
 from collections.abc import Generator, Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import hypothesis
 import pytest
 
+import bridge
 from bridge import redaction
 from bridge.config.postgres_url import PostgresUrl
 from bridge.store import Store, open_store
@@ -34,6 +37,12 @@ MEASURED: Final = "COVERAGE_PROCESS_START"  # this variable is set for processes
 TESTS: Final = Path(__file__).parent
 WHOLE_PROCESSES: Final = {"crash", "e2e", "page", "test_benchmarks.py"}  # what they test runs in other processes
 ONLY_COMPUTE: Final = {"config", "contracts", "domain", "expressions", "providers"}  # their tests wait for nothing
+
+Tracers = tuple[Any, Any]
+"""The functions that see every line that this thread and new ones run. coverage.py's, or None."""
+
+TRACERS: Final = pytest.StashKey[Tracers]()
+IS_UNMEASURED: Final = pytest.StashKey[bool]()
 
 
 def runs_all(config: pytest.Config) -> bool:
@@ -101,15 +110,30 @@ def unmeasured_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def unmeasured() -> Iterator[None]:
+def unmeasured(request: pytest.FixtureRequest) -> None:
     """Measure no coverage in this test, because tracing makes it up to three times as long. Other tests run the same
     lines."""
-    tracer, of_new_threads = sys.gettrace(), threading.gettrace()
-    sys.settrace(None)
-    threading.settrace(None)
-    yield
-    threading.settrace(of_new_threads)
-    sys.settrace(tracer)
+    request.node.stash[IS_UNMEASURED] = True
+
+
+def trace(tracers: Tracers) -> Tracers:
+    """Set the tracers. Returns those that were set before."""
+    before = sys.gettrace(), threading.gettrace()
+    sys.settrace(tracers[0])
+    threading.settrace(tracers[1])
+    return before
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Measure coverage while a test runs, but not between tests, where pytest alone runs."""
+    if pyfuncitem.stash.get(IS_UNMEASURED, False):
+        return (yield)
+    before = trace(pyfuncitem.config.stash[TRACERS])
+    try:
+        return (yield)
+    finally:
+        trace(before)
 
 
 @pytest.fixture(scope="session")
@@ -171,7 +195,10 @@ def pytest_xdist_auto_num_workers() -> int | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """In a new checkout, compile the tests once. Otherwise each process would compile all of them, for five seconds."""
+    """In a new checkout, compile the tests once. Otherwise each process would compile all of them, for five seconds.
+
+    Measure no coverage in this process, which runs no test."""
+    trace((None, None))
     is_compiled = any(TESTS.glob("domain/__pycache__/test_*.pyc"))
     if runs_all(config) and not is_compiled and not sys.dont_write_bytecode:
         env = {name: value for name, value in os.environ.items() if name != MEASURED}
@@ -180,8 +207,14 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Collect the tests without the garbage collector, which finds nothing to free and takes two fifths of the time."""
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collect the tests without the garbage collector, which finds nothing to free and takes two fifths of the time.
+
+    To measure coverage there would take as long again, so all of genbridge is imported before."""
+    if sys.gettrace() is not None:
+        for module in pkgutil.walk_packages(bridge.__path__, "bridge."):
+            import_module(module.name)
+    session.config.stash[TRACERS] = trace((None, None))
     gc.disable()
     try:
         return (yield)
