@@ -62,7 +62,10 @@ class DaemonProcess:
         """Wait for the exit. Returns the code. AssertionError if it takes longer, by the daemon's `Stopwatch`."""
         waiting = Stopwatch(self.pid)
         while (code := self.process.poll()) is None:
-            assert waiting.seconds < seconds, f"it still runs after {seconds} s"
+            if waiting.seconds >= seconds:
+                os.kill(self.pid, signal.SIGABRT)  # it logs what each of its threads does
+                self.process.wait(10)
+                raise AssertionError(f"it still ran after {seconds} s:\n{self.log.read_text()[-5000:]}")
             time.sleep(0.01)
         return code
 

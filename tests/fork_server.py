@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import faulthandler
 import json
 import os
 import select
@@ -211,6 +212,7 @@ def become(request: Mapping[str, Any], streams: Sequence[int]) -> None:
         on_terminal()
     if request["user"] is not None:
         become_user(request["user"])
+    faulthandler.enable(file=2)  # after SIGABRT, it says on stderr what each thread does
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = [str(program.__file__), *request["words"]]
     program.main()

@@ -6,6 +6,7 @@ import gc
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,23 +18,30 @@ Result = TypeVar("Result")
 class Stopwatch:
     """The time since it was made, without the time in which the process waited for a core.
 
-    Only the waits of the main thread are subtracted. If the kernel does not count them, this is the plain elapsed time.
+    Its main thread may wait for another thread that waits for a core. So of all threads, the one counts that has waited
+    longest since the last look. If the kernel does not count their waits, this is the plain elapsed time.
     """
 
     def __init__(self, pid: int | None = None) -> None:
-        self._counted = Path(f"/proc/{pid or os.getpid()}/schedstat")
-        self._begun_at = self._now()
+        self._threads = Path(f"/proc/{pid or os.getpid()}/task")
+        self._seconds = 0.0
+        self._looked_at, self._waited_s = time.monotonic(), self._waits()
 
     @property
     def seconds(self) -> float:
-        return self._now() - self._begun_at
+        now, waited_s = time.monotonic(), self._waits()
+        longest_s = max((s - self._waited_s.get(thread, 0.0) for thread, s in waited_s.items()), default=0.0)
+        self._seconds += max(now - self._looked_at - longest_s, 0.0)
+        self._looked_at, self._waited_s = now, waited_s
+        return self._seconds
 
-    def _now(self) -> float:
-        try:
-            waited_ns = int(self._counted.read_text().split()[1])
-        except (OSError, IndexError):
-            waited_ns = 0
-        return time.monotonic() - waited_ns / 1e9
+    def _waits(self) -> dict[str, float]:
+        """How long each thread has waited for a core since it was started."""
+        found = {}
+        for counted in self._threads.glob("*/schedstat"):
+            with suppress(OSError, IndexError):  # the thread has ended
+                found[counted.parent.name] = int(counted.read_text().split()[1]) / 1e9
+        return found
 
 
 async def until(condition: Callable[[], object], *, within_s: float = 10.0) -> None:

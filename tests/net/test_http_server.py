@@ -4,6 +4,7 @@ import json
 import logging
 import signal
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -267,7 +268,7 @@ async def test_a_head_of_any_length_is_refused() -> None:
 @pytest.mark.long
 async def test_a_head_that_does_not_arrive_in_ten_seconds_is_refused() -> None:
     async with served(APP) as client:
-        waiting = Stopwatch()
+        begun_at, waiting = time.monotonic(), Stopwatch()
         answers: list[bytes] = []
 
         async def ask(*parts: bytes) -> None:
@@ -277,7 +278,8 @@ async def test_a_head_that_does_not_arrive_in_ten_seconds_is_refused() -> None:
             group.start_soon(ask, b"")
             group.start_soon(ask, b"GET / HTTP/1.1\r\nHost: he")
             group.start_soon(ask, b"GET / HTTP/1.1\r\nHost: here\r\n\r\nGET / HT")
-    assert 9.0 < waiting.seconds < 20.0
+    assert time.monotonic() - begun_at > 9.0
+    assert waiting.seconds < 20.0
     assert sorted(answer.count(b"HTTP/1.1 408 ") for answer in answers) == [1, 1, 1]
     assert sum(answer.startswith(b"HTTP/1.1 200 ") for answer in answers) == 1
 
