@@ -59,7 +59,7 @@ def test_no_task_waits_long_however_often_daemons_are_killed(world: World, crew:
     crew.drop("a", ids)
     until(lambda: len({task for _, task in world.polls}) >= len(ids), seconds=30, what="all asked once")
     for name in "abcabc":
-        time.sleep(4)
+        time.sleep(3)  # with 4 s, each kill could come when a takeover has just ended, before its first poll
         crew.daemons[name].kill()
         time.sleep(1)
         crew.start(name)

@@ -189,16 +189,18 @@ async def test_a_chat_that_names_itself_as_its_new_id_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("answer", "timeout_s", "reason"),
     [
-        (HANG, "in time"),
-        (b"HTTP/1.1 200 OK\r\nconnection: close", "before it had answered"),
-        (b"connection: close", "not HTTP"),
+        (HANG, 0.2, "in time"),
+        (b"HTTP/1.1 200 OK\r\nconnection: close", 10.0, "before it had answered"),
+        (b"connection: close", 10.0, "not HTTP"),
     ],
     ids=["time-out", "closed within the answer", "not HTTP"],
 )
-async def test_a_message_that_may_have_arrived_is_not_repeated_soon(answer: bytes, reason: str) -> None:
-    async with http_receiver(answer) as receiver, robot_at(receiver.url, "feishu", timeout_s=0.2) as sink:
+async def test_a_message_that_may_have_arrived_is_not_repeated_soon(
+    answer: bytes, timeout_s: float, reason: str
+) -> None:
+    async with http_receiver(answer) as receiver, robot_at(receiver.url, "feishu", timeout_s=timeout_s) as sink:
         outcome = await deliver(sink)
     assert isinstance(outcome, Deferred)
     assert reason in outcome.reason
