@@ -25,6 +25,7 @@ from bridge.domain.task import ABOUT_ACCOUNT, Reading, ReadingKind
 from bridge.errors import GenbridgeError
 from bridge.expressions.hook_url import plain_url
 from bridge.net.client import Answer, Request, Unanswered
+from bridge.net.failure_kinds import Failure
 from bridge.ports import Intake, Provider, TaskLists
 from bridge.providers.base_url_advice import advice, repeated_path
 from bridge.providers.description import Description
@@ -225,15 +226,14 @@ def _to_do(reason: str) -> str:
     """What to do if there was no answer for this reason."""
     if "the proxy " in reason:
         return "check proxy"
-    if reason.startswith("the certificate of "):
-        return "renew it, check the host in url, or name its authority in ca_file"
     return "check url, and whether the receiver is running"
 
 
 def _reached(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
     """What a webhook's answer to a GET means. A receiver may not support GET, so 401, 404 and 405 are fine."""
     if isinstance(answer, Unanswered):
-        return Finding(Level.ERROR, thing, f"{answer.reason}: {_to_do(answer.reason)}")
+        is_plain = answer.kind is Failure.TLS
+        return Finding(Level.ERROR, thing, answer.reason if is_plain else f"{answer.reason}: {_to_do(answer.reason)}")
     seen = f"HTTP {answer.status} to a GET"
     moved = redirection(answer.status, answer.headers.get("location"), asked=url)
     if moved is not None:

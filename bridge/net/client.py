@@ -19,7 +19,7 @@ from bridge.domain.proxies import ProxyRules
 from bridge.errors import ConfigError
 from bridge.net.asyncio_transport import AsyncioTransport
 from bridge.net.exchange import Transport, WireRequest, WireResponse
-from bridge.net.failure_kinds import FAILURES, Failure, MalformedHead, explain
+from bridge.net.failure_kinds import FAILURES, Failure, MalformedHead, explain, explain_plain
 from bridge.net.httpx_connections import HttpxTransport
 from bridge.net.request_head import RequestHead, origin_of, split
 
@@ -186,6 +186,8 @@ def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: st
         assert failure is not None
         kind, reason = explain(failure, url, proxy)
         return Unanswered(kind=kind, reason=reason, status=failure.status if isinstance(failure, MalformedHead) else 0)
+    if (needs_tls := explain_plain(url, reply.status, reply.body.content)) is not None:
+        return Unanswered(kind=Failure.TLS, reason=needs_tls)
     trouble = reply.body.trouble
     if failure is not None and not trouble:
         late = isinstance(failure, TimeoutError)

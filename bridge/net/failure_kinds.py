@@ -9,8 +9,9 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Final
 
 import anyio
@@ -36,8 +37,32 @@ GARBLED: Final = (h11.ProtocolError, httptools.HttpParserError)
 NO_ANSWER: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 """A kept-alive connection raises these if the other side has closed it."""
 
+CUT_OFF: Final = (ConnectionResetError, ssl.SSLEOFError)
+"""Raised if the other side closes a connection, also in the middle of a handshake."""
+
 NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
 """OpenSSL's reasons for an answer that is not TLS, usually plain HTTP."""
+
+NEEDS_TLS: Final = re.compile(rb"HTTP request (was sent )?to (an )?HTTPS|plain HTTP to an SSL|port requires TLS")
+"""What nginx, Go, Apache and Tomcat answer to plain HTTP on a port for TLS."""
+
+_UNTRUSTED: Final = "its issuer is unknown; if you trust it, add the issuer's certificate to ca_file"
+_SELF_SIGNED: Final = "it is self-signed; if you trust it, add it to ca_file"
+_REFUSED: Final[Mapping[object, str]] = {  # by OpenSSL's number for a certificate, or by its reason
+    9: "it is not valid yet; check this machine's clock",
+    10: "it has expired; it must be renewed, or this machine's clock is wrong",
+    18: _SELF_SIGNED,
+    19: _UNTRUSTED,
+    20: _UNTRUSTED,
+    21: _UNTRUSTED,
+    62: "it is for another host; check the host in the URL",
+    64: "it is for another host; check the host in the URL",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "it does not support TLS 1.2 or later",
+    "UNSUPPORTED_PROTOCOL": "it does not support TLS 1.2 or later",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it supports no common cipher, or requires a client certificate",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it requires a client certificate, which genbridge does not support",
+    "TLSV1_UNRECOGNIZED_NAME": "it does not know this host name",
+}
 
 
 class Failure(StrEnum):
@@ -80,12 +105,13 @@ class BodyStopped(Exception):
 def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple[Failure, str]:
     """The kind and one line for an exception of `FAILURES`. `where` is the address of the other side, `proxy` that of
     the proxy in between. The line contains only their hosts and ports."""
+    is_connecting = where.startswith("https:") and isinstance(error, httpx.ConnectError)
     chain, target, proxy = list(_causes(error)), _place(where), proxy and _place(proxy)
     where = target if proxy is None else _on_the_way(error, chain, target, proxy)
     if any(isinstance(cause, socket.gaierror) for cause in chain):
         return Failure.DNS, f"the name of {where} does not resolve"
-    tls = next((cause for cause in chain if isinstance(cause, ssl.SSLError)), None)
-    if tls is not None:
+    tls = next((cause for cause in chain if isinstance(cause, ssl.SSLError) and not isinstance(cause, CUT_OFF)), None)
+    if tls is not None or (is_connecting and any(isinstance(cause, CUT_OFF) for cause in chain)):
         return Failure.TLS, _explain_tls(tls, where)
     if _is_timeout(error):
         return Failure.TIMEOUT, f"no answer from {where} in time"
@@ -106,12 +132,22 @@ def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple
             return Failure.RESET, f"{where} closed the connection before it had answered"
 
 
-def _explain_tls(error: ssl.SSLError, where: str) -> str:
+def _explain_tls(error: ssl.SSLError | None, where: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of {where} is not accepted: {_plain(error.verify_message).rstrip('.')}"
-    if error.reason in NO_TLS:
+        why = _REFUSED.get(error.verify_code) or _plain(error.verify_message).rstrip(".")
+        return f"the certificate of {where} is not accepted: {why}"
+    reason = "" if error is None else error.reason
+    if reason in NO_TLS:
         return f"{where} does not use TLS (does the URL need http://?)"
-    return f"no TLS connection with {where}: {_plain(error.reason or 'handshake failed')}"
+    why = _REFUSED.get(reason) or _plain(reason or "it closes the connection")
+    return f"no TLS connection with {where}: {why}"
+
+
+def explain_plain(where: str, status: int, body: bytes | bytearray) -> str | None:
+    """One line if an answer says that a request in plain HTTP has arrived at a port for TLS."""
+    if status != HTTPStatus.BAD_REQUEST or not where.startswith("http:") or not NEEDS_TLS.search(body):
+        return None
+    return f"{_place(where)} requires TLS (does the URL need https://?)"
 
 
 def _is_timeout(error: BaseException) -> bool:

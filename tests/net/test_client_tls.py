@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -45,8 +48,8 @@ async def _server(cert: trustme.LeafCert) -> AsyncIterator[Loopback]:
 async def _asked(url: str, *, ca_file: str | None) -> Answer | Unanswered:
     http = client(timeout_s=5, concurrency=2, ca_file=ca_file)
     try:
-        await http.fetch(Request(method="GET", url=url), cap_bytes=99)
-        return await http.fetch(Request(method="GET", url=url), cap_bytes=99)
+        await http.fetch(Request(method="GET", url=url), cap_bytes=999)
+        return await http.fetch(Request(method="GET", url=url), cap_bytes=999)
     finally:
         await http.aclose()
 
@@ -67,7 +70,10 @@ async def test_an_unknown_authority_is_not_trusted_and_nothing_is_sent(authority
 
     assert isinstance(outcome, Unanswered)
     assert outcome.kind is Failure.TLS
-    assert outcome.reason.startswith(f"the certificate of 127.0.0.1:{server.port} is not accepted: unable to get")
+    assert outcome.reason.startswith(
+        f"the certificate of 127.0.0.1:{server.port} is not accepted: its issuer is unknown"
+    )
+    assert "ca_file" in outcome.reason
     assert server.asked == []
 
 
@@ -77,8 +83,18 @@ async def test_a_certificate_for_another_host_is_not_accepted(authority: trustme
 
     assert isinstance(outcome, Unanswered)
     assert outcome.kind is Failure.TLS
-    assert "127.0.0.1" in outcome.reason.partition("not accepted: ")[2]
+    assert outcome.reason.endswith("is not accepted: it is for another host; check the host in the URL")
     assert server.asked == []
+
+
+async def test_an_expired_certificate_is_not_accepted(authority: trustme.CA, ca_file: str) -> None:
+    end = datetime.now(UTC) - timedelta(days=1)
+    expired = authority.issue_cert("127.0.0.1", not_before=end - timedelta(days=9), not_after=end)
+    async with _server(expired) as server:
+        outcome = await _asked(server.url, ca_file=ca_file)
+
+    assert isinstance(outcome, Unanswered)
+    assert "is not accepted: it has expired" in outcome.reason
 
 
 @asynccontextmanager
@@ -103,6 +119,33 @@ async def test_a_server_without_tls_is_reported() -> None:
     assert isinstance(outcome, Unanswered)
     assert outcome.kind is Failure.TLS
     assert outcome.reason.endswith(" does not use TLS (does the URL need http://?)")
+
+
+@pytest.mark.parametrize("is_reset", [True, False])
+async def test_a_server_that_ends_the_handshake_is_reported(is_reset: bool) -> None:
+    async def handle(stream: anyio.abc.SocketStream) -> None:
+        await stream.receive()
+        if is_reset:
+            sock = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.aclose()
+
+    async with _listener(handle) as url:
+        outcome = await _asked(url, ca_file=None)
+
+    assert isinstance(outcome, Unanswered)
+    assert outcome.kind is Failure.TLS
+    assert outcome.reason.startswith("no TLS connection with 127.0.0.1:")
+    assert outcome.reason.endswith(": it closes the connection")
+
+
+async def test_plain_http_to_a_port_for_tls_is_reported() -> None:
+    page = b"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>"
+    async with loopback(answers(400, page)) as server:
+        outcome = await _asked(server.url, ca_file=None)
+
+    assert isinstance(outcome, Unanswered)
+    assert outcome.reason == f"127.0.0.1:{server.port} requires TLS (does the URL need https://?)"
 
 
 async def test_a_handshake_that_hangs_leaves_no_connection_behind() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import ssl
 
 import httpx
 import pytest
@@ -23,6 +24,29 @@ def test_the_cause_of_a_failed_connection_is_found_in_wrapped_exceptions(number:
     error.__cause__.__cause__ = ExceptionGroup("attempts", [OSError(number, "no"), OSError(number, "no")])
 
     assert explain(error, "x:1") == (Failure.CONNECT, reason)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("TLSV1_ALERT_PROTOCOL_VERSION", "it does not support TLS 1.2 or later"),
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "it requires a client certificate, which genbridge does not support"),
+        ("NO_SUCH_ALERT", "NO_SUCH_ALERT"),
+    ],
+)
+def test_a_refused_handshake_is_explained_in_plain_words(reason: str, words: str) -> None:
+    error = httpx.ConnectError("no connection")
+    error.__cause__ = cause = ssl.SSLError(1, "failed")
+    cause.reason = reason
+
+    assert explain(error, "https://x:1/") == (Failure.TLS, f"no TLS connection with x:1: {words}")
+
+
+def test_a_tls_connection_that_is_closed_later_may_have_carried_the_request() -> None:
+    error = httpx.ReadError("closed")
+    error.__cause__ = ssl.SSLEOFError(8, "unexpected eof")
+
+    assert explain(error, "https://x:1/") == (Failure.RESET, "x:1 closed the connection before it had answered")
 
 
 def test_circular_exception_causes_are_read_once() -> None:
