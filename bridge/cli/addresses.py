@@ -23,8 +23,20 @@ def callback_url_command(session: CommandSession, account: str) -> None:
     Give it to the provider when you create a task. genbridge then polls the task whenever a callback comes. Anybody who
     knows the address can cause polls, so treat it like a key.
     """
-    click.echo(_callback_url(session, account))
-    rule = known_providers(session.file)[session.file.accounts[account].provider].callback
+    file = session.file
+    if account not in file.accounts:
+        raise UnknownNameError(f"{file.path}: {unknown_name('account', account, file.accounts)}", at="account")
+    if file.public_url is None:
+        message = "is missing; write the address at which providers reach genbridge, e.g. https://bridge.example.com"
+        raise ConfigError([file.problem(("http", "public_url"), message)])
+    try:
+        public_url = fill(file.public_url, os.environ)
+    except ValueError as error:
+        raise ConfigError([file.problem(("http", "public_url"), str(error))]) from None
+    with session.store() as store:
+        key = store.ensure_key(KeyPurpose.CALLBACKS, now=SystemClock().now())
+    click.echo(public_url.rstrip("/") + callback_path(key, account))
+    rule = known_providers(file)[file.accounts[account].provider].callback
     if rule is not None and rule.field is not None:
         click.echo(f"note: set it as {rule.field} at the provider", err=True)
 
@@ -39,22 +51,3 @@ def revoke_links_command(session: CommandSession) -> None:
     with session.store() as store:
         store.renew_key(KeyPurpose.RESULTS, now=SystemClock().now())
     click.echo("all links to copies are invalid now")
-
-
-def _callback_url(session: CommandSession, account: str) -> str:
-    """The callback address of an account. UnknownNameError for an unknown account, ConfigError without
-    `http.public_url`."""
-    file = session.file
-    if account not in file.accounts:
-        raise UnknownNameError(f"{file.path}: {unknown_name('account', account, file.accounts)}", at="account")
-    if file.public_url is None:
-        message = "is missing; write the address at which providers reach genbridge, e.g. https://bridge.example.com"
-        raise ConfigError([file.problem(("http", "public_url"), message)])
-    try:
-        public_url = fill(file.public_url, os.environ)
-    except ValueError as error:
-        raise ConfigError([file.problem(("http", "public_url"), str(error))]) from None
-    with session.store() as store:
-        return public_url.rstrip("/") + callback_path(
-            store.ensure_key(KeyPurpose.CALLBACKS, now=SystemClock().now()), account
-        )

@@ -115,7 +115,9 @@ class Demo:
             secret=SIGNING_KEY,
             on_webhook=self._note_webhook,
             outage=OUTAGE,
-            on_turned_away=self._note_turned_away,
+            on_turned_away=lambda webhook: self._note(
+                f"503 for {webhook.task_id}: the receiver is down, genbridge retries"
+            ),
         )
         self._started_at = 0.0
         self._events: list[str] = []  # not printed yet, because an error of the output must not reach the servers
@@ -211,8 +213,11 @@ class Demo:
             app.stop()
 
     async def _add_files(self, queue: Path) -> None:
+        def note(file: DemoFile) -> None:
+            self._note(f"queue/{file.name}: {len(file.tasks)} tasks")
+
         with _writing_to(queue.parent):
-            await self._plan.add_files(queue, clock=self._clock, started_at=self._started_at, on_file=self._note_file)
+            await self._plan.add_files(queue, clock=self._clock, started_at=self._started_at, on_file=note)
 
     async def _show_progress(self) -> None:
         """Show progress until the notifications about all tasks are accepted."""
@@ -229,15 +234,9 @@ class Demo:
                     return
                 await self._clock.sleep(SHOW_EVERY_S)
 
-    def _note_file(self, file: DemoFile) -> None:
-        self._note(f"queue/{file.name}: {len(file.tasks)} tasks")
-
     def _note_webhook(self, webhook: ReceivedWebhook) -> None:
         again = " after 503" if self._receiver.turned_away[webhook.task_id] else ""
         self._note(f"{webhook.line()} 200{again} {' '.join(webhook.urls[:1]) or webhook.reason}")
-
-    def _note_turned_away(self, webhook: ReceivedWebhook) -> None:
-        self._note(f"503 for {webhook.task_id}: the receiver is down, genbridge retries")
 
     def _note(self, line: str) -> None:
         self._events.append(f"{self._clock.steady() - self._started_at:5.1f} s  {line}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from bridge.config.settings_file import parse_store_location
 from bridge.control.formats import count
 from bridge.domain.quoting import printable
 from bridge.errors import StoreBusy, UsageError
-from bridge.store import DaemonLock, Store, StorePlace, files, migrate_store, open_store
+from bridge.store import DaemonLock, StorePlace, files, migrate_store, open_store
 from bridge.store.copying import back_up, restore
 from bridge.wiring.store_location import is_service, prepare
 
@@ -61,11 +60,17 @@ def copy_command(source: str, to: str) -> None:
     if origin == target:
         raise UsageError("FROM and TO are the same store")
     with locked(origin), closing(open_store(origin, create=False, group_access=False)) as one:
-        _require_no_daemon(one, origin)
+        if members := [view.member for view in one.members()]:  # what they write after the copy would be lost
+            raise StoreBusy(
+                f"store {origin}: daemons are using it ({', '.join(members)}): stop them first (a killed one counts "
+                "until sharing.takeover has passed)"
+            )
         with locked(target), closing(open_store(target, create=True, group_access=False)) as other:
             with one.contents() as contents:
                 counts = other.fill(contents)
-    click.echo(f"copied from {origin} to {target}: {_counts_text(counts)}")
+    words = {"watches": "task", "events": "event", "deliveries": "delivery", "attempts": "attempt"}
+    copied = ", ".join(count(counts[table], word) for table, word in words.items())
+    click.echo(f"copied from {origin} to {target}: {copied}")
 
 
 @command("backup")
@@ -116,18 +121,3 @@ def restore_command(session: CommandSession, file: Path, force: bool) -> None:
 def locked(place: StorePlace) -> AbstractContextManager[object]:
     """Prevent daemons from using this file during the context. StoreBusy names the daemon that works on it."""
     return DaemonLock(place) if isinstance(place, Path) and place.exists() else nullcontext()
-
-
-def _require_no_daemon(store: Store, place: StorePlace) -> None:
-    """StoreBusy if daemons work on a shared store: what they write after the copy would be lost."""
-    if members := [view.member for view in store.members()]:
-        raise StoreBusy(
-            f"store {place}: daemons are using it ({', '.join(members)}): stop them first (a killed one counts until "
-            "sharing.takeover has passed)"
-        )
-
-
-def _counts_text(counts: Mapping[str, int]) -> str:
-    """The number of copied tasks, events, deliveries and attempts."""
-    words = {"watches": "task", "events": "event", "deliveries": "delivery", "attempts": "attempt"}
-    return ", ".join(count(counts[table], word) for table, word in words.items())

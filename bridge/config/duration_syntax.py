@@ -28,17 +28,13 @@ def parse_duration(text: str) -> float:
     if _NUMBER.fullmatch(written):
         seconds = float(written)
     elif _WHOLE.fullmatch(written):
-        seconds = _sum_s(written)
+        parts = _PART.findall(written)
+        units = [unit for _, unit in parts]
+        if units != sorted(set(units), key=list(_UNITS).index):
+            raise ValueError(f"{quoted(written)} has units twice or out of order; write {FORMS}")
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     else:
         raise ValueError(f"{quoted(text)} is not a duration; write {FORMS}")
     if seconds > MAX_S:
         raise ValueError(f"{quoted(text)} is longer than ten years")
     return seconds
-
-
-def _sum_s(written: str) -> float:
-    parts = _PART.findall(written)
-    units = [unit for _, unit in parts]
-    if units != sorted(set(units), key=list(_UNITS).index):
-        raise ValueError(f"{quoted(written)} has units twice or out of order; write {FORMS}")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)

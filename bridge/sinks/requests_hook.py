@@ -51,7 +51,7 @@ class ChatNetwork:
         proxy = self.proxy_for(url)
         bundle = options.get("verify", True)  # or the file or folder of $REQUESTS_CA_BUNDLE
         if bundle is True or (bundle and self.ca_file is not None):
-            session.mount("https://", _adapter(_context(self.ca_file, "" if bundle is True else str(bundle))))
+            session.mount("https://", _adapter(self.ca_file, "" if bundle is True else str(bundle)))
         options["proxies"] = {} if proxy is None else {"http": proxy, "https": proxy}
 
 
@@ -255,10 +255,6 @@ def _problem(error: Exception, url: str, network: ChatNetwork | None) -> str:
     return explain(known, url, proxy)[1]
 
 
-def _context(ca_file: str | None, bundle: str) -> ssl.SSLContext:
-    return _kept_context(ca_file, written_ns(ca_file), bundle, written_ns(bundle))
-
-
 @lru_cache(maxsize=32)
 def _kept_context(ca_file: str | None, _written_ns: int, bundle: str, _bundle_written_ns: int) -> ssl.SSLContext:
     """One context for all chats that trust the same files: it takes more CPU time than the rest of a request. No other
@@ -270,9 +266,11 @@ def _kept_context(ca_file: str | None, _written_ns: int, bundle: str, _bundle_wr
     return context
 
 
-def _adapter(context: ssl.SSLContext) -> Any:
-    """An adapter for the connections of a session. It trusts the same certificates as the context."""
+def _adapter(ca_file: str | None, bundle: str) -> Any:
+    """An adapter for the connections of a session. It trusts the certificates in these files."""
     from requests.adapters import HTTPAdapter
+
+    context = _kept_context(ca_file, written_ns(ca_file), bundle, written_ns(bundle))
 
     class Trusting(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **options: Any) -> None:

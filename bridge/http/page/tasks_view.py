@@ -84,7 +84,13 @@ class Tab(NamedTuple):
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     services, query, now = call.services, call.query, call.now
     loaded = services.settings()
-    wanted = wanted_watches(query, now)
+    wanted = WatchFilter(
+        phases=query.phase,
+        account=query.account,
+        label=query.label,
+        since=since_at(query.since, now),
+        text=query.q,
+    )
     found = await services.ask(_read, wanted, query)
     is_counted = not (query.q or query.since or query.label)
     counts = await phase_counts(services, query.account) if is_counted else None
@@ -105,17 +111,6 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "is_filtered": wanted != EVERY_WATCH,
         "command": command(query),
     }
-
-
-def wanted_watches(query: TasksQuery, now: float) -> WatchFilter:
-    """The tasks that these parameters select. HttpProblem if `since` is not a time."""
-    return WatchFilter(
-        phases=query.phase,
-        account=query.account,
-        label=query.label,
-        since=since_at(query.since, now),
-        text=query.q,
-    )
 
 
 def tabs(phases: Collection[Phase], counts: Mapping[Phase, int] | None) -> list[Tab]:
