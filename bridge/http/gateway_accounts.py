@@ -26,24 +26,24 @@ class GatewayAccount(NamedTuple):
 
 
 class GatewayAccounts:
-    """Keeps the accounts that it has built until the settings change. An unchanged account keeps its connections."""
+    """Keeps the accounts that it has built, with their connections, as long as their settings stay the same."""
 
     def __init__(self) -> None:
-        self._loaded: Loaded | None = None
         self._made: dict[str, tuple[object, GatewayAccount]] = {}
 
     async def find(self, name: str, loaded: Loaded) -> GatewayAccount | None:
         """The account with this name in these settings, which must be the current ones; None for an unknown name."""
-        if loaded is not self._loaded:
-            await self._renew(loaded)
         account = loaded.settings.accounts.get(name)
+        basis = account, loaded.settings.providers, loaded.proxies, allowed_hosts(loaded)
+        if name in self._made and self._made[name][0] != basis:
+            _, changed = self._made.pop(name)
+            await changed.client.aclose()
         if account is None:
             return None
-        known = self._made.get(name)
-        if known is None:
+        if name not in self._made:
             description = known_providers(loaded)[account.provider]
-            known = self._made[name] = _basis(account, loaded), _built(name, account, description, loaded)
-        return known[1]
+            self._made[name] = basis, _built(name, account, description, loaded)
+        return self._made[name][1]
 
     async def run(self) -> None:
         """Wait until canceled, then close every connection."""
@@ -53,20 +53,6 @@ class GatewayAccounts:
             with anyio.CancelScope(shield=True):
                 while self._made:
                     await self._made.popitem()[1][1].client.aclose()
-
-    async def _renew(self, loaded: Loaded) -> None:
-        """Drop the accounts that these settings have changed or removed."""
-        self._loaded = loaded
-        for name, (basis, made) in list(self._made.items()):
-            account = loaded.settings.accounts.get(name)
-            if account is None or basis != _basis(account, loaded):
-                del self._made[name]
-                await made.client.aclose()
-
-
-def _basis(account: Account, loaded: Loaded) -> object:
-    """The settings that an account at the gateway depends on."""
-    return account, loaded.settings.providers, loaded.proxies, allowed_hosts(loaded)
 
 
 def _built(name: str, account: Account, description: Description, loaded: Loaded) -> GatewayAccount:

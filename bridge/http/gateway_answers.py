@@ -28,6 +28,7 @@ from bridge.sources.task_reader import TaskProblem
 READ_S: Final = 600.0  # for a whole answer that is read
 ERROR_BYTES: Final = 64 << 10  # maximum size of an answer that reports an error
 DECODED_BYTES: Final = 8 << 20  # maximum size of an answer that is searched for a key
+WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 WRITE_S: Final = 120.0  # how long a caller may take for one part
 NO_JSON: Final = (
     *("text/event-stream", "application/x-ndjson", "application/jsonl", "application/octet-stream"),
@@ -62,6 +63,10 @@ class AnswerPassing:
     def _rules(self) -> PassThrough:
         return self.account.rules
 
+    @property
+    def _has_body(self) -> bool:
+        return self.method != "HEAD" and self.answer.status not in WITHOUT_BODY
+
     async def run(self, receive: Receive) -> None:
         """Forward the answer. If that fails, HttpProblem 502 or 504 before it has begun, BodyStopped afterwards.
 
@@ -84,7 +89,7 @@ class AnswerPassing:
     def _cap_bytes(self) -> int:
         """How much of the answer is read before it is forwarded; 0 for an answer that is only streamed."""
         status = self.answer.status
-        if self.method == "HEAD" or status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+        if not self._has_body:
             return 0
         if status >= HTTPStatus.BAD_REQUEST:
             return ERROR_BYTES
@@ -128,22 +133,19 @@ class AnswerPassing:
             clean = masked(decoded.body, self._rules.secrets)
             if clean != decoded.body:
                 body = clean
-                headers = [pair for pair in headers if pair[0].lower() != b"content-encoding"]
-        headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
-        await self._begin([*headers, (b"content-length", b"%d" % len(body)), *more])
+                headers = _without(b"content-encoding", headers)
+        await self._begin([*_without(b"content-length", headers), (b"content-length", b"%d" % len(body)), *more])
         await self.send({"type": "http.response.body", "body": body})
 
     async def _stream(self, chunks: AsyncIterator[bytes], read: bytes, more: list[Pair], receive: Receive) -> None:
         """Forward an answer while it arrives, until the caller disconnects."""
-        headers, has_body = self._headers(), True
-        if self.method == "HEAD" or self.answer.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
-            has_body = False
-        elif int(self._header(b"content-length") or b"0") > MOST_BYTES:
+        if self._has_body and int(self._header(b"content-length") or b"0") > MOST_BYTES:
             raise HttpProblem(HTTPStatus.BAD_GATEWAY, f"the answer is too large: {TOO_LARGE}")
-        if self.answer.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
-            headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
+        headers = self._headers()
+        if self.answer.status in WITHOUT_BODY:
+            headers = _without(b"content-length", headers)
         await self._begin([*headers, *more])
-        if has_body:
+        if self._has_body:
             async with anyio.create_task_group() as watching:
                 watching.start_soon(cancel_when_gone, receive, watching.cancel_scope)
                 await self._send_chunks(chunks, read)
@@ -178,6 +180,10 @@ class AnswerPassing:
 
     def _header(self, wanted: bytes) -> bytes:
         return next((value for name, value in self.answer.headers if name.lower() == wanted), b"")
+
+
+def _without(name: bytes, headers: Sequence[Pair]) -> list[Pair]:
+    return [pair for pair in headers if pair[0].lower() != name]
 
 
 async def _read(chunks: AsyncIterator[bytes], cap_bytes: int) -> tuple[bytes, bool]:
