@@ -15,8 +15,6 @@ from bridge.http.services import Services
 
 SOON_S: Final = 600.0  # a result that will be gone within this time ...
 SOON_SHARE: Final = 0.1  # ... or within this part of its lifetime is marked
-MOST_TEXT: Final = 20_000  # maximum characters of a text
-MOST_TITLE: Final = 200
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -43,29 +41,25 @@ class ResultState(StrEnum):
 
 
 class ResultBox(NamedTuple):
-    """One result. `gone_at`: when the provider deletes it; `is_soon`: that is near. `cover` is a picture that may be
-    shown. `size` is only known for files inside answers."""
+    """One result. `kind` is that of its copy, if there is one. `gone_at`: when the provider deletes it; `is_soon`: that
+    is near. `cover` is a picture that may be shown."""
 
+    made: MadeResult
     kind: ResultKind
-    state: ResultState
-    url: str = ""
+    state: ResultState = ResultState.ELSEWHERE
     cover: str = ""
-    text: str = ""
-    title: str = ""
-    duration_s: float | None = None
-    width: int = 0
-    height: int = 0
-    size: int = 0
     gone_at: float | None = None
     is_soon: bool = False
-    is_rendition: bool = False  # it belongs to another result
     copy: str = ""  # the link to a copy in the archive
-    mark: str = ""  # see `WantedCopy.mark`
+
+    @property
+    def url(self) -> str:
+        return self.made.url
 
     @property
     def source(self) -> str:
         """What a browser loads."""
-        return self.copy or self.url
+        return self.copy or self.made.url
 
 
 class Thumbnail(NamedTuple):
@@ -106,7 +100,7 @@ def thumbnail(results: Sequence[ResultBox]) -> Thumbnail:
 
 def with_copies(boxes: Sequence[ResultBox], copies: Mapping[str, ShownCopy]) -> Sequence[ResultBox]:
     """The results, with links to their copies. A copy can be shown even if the result is gone."""
-    return [_with_copy(box, copies[box.mark]) if box.mark in copies else box for box in boxes]
+    return [_with_copy(box, copies[box.made.mark]) if box.made.mark in copies else box for box in boxes]
 
 
 def is_allowed(url: str, previews: Collection[str]) -> bool:
@@ -126,7 +120,7 @@ def is_allowed(url: str, previews: Collection[str]) -> bool:
 def main_results(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
     """The results of the kind that people most likely want; those that can be shown come first. Renditions are left
     out."""
-    main = [box for box in boxes if not box.is_rendition]
+    main = [box for box in boxes if not box.made.is_rendition]
     kinds = {box.kind for box in main}
     kind = next((one for one in map(_KINDS.__getitem__, WANTED_FIRST) if one in kinds), None)
     return sorted((box for box in main if box.kind is kind), key=lambda box: box.state is not ResultState.SHOWN)
@@ -141,19 +135,7 @@ def _boxes(task: TaskResult, previews: Collection[str], now: float) -> Sequence[
 
 def _box(made: MadeResult, previews: Collection[str], gone_at: float | None, began_at: float, now: float) -> ResultBox:
     kind = _KINDS[made.kind]
-    box = ResultBox(
-        kind=kind,
-        state=ResultState.ELSEWHERE,
-        url=made.url,
-        text=made.text[:MOST_TEXT],
-        title=made.title[:MOST_TITLE],
-        duration_s=made.length_s,
-        width=made.width,
-        height=made.height,
-        size=made.size,
-        is_rendition=made.is_rendition,
-        mark=made.mark,
-    )
+    box = ResultBox(made, kind)
     if not made.url:
         state = ResultState.SHOWN if made.text else ResultState.EMBEDDED
         return box._replace(kind=ResultKind.TEXT if made.text else kind, state=state)
@@ -171,7 +153,7 @@ def _box(made: MadeResult, previews: Collection[str], gone_at: float | None, beg
 
 
 def _with_copy(box: ResultBox, copy: ShownCopy) -> ResultBox:
-    box = box._replace(copy=copy.link, size=copy.bytes, is_soon=False)
+    box = box._replace(copy=copy.link, is_soon=False)
     kind = _KINDS.get(copy.media_type.partition("/")[0] + "s")
     if kind not in _PLAYED or copy.media_type == "image/svg+xml":
         return box

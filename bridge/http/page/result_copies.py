@@ -40,7 +40,6 @@ class ShownCopy(NamedTuple):
 
     link: str
     media_type: str
-    bytes: int
 
 
 class TaskResult(NamedTuple):
@@ -77,7 +76,7 @@ async def copies_of(
     expires_s = int(now // DAY_S) * DAY_S + LINK_LIFE_S  # the same link all day, so that browsers cache the file
     return {
         event_id: {
-            mark: ShownCopy(result_link(key, copy.path, expires_s=expires_s), copy.media_type, copy.bytes)
+            mark: ShownCopy(result_link(key, copy.path, expires_s=expires_s), copy.media_type)
             for mark, copy in copies.items()
         }
         for event_id, copies in dict(found).items()

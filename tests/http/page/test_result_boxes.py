@@ -48,7 +48,7 @@ def test_a_video_has_its_cover_its_size_and_its_duration() -> None:
     video = {"url": f"{CDN}/v", "duration": "5.1", "width": 1920, "height": 1080.0, "cover_url": f"{CDN}/c.jpg"}
     [box] = boxes(of("videos", video), CDN)
     assert (box.kind, box.state, box.cover) == (ResultKind.VIDEO, ResultState.SHOWN, f"{CDN}/c.jpg")
-    assert (box.duration_s, box.width, box.height) == (5.1, 1920, 1080)
+    assert (box.made.length_s, box.made.width, box.made.height) == (5.1, 1920, 1080)
 
 
 def test_a_cover_at_another_host_is_not_loaded() -> None:
@@ -120,4 +120,4 @@ def test_the_main_results_are_those_that_a_person_waits_for() -> None:
 )
 def test_unexpected_items_of_a_provider_cause_no_error(item: dict[str, Any]) -> None:
     [box] = boxes(Snapshot(result={"videos": [item], "others": [{}]}))
-    assert (box.duration_s, box.width, box.url) == (None, 0, "")
+    assert (box.made.length_s, box.made.width, box.url) == (None, 0, "")
