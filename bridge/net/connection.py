@@ -63,7 +63,10 @@ class Connection(asyncio.BufferedProtocol):
             raise httpx.ReadError("closed")
         if self._http is None:
             self._http = httptools.HttpResponseParser(self)
-            self._http.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # allowed by RFC 9112, 2.2
+            # A missing CR is allowed by RFC 9112, 2.2. Some servers fill the sizes of chunks up with blanks.
+            self._http.set_dangerous_leniencies(
+                lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+            )
         self._is_waiting, self._received_bytes, self._has_head, self._is_whole = True, 0, False, False
         self._head = b""
         self.end_at(ends_at)
