@@ -15,6 +15,7 @@ MAX_SLACK_BYTES: Final = 64 * 1024  # allowed above the limit, because compresse
 GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 RAW_DEFLATE: Final = -zlib.MAX_WBITS
 GZIP_START: Final = b"\x1f"
+NOT_COMPRESSED: Final = frozenset({"identity", "utf-8"})  # some servers mistake it for the character set
 
 
 class Body:
@@ -36,7 +37,7 @@ class Body:
             return
         if coding in {"gzip", "x-gzip", "deflate"}:
             self._inflate = zlib.decompressobj(GZIP_OR_ZLIB)
-        elif coding != "identity":
+        elif coding not in NOT_COMPRESSED:
             self.trouble = "the body has a content encoding that was not requested"
 
     def feed(self, chunk: bytes) -> bool:

@@ -27,6 +27,7 @@ PACKED = {
     "deflate": zlib.compress(b"hello"),
     "Deflate": RAW.compress(b"hello") + RAW.flush(),
     "identity": b"hello",
+    "UTF-8": b"hello",
     "": b"hello",
 }
 
