@@ -24,112 +24,86 @@ SAID: Final = frozenset(
 )
 
 
-def _task(event: Fields) -> str:
-    account, task_id = event.get("account"), event.get("task_id") or event.get("topic", "")
-    return f"{account}/{task_id}" if account else str(task_id)
-
-
-def _because(event: Fields) -> str:
-    return f": {event['reason']}" if event.get("reason") else ""
-
-
-def _tries(event: Fields) -> str:
-    return f" (attempt {event['attempts']})" if event.get("attempts", 1) > 1 else ""
-
-
 def _count(number: int, noun: str) -> str:
     return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _tasks(event: Fields) -> str:
-    return f"{event['count']} tasks" if "count" in event else _task(event)
+class _Said(dict[str, Any]):
+    """The values of an event, and texts that are made of them."""
+
+    def __missing__(self, name: str) -> str:
+        return TEXTS[name](self)
 
 
-def _taken(event: Fields) -> str:
-    files = event["first"] if event["files"] == 1 else f"{event['files']} files"
-    return f"queue: {_count(event['tasks'], 'task')} taken from {files}"
-
-
-def _rejected(event: Fields) -> str:
-    taken, more = event["taken"], event["problems"] - 1
-    moved = f"{_count(taken, 'task')} taken, the rest moved" if taken else "moved"
-    rest = f"; {_count(more, 'more mistake')} in {event['kept_as']}.reason" if more else ""
-    return f"queue: {event['name']}: {moved} to rejected/{event['kept_as']}{_because(event)}{rest}"
-
-
-def _paused(event: Fields) -> str:
-    return f"account {event['account']}" if "account" in event else f"endpoint {event['endpoint']}"
-
-
-def _listed(event: Fields) -> str:
-    """The problems of an event, each on its own line."""
-    return "".join(f"\n{problem}" for problem in event["problems"])
-
-
-SENTENCES: Final[Mapping[str, Callable[[Fields], str]]] = {
-    "watch.added": lambda event: f"{_tasks(event)} added: {event.get('source', '')}",
-    "watch.running": lambda event: f"{_task(event)} is running{_because(event)}",
-    "watch.finished": lambda event: f"{_task(event)} {event['phase']}{_because(event)}",
-    "delivery.accepted": lambda event: f"{_task(event)} accepted by {event['endpoint']}{_tries(event)}",
-    "delivery.deferred": lambda event: (
-        f"{_task(event)} not accepted by {event['endpoint']}{_because(event)} (attempt {event['attempts']})"
+TEXTS: Final[Mapping[str, Callable[[_Said], str]]] = {
+    "task": lambda said: (
+        f"{said['account']}/{said['task_id']}" if said.get("account") else str(said.get("task_id") or said["topic"])
     ),
-    "delivery.dead": lambda event: (
-        f"{_task(event)} given up for {event['endpoint']} after {event['attempts']} attempts{_because(event)}"
+    "tasks_named": lambda said: f"{said['count']} tasks" if "count" in said else said["task"],
+    "subject": lambda said: f"account {said['account']}" if "account" in said else f"endpoint {said['endpoint']}",
+    "because": lambda said: f": {said['reason']}" if said.get("reason") else "",
+    "again": lambda said: f" (attempt {said['attempts']})" if said.get("attempts", 1) > 1 else "",
+    "for_seconds": lambda said: f" for {said['seconds']:.0f} s" if "seconds" in said else "",
+    "each_problem": lambda said: "".join(f"\n{problem}" for problem in said["problems"]),  # on its own line
+    "all_names": lambda said: ", ".join(said["names"]),
+    "counted_live": lambda said: _count(said["watches"], "live task"),
+    "counted_tasks": lambda said: _count(said["tasks"], "task"),
+    "counted_mistakes": lambda said: _count(said["bad"], "mistake"),
+    "counted_lines": lambda said: _count(said["lines"], "invalid line"),
+    "from_files": lambda said: str(said["first"]) if said["files"] == 1 else f"{said['files']} files",
+    "moved": lambda said: f"{_count(said['taken'], 'task')} taken, the rest moved" if said["taken"] else "moved",
+    "more_mistakes": lambda said: (
+        f"; {_count(said['problems'] - 1, 'more mistake')} in {said['kept_as']}.reason" if said["problems"] > 1 else ""
     ),
-    "watch.result_missing": lambda event: f"{_task(event)} succeeded without a result",
-    "answer.unreadable": lambda event: f"account {event['account']} gave an unknown answer{_because(event)}",
-    "pause.started": lambda event: (
-        f"{_paused(event)} paused" + (f" for {event['seconds']:.0f} s" if "seconds" in event else "")
-    ),
-    "pause.ended": lambda event: f"{_paused(event)} resumed",
-    "once.timed_out": lambda event: f"timed out after {event['seconds']:g} s",
-    "once.unfinished": lambda event: (
-        f"unfinished: {_count(event['watches'], 'live task')}; deliveries waiting: {event['deliveries']}"
-    ),
-    "discover.failed": lambda event: f"account {event['account']}: the list of tasks cannot be read{_because(event)}",
-    "discover.recovered": lambda event: f"account {event['account']}: the list of tasks can be read again",
-    "daemon.ready": lambda event: "ready",
-    "daemon.stopping": lambda event: "stopping: waiting for work in flight",
-    "daemon.stopped": lambda event: "stopped",
-    "http.listening": lambda event: f"listening on {event['address']}",
-    "poll.answered": lambda event: f"{_task(event)} polled: {event['kind']}",
-    "watch.withdrawn": lambda event: f"{_tasks(event)} withdrawn: no longer in the {event['source']}",
-    "watchlist.read": lambda event: f"watchlist read: {_count(event['tasks'], 'task')}",
-    "watchlist.invalid": lambda event: (
-        f"watchlist: {_count(event['bad'], 'mistake')}, so no task is withdrawn{_listed(event)}"
-    ),
-    "watchlist.refused": lambda event: f"watchlist: invalid ids are ignored{_listed(event)}",
-    "lines.refused": lambda event: f"lines: {_count(event['lines'], 'invalid line')} skipped{_listed(event)}",
-    "lines.restarted": lambda event: f"lines: {event['file']} is read from its beginning{_because(event)}",
-    "lines.rotated": lambda event: f"lines: {event['file']} was renamed; a new file is read",
-    "queue.created": lambda event: f"queue: created the folder {event['folder']}",
-    "queue.taken": _taken,
-    "queue.rejected": _rejected,
-    "queue.left_alone": lambda event: f"queue: ignored because of their names: {', '.join(event['names'])}",
-    "queue.waiting": lambda event: (
-        f"queue: {event['name']} is still open in a program; it is taken when that closes it"
-    ),
-    "queue.stuck": lambda event: f"queue: {event['name']} could not be opened, moved or removed{_because(event)}",
-    "source.failed": lambda event: f"{event['source']} cannot be read{_because(event)}",
-    "source.recovered": lambda event: f"{event['source']} can be read again",
-    "settings.warning": lambda event: str(event["reason"]),
-    "settings.invalid": lambda event: f"invalid settings, {event['in_force']} stay in force{_because(event)}",
-    "settings.reloaded": lambda event: "settings read again",
-    "account.blocked": lambda event: f"account {event['account']} blocked by the provider{_because(event)}",
-    "account.paused": lambda event: f"account {event['account']} must wait {event['seconds']:.0f} s{_because(event)}",
-    "account.restored": lambda event: f"account {event['account']} works again",
-    "account.recovered": lambda event: f"account {event['account']} is polled at the normal rate again",
-    "account.troubled": lambda event: (
-        f"account {event['account']}: polls fail, so one is sent at a time{_because(event)}"
-    ),
-    "endpoint.disabled": lambda event: (
-        f"endpoint {event['endpoint']} disabled{_because(event)}; use `genbridge enable`"
-    ),
-    "endpoint.failing": lambda event: f"endpoint {event['endpoint']} has accepted nothing for a while{_because(event)}",
-    "endpoint.recovered": lambda event: f"endpoint {event['endpoint']} accepts deliveries again",
-    "store.failed": lambda event: str(event["reason"]),
-    "store.recovered": lambda event: "the store can be read and written again",
+}
+SENTENCES: Final = {
+    "watch.added": "{tasks_named} added: {source}",
+    "watch.running": "{task} is running{because}",
+    "watch.finished": "{task} {phase}{because}",
+    "delivery.accepted": "{task} accepted by {endpoint}{again}",
+    "delivery.deferred": "{task} not accepted by {endpoint}{because} (attempt {attempts})",
+    "delivery.dead": "{task} given up for {endpoint} after {attempts} attempts{because}",
+    "watch.result_missing": "{task} succeeded without a result",
+    "answer.unreadable": "account {account} gave an unknown answer{because}",
+    "pause.started": "{subject} paused{for_seconds}",
+    "pause.ended": "{subject} resumed",
+    "once.timed_out": "timed out after {seconds:g} s",
+    "once.unfinished": "unfinished: {counted_live}; deliveries waiting: {deliveries}",
+    "discover.failed": "account {account}: the list of tasks cannot be read{because}",
+    "discover.recovered": "account {account}: the list of tasks can be read again",
+    "daemon.ready": "ready",
+    "daemon.stopping": "stopping: waiting for work in flight",
+    "daemon.stopped": "stopped",
+    "http.listening": "listening on {address}",
+    "poll.answered": "{task} polled: {kind}",
+    "watch.withdrawn": "{tasks_named} withdrawn: no longer in the {source}",
+    "watchlist.read": "watchlist read: {counted_tasks}",
+    "watchlist.invalid": "watchlist: {counted_mistakes}, so no task is withdrawn{each_problem}",
+    "watchlist.refused": "watchlist: invalid ids are ignored{each_problem}",
+    "lines.refused": "lines: {counted_lines} skipped{each_problem}",
+    "lines.restarted": "lines: {file} is read from its beginning{because}",
+    "lines.rotated": "lines: {file} was renamed; a new file is read",
+    "queue.created": "queue: created the folder {folder}",
+    "queue.taken": "queue: {counted_tasks} taken from {from_files}",
+    "queue.rejected": "queue: {name}: {moved} to rejected/{kept_as}{because}{more_mistakes}",
+    "queue.left_alone": "queue: ignored because of their names: {all_names}",
+    "queue.waiting": "queue: {name} is still open in a program; it is taken when that closes it",
+    "queue.stuck": "queue: {name} could not be opened, moved or removed{because}",
+    "source.failed": "{source} cannot be read{because}",
+    "source.recovered": "{source} can be read again",
+    "settings.warning": "{reason}",
+    "settings.invalid": "invalid settings, {in_force} stay in force{because}",
+    "settings.reloaded": "settings read again",
+    "account.blocked": "account {account} blocked by the provider{because}",
+    "account.paused": "account {account} must wait {seconds:.0f} s{because}",
+    "account.restored": "account {account} works again",
+    "account.recovered": "account {account} is polled at the normal rate again",
+    "account.troubled": "account {account}: polls fail, so one is sent at a time{because}",
+    "endpoint.disabled": "endpoint {endpoint} disabled{because}; use `genbridge enable`",
+    "endpoint.failing": "endpoint {endpoint} has accepted nothing for a while{because}",
+    "endpoint.recovered": "endpoint {endpoint} accepts deliveries again",
+    "store.failed": "{reason}",
+    "store.recovered": "the store can be read and written again",
 }
 
 
@@ -155,7 +129,7 @@ class ConsoleLines:
 
     def _text(self, name: str, event: Fields) -> str:
         try:
-            sentence = SENTENCES[name](event)
+            sentence = SENTENCES[name].format_map(_Said(event))
         except KeyError:  # there is no sentence, or the event lacks a value that the sentence needs
             return " ".join(filter(None, [f"{name}:", *_values(event)])).removesuffix(":")
         rest = [f"{key}={value}" for key, value in event.items() if key not in SAID] if self._is_whole else []
