@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
 from bridge.domain.ids import WatchKey
-from bridge.domain.task import Json, Phase, ReadingKind
+from bridge.domain.task import LIVE, Json, Phase, ReadingKind
 from bridge.errors import UnknownError
 
 if TYPE_CHECKING:
@@ -128,17 +129,32 @@ class UnreadView(NamedTuple):
     told_at: float | None
 
 
+_NOTHING: Final[Mapping[Any, Any]] = {}
+
+
 class Counts(NamedTuple):
     """The state of the store in figures. Mappings contain no zeros."""
 
-    watches: Mapping[Phase, int]
-    live_by_account: Mapping[str, int]
-    waiting_by_endpoint: Mapping[str, int]
-    dead_by_endpoint: Mapping[str, int]
-    oldest_waiting_at: float | None  # creation time of the delivery that has waited longest
-    blocked: Mapping[str, str]  # accounts, with the reason
-    disabled: Mapping[str, str]  # endpoints, with the reason
+    watches: Mapping[Phase, int] = _NOTHING
+    by_account: Mapping[tuple[str, str], int] = _NOTHING  # watches by account and phase; see `ReadStore.counts`
+    waiting_by_endpoint: Mapping[str, int] = _NOTHING
+    dead_by_endpoint: Mapping[str, int] = _NOTHING
+    oldest_by_endpoint: Mapping[str, float] = _NOTHING  # creation time of the delivery that has waited longest
+    blocked: Mapping[str, str] = _NOTHING  # accounts, with the reason
+    disabled: Mapping[str, str] = _NOTHING  # endpoints, with the reason
     unread: Sequence[UnreadView] = ()  # the latest first
+
+    @property
+    def live_by_account(self) -> Mapping[str, int]:
+        found = Counter[str]()
+        for (account, phase), number in self.by_account.items():
+            if phase in LIVE:
+                found[account] += number
+        return found
+
+    @property
+    def oldest_waiting_at(self) -> float | None:
+        return min(self.oldest_by_endpoint.values(), default=None)
 
     @property
     def live(self) -> int:
@@ -155,16 +171,6 @@ class Counts(NamedTuple):
     @property
     def dead(self) -> int:
         return sum(self.dead_by_endpoint.values())
-
-
-class StoreGauges(NamedTuple):
-    """How many watches and deliveries there are now. Mappings contain no zeros."""
-
-    watches: Mapping[tuple[str, str], int]  # by account and phase
-    waiting: Mapping[str, int]  # deliveries, by endpoint
-    dead: Mapping[str, int]  # dead deliveries, by endpoint
-    oldest_waiting_at: Mapping[str, float]  # by endpoint: when the event of the oldest waiting delivery was committed
-    blocked: frozenset[str]  # accounts
 
 
 class Unchecked(NamedTuple):

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from bridge import __version__
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.task import Phase
-from bridge.domain.views import StoreGauges
+from bridge.domain.views import Counts
 from bridge.metrics import Histogram, Metrics
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -47,10 +47,10 @@ def _weight(text: str) -> float:
         return 0.0
 
 
-def exposition(metrics: Metrics, gauges: StoreGauges | None, *, now: float, wanted: str) -> bytes:
-    """All figures in the format `wanted`, a result of `content_type`. `gauges` is None if the store cannot be read;
+def exposition(metrics: Metrics, counts: Counts | None, *, now: float, wanted: str) -> bytes:
+    """All figures in the format `wanted`, a result of `content_type`. `counts` is None if the store cannot be read;
     then the figures from the store are left out."""
-    stored = _stored(metrics, gauges, now) if gauges is not None else ()
+    stored = _stored(metrics, counts, now) if counts is not None else ()
     families = _Families([*_counted(metrics), _settings(metrics, now), *stored])
     if wanted == OPENMETRICS:
         return bytes(generate_openmetrics(families))  # type: ignore[no-untyped-call]  # untyped in the library
@@ -123,21 +123,25 @@ def _settings(metrics: Metrics, now: float) -> Metric:
     )
 
 
-def _stored(metrics: Metrics, gauges: StoreGauges, now: float) -> Iterator[Metric]:
+def _stored(metrics: Metrics, counts: Counts, now: float) -> Iterator[Metric]:
     """The current figures of the store, for the accounts and endpoints in the settings."""
     yield _gauge(
         "genbridge_watches",
         "Watched tasks in the store, by phase.",
         ("account", "phase"),
-        {(name, phase): gauges.watches.get((name, phase), 0) for name in metrics.accounts for phase in map(str, Phase)},
+        {
+            (name, phase): counts.by_account.get((name, phase), 0)
+            for name in metrics.accounts
+            for phase in map(str, Phase)
+        },
     )
     yield _gauge(
         "genbridge_account_blocked",
         "1 while the provider rejects the account, its key or its balance, else 0.",
         ("account",),
-        {(name,): name in gauges.blocked for name in metrics.accounts},
+        {(name,): name in counts.blocked for name in metrics.accounts},
     )
-    states = {str(DeliveryState.WAITING): gauges.waiting, str(DeliveryState.DEAD): gauges.dead}
+    states = {str(DeliveryState.WAITING): counts.waiting_by_endpoint, str(DeliveryState.DEAD): counts.dead_by_endpoint}
     yield _gauge(
         "genbridge_deliveries",
         "Deliveries in the store that wait for an attempt or were given up.",
@@ -148,7 +152,7 @@ def _stored(metrics: Metrics, gauges: StoreGauges, now: float) -> Iterator[Metri
         "genbridge_outbox_oldest_seconds",
         "Age of the oldest event that waits for delivery, 0 if none waits.",
         ("endpoint",),
-        {(name,): max(0.0, now - gauges.oldest_waiting_at.get(name, now)) for name in metrics.endpoints},
+        {(name,): max(0.0, now - counts.oldest_by_endpoint.get(name, now)) for name in metrics.endpoints},
         unit=SECONDS,
     )
 

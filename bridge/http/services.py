@@ -19,7 +19,7 @@ from bridge.control.rings import Rings
 from bridge.control.store_now import StoreNow
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.delivery import Outcome
-from bridge.domain.views import StoreGauges
+from bridge.domain.views import Counts
 from bridge.domain.watch import Wish
 from bridge.errors import StoreError
 from bridge.http.cached_reading import CachedReading, RecentOverview
@@ -65,7 +65,7 @@ class Services:
         self.metrics = metrics
         self.is_alive = is_alive
         self.store_failure = store_failure
-        self.gauges: CachedReading[StoreGauges] = CachedReading(partial(self.reading, self.reader.gauges), clock)
+        self.counts: CachedReading[Counts] = CachedReading(partial(self.reading, self.reader.counts), clock)
         self.needs: CachedReading[NeedCounts] = CachedReading(self._count_needs, clock)
         self.overviews = RecentOverview(clock)
         self.rings = Rings(metrics, clock)  # only for the thread of the event loop

@@ -55,7 +55,7 @@ class HttpServer:
         requests are answered."""
         async with anyio.create_task_group() as self._group:
             self._group.start_soon(measure_loop_lag, self._services.metrics.loop_lag_s, self._services.clock)
-            self._group.start_soon(keep_running, "gauges", self._services.gauges.run, self._services.clock)
+            self._group.start_soon(keep_running, "counts", self._services.counts.run, self._services.clock)
             self._group.start_soon(keep_running, "needs", self._services.needs.run, self._services.clock)
             self._group.start_soon(self.live.run)
             self._group.start_soon(self._services.gateway.run)

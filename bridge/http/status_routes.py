@@ -53,9 +53,9 @@ async def metrics(call: ApiCall) -> Response:
     """Metrics for Prometheus: text 0.0.4, or OpenMetrics 1.0 if Accept asks for it."""
     services = call.services
     wanted = content_type(call.request.headers.get("accept", ""))
-    gauges = await services.gauges.get()
+    counts = await services.counts.get()
     # In a thread, because with a hundred accounts it takes tens of milliseconds.
-    render = partial(exposition, services.metrics, gauges, now=services.clock.now(), wanted=wanted)
+    render = partial(exposition, services.metrics, counts, now=services.clock.now(), wanted=wanted)
     text = await anyio.to_thread.run_sync(render)
     return Response(text, headers={"Content-Type": wanted, "Cache-Control": "no-store"})
 

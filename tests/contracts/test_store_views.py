@@ -11,7 +11,7 @@ from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
 from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase, ReadingKind
-from bridge.domain.views import DeliveryView, FailingPolls, StoreGauges, Unchecked, WatchView
+from bridge.domain.views import DeliveryView, FailingPolls, Unchecked, WatchView
 from bridge.domain.watch import Memory
 from bridge.errors import UnknownError
 from bridge.store import Store
@@ -273,18 +273,10 @@ class TestCounts:
         assert counts.oldest_waiting_at == NOW + 60
         assert counts.blocked == {"kling": "401: key revoked"}
         assert counts.disabled == {"automation": "503"}
-        assert store.gauges() == StoreGauges(
-            watches={
-                ("kling", "submitted"): 1,
-                ("kling", "running"): 1,
-                ("kling", "succeeded"): 1,
-                ("kling", "timed_out"): 1,
-            },
-            waiting={"automation": 1, "chat": 2},
-            dead={"automation": 1},
-            oldest_waiting_at={"automation": NOW + 70, "chat": NOW + 60},
-            blocked=frozenset({"kling"}),
-        )
+        phases = ("submitted", "running", "succeeded", "timed_out")
+        assert counts.by_account == {("kling", phase): 1 for phase in phases}
+        assert counts.live_by_account == {"kling": 2}
+        assert counts.oldest_by_endpoint == {"automation": NOW + 70, "chat": NOW + 60}
 
     def test_deliveries_to_a_disabled_endpoint_have_no_next_attempt(self, store: Store) -> None:
         add(store, "task-1")

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from bridge.domain.views import StoreGauges
+from bridge.domain.views import Counts
 from bridge.errors import StoreError
 from bridge.http.cached_reading import WAIT_S, CachedReading
 from tests.fakes import FakeClock
 
-NOTHING = StoreGauges(watches={}, waiting={}, dead={}, oldest_waiting_at={}, blocked=frozenset())
+NOTHING = Counts()
 
 
 class SlowStore:
@@ -20,7 +20,7 @@ class SlowStore:
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.takes_s, self.fails, self.reads = clock, 0.0, False, 0
 
-    async def read(self) -> StoreGauges:
+    async def read(self) -> Counts:
         self.reads += 1
         await self.clock.sleep(self.takes_s)
         if self.fails:
@@ -31,9 +31,9 @@ class SlowStore:
 class Scrapes:
     """Scrapes a store, one scrape after the other."""
 
-    def __init__(self, gauges: CachedReading[StoreGauges], store: SlowStore) -> None:
+    def __init__(self, gauges: CachedReading[Counts], store: SlowStore) -> None:
         self.store = store
-        self.found: list[StoreGauges | None] = []
+        self.found: list[Counts | None] = []
         self._gauges = gauges
 
     async def scrape(self) -> None:
@@ -108,9 +108,9 @@ async def test_a_caller_that_cannot_wait_gets_the_last_values() -> None:
         group.cancel_scope.cancel()
 
 
-async def _soon(reading: CachedReading[StoreGauges], clock: FakeClock) -> StoreGauges | None:
+async def _soon(reading: CachedReading[Counts], clock: FakeClock) -> Counts | None:
     """The value that `get` returns within 50 ms."""
-    found: list[StoreGauges | None] = []
+    found: list[Counts | None] = []
 
     async def get() -> None:
         found.append(await reading.get(0.05))

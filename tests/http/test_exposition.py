@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from bridge.domain.event import Topic
-from bridge.domain.views import StoreGauges
+from bridge.domain.views import Counts
 from bridge.http.exposition import OPENMETRICS, TEXT, content_type, exposition
 from bridge.metrics import Metrics
 from tests.http.monitoring_programs import promtool
@@ -19,7 +19,7 @@ PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 )
-NOTHING = StoreGauges(watches={}, waiting={}, dead={}, oldest_waiting_at={}, blocked=frozenset())
+NOTHING = Counts()
 NOW = 1_762_000_000.0
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -30,7 +30,7 @@ def shown(*, accounts: tuple[str, ...] = ("kling",), endpoints: tuple[str, ...] 
     return metrics
 
 
-def samples(metrics: Metrics, gauges: StoreGauges | None = NOTHING, *, wanted: str = TEXT) -> dict[Sample, float]:
+def samples(metrics: Metrics, gauges: Counts | None = NOTHING, *, wanted: str = TEXT) -> dict[Sample, float]:
     """Every sample of a scrape, by name and labels."""
     text = exposition(metrics, gauges, now=NOW, wanted=wanted).decode()
     read: Callable[[str], Iterable[Metric]] = read_openmetrics if wanted == OPENMETRICS else read_text
@@ -85,12 +85,12 @@ def test_a_scrape_reads_the_counted_values(wanted: str) -> None:
 
 
 def test_the_store_gauges_cover_exactly_the_accounts_and_endpoints_in_the_settings() -> None:
-    gauges = StoreGauges(
-        watches={("kling", "running"): 7, ("removed", "running"): 9},
-        waiting={"hook": 2, "removed": 5},
-        dead={"hook": 1},
-        oldest_waiting_at={"hook": NOW - 90},
-        blocked=frozenset({"kling", "removed"}),
+    gauges = Counts(
+        by_account={("kling", "running"): 7, ("removed", "running"): 9},
+        waiting_by_endpoint={"hook": 2, "removed": 5},
+        dead_by_endpoint={"hook": 1},
+        oldest_by_endpoint={"hook": NOW - 90},
+        blocked={"kling": "no credit", "removed": "no credit"},
     )
     found = samples(shown(endpoints=("chat", "hook")), gauges)
     assert found["genbridge_watches", (("account", "kling"), ("phase", "running"))] == 7

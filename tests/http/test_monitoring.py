@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from bridge.domain.views import StoreGauges
+from bridge.domain.views import Counts
 from bridge.http.exposition import OPENMETRICS, exposition
 from bridge.metrics import ATTEMPT_OUTCOMES, CALLBACK_OUTCOMES, POLL_OUTCOMES, Metrics
 from tests.http.monitoring_programs import promtool
@@ -31,7 +31,7 @@ def exposed() -> dict[str, tuple[str, frozenset[str]]]:
     """Every metric that is served, by the name that queries use: its type and labels."""
     metrics = Metrics()
     metrics.show(accounts=["kling"], endpoints=["hook"])
-    nothing = StoreGauges(watches={}, waiting={}, dead={}, oldest_waiting_at={}, blocked=frozenset())
+    nothing = Counts()
     text = exposition(metrics, nothing, now=0.0, wanted=OPENMETRICS).decode()
     found = {}
     for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]  # so in the library

@@ -16,7 +16,7 @@ from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import EVERY_WATCH, WatchFilter
 from bridge.domain.page_views import COUNTED, BoundedCount
 from bridge.domain.task import LIVE, NOT_SUCCEEDED, Phase
-from bridge.domain.views import StoreGauges, WatchView
+from bridge.domain.views import Counts, WatchView
 from bridge.http.page.cards import FinishedTask, NotificationState, finished_tasks, notification_states
 from bridge.http.page.result_boxes import Thumbnail, results_of, thumbnail
 from bridge.http.page.runs import Run, run_of
@@ -153,13 +153,13 @@ def kept_for(words: Wording, seconds: float) -> str:
 
 async def phase_counts(services: Services, account: str | None) -> Mapping[Phase, int] | None:
     """How many tasks are in each phase, of one account or of all; None if that is not known quickly."""
-    gauges: StoreGauges | None = None
+    stored: Counts | None = None
     with anyio.move_on_after(COUNTS_WITHIN_S):
-        gauges = await services.gauges.get()
-    if gauges is None:
+        stored = await services.counts.get()
+    if stored is None:
         return None
     counts = dict.fromkeys(Phase, 0)
-    for (name, phase), number in gauges.watches.items():
+    for (name, phase), number in stored.by_account.items():
         if phase in counts and account in {None, name}:
             counts[Phase(phase)] += number
     return counts
