@@ -123,7 +123,9 @@ class ApiRoute:
             tree = orjson.loads(raw or b"{}")
             json.loads(raw or b"{}", object_pairs_hook=unique_keys)  # orjson takes the last of equal keys
         except (ValueError, RecursionError) as error:
-            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the body cannot be read as JSON: {error}") from None
+            is_deep = isinstance(error, RecursionError) or "depth limit" in str(error)  # of json, of orjson
+            why = "it is nested too deeply" if is_deep else error
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the body cannot be read as JSON: {why}") from None
         if not isinstance(tree, dict):
             raise invalid([("", "the body must be a JSON object, as in {}")])
         return {"raw": raw, "body": validated(self.body, tree)}

@@ -76,6 +76,10 @@ def test_the_shipped_document_is_the_one_that_is_served(tmp_path: Path) -> None:
     shipped = json.loads(SHIPPED.read_text())
     with running_site(tmp_path) as site:
         served = site.reader.get("/openapi.json").json()
+    for document in (served, shipped):
+        for operation in (each for path in document["paths"].values() for each in path.values()):
+            for status in {"413", "422"} & operation["responses"].keys():
+                del operation["responses"][status]["description"]  # Python 3.13 has newer names for these two
     assert served == shipped, "write it again: python -m tests.http.test_schema"
     assert {(route.method.lower(), route.path) for route in API} <= {
         (method, path) for path, operations in served["paths"].items() for method in operations
