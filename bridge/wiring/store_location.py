@@ -81,9 +81,12 @@ def note_owner(store: CommandStore, placed: StoreLocation, file: SettingsFile, e
 
 
 def _own(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
-    common = user_folder(env, "XDG_STATE_HOME", ".local/state").absolute() / FILE
     settings = _identity(file.path)
-    is_users = _is_same(file.path, user_folder(env, "XDG_CONFIG_HOME", ".config") / "genbridge.yaml")
+    try:
+        common = user_folder(env, "XDG_STATE_HOME", ".local/state").absolute() / FILE
+        is_users = _is_same(file.path, user_folder(env, "XDG_CONFIG_HOME", ".config") / "genbridge.yaml")
+    except ConfigError:  # a user without a home folder never shared a store
+        return StoreLocation(place=_beside(file.path, settings, settings.parent / FOLDER), is_own=True)
     found = _look_at(common)
     if isinstance(found, Ownership) and found.settings is not None and _is_same(file.path, Path(found.settings)):
         return StoreLocation(place=common, is_own=True)

@@ -253,6 +253,18 @@ def test_an_unwritable_folder_moves_the_store_to_the_state_folder(shell: Shell, 
     assert [row["id"] for row in shell("list", "--json", "-c", str(one)).json] == ["task-one-1"], "it stays where it is"
 
 
+def test_a_user_without_a_home_folder_has_the_store_beside_the_settings(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = project(shell.folder / "one")
+    for name in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)  # a user that the system does not know
+    assert place(shell, settings) == str(shell.folder / "one/.genbridge/state.db")
+    assert shell("add", "task-one-1", "-c", str(settings)).code == 0
+    assert [row["id"] for row in shell("list", "--json", "-c", str(settings)).json] == ["task-one-1"]
+
+
 def test_a_store_named_in_the_settings_stays_there(shell: Shell, state: Path) -> None:
     settings = project(shell.folder / "one")
     settings.write_text(json.dumps({"accounts": {"kling": KLING}, "store": "data/here.db"}))
