@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, MutableMapping, Sequence
-from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -15,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Receive, Send
 
 from bridge.archive.bucket import Bucket
@@ -37,7 +37,7 @@ HEADERS: Final = {
     "Cache-Control": "private, max-age=3600",
     "Referrer-Policy": "no-referrer",
 }
-VALIDATORS: Final = ("etag", "last-modified", "cache-control")
+STATIC_FILES: Final = StaticFiles(check_dir=False)  # compares the validators of a request
 _RANGES: Final = re.compile(r"bytes\s*=(.*)", re.IGNORECASE)
 _RANGE: Final = re.compile(r"\s*(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))\s*")
 
@@ -96,11 +96,10 @@ def _from_folder(place: Folder, path: str, asked: Headers) -> Response:
         raise _gone()
     stat = found.stat()
     response = CopyResponse(found, media_type=_media_type(path), headers=_headers(path), stat_result=stat)
-    etag, last_modified = response.headers["etag"], response.headers["last-modified"]
-    if is_unchanged(asked, etag=etag, last_modified=last_modified):
-        kept = {name: response.headers[name] for name in VALIDATORS}
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=kept)
-    if asked.get("if-range", etag) in {etag, last_modified}:
+    if STATIC_FILES.is_not_modified(response.headers, asked):
+        return NotModifiedResponse(response.headers)
+    etag = response.headers["etag"]
+    if asked.get("if-range", etag) in {etag, response.headers["last-modified"]}:
         response.parts = requested_parts(asked.get("range"), stat.st_size)
     return response
 
@@ -164,15 +163,3 @@ def requested_parts(text: str | None, size: int) -> list[tuple[int, int]]:
             headers={"Content-Range": f"bytes */{size}"},
         )
     return sound
-
-
-def is_unchanged(headers: Headers, *, etag: str, last_modified: str) -> bool:
-    """Whether the client already has this version of the file, so that the answer is 304."""
-    if (tags := headers.get("if-none-match")) is not None:
-        known = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
-        return bool(known & {"*", etag})
-    try:
-        since = parsedate_to_datetime(headers.get("if-modified-since", ""))
-        return parsedate_to_datetime(last_modified) <= since
-    except (TypeError, ValueError):  # no date, or one without a time zone
-        return False
