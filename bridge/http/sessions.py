@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 
 from itsdangerous import BadData, URLSafeSerializer
+from starlette.requests import cookie_parser
 
 COOKIE: Final = "genbridge_session"
 
@@ -45,8 +45,4 @@ NOTICE: Final = SignedValue("notice", 600.0)  # in an address: makes the page sh
 
 def is_session_of(token: bytes, headers: Mapping[str, str], now: float) -> bool:
     """Whether these request headers contain a session of this token that has not expired."""
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return False
-    return found is not None and SESSION.read(token, found.value, now) is not None
+    return SESSION.read(token, cookie_parser(headers.get("cookie", "")).get(COOKIE, ""), now) is not None
