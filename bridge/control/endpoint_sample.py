@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
+from importlib.resources import files
 from typing import Final
 
 from bridge.domain.delivery import Delivery, Outcome
@@ -11,9 +10,7 @@ from bridge.domain.event import Topic
 from bridge.domain.sample import sample_event
 from bridge.ports import Sink
 
-WIDTH: Final = 480
-HEIGHT: Final = 270
-SKIES: Final = ((24, 42, 96), (240, 168, 104), (28, 84, 72), (216, 120, 136))  # from top to bottom they get lighter
+PICTURES: Final = 4
 
 
 async def send_sample(
@@ -47,19 +44,5 @@ async def send_sample(
 
 
 def sample_picture(number: int) -> bytes:
-    """A PNG of a sky that gets lighter towards the horizon; its color depends on `number`. It is drawn here, so that
-    nothing has to be downloaded."""
-    red, green, blue = SKIES[number % len(SKIES)]
-    rows = bytearray()
-    for row in range(HEIGHT):
-        is_ground = row > HEIGHT * 3 // 4
-        light = 0 if is_ground else row * 120 // HEIGHT
-        pixel = bytes(min(255, (each // 4 if is_ground else each) + light) for each in (red, green, blue))
-        rows += b"\0" + pixel * WIDTH
-    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(rows))), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in chunks)
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    """One of the pictures of `genbridge demo`, a PNG."""
+    return files("bridge.simulator").joinpath(f"clips/poster{number % PICTURES}.png").read_bytes()
