@@ -20,11 +20,11 @@ from bridge.control.first_settings import (
     exists_already,
     find_provider,
     keep_out_of_git,
-    needs_no_key,
     parse_endpoint,
     parse_keys,
     settings_text,
     sources_of,
+    task_call,
     usual_keys,
     write_settings,
 )
@@ -161,7 +161,7 @@ def _address(questions: Questions, description: Description, given: str | None) 
         questions.say(f"Official hosts: {', '.join(hosts)}. A key works at one of them, or at an aggregator.")
     return questions.ask(
         "   What is the base URL of its API?",
-        lambda text: validators.base_url(text),
+        validators.base_url,
         given=given,
         option="--base-url",
         default=hosts[0] if hosts else None,
@@ -177,18 +177,18 @@ def _rest(
     tasks: str | None,
     to_url: str | None,
 ) -> FirstSettings:
-    address = base_url or description.default_base_url or ""
+    call = task_call(description, base_url or description.default_base_url or "")
     keys: Mapping[str, str] = {}
-    if not needs_no_key(description, address):
+    if call.auth != "none":
         keys = questions.ask(
             "2. The API key, or ${NAME} for a variable (not shown)",
-            lambda text: parse_keys(text, description, address),
+            lambda text: parse_keys(text, description, call),
             given=key,
             option="--key",
-            default=usual_keys(description, address),
+            default=usual_keys(description, call),
             is_secret=True,
         )
-    sources = sources_of(description, address)
+    sources = sources_of(call)
     for number, (name, meaning) in enumerate(sources.items() if tasks is None else (), 1):
         questions.say(f"   {number} {name:<10}{meaning}")
     source = questions.ask(

@@ -74,31 +74,24 @@ def find_provider(given: str, known: Mapping[str, Description]) -> Description:
     return known[name if name in known else begun[0]]
 
 
-def needs_no_key(description: Description, base_url: str) -> bool:
-    return _call(description, base_url).auth == "none"
-
-
-def needs_key_pair(description: Description, base_url: str) -> bool:
-    return _call(description, base_url).auth == "signed"
-
-
-def _call(description: Description, base_url: str) -> TaskCall:
+def task_call(description: Description, base_url: str) -> TaskCall:
+    """How tasks are polled at this base URL."""
     return description.route(None if has_reference(base_url) else urlsplit(base_url).hostname)
 
 
-def usual_keys(description: Description, base_url: str) -> str:
+def usual_keys(description: Description, call: TaskCall) -> str:
     """The environment variables that usually hold the key."""
-    if needs_key_pair(description, base_url):
+    if call.auth == "signed":
         start = description.name.upper()
         return f"${{{start}_ACCESS_KEY}} ${{{start}_SECRET_KEY}}"
     return f"${{{USUAL_VARIABLES.get(description.name, f'{description.name.upper()}_API_KEY')}}}"
 
 
-def parse_keys(text: str, description: Description, base_url: str) -> dict[str, str]:
+def parse_keys(text: str, description: Description, call: TaskCall) -> dict[str, str]:
     """The settings for a key, or for an access key and a secret key separated by a space. ValueError if they cannot be
     used."""
     parts = text.split()
-    if needs_key_pair(description, base_url) and len(parts) != 2:
+    if call.auth == "signed" and len(parts) != 2:
         raise ValueError("requests are signed: give the access key and the secret key, separated by a space")
     if not parts:
         raise ValueError("is empty; give the key, ${NAME}, file:/path or credential:NAME")
@@ -111,9 +104,9 @@ def parse_keys(text: str, description: Description, base_url: str) -> dict[str, 
     return dict(zip(names, parts, strict=True))
 
 
-def sources_of(description: Description, base_url: str) -> dict[str, str]:
+def sources_of(call: TaskCall) -> dict[str, str]:
     """The possible sources of tasks, each with a description; the usual one first."""
-    able = _call(description, base_url).discover is not None
+    able = call.discover is not None
     return {name: meaning for name, meaning in SOURCES.items() if name != "discover" or able}
 
 
