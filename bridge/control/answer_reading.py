@@ -12,8 +12,8 @@ import orjson
 
 from bridge.config.load import Loaded
 from bridge.config.secret import has_reference
-from bridge.control.formats import rfc3339
 from bridge.domain.task import Reading
+from bridge.encoding import rfc3339_of_ms
 from bridge.net.client import Answer
 from bridge.providers.description import Description
 from bridge.providers.reading_steps import ReadingStep, explain_reading, named_id
@@ -49,9 +49,9 @@ class AnswerReading:
             "status": seen.status if seen else None,
             "urls": list(seen.urls) if seen else [],
             "progress": seen.progress if seen else None,
-            "created_at": _instant(seen.created_ms if seen else None),
-            "updated_at": _instant(seen.updated_ms if seen else None),
-            "expires_at": _instant(seen.expires_ms if seen else None),
+            "created_at": rfc3339_of_ms(seen.created_ms if seen else None),
+            "updated_at": rfc3339_of_ms(seen.updated_ms if seen else None),
+            "expires_at": rfc3339_of_ms(seen.expires_ms if seen else None),
             "steps": [{"step": step.what, "lines": list(step.lines)} for step in self.steps],
         }
 
@@ -112,7 +112,3 @@ def _named(description: Description, answer: Answer) -> str | None:
         return named_id(description, orjson.loads(answer.body))
     except orjson.JSONDecodeError:
         return None
-
-
-def _instant(at_ms: int | None) -> str | None:
-    return None if at_ms is None else rfc3339(at_ms / 1000)
