@@ -110,7 +110,10 @@ class WatchSchedule:
             self.queue.schedule(entry, until)
 
     def batch_key(self, entry: PollEntry) -> BatchKey | None:
-        """The batch that can include the task; None if it must be polled alone."""
+        """The batch that can include the task; None if it must be polled alone. A list of answers may be cut short, so
+        a doubt about a task is only confirmed by an answer about it alone."""
+        if entry.memory.doubt is not None:
+            return None
         try:
             key = self.plan.provider.batch_key(entry.task_id, entry.action)
         except Exception:

@@ -77,6 +77,22 @@ async def test_an_id_missing_from_the_batch_answer_is_not_found() -> None:
         assert rig.phase("here") == "running"
 
 
+async def test_an_id_missing_because_the_answer_is_cut_short_ends_nothing() -> None:
+    class Capped(ScriptedProvider):
+        async def poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
+            answer = await super().poll_batch(task_ids[:5], action)
+            assert isinstance(answer, dict)
+            return answer
+
+    rig = batching()
+    rig.provider = Capped(rig.clock)
+    rig.provider.most_together = 50
+    async with rig.running():
+        await rig.watch(*[f"t{number}" for number in range(50)])
+        await rig.clock.advance(600)
+        assert rig.topics() == []
+
+
 async def test_a_failed_batch_falls_back_to_single_polls_and_is_retried_later() -> None:
     rig = batching()
     rig.provider.batch_failure = Reading(kind=ReadingKind.BAD_REQUEST, detail="no such route")
