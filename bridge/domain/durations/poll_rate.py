@@ -39,13 +39,13 @@ class PollRate:
     bounds: Bounds
     most_of_age: float | None  # the longest wait as a multiple of the age
 
-    def next_in_s(self, age_s: float, part: float = 1.0) -> float:
-        """Seconds from this age until the integral of the rate reaches `part`.
+    def next_in_s(self, age_s: float) -> float:
+        """Seconds from this age until the integral of the rate reaches 1.
 
         This is not 1 / (the current rate), which would be far too long near age 0.
         """
         age_s = max(0.0, age_s)
-        total = integral(age_s, self.rates, self.sums) + part
+        total = integral(age_s, self.rates, self.sums) + 1.0
         wait_s = age_at(total, self.rates, self.sums) - age_s
         if self.most_of_age is not None:
             wait_s = min(wait_s, age_s * self.most_of_age)
