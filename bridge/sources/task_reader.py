@@ -7,7 +7,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -53,15 +53,6 @@ class DoubtfulId(TaskProblem):
         self.key = key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Located:
-    """The task in a query URL of an account's API."""
-
-    account: str
-    action: str | None
-    task_id: str
-
-
 class TaskReader:
     """Reads tasks against the names in the settings.
 
@@ -79,7 +70,7 @@ class TaskReader:
         *,
         accounts: Mapping[str, str | None],
         endpoints: Collection[str],
-        locate: Callable[[str, str | None], Located | None],
+        locate: Callable[[str, str | None], Wish | None],
         action_problem: Callable[[str, str | None, str], str | None],
         id_problem: Callable[[str, str], str | None] = lambda account, task_id: id_problem(task_id),
         created: Callable[[Any, str | None], Mapping[str, Any] | None] = lambda answer, account: None,
@@ -137,7 +128,7 @@ class TaskReader:
             give_up_after_s=_give_up_after_s(task.get("give_up_after")),
         )
 
-    def _identity(self, task: Mapping[str, Any]) -> tuple[Located | None, str]:
+    def _identity(self, task: Mapping[str, Any]) -> tuple[Wish | None, str]:
         if "id" not in task:
             raise TaskProblem("id is missing")
         text = _id_text(task["id"])
@@ -159,7 +150,7 @@ class TaskReader:
         if problem is not None:
             raise DoubtfulId(f"id: {quoted(task_id)}: {printable(problem)}", WatchKey(account, task_id))
 
-    def _located(self, text: str, account: str | None) -> Located:
+    def _located(self, text: str, account: str | None) -> Wish:
         try:
             located = self._locate(text.strip(), account)
         except TaskProblem:
@@ -172,7 +163,7 @@ class TaskReader:
             )
         return located
 
-    def _account(self, task: Mapping[str, Any], located: Located | None) -> str:
+    def _account(self, task: Mapping[str, Any], located: Wish | None) -> str:
         given = _text("account", task.get("account"))
         if located is not None:
             if given not in {None, located.account}:
@@ -191,7 +182,7 @@ class TaskReader:
             raise TaskProblem(f"account: {unknown_name('account', given, self._accounts)}")
         return given
 
-    def _action(self, task: Mapping[str, Any], located: Located | None, account: str, task_id: str) -> str | None:
+    def _action(self, task: Mapping[str, Any], located: Wish | None, account: str, task_id: str) -> str | None:
         given = _text("action", task.get("action"))
         if located is not None and located.action is not None:
             if given not in {None, located.action}:

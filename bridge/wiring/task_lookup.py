@@ -11,6 +11,7 @@ from bridge.config.settings_file import AccountEntry
 from bridge.domain.id_rule import TASK_KEYS
 from bridge.domain.quoting import quoted
 from bridge.domain.task import Json
+from bridge.domain.watch import Wish
 from bridge.expressions.answer_budget import ExpressionLimit
 from bridge.providers.description import Description
 from bridge.providers.new_tasks import created, created_by_any, refusal, reports_success
@@ -18,7 +19,6 @@ from bridge.providers.success import error_text
 from bridge.providers.task_requests import locate
 from bridge.providers.task_rules import TaskRules
 from bridge.sources.task_reader import (
-    Located,
     MissingField,
     OfAnotherAccount,
     TaskProblem,
@@ -45,10 +45,10 @@ class TaskLookup:
         """The possible ids and actions of the provider's tasks."""
         return self._known[provider].task_rules
 
-    def locate(self, url: str, named: str | None) -> Located | None:
+    def locate(self, url: str, named: str | None) -> Wish | None:
         """The task in a query URL; the account `named` is tried first. None if no account has such URLs. TaskProblem if
         the account must be named, or if the URL is about several tasks."""
-        fits: dict[str, Located] = {}
+        fits: dict[str, Wish] = {}
         for name, account in self._accounts.items():
             description = self._known[account.provider]
             base_url = base_url_of(account, description)
@@ -59,7 +59,7 @@ class TaskLookup:
             if found is not None and is_of_many and "," in found[1]:
                 raise TaskProblem(f"the URL names {found[1].count(',') + 1} tasks: give their ids one by one")
             if found is not None:
-                fits[name] = Located(account=name, action=found[0], task_id=found[1])
+                fits[name] = Wish(account=name, action=found[0], task_id=found[1])
         if named in fits or not fits:
             return fits.get(named or "")
         first = next(iter(fits))

@@ -12,8 +12,9 @@ import anyio
 import watchfiles  # noqa: F401  # here: after a test has given up root, the interpreter's folder may be out of reach
 
 from bridge.clock import FastClock
+from bridge.domain.watch import Wish
 from bridge.ports import Source
-from bridge.sources.task_reader import Located, TaskReader
+from bridge.sources.task_reader import TaskReader
 from tests.stopwatch import Stopwatch, until
 
 BASE: Final = "https://api.example.com/kling/v1/"
@@ -32,12 +33,12 @@ async def pause(seconds: float) -> None:
     await anyio.sleep(seconds / SPEED)
 
 
-def locate(url: str, named: str | None) -> Located | None:
+def locate(url: str, named: str | None) -> Wish | None:
     """Recognises the query URLs of account `kling`."""
     if not url.startswith(BASE):
         return None
     action, _, task_id = url.removeprefix(BASE).rpartition("/")
-    return Located(account="kling", action=action, task_id=unquote(task_id))
+    return Wish(account="kling", action=action, task_id=unquote(task_id))
 
 
 def action_problem(account: str, action: str | None, task_id: str) -> str | None:
