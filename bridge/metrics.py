@@ -12,6 +12,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from bridge.domain.callback import CallbackOutcome
@@ -46,14 +48,12 @@ class Histogram:
         self.total_s += seconds
 
 
+@dataclass(slots=True, eq=False)
 class AnswerTimes:
     """How long the last answers took. These are exact values, because a histogram of the last minutes would mostly be
     empty."""
 
-    __slots__ = ("_last_s",)
-
-    def __init__(self) -> None:
-        self._last_s: deque[float] = deque(maxlen=KEPT_ANSWERS)
+    _last_s: deque[float] = field(default_factory=partial(deque, maxlen=KEPT_ANSWERS))
 
     def add(self, seconds: float) -> None:
         self._last_s.append(seconds)
@@ -65,27 +65,16 @@ class AnswerTimes:
         return found[min(len(found) - 1, int(part * len(found)))] if found else None
 
 
+@dataclass(slots=True, eq=False)
 class AccountMetrics:
-    __slots__ = (
-        "answered_at",
-        "answers",
-        "callbacks",
-        "detection_s",
-        "failure",
-        "failures",
-        "other_rate_limited",
-        "polls",
-    )
-
-    def __init__(self, detection_s: Histogram) -> None:
-        self.detection_s = detection_s  # shared by all accounts
-        self.polls = dict.fromkeys(POLL_OUTCOMES, 0)  # number of requests; a batch is one
-        self.callbacks = dict.fromkeys(CALLBACK_OUTCOMES, 0)
-        self.other_rate_limited = 0  # answers to requests of other programs that asked for fewer requests
-        self.answered_at: float | None = None  # time of the last answer to a poll, steady
-        self.answers = AnswerTimes()  # answers to polls
-        self.failures = 0  # polls in a row without an answer, or with a 5xx
-        self.failure = ""  # the reason of the last of them
+    detection_s: Histogram  # shared by all accounts
+    polls: dict[str, int] = field(default_factory=lambda: dict.fromkeys(POLL_OUTCOMES, 0))  # requests; a batch is one
+    callbacks: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CALLBACK_OUTCOMES, 0))
+    other_rate_limited: int = 0  # answers to requests of other programs that asked for fewer requests
+    answered_at: float | None = None  # time of the last answer to a poll, steady
+    answers: AnswerTimes = field(default_factory=AnswerTimes)  # answers to polls
+    failures: int = 0  # polls in a row without an answer, or with a 5xx
+    failure: str = ""  # the reason of the last of them
 
     def count_poll(self, reading: Reading, *, asked_at: float, now: float) -> None:
         """Count the answer to a request that was sent at `asked_at` (steady)."""
@@ -104,13 +93,11 @@ class AccountMetrics:
         return self.polls[ReadingKind.RATE_LIMITED] + self.other_rate_limited
 
 
+@dataclass(slots=True, eq=False)
 class EndpointMetrics:
-    __slots__ = ("answers", "attempts", "delivery_s")
-
-    def __init__(self) -> None:
-        self.attempts = dict.fromkeys(ATTEMPT_OUTCOMES, 0)
-        self.delivery_s = Histogram(_WIDE)  # from seeing the finish to its acceptance
-        self.answers = AnswerTimes()  # answers to attempts
+    attempts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ATTEMPT_OUTCOMES, 0))
+    delivery_s: Histogram = field(default_factory=partial(Histogram, _WIDE))  # from seeing the finish to its acceptance
+    answers: AnswerTimes = field(default_factory=AnswerTimes)  # answers to attempts
 
 
 class Metrics:
