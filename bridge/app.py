@@ -137,7 +137,7 @@ class App:
         await self._start_sources(parts.loaded)
         group.start_soon(parts.follow_news)
         group.start_soon(keep_running, "poller", parts.poller.load_more, self._clock)
-        for part in (parts.callback_hints, parts.janitor, parts.keeper, parts.learning, parts.recorder):
+        for part in (parts.callback_hints, parts.janitor, parts.keeper, parts.learning, parts.sources):
             group.start_soon(keep_running, type(part).__name__.lower(), part.run, self._clock)
         self._started.set()
         task_status.started()
@@ -179,6 +179,6 @@ class App:
             await parts.poller.finished.wait()
             await parts.dispatcher.finished.wait()
             await parts.learning.save()
-            await parts.recorder.save()
+            await parts.sources.save()
         if time_limit.cancelled_caught:
             log.warning("daemon.drained", finished=False, seconds=DRAIN_S)

@@ -20,7 +20,6 @@ from bridge.engine.janitor import Janitor, RetentionPeriods
 from bridge.engine.learning import Learning
 from bridge.engine.membership import Lease, Membership
 from bridge.engine.poller import Poller
-from bridge.engine.recorder import SourceRecorder
 from bridge.engine.source_runner import SourceRunner
 from bridge.engine.store_intake import StoreIntake
 from bridge.engine.store_news import follow_news
@@ -91,8 +90,7 @@ class Parts:
         )
         self.membership = self._membership(lease_offload)
         self.intake = StoreIntake(watches=store, offload=offload, clock=clock, changed=self._intake_changed)
-        self.recorder = SourceRecorder(records=store, offload=offload, clock=clock, always=tallies)
-        self.sources = SourceRunner(recorder=self.recorder, clock=clock)
+        self.sources = SourceRunner(records=store, offload=offload, clock=clock, always=tallies)
         self.janitor = Janitor(store=store, offload=offload, clock=clock, retention=_retention(loaded.settings))
         self.keeper = Keeper(clock)
         self.callback_hints = CallbackHints(

@@ -20,7 +20,6 @@ from bridge.domain.source import SourceFacts, SourceTally
 from bridge.domain.task import Reading, ReadingKind
 from bridge.domain.watch import Wish
 from bridge.engine.janitor import Janitor, RetentionPeriods
-from bridge.engine.recorder import SourceRecorder
 from bridge.engine.source_runner import SourceRunner
 from bridge.engine.store_news import follow_news
 from bridge.errors import BridgeBug, ConfigError
@@ -240,8 +239,8 @@ class NoRecords:
 
 
 async def started(source: Source, group: anyio.abc.TaskGroup) -> None:
-    recorder = SourceRecorder(records=NoRecords(), offload=DirectOffload(), clock=FakeClock())
-    await SourceRunner(recorder=recorder, clock=FakeClock()).replace([source], daemon="", group=group)
+    runner = SourceRunner(records=NoRecords(), offload=DirectOffload(), clock=FakeClock())
+    await runner.replace([source], daemon="", group=group)
 
 
 @pytest.mark.parametrize("bug", [KeyError("a bug of ours"), BridgeBug("what the store did not foresee")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.domain.source import SourceFacts, SourceTally
-from bridge.engine.recorder import READ_AT_EVERY_S, SourceRecorder
+from bridge.engine.source_runner import READ_AT_EVERY_S, SourceRunner
 from bridge.errors import StoreError
 from tests.fakes import DirectOffload, FakeClock
 
@@ -28,30 +28,30 @@ class Records:
         self.kept.update({one.key: one for one in facts})
 
 
-def made(records: Records) -> SourceRecorder:
-    return SourceRecorder(records=records, offload=DirectOffload(), clock=FakeClock())
+def made(records: Records) -> SourceRunner:
+    return SourceRunner(records=records, offload=DirectOffload(), clock=FakeClock())
 
 
 async def test_changes_of_many_files_are_one_write() -> None:
     records, tally = Records(), SourceTally(source="queue", path="/q")
-    recorder = made(records)
-    await recorder.replace_sources([tally], daemon="")
+    runner = made(records)
+    await runner.record([tally], daemon="")
     tally.looked(10.0)
     for _ in range(1000):
         tally.taken += 1
-    await recorder.save()
-    await recorder.save()
+    await runner.save()
+    await runner.save()
     assert records.writes == 1
     assert records.kept["", "queue", "/q"].taken == 1000
 
 
 async def test_an_idle_source_is_stored_once_a_minute() -> None:
     records, tally = Records(), SourceTally(source="queue", path="/q")
-    recorder = made(records)
-    await recorder.replace_sources([tally], daemon="")
+    runner = made(records)
+    await runner.record([tally], daemon="")
     for second in range(121):
         tally.looked(1000.0 + second)
-        await recorder.save()
+        await runner.save()
     assert records.writes == 1 + 120 // READ_AT_EVERY_S
 
 
@@ -62,11 +62,11 @@ async def test_counts_continue_after_a_restart_and_a_watchlist_counts_its_entrie
             SourceTally(source="queue", path="/q"),
             SourceTally(source="watchlist", path="/w", is_listing=True),
         )
-        recorder = made(records)
-        await recorder.replace_sources([queue, watchlist], daemon="node1")
+        runner = made(records)
+        await runner.record([queue, watchlist], daemon="node1")
         queue.taken, watchlist.taken = 5, 7
         queue.refused(1, "bad.txt: no task", 20.0)
-        await recorder.save()
+        await runner.save()
     assert records.kept["node1", "queue", "/q"].taken == 10
     assert records.kept["node1", "queue", "/q"].rejected == 2
     assert records.kept["node1", "watchlist", "/w"].taken == 7
@@ -74,11 +74,11 @@ async def test_counts_continue_after_a_restart_and_a_watchlist_counts_its_entrie
 
 async def test_rejected_writes_are_stored_when_the_store_works_again() -> None:
     records, tally = Records(), SourceTally(source="lines", path="/l")
-    recorder = made(records)
-    await recorder.replace_sources([tally], daemon="")
+    runner = made(records)
+    await runner.record([tally], daemon="")
     records.fails = True
     tally.taken = 3
-    await recorder.save()
+    await runner.save()
     records.fails = False
-    await recorder.save()
+    await runner.save()
     assert records.kept["", "lines", "/l"].taken == 3
