@@ -18,9 +18,8 @@ from bridge.control.delivery_list import deliveries_at
 from bridge.control.estimates import Estimates, estimates
 from bridge.control.formats import rfc3339
 from bridge.control.overview import counts_json, next_count_at
-from bridge.control.pausing import held_watches
 from bridge.control.store_now import StoreNow
-from bridge.control.watch_list import WatchList
+from bridge.control.watch_list import watches_at
 from bridge.domain.change import Change, Note, TaskChange
 from bridge.domain.committed import ChangedRows, ChangeMarks
 from bridge.domain.delivery import AttemptMade
@@ -203,8 +202,7 @@ class _ChangeReader:
         if self._estimates is None or self._clock.steady() >= self._estimate_at:
             self._estimates = estimates(self._at(now))
             self._estimate_at = self._clock.steady() + ESTIMATES_FOR_S
-        views = held_watches(rows.watches, self._store.accounts(), self._settings().accounts, now)
-        return WatchList(views=views, next=None, estimates=self._estimates, now=now).json()
+        return watches_at(self._at(now), rows.watches, known=self._estimates).json()
 
     def _deliveries(self, rows: ChangedRows, now: float) -> list[dict[str, Any]]:
         if not rows.deliveries:
