@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 BOTTOM: Final = 76.0  # lower end of bars and lines, with room for the axis below
@@ -65,7 +66,8 @@ def path(values: Sequence[float | None], *, highest: float) -> str:
     """A line through the known points, for the attribute `d`. Gaps interrupt it; a single point becomes a short
     line."""
     step = WIDTH / max(1, len(values) - 1)
-    return "".join(part for run in _runs(values) for part in _line(run, step, highest))
+    runs = groupby(enumerate(values), key=lambda one: one[1] is None)
+    return "".join(part for _, run in runs for part in _line(run, step, highest))
 
 
 def high(*lines: Sequence[float | None]) -> float:
@@ -88,22 +90,11 @@ def used(share: float | None) -> float:
     return 0.0 if not share else round(min(100.0, max(2.0, 100 * share)), 1)
 
 
-def _runs(values: Sequence[float | None]) -> Iterator[list[tuple[int, float]]]:
-    """The parts without a gap, as lists of (position, value)."""
-    run: list[tuple[int, float]] = []
-    for place, value in enumerate(values):
-        if value is not None:
-            run.append((place, value))
-        elif run:
-            yield run
-            run = []
-    if run:
-        yield run
-
-
-def _line(run: Sequence[tuple[int, float]], step: float, highest: float) -> Iterator[str]:
-    for number, (place, value) in enumerate(run):
+def _line(run: Iterable[tuple[int, float | None]], step: float, highest: float) -> Iterator[str]:
+    """The line through a run of points; nothing for a gap."""
+    points = [(place, value) for place, value in run if value is not None]
+    for number, (place, value) in enumerate(points):
         y = BOTTOM - (BOTTOM - TOP) * (value / highest if highest else 0.0)
         yield f"{'L' if number else 'M'}{place * step:.0f} {y:.0f}"
-    if len(run) == 1:
+    if len(points) == 1:
         yield "h2"

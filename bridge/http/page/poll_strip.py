@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -90,15 +90,12 @@ class StripGeometry:
 
     @property
     def _ends_at(self) -> float:
-        return max(self._instants())
-
-    def _instants(self) -> Iterator[float]:
-        yield self.added_at + 1e-3  # so that the span is never empty
-        yield self.now if self.finished_at is None else self.finished_at
+        ends = [self.added_at + 1e-3, self.now if self.finished_at is None else self.finished_at]  # never an empty span
         if self.usual is not None:
-            yield self.usual.high_at
+            ends.append(self.usual.high_at)
         if self.finished_at is None and self.next_at is not None:
-            yield min(self.next_at, self.now + max(self.now - self.added_at, 60.0))  # at the edge if it is far away
+            ends.append(min(self.next_at, self.now + max(self.now - self.added_at, 60.0)))  # at the edge if far away
+        return max(ends)
 
     def _x(self, at: float) -> float:
         share = (at - self.added_at) / (self._ends_at - self.added_at)
