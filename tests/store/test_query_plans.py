@@ -66,6 +66,16 @@ def test_the_daemons_statements_scan_and_sort_nothing(store: Store, path: Path, 
     assert [line for line in plan if ("SCAN" in line or "TEMP B-TREE" in line) and not given.fullmatch(line)] == []
 
 
+def test_a_listed_delivery_is_compared_only_with_those_of_its_task(store: Store, path: Path) -> None:
+    store.revision()
+    connection = sqlite3.connect(path)
+    statement = plain_sql(f"SELECT {SQL['reads.due_at']} FROM deliveries WHERE state = 'waiting'")
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    connection.close()
+    [older] = [line for line in plan if line.startswith("SEARCH older ")]
+    assert "watch_id=?" in older
+
+
 def test_large_commits_and_large_loads_are_fast(
     store: Store,
 ) -> None:
