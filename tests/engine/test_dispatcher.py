@@ -9,7 +9,9 @@ from bridge.domain.delivery import Accepted, Deferred, Delivery, Refused
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.filters import DeliveryFilter
+from bridge.domain.ids import ARCHIVE
 from bridge.domain.task import Reading, ReadingKind, Snapshot
+from bridge.engine.plans import EndpointPlan
 from bridge.ports import MOST_BYTES
 from bridge.store import Store
 from tests.engine.rig import RUNNING, SUCCEEDED, Rig
@@ -208,6 +210,23 @@ async def test_stop_lets_attempts_in_flight_finish_and_starts_no_more() -> None:
         assert rig.dispatcher.finished.is_set()
         assert len(rig.sink.handed) == 1
         assert len(rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.WAITING,)))) == 1
+
+
+async def test_stop_interrupts_copies() -> None:
+    rig = Rig()
+    rig.sink.hang_s[""] = 5.0
+    rig.writes.parcels_for = lambda event: [Parcel(endpoint=ARCHIVE, target="", body=b"x")]
+    async with rig.running():
+        plan = EndpointPlan(sink=rig.sink, concurrency=1, retries=rig.retries, fingerprint="", in_order=False)
+        await rig.dispatcher.configure({ARCHIVE: plan})
+        await ended(rig, "a")
+        await rig.clock.advance(1)
+        assert len(rig.sink.handed) == 1
+        rig.dispatcher.stop()
+        await rig.clock.advance(0)
+        assert rig.dispatcher.finished.is_set()
+        [copy] = rig.store.list_deliveries()
+        assert (copy.state, copy.attempts) == (DeliveryState.WAITING, 0)
 
 
 async def test_after_a_crash_unaccepted_deliveries_repeat_with_the_same_id_and_bytes() -> None:
