@@ -51,7 +51,8 @@ def read(
                 return body
             found = find(description, body, asked.task_id)
             if isinstance(found, str):
-                is_list = may_be_batch or description.route(asked.own_host).is_batch_of_one
+                # A list of other tasks is no answer to a request about this task.
+                is_list = may_be_batch or (found == NO_TASK and description.route(asked.own_host).is_batch_of_one)
                 listed = find_listed(description, body, [asked.task_id]) if is_list else found
                 if isinstance(listed, str):
                     return _read_unknown(description, body, found)

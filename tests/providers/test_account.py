@@ -284,14 +284,14 @@ async def test_a_task_with_two_statuses_in_a_list_has_not_finished(twice: list[A
     ("provider_name", "body", "kind"),
     [
         ("kling_v2", b'{"code":0,"data":[]}', ReadingKind.NOT_FOUND),
-        ("kling_v2", b'{"code":0,"data":[{"id":"2","status":"failed"}]}', ReadingKind.NOT_FOUND),
+        ("kling_v2", b'{"code":0,"data":[{"id":"2","status":"failed"}]}', ReadingKind.AMBIGUOUS),
         ("kling_v2", b'{"code":0,"data":[{"id":"1","status":"failed"}]}', ReadingKind.FAILED),
         ("kling_v2", b'{"code":0,"data":{}}', ReadingKind.AMBIGUOUS),
         ("suno_feed", b"[]", ReadingKind.NOT_FOUND),
         ("suno", b'{"code":"success","data":[]}', ReadingKind.AMBIGUOUS),
     ],
 )
-async def test_a_list_without_the_only_requested_task_means_not_found(
+async def test_an_empty_list_for_the_only_requested_task_means_not_found(
     provider_name: str, body: bytes, kind: ReadingKind
 ) -> None:
     async with _account(provider_name, answers(200, body)) as (provider, _):
