@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from bridge.control import watch_requests
 from bridge.control.watch_requests import WrongTask
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable
+from bridge.domain.views import Touched
 from bridge.http.page.actions import Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
@@ -54,17 +55,13 @@ class AddFormQuery(ViewQuery):
 
 async def poll(call: ViewCall) -> Done:
     """Poll a task now."""
-    [(touched, _)] = await call.services.write(watch_requests.poll_now, [call.query.key], now=call.now)
-    if not touched.done:
-        raise _not_running(call)
+    await _touch(call, watch_requests.poll_now)
     return Done(text=call.words.text("{task} is polled as soon as its account allows.", task=_name(call)))
 
 
 async def withdraw(call: ViewCall) -> Done:
     """Stop watching a task, without an event."""
-    [(touched, _)] = await call.services.write(watch_requests.withdraw, [call.query.key], now=call.now)
-    if not touched.done:
-        raise _not_running(call)
+    await _touch(call, watch_requests.withdraw)
     return Done(
         text=call.words.text("{task} is no longer watched. The task at the provider goes on.", task=_name(call))
     )
@@ -118,8 +115,10 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     return {"back": "/tasks", **add_values(call, NewTasks(account=call.query.account or None))}
 
 
-def _not_running(call: ViewCall) -> NothingDone:
-    return NothingDone(call.words.text("{task} has finished or is no longer watched.", task=_name(call)))
+async def _touch(call: ViewCall, request: Callable[..., Sequence[tuple[Touched, Any]]]) -> None:
+    [(touched, _)] = await call.services.write(request, [call.query.key], now=call.now)
+    if not touched.done:
+        raise NothingDone(call.words.text("{task} has finished or is no longer watched.", task=_name(call)))
 
 
 def _name(call: ViewCall) -> str:
@@ -129,17 +128,13 @@ def _name(call: ViewCall) -> str:
 def _added(words: Wording, added: list[Added]) -> str:
     """One sentence for each result."""
     found = Counter(one.what for one in added)
-    watched = found["added"] + found["revived"] + found["again"]
-    parts = [
-        words.counted(watched, "{n} task is watched now.", "{n} tasks are watched now.") if watched else "",
-        words.counted(found["known"], "{n} was watched already.", "{n} were watched already.")
-        if found["known"]
-        else "",
-        words.counted(found["ended"], "{n} had already finished.", "{n} had already finished.")
-        if found["ended"]
-        else "",
+    watched, known, ended = found["added"] + found["revived"] + found["again"], found["known"], found["ended"]
+    said = [
+        (watched, words.counted(watched, "{n} task is watched now.", "{n} tasks are watched now.")),
+        (known, words.counted(known, "{n} was watched already.", "{n} were watched already.")),
+        (ended, words.counted(ended, "{n} had already finished.", "{n} had already finished.")),
     ]
-    return " ".join(filter(None, parts))
+    return " ".join(text for number, text in said if number)
 
 
 VIEW: Final = View(path="/add", template="add.html", name="tasks", load=_load, query=AddFormQuery)
