@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from bridge.domain.delivery_state import NOT_CHECKED, DeliveryState
+from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import LIVE, Json, Phase, ReadingKind
 from bridge.errors import UnknownError
@@ -183,16 +183,6 @@ class Unchecked(NamedTuple):
     reason: str
 
 
-def merged_unchecked(found: Iterable[tuple[str, str, int, float]]) -> list[Unchecked]:
-    """One value for each endpoint, from rows of (endpoint, detail, count, last_at) with one row for each detail."""
-    merged: dict[str, Unchecked] = {}
-    for endpoint, detail, count, last_at in sorted(found, key=lambda row: (row[0], row[3])):
-        before = merged[endpoint].deliveries if endpoint in merged else 0
-        reason = detail.partition(NOT_CHECKED)[2]
-        merged[endpoint] = Unchecked(endpoint=endpoint, deliveries=before + count, last_at=last_at, reason=reason)
-    return list(merged.values())
-
-
 class FailingPolls(NamedTuple):
     """Live tasks of one account whose last polls gave no usable answer: their number, and the last such answer."""
 
@@ -202,13 +192,13 @@ class FailingPolls(NamedTuple):
     reason: str
 
 
-def merged_failing_polls(found: Iterable[tuple[str, int, float, str]]) -> list[FailingPolls]:
-    """One value for each account, from rows with one row for each reason, the newest last."""
-    merged: dict[str, FailingPolls] = {}
-    for account, tasks, last_at, reason in found:
-        before = merged[account].tasks if account in merged else 0
-        merged[account] = FailingPolls(account, before + tasks, last_at, reason)
-    return list(merged.values())
+def merged(found: Iterable[tuple[str, int, float, str]]) -> Iterable[tuple[str, int, float, str]]:
+    """One row (name, number, time, reason) for each account or endpoint, with its newest reason. Given is a row for
+    each reason, the newest last."""
+    rows: dict[str, tuple[str, int, float, str]] = {}
+    for name, number, last_at, reason in found:
+        rows[name] = name, number + (rows[name][1] if name in rows else 0), last_at, reason
+    return rows.values()
 
 
 class QueueWait(NamedTuple):

@@ -20,8 +20,7 @@ from bridge.domain.views import (
     Unchecked,
     WatchDetails,
     WatchView,
-    merged_failing_polls,
-    merged_unchecked,
+    merged,
     no_watch,
 )
 from bridge.store import records
@@ -163,11 +162,12 @@ class ReadStore(Pages):
 
     def unchecked(self, *, since: float) -> list[Unchecked]:
         """The endpoints with answers that could not be checked since then."""
-        return merged_unchecked(self._database.find(SQL["reads.unchecked"], since=since, mark=NOT_CHECKED))
+        found = self._database.find(SQL["reads.unchecked"], since=since, mark=NOT_CHECKED)
+        return [Unchecked(*row[:3], row[3].partition(NOT_CHECKED)[2]) for row in merged(found)]
 
     def failing_polls(self, *, least: int) -> list[FailingPolls]:
         """The accounts with live tasks whose last polls, at least this many, gave no usable answer."""
-        return merged_failing_polls(self._database.find(SQL["reads.failing_polls"], least=least))
+        return [FailingPolls(*row) for row in merged(self._database.find(SQL["reads.failing_polls"], least=least))]
 
     def queue_waits(self) -> list[QueueWait]:
         """The queues that are or were held, by endpoint and target."""

@@ -17,11 +17,11 @@ SELECT endpoint, count(*), min(created_at) FROM deliveries WHERE state = 'waitin
 -- dead: Dead deliveries by endpoint.
 SELECT endpoint, count(*) FROM deliveries WHERE state = 'dead' AND state <> 'waiting' GROUP BY endpoint
 
--- unchecked: Answers that could not be checked, by endpoint and detail.
-SELECT endpoint, last_detail, count(*), max(settled_at) FROM deliveries
+-- unchecked: Answers that could not be checked, by endpoint and detail, the newest last.
+SELECT endpoint, count(*), max(settled_at) AS newest_at, last_detail FROM deliveries
 WHERE state = 'accepted' AND state <> 'waiting' AND settled_at >= :since
     AND {sqlite:instr}{postgres:strpos}(last_detail, :mark) > 0
-GROUP BY endpoint, last_detail
+GROUP BY endpoint, last_detail ORDER BY endpoint, newest_at
 
 -- failing_polls: Live tasks whose last polls gave no usable answer, by account and last answer, the newest last.
 SELECT account, count(*), max(last_at) AS newest_at, last_detail
