@@ -40,9 +40,6 @@ class ParseStopped(OSError):
 class ParseTimeout(Exception):
     """The file takes longer than `LONGEST_S` to read."""
 
-    def __init__(self) -> None:
-        super().__init__(f"it takes more than {LONGEST_S:g} s to read; split it")
-
 
 class ParseProcess:
     """Reads one file at a time. `stop` may be called from any thread."""
@@ -106,7 +103,7 @@ class ParseProcess:
         parts = bytearray()
         while len(parts) < count:
             if not poll.poll(max(until_at - self._steady(), 0.0) * 1000):
-                raise ParseTimeout
+                raise ParseTimeout(f"it takes more than {LONGEST_S:g} s to read; split it")
             part = os.read(pipe_fd, count - len(parts))
             if not part:
                 raise ParseStopped("the reading process ended early")
