@@ -18,7 +18,7 @@ from bridge.config.validators import signing_secret
 from bridge.domain.proxies import NO_PROXY
 from bridge.net.client import HttpClient
 from bridge.net.http_server import listen, serve_on, split_address
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.task_requests import task_request
 from bridge.simulator.callback_poster import CallbackPoster
 from bridge.simulator.simulated_provider import SimulatedProvider
@@ -88,7 +88,7 @@ def _curl(name: str, base_url: str, key: str) -> str:
     headers = [f"{header.title()}: {value}" for header, value in vendor.key_headers(key)][:1]
     action = next(iter(vendor.demo_actions.values()), None)
     task_id = f"{vendor.id_prefix}demo-20s"
-    asked = task_request(descriptions()[name], base_url=base_url, task_id=task_id, action=action)
+    asked = task_request(BUILT_IN[name], base_url=base_url, task_id=task_id, action=action)
     data = [] if asked.body is None else ["-d", asked.body.decode()]
     if data:
         headers.append("Content-Type: application/json")

@@ -45,12 +45,7 @@ class _BuiltIn(Mapping[str, Description]):
         return len(builtin_names())
 
 
-_BUILT_IN: Final = _BuiltIn()
-
-
-def descriptions() -> Mapping[str, Description]:
-    """The built-in descriptions by name."""
-    return _BUILT_IN
+BUILT_IN: Final = _BuiltIn()
 
 
 def load_descriptions(user: Mapping[str, Any]) -> Mapping[str, Description]:
@@ -74,7 +69,7 @@ def load_descriptions(user: Mapping[str, Any]) -> Mapping[str, Description]:
             found.append(Mistake(path=(name, "extends"), message=str(error)))
     if found:
         raise DescriptionsRefused(found)
-    return ChainMap(made, _BUILT_IN) if made else _BUILT_IN  # type: ignore[arg-type]  # nobody writes to it
+    return ChainMap(made, BUILT_IN) if made else BUILT_IN  # type: ignore[arg-type]  # nobody writes to it
 
 
 def effective(description: Description) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.reading import read_together
 from bridge.providers.results import PollContext
 from tests.cli.shell import Shell, change
@@ -151,7 +151,7 @@ def test_the_answer_may_come_from_stdin_and_the_reading_may_be_json(shell: Shell
 )
 def test_a_list_without_the_task_is_read_as_the_daemon_reads_it(provider: str, body: Any, shell: Shell) -> None:
     asked = PollContext(task_id="ours", action=None, own_host="api.example.com")
-    batch = read_together(descriptions()[provider], answered(orjson.dumps(body)), [asked])
+    batch = read_together(BUILT_IN[provider], answered(orjson.dumps(body)), [asked])
 
     said = shell("providers", provider, "--read", "-", "--id", "ours", "--json", stdin=orjson.dumps(body)).json
 

@@ -15,7 +15,7 @@ import pytest
 from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.net.client import HttpClient
 from bridge.ports import Provider
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.provider import HttpProvider
 from tests.fakes import FakeClock, ScriptedProvider
 from tests.loopback import Exchange, loopback
@@ -65,7 +65,7 @@ async def _over_http(stack: AsyncExitStack) -> Rig:
     client = HttpClient(timeout_s=TIMEOUT_S, concurrency=8)
     stack.push_async_callback(client.aclose)
     return Rig(
-        provider=HttpProvider(descriptions()["kling"], base_url=server.url, api_key=KEY, client=client),
+        provider=HttpProvider(BUILT_IN["kling"], base_url=server.url, api_key=KEY, client=client),
         says=meant.__setitem__,
         hang=lambda: hanging.append(True),
         asked=lambda: [asked.target.rsplit("/", 1)[-1] for asked in server.asked],
@@ -153,7 +153,7 @@ def _has_asked(rig: Rig, times: int) -> bool:
 async def test_an_unreachable_provider_is_a_reading() -> None:
     client = HttpClient(timeout_s=TIMEOUT_S, concurrency=1)
     try:
-        nobody = HttpProvider(descriptions()["kling"], base_url="http://127.0.0.1:9", api_key=KEY, client=client)
+        nobody = HttpProvider(BUILT_IN["kling"], base_url="http://127.0.0.1:9", api_key=KEY, client=client)
         unreachable = await nobody.poll("a", ACTION)
         assert (unreachable.kind, unreachable.server_trouble) == (ReadingKind.TRANSIENT, True)
         assert (await nobody.poll("a", None)).kind is ReadingKind.AMBIGUOUS

@@ -27,7 +27,7 @@ from bridge.engine.write_batcher import WriteBatcher
 from bridge.errors import StoreError
 from bridge.metrics import Metrics
 from bridge.providers.callbacks import DescribedCallbacks
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.store import Store, open_store
 from tests.fakes import DirectOffload, FakeClock, RecordingSink, ScriptedProvider
 
@@ -101,7 +101,7 @@ class Rig:
         self.elsewhere = ""  # an endpoint that is not served here and gets the events about other endpoints
         self.in_order: bool = earlier.in_order if earlier else in_order
         self.host = "api.example.com"
-        self.callback_reader = DescribedCallbacks(descriptions()["kling"].callback)
+        self.callback_reader = DescribedCallbacks(BUILT_IN["kling"].callback)
         self._build(notes_every_s, max_unpolled)
 
     def _build(self, notes_every_s: float, max_unpolled: int) -> None:

@@ -8,7 +8,7 @@ import orjson
 
 from bridge.domain.task import Json, Reading
 from bridge.net.client import Answer
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.reading import read
 from bridge.providers.results import PollContext
 
@@ -43,7 +43,7 @@ def reading_of(
     """How a description reads this body. Bytes are used unchanged, and anything else as JSON."""
     asked = PollContext(task_id=task_id, action=action, own_host=own_host, base_url=f"https://{own_host}")
     then = None if second is None else answered(_raw(second))
-    return read(descriptions()[provider], answered(_raw(body), status=status, headers=headers), asked, second=then)
+    return read(BUILT_IN[provider], answered(_raw(body), status=status, headers=headers), asked, second=then)
 
 
 def _raw(body: Json) -> bytes:

@@ -17,7 +17,7 @@ from bridge.domain.task import Reading, ReadingKind
 from bridge.net.client import HttpClient
 from bridge.ports import BatchKey
 from bridge.providers.auth import JwtKey
-from bridge.providers.catalogue import descriptions, load_descriptions
+from bridge.providers.catalogue import BUILT_IN, load_descriptions
 from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider
 from tests.loopback import Exchange, Loopback, Script, answers, loopback
@@ -44,7 +44,7 @@ async def _account(
     provider: str | Description, script: Script, **settings: Any
 ) -> AsyncIterator[tuple[HttpProvider, Loopback]]:
     client = HttpClient(timeout_s=5, concurrency=4)
-    description = descriptions()[provider] if isinstance(provider, str) else provider
+    description = BUILT_IN[provider] if isinstance(provider, str) else provider
     async with loopback(script) as server:
         settings = {"api_key": KEY} | settings if "pair" not in settings else settings
         yield HttpProvider(description, base_url=server.url, client=client, **settings), server

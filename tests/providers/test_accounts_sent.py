@@ -10,7 +10,7 @@ import orjson
 
 from bridge.domain.task import Json, ReadingKind
 from bridge.net.client import HttpClient
-from bridge.providers.catalogue import descriptions, load_descriptions
+from bridge.providers.catalogue import BUILT_IN, load_descriptions
 from bridge.providers.description import Description
 from bridge.providers.provider import HttpProvider
 from tests.loopback import Exchange, Loopback, loopback
@@ -41,7 +41,7 @@ def fal(result: tuple[int, Json]) -> Callable[[str], tuple[int, Json]]:
 
 
 async def test_fal_gets_two_requests_with_its_own_key_prefix() -> None:
-    async with account(descriptions()["fal"], fal((200, {"video": {"url": VIDEO}}))) as (provider, server):
+    async with account(BUILT_IN["fal"], fal((200, {"video": {"url": VIDEO}}))) as (provider, server):
         reading = await provider.poll("r1", "fal-ai/veo3/fast")
 
     assert reading.kind is ReadingKind.SUCCEEDED
@@ -61,7 +61,7 @@ async def test_only_a_permanent_refusal_of_fals_result_is_a_failure() -> None:
     ]
     readings = []
     for result in results:
-        async with account(descriptions()["fal"], fal(result)) as (provider, _):
+        async with account(BUILT_IN["fal"], fal(result)) as (provider, _):
             readings.append(await provider.poll("r1", "fal-ai/veo3"))
 
     assert [reading.kind for reading in readings] == [ReadingKind.FAILED, ReadingKind.RUNNING, ReadingKind.TRANSIENT]
@@ -69,7 +69,7 @@ async def test_only_a_permanent_refusal_of_fals_result_is_a_failure() -> None:
 
 
 async def test_comfyui_gets_no_key_and_an_empty_answer_means_running() -> None:
-    async with account(descriptions()["comfyui"], lambda _: (200, {})) as (provider, server):
+    async with account(BUILT_IN["comfyui"], lambda _: (200, {})) as (provider, server):
         reading = await provider.poll("p1", None)
 
     assert reading.kind is ReadingKind.RUNNING
@@ -80,7 +80,7 @@ async def test_comfyui_gets_no_key_and_an_empty_answer_means_running() -> None:
 
 async def test_azure_is_polled_on_the_route_that_the_id_names() -> None:
     body = {"id": "", "status": "queued"}
-    async with account(descriptions()["azure_openai"], lambda _: (200, body)) as (provider, server):
+    async with account(BUILT_IN["azure_openai"], lambda _: (200, body)) as (provider, server):
         await provider.poll("task_1", None)
         await provider.poll("video_1", None)
 
@@ -92,7 +92,7 @@ async def test_azure_is_polled_on_the_route_that_the_id_names() -> None:
 
 
 async def test_siliconflow_is_polled_by_post_with_the_id_in_the_body() -> None:
-    async with account(descriptions()["siliconflow"], lambda _: (200, {"status": "InProgress"})) as (provider, server):
+    async with account(BUILT_IN["siliconflow"], lambda _: (200, {"status": "InProgress"})) as (provider, server):
         reading = await provider.poll("s1", None)
 
     assert reading.kind is ReadingKind.RUNNING

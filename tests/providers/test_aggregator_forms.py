@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.domain.task import Json, ReadingKind
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.new_tasks import created
 from tests.providers.reading_of import newapi, reading_of
 
@@ -117,7 +117,7 @@ def test_a_refusal_in_another_vendors_form_keeps_its_text(provider: str) -> None
 
 def test_an_error_that_names_an_id_creates_no_task() -> None:
     for name, answer in (("fal", {"request_id": "r", "detail": "no"}), ("xai", {"request_id": "r", "error": "no"})):
-        assert created(descriptions()[name], answer) is None
+        assert created(BUILT_IN[name], answer) is None
 
 
 def test_a_failure_without_a_text_gets_the_text_of_the_outer_answer() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bridge.domain.ids import clean_task_id
 from bridge.domain.task import Json, Reading, ReadingKind
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.new_tasks import created_by_any
 from bridge.providers.reading import read_together
 from bridge.providers.results import PollContext
@@ -71,7 +71,7 @@ tasks = st.builds(
 )
 wrapped = st.builds(lambda code, data: {"code": code, "data": data}, scalars, tasks | st.lists(tasks))
 answers = values | tasks | wrapped | st.lists(tasks, max_size=3) | st.builds(lambda task: {"task": task}, tasks)
-providers = st.sampled_from(list(descriptions()))
+providers = st.sampled_from(list(BUILT_IN))
 statuses = st.sampled_from([200, 201, 204, 302, 400, 401, 402, 404, 410, 429, 500, 503]) | st.integers(100, 999)
 
 
@@ -148,7 +148,7 @@ def test_any_second_answer_gives_a_reading(provider: str, body: Json, second: Js
 @settings(max_examples=100, deadline=None)
 def test_any_json_gives_each_task_a_reading_or_one_for_all(provider: str, body: Json, status: int) -> None:
     asked = [PollContext(task_id=task_id, action=None, own_host="api.example.com") for task_id in (TASK_ID, "other")]
-    found = read_together(descriptions()[provider], answered(orjson.dumps(body), status=status), asked)
+    found = read_together(BUILT_IN[provider], answered(orjson.dumps(body), status=status), asked)
 
     for reading in [found] if isinstance(found, Reading) else found.values():
         assert_sound(reading)
@@ -158,7 +158,7 @@ def test_any_json_gives_each_task_a_reading_or_one_for_all(provider: str, body: 
 @given(body=answers)
 @settings(max_examples=100, deadline=None)
 def test_any_json_may_be_looked_at_as_a_create_answer(body: Json) -> None:
-    for task_id, _ in created_by_any(descriptions(), body).values():
+    for task_id, _ in created_by_any(BUILT_IN, body).values():
         assert clean_task_id(task_id) == task_id
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.providers.base_url_advice import repeated_path
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from bridge.providers.catalogue import descriptions
 def test_the_right_url_is_suggested_if_base_url_repeats_the_path(
     provider: str, base_url: str, part: str, instead: str
 ) -> None:
-    assert repeated_path(descriptions()[provider], base_url) == (part, instead)
+    assert repeated_path(BUILT_IN[provider], base_url) == (part, instead)
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_the_right_url_is_suggested_if_base_url_repeats_the_path(
     ],
 )
 def test_a_matching_base_url_causes_no_warning(provider: str, base_url: str) -> None:
-    assert repeated_path(descriptions()[provider], base_url) is None
+    assert repeated_path(BUILT_IN[provider], base_url) is None

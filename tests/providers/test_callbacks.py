@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bridge.domain.callback import MAX_IDS, Callback, CallbackProof, CallbackRequest
 from bridge.errors import ConfigError
 from bridge.providers.callbacks import DescribedCallbacks, KeySet, callback_reader
-from bridge.providers.catalogue import descriptions, load_descriptions
+from bridge.providers.catalogue import BUILT_IN, load_descriptions
 
 DATA: Final = Path(__file__).parents[1] / "data"
 KLING: Final = json.loads((DATA / "notify/kling_callback_signature_vector.json").read_text())
@@ -33,7 +33,7 @@ async def no_keys(url: str) -> bytes | None:
 
 
 def reader(provider: str, *secrets: str, api_key: str = "k", host: str | None = None) -> DescribedCallbacks:
-    return callback_reader(descriptions()[provider], host=host, api_key=api_key, secrets=secrets, fetch=no_keys)
+    return callback_reader(BUILT_IN[provider], host=host, api_key=api_key, secrets=secrets, fetch=no_keys)
 
 
 def posted(body: Any, headers: dict[str, str] | None = None) -> CallbackRequest:
@@ -207,7 +207,7 @@ def fal_headers(key: Ed25519PrivateKey, body: bytes) -> dict[str, str]:
 async def test_fal_signs_with_a_key_of_its_key_set() -> None:
     old, new, body = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate(), b'{"request_id": "r-1"}'
     published = Published(old)
-    fal = callback_reader(descriptions()["fal"], host="queue.fal.run", api_key="k", secrets=[], fetch=published.fetch)
+    fal = callback_reader(BUILT_IN["fal"], host="queue.fal.run", api_key="k", secrets=[], fetch=published.fetch)
     key_set = fal.key_set
     assert key_set is not None
 
@@ -341,4 +341,4 @@ def test_the_docs_have_the_callback_field_of_every_provider() -> None:
     page = (Path(__file__).parents[2] / "docs/callbacks.md").read_text()
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| [^|`]*`([\w.]+)`", page, re.MULTILINE)
     shown = {name: field for names, field in rows for name in names.replace("`", "").split(", ")}
-    assert shown == {name: one.callback.field for name, one in descriptions().items() if one.callback is not None}
+    assert shown == {name: one.callback.field for name, one in BUILT_IN.items() if one.callback is not None}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.domain.task import ReadingKind
-from bridge.providers.catalogue import DescriptionsRefused, descriptions, effective, load_descriptions
+from bridge.providers.catalogue import BUILT_IN, DescriptionsRefused, effective, load_descriptions
 from bridge.providers.reading import read
 from bridge.providers.results import PollContext
 from bridge.providers.selector import Selector
@@ -36,13 +36,13 @@ def _problems(tree: Tree) -> list[tuple[tuple[str | int, ...], str]]:
 
 
 def test_every_built_in_is_named_as_its_file() -> None:
-    assert list(descriptions()) == ALL
-    assert all(name == description.name for name, description in descriptions().items())
+    assert list(BUILT_IN) == ALL
+    assert all(name == description.name for name, description in BUILT_IN.items())
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_printed_definition_of_a_built_in_can_be_used_unchanged(name: str) -> None:
-    shown = effective(descriptions()[name])
+    shown = effective(BUILT_IN[name])
 
     again = load_descriptions({"copy": deepcopy(shown)})["copy"]
 
@@ -54,7 +54,7 @@ def test_a_variant_needs_only_what_differs() -> None:
     mine = {"extends": "suno", "ask": {"path": "/suno2/fetch/{id}", "batch": None}}
     loaded = load_descriptions({"mine": mine, "mine_too": {"extends": "mine", "title": "Mine too"}})
 
-    assert list(loaded["mine"].forms) == list(descriptions()["suno"].forms)
+    assert list(loaded["mine"].forms) == list(BUILT_IN["suno"].forms)
     assert loaded["mine_too"].ask.path == ("/suno2/fetch/{id}",)
     assert loaded["mine_too"].ask.batch is None
     assert loaded["mine_too"].title == "Mine too"
@@ -65,7 +65,7 @@ def test_a_built_in_may_be_changed_under_its_own_name() -> None:
     loaded = load_descriptions({"suno": {"extends": "suno", "title": "Ours"}})
 
     assert loaded["suno"].title == "Ours"
-    assert descriptions()["suno"].title != "Ours"
+    assert BUILT_IN["suno"].title != "Ours"
 
 
 def test_own_forms_are_tried_before_inherited_ones() -> None:

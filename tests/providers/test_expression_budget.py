@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from bridge.domain.task import Reading, ReadingKind
-from bridge.providers.catalogue import descriptions, load_descriptions
+from bridge.providers.catalogue import BUILT_IN, load_descriptions
 from bridge.providers.description import Description
 from bridge.providers.new_tasks import created, created_by_any
 from bridge.providers.reading import read, read_together
@@ -142,9 +142,9 @@ def test_a_slow_create_answer_of_one_description_does_not_hide_anothers() -> Non
         created_by_any({"mine": known["mine"]}, answer)
 
 
-@pytest.mark.parametrize("name", list(descriptions()))
+@pytest.mark.parametrize("name", list(BUILT_IN))
 def test_every_pattern_of_a_built_in_is_taken(name: str) -> None:
-    description = descriptions()[name]
+    description = BUILT_IN[name]
 
     assert description.action is None or description.action.pattern.is_whole(description.action.example)
     assert description.needs_key is None or not description.needs_key.is_in("https://elsewhere.example/x.mp4")

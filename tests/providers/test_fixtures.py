@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from bridge.domain.task import Reading, ReadingKind
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.new_tasks import created, created_by_any
 from bridge.providers.reading import read_together
 from bridge.providers.results import PollContext
@@ -77,11 +77,11 @@ CREATED: Final = [pytest.param(each, id=each["file"]) for each in FIXTURES if "t
 
 @pytest.mark.parametrize("fixture", CREATED)
 def test_each_recorded_create_answer_gives_its_id(fixture: dict[str, Any]) -> None:
-    found = created(descriptions()[provider_of(fixture)], said(fixture))
+    found = created(BUILT_IN[provider_of(fixture)], said(fixture))
 
     assert found is not None
     assert found[0] == fixture["task_id"]
-    assert created_by_any(descriptions(), said(fixture))[provider_of(fixture)] == found
+    assert created_by_any(BUILT_IN, said(fixture))[provider_of(fixture)] == found
 
 
 FOUR: Final = dict(enumerate(("running", "succeeded", "failed", "not_found"), 1))
@@ -107,7 +107,7 @@ def test_of_each_recorded_list_every_task_is_read_by_its_id(file: str) -> None:
     provider, outcomes = LISTS[file]
     asked = [PollContext(task_id=task_id, action=None, own_host=HOST) for task_id in reversed(outcomes)]
 
-    readings = read_together(descriptions()[provider], answered((DATA / file).read_bytes()), asked)
+    readings = read_together(BUILT_IN[provider], answered((DATA / file).read_bytes()), asked)
 
     assert not isinstance(readings, Reading)
     assert {task_id: reading.kind for task_id, reading in readings.items()} == outcomes

@@ -12,7 +12,7 @@ import yaml
 
 from bridge.providers import calls as routes
 from bridge.providers.auth import shown
-from bridge.providers.catalogue import descriptions, effective, load_descriptions
+from bridge.providers.catalogue import BUILT_IN, effective, load_descriptions
 from bridge.providers.description import Codes, Created, DefaultLimits, Description, Form, Life, OwnFiles, Results
 from bridge.providers.new_tasks import created
 from bridge.providers.reading import read
@@ -33,7 +33,7 @@ ANSWERS: Final = [(*info.split(), text) for kind, info, text in FENCED if kind =
 
 
 def test_the_examples_are_descriptions() -> None:
-    assert set(load_descriptions(TREES)) == {*descriptions(), *OWN}
+    assert set(load_descriptions(TREES)) == {*BUILT_IN, *OWN}
 
 
 @pytest.mark.parametrize(("provider", "kind", "text"), ANSWERS)
@@ -93,7 +93,7 @@ def _as_text(tree: Any) -> Any:
 
 
 def test_numbers_may_be_written_as_text_and_text_as_numbers() -> None:
-    written = {**TREES, "kling-again": {**effective(descriptions()["kling"]), "title": 5}}
+    written = {**TREES, "kling-again": {**effective(BUILT_IN["kling"]), "title": 5}}
     loaded = load_descriptions(_as_text(written))
 
     pixverse, kling = loaded["pixverse"].codes, loaded["kling-again"].codes

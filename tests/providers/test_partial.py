@@ -9,7 +9,7 @@ import pytest
 
 from bridge.domain.task import Reading, ReadingKind
 from bridge.net.client import HttpClient
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.provider import HttpProvider
 from bridge.providers.reading import code_of, read, read_together
 from bridge.providers.results import PollContext
@@ -56,7 +56,7 @@ def test_a_whole_answer_counts_whatever_it_calls_its_range(said: str) -> None:
 
 
 def test_a_truncated_list_does_not_mean_not_found() -> None:
-    description = descriptions()["midjourney"]
+    description = BUILT_IN["midjourney"]
     asked = [PollContext(task_id=each, action=None, own_host="x") for each in ("1", "2")]
 
     assert isinstance(read_together(description, answered(b"[]"), asked), dict)
@@ -66,7 +66,7 @@ def test_a_truncated_list_does_not_mean_not_found() -> None:
 
 
 def test_a_truncated_second_answer_finishes_nothing() -> None:
-    description = descriptions()["minimax"]
+    description = BUILT_IN["minimax"]
     first = {
         "task_id": "176843862716480",
         "status": "Success",
@@ -83,7 +83,7 @@ def test_a_truncated_second_answer_finishes_nothing() -> None:
 
 
 def test_the_code_of_a_part_renews_no_token() -> None:
-    description = descriptions()["kling"]
+    description = BUILT_IN["kling"]
 
     assert code_of(description, answered(b'{"code": 1004}')) == 1004
     assert code_of(description, answered(b'{"code": 1004}', status=206)) is None
@@ -93,7 +93,7 @@ async def test_a_part_over_real_http_is_transient() -> None:
     client = HttpClient(timeout_s=5, concurrency=1)
     said = answers(206, b"{}", {"Content-Range": "bytes 0-1/2"})
     async with loopback(said) as server:
-        provider = HttpProvider(descriptions()["kling"], base_url=server.url, client=client, api_key="k")
+        provider = HttpProvider(BUILT_IN["kling"], base_url=server.url, client=client, api_key="k")
         reading = await provider.poll(TASK_ID, ACTION)
         await client.aclose()
 

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.domain.task import ReadingKind
 from bridge.net.client import Answer
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.pass_through import NotCreated, PassThrough
 
 BASE = "https://api.example.com/base"
@@ -17,7 +17,7 @@ KEY = "provider-key-0123456789"
 
 
 def account(provider: str, base_url: str = BASE, **more: Any) -> PassThrough:
-    return PassThrough(descriptions()[provider], base_url=base_url, api_key=KEY, **more)
+    return PassThrough(BUILT_IN[provider], base_url=base_url, api_key=KEY, **more)
 
 
 def answer(body: Any, status: int = 200) -> Answer:

@@ -14,7 +14,7 @@ from bridge import __version__
 from bridge.domain.task import ReadingKind
 from bridge.net.client import HttpClient
 from bridge.ports import Provider
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.provider import HttpProvider
 from tests.loopback import Exchange, Loopback, Script, answers, loopback
 from tests.providers.reading_of import ACTION, TASK_ID, kling, videos
@@ -29,7 +29,7 @@ async def _account(
     client = HttpClient(timeout_s=timeout_s, concurrency=4)
     async with loopback(script) as server:
         yield (
-            HttpProvider(descriptions()["kling"], base_url=server.url, api_key=KEY, client=client, headers=headers),
+            HttpProvider(BUILT_IN["kling"], base_url=server.url, api_key=KEY, client=client, headers=headers),
             server,
         )
         await client.aclose()
@@ -126,6 +126,6 @@ async def test_a_route_is_the_action_that_is_part_of_the_address(
     name: str, task_id: str, action: str, route: str
 ) -> None:
     client = HttpClient(timeout_s=5, concurrency=4)
-    provider = HttpProvider(descriptions()[name], base_url="https://api.example.com", api_key=KEY, client=client)
+    provider = HttpProvider(BUILT_IN[name], base_url="https://api.example.com", api_key=KEY, client=client)
     await client.aclose()
     assert provider.route(task_id, action) == route

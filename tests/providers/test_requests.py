@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from bridge.providers.auth import shown
-from bridge.providers.catalogue import descriptions, load_descriptions
+from bridge.providers.catalogue import BUILT_IN, load_descriptions
 from bridge.providers.new_tasks import created, created_by_any
 from bridge.providers.task_requests import (
     call_request,
@@ -68,7 +68,7 @@ ASKED = [  # provider, base URL, action, id, address
 def test_each_provider_is_polled_at_its_url_which_works_as_id(
     provider: str, base_url: str, action: str | None, task_id: str, url: str
 ) -> None:
-    description = descriptions()[provider]
+    description = BUILT_IN[provider]
 
     assert task_request(description, base_url=base_url, task_id=task_id, action=action).url == url
     found = locate(description, base_url, url)
@@ -96,21 +96,21 @@ def test_each_provider_is_polled_at_its_url_which_works_as_id(
 def test_other_known_urls_are_accepted_and_unknown_ones_are_not(
     provider: str, url: str, found: tuple[str | None, str] | None
 ) -> None:
-    assert locate(descriptions()[provider], BASE, url) == found
+    assert locate(BUILT_IN[provider], BASE, url) == found
 
 
 def test_jimeng_is_polled_by_post_with_the_key_of_the_create_call() -> None:
-    asked = task_request(descriptions()["jimeng"], base_url=BASE, task_id="73/91", action="jimeng_vgfm_t2v_l20")
+    asked = task_request(BUILT_IN["jimeng"], base_url=BASE, task_id="73/91", action="jimeng_vgfm_t2v_l20")
 
     assert (asked.method, asked.url) == ("POST", f"{BASE}/jimeng/{JIMENG}")
     assert orjson.loads(asked.body or b"") == {"req_key": "jimeng_vgfm_t2v_l20", "task_id": "73/91"}
     with pytest.raises(ValueError, match="neither the task nor its account has an action"):
-        task_request(descriptions()["jimeng"], base_url=BASE, task_id="7391", action=None)
+        task_request(BUILT_IN["jimeng"], base_url=BASE, task_id="7391", action=None)
 
 
-@pytest.mark.parametrize("provider", descriptions())
+@pytest.mark.parametrize("provider", BUILT_IN)
 def test_every_provider_can_be_polled_for_an_unknown_task(provider: str) -> None:
-    description = descriptions()[provider]
+    description = BUILT_IN[provider]
     asked = task_request(description, base_url=BASE, task_id="genbridge-check", action=harmless_action(description))
 
     assert not asked.is_elsewhere
@@ -120,7 +120,7 @@ def test_every_provider_can_be_polled_for_an_unknown_task(provider: str) -> None
 @pytest.mark.parametrize("task_id", ["a/../b", "/a", "a//b", "..", "a/."])
 def test_an_id_with_slashes_cannot_leave_its_path(task_id: str) -> None:
     with pytest.raises(ValueError, match="path"):
-        task_request(descriptions()["veo"], base_url=BASE, task_id=task_id, action=None)
+        task_request(BUILT_IN["veo"], base_url=BASE, task_id=task_id, action=None)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_an_id_with_slashes_cannot_leave_its_path(task_id: str) -> None:
     ],
 )
 def test_many_tasks_are_polled_in_one_request(provider: str, method: str, url: str, body: object) -> None:
-    description = descriptions()[provider]
+    description = BUILT_IN[provider]
     assert description.ask.batch is not None
     given = {"ids": ["a/b", "c"]}
     asked = call_request(description, description.ask.batch, base_url=BASE, action="MUSIC", given=given)
@@ -145,7 +145,7 @@ def test_many_tasks_are_polled_in_one_request(provider: str, method: str, url: s
 
 def test_a_file_of_minimax_is_requested_at_the_host_of_its_task() -> None:
     for host, prefix in ((BASE, "/minimax"), ("https://api.minimax.io", "")):
-        minimax = descriptions()["minimax"]
+        minimax = BUILT_IN["minimax"]
         call = minimax.route(urlsplit(host).hostname).second
         assert call is not None
         url = call_request(minimax, call, base_url=host, action=None, given={"value": "17 6", "id": "1"}).url
@@ -163,7 +163,7 @@ def test_a_file_of_minimax_is_requested_at_the_host_of_its_task() -> None:
     ],
 )
 def test_each_host_is_shown_the_key_in_its_own_way(provider: str, host: str, headers: dict[str, str]) -> None:
-    assert shown(descriptions()[provider].route(host).auth, "k") == (headers, None)
+    assert shown(BUILT_IN[provider].route(host).auth, "k") == (headers, None)
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def test_a_key_may_go_to_its_own_and_to_listed_origins(url: str, origins: Sequen
 def test_a_create_answer_of_flux_also_gives_the_region() -> None:
     answer = {"id": "f1", "polling_url": "https://api.eu1.bfl.ai/v1/get_result?id=f1"}
 
-    assert created(descriptions()["flux"], answer) == ("f1", "eu1")
-    assert created(descriptions()["flux"], answer | {"polling_url": "https://evil.net/?id=f2"}) == ("f1", None)
+    assert created(BUILT_IN["flux"], answer) == ("f1", "eu1")
+    assert created(BUILT_IN["flux"], answer | {"polling_url": "https://evil.net/?id=f2"}) == ("f1", None)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_create_answer_of_flux_also_gives_the_region() -> None:
 def test_a_create_answer_names_its_task_and_looks_like_its_provider(
     provider: str, answer: object, task_id: str
 ) -> None:
-    assert created_by_any(descriptions(), answer)[provider] == (task_id, None)
+    assert created_by_any(BUILT_IN, answer)[provider] == (task_id, None)
 
 
 @pytest.mark.parametrize(
@@ -229,12 +229,12 @@ def test_a_create_answer_names_its_task_and_looks_like_its_provider(
     ],
 )
 def test_an_answer_that_created_nothing_names_no_task(provider: str, answer: object) -> None:
-    assert created(descriptions()[provider], answer) is None
+    assert created(BUILT_IN[provider], answer) is None
 
 
 @pytest.mark.parametrize("answer", [None, 3, "x", [], {}, [{"id": "1"}], {"error": {"message": "no"}}])
 def test_anything_may_be_given_as_a_create_answer(answer: object) -> None:
-    assert created_by_any(descriptions(), answer) == {}
+    assert created_by_any(BUILT_IN, answer) == {}
 
 
 def test_a_query_parameter_may_carry_the_key() -> None:

@@ -14,7 +14,7 @@ from bridge.domain.list_mark import ListedTask
 from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.net.client import HttpClient
 from bridge.ports import ListPage, PageRequest
-from bridge.providers.catalogue import DescriptionsRefused, descriptions, load_descriptions
+from bridge.providers.catalogue import BUILT_IN, DescriptionsRefused, load_descriptions
 from bridge.providers.description import Description
 from bridge.providers.new_tasks import first_pages
 from bridge.providers.provider import HttpProvider
@@ -26,7 +26,7 @@ from tests.loopback import Exchange, loopback
 from tests.served import served
 
 KEY = "sk-canary-0123456789"
-WITH_LIST = sorted(name for name, each in descriptions().items() if each.ask.discover is not None)
+WITH_LIST = sorted(name for name, each in BUILT_IN.items() if each.ask.discover is not None)
 SIMULATED = sorted({*WITH_LIST} - {"comfyui"})  # its list has the id of each prompt as a key
 ACTIONS = {"kling": "videos/text2video", "azure_openai": "video/generations/jobs"}
 TASKS = 250
@@ -89,7 +89,7 @@ async def test_every_task_is_on_the_pages_of_its_vendor_newest_first(name: str) 
         at, action = begun_at - TASKS + number, ACTIONS.get(name, "")
         simulated.plan(f"task-{number}", Script(lasts_s=1e6), action=action, created_at=at, vendor=name)
     simulated.plan("elsewhere", Script(), action="other", vendor="other")
-    async with served(simulated.app) as client, provider(descriptions()[name], str(client.base_url)) as lists:
+    async with served(simulated.app) as client, provider(BUILT_IN[name], str(client.base_url)) as lists:
         first = next(each for each in lists.first_pages(None) if each.action in {None, ACTIONS.get(name)})
         pages = await all_pages(lists, first)
     tasks = [task for page in pages for task in page]
@@ -101,7 +101,7 @@ async def test_every_task_is_on_the_pages_of_its_vendor_newest_first(name: str) 
 async def test_comfyui_lists_finished_prompts_with_their_starts() -> None:
     start = ["execution_start", {"prompt_id": "p-1", "timestamp": 1_762_000_000_000}]
     prompt = {"prompt": [12, "p-1", {}, {}, []], "outputs": {}, "status": {"messages": [start]}}
-    page, empty, asked = await answered(descriptions()["comfyui"], {"p-1": prompt}, {})
+    page, empty, asked = await answered(BUILT_IN["comfyui"], {"p-1": prompt}, {})
     assert page.tasks == [ListedTask("p-1", 1_762_000_000_000)]
     assert (empty.tasks, empty.following) == ([], None)
     assert asked[0].target == "/history?max_items=64"
@@ -118,7 +118,7 @@ async def test_comfyui_lists_finished_prompts_with_their_starts() -> None:
     ],
 )
 def test_the_vendors_own_host_has_its_list_at_its_own_path(name: str, base_url: str, url: str) -> None:
-    description = descriptions()[name]
+    description = BUILT_IN[name]
     call = description.route(urlsplit(base_url).hostname).discover
     assert call is not None
     given = {"page": 1, "offset": 0, "since_ms": 0}
@@ -128,7 +128,7 @@ def test_the_vendors_own_host_has_its_list_at_its_own_path(name: str, base_url: 
 
 
 def test_kling_has_a_list_for_each_action_that_of_the_account_first() -> None:
-    call = descriptions()["kling"].ask.discover
+    call = BUILT_IN["kling"].ask.discover
     assert call is not None
     assert "videos/avatar/image2video" in call.actions
 
@@ -137,7 +137,7 @@ async def test_the_key_follows_no_address_of_another_host() -> None:
     following = "https://evil.example/v1/predictions?cursor=cD0yMDI%3D&limit=2"
     body = {"results": [{"id": "a", "created_at": "2026-01-01T10:00:00Z"}], "next": following}
     last: Json = {"results": [], "next": None}
-    _, page, asked = await answered(descriptions()["replicate"], body, last)
+    _, page, asked = await answered(BUILT_IN["replicate"], body, last)
     assert page.following is None
     assert [urlsplit(one.target).path for one in asked] == ["/replicate/v1/predictions"] * 2
     assert dict(parse_qsl(urlsplit(asked[1].target).query)) == {"cursor": "cD0yMDI=", "limit": "2"}
@@ -159,7 +159,7 @@ async def test_a_body_has_numbers_and_the_cursor_of_the_page_before() -> None:
     first = PageRequest(is_cut=True, since_ms=1_761_999_880_000)
     more = {"code": 0, "data": {"result": [item], "next_cursor": "c2", "has_more": True}}
     done = {"code": 0, "data": {"result": None, "next_cursor": "", "has_more": False}}
-    page, last, asked = await answered(descriptions()["kling_v2"], more, done, page=first)
+    page, last, asked = await answered(BUILT_IN["kling_v2"], more, done, page=first)
     assert page.tasks == [ListedTask("a", 1_762_000_000_000)]
     assert (last.tasks, last.following) == ([], None)
     assert [(one.method, one.target) for one in asked] == [("POST", "/kling/tasks")] * 2

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.ids import clean_task_id
-from bridge.providers.catalogue import descriptions, load_descriptions
+from bridge.providers.catalogue import BUILT_IN, load_descriptions
 from bridge.providers.task_requests import locate, task_request
 
-KLING = descriptions()["kling"]
+KLING = BUILT_IN["kling"]
 BASE = "https://api.example.com"
 
 

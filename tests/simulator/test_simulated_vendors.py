@@ -13,7 +13,7 @@ import pytest
 from bridge.domain.task import Reading, ReadingKind
 from bridge.errors import UsageError
 from bridge.net.client import HttpClient
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.new_tasks import created
 from bridge.providers.provider import HttpProvider
 from bridge.simulator.simulated_provider import SimulatedProvider
@@ -41,7 +41,7 @@ async def provider_of(
     async with served(simulated.app) as client:
         http = HttpClient(timeout_s=5.0, concurrency=4)
         base_url = str(client.base_url).rstrip("/")
-        yield HttpProvider(descriptions()[name], base_url=base_url, api_key=key, client=http)
+        yield HttpProvider(BUILT_IN[name], base_url=base_url, api_key=key, client=http)
         await http.aclose()
 
 
@@ -54,7 +54,7 @@ async def ask(provider: HttpProvider, name: str, short: str) -> Reading:
 
 
 def test_every_built_in_provider_can_be_simulated() -> None:
-    assert {*vendor_names()} == descriptions().keys()
+    assert {*vendor_names()} == BUILT_IN.keys()
 
 
 def test_an_unknown_provider_is_a_usage_error_that_names_the_known_ones() -> None:
@@ -123,7 +123,7 @@ async def test_unknown_ids_wrong_keys_and_too_many_requests_are_recognized(name:
         assert (limited.kind, refused.kind) == (ReadingKind.RATE_LIMITED, ReadingKind.AUTH_ERROR)
 
 
-@pytest.mark.parametrize("name", sorted(name for name in vendor_names() if descriptions()[name].ask.batch))
+@pytest.mark.parametrize("name", sorted(name for name in vendor_names() if BUILT_IN[name].ask.batch))
 async def test_a_batch_answers_for_each_known_task(name: str) -> None:
     ids = ["demo-0s-a", "demo-fail-0s", "demo-9s-b", "857000000000000009"]
     async with provider_of(name) as provider:
@@ -184,7 +184,7 @@ async def test_every_result_can_be_downloaded_from_the_simulator(name: str) -> N
     async with served(simulated.app, key=KEY) as client:
         http = HttpClient(timeout_s=5.0, concurrency=4)
         base_url = str(client.base_url).rstrip("/")
-        provider = HttpProvider(descriptions()[name], base_url=base_url, api_key=KEY, client=http)
+        provider = HttpProvider(BUILT_IN[name], base_url=base_url, api_key=KEY, client=http)
         finished = await ask(provider, name, "demo-0s-a/b" if name == "kling" else "demo-0s")
         await http.aclose()
         assert finished.snapshot is not None
@@ -251,12 +251,12 @@ async def test_the_answer_to_a_create_has_an_id_that_can_be_polled(name: str, pa
     key_headers = dict(load_vendor(name).key_headers(KEY))
     async with served(simulated.app) as client:
         answer = await client.post(path, json={**body, "prompt": "demo-5s"}, headers=key_headers)
-        found = created(descriptions()[name], orjson.loads(answer.content))
+        found = created(BUILT_IN[name], orjson.loads(answer.content))
         assert found is not None, answer.text
         await clock.advance(5)
         http = HttpClient(timeout_s=5.0, concurrency=4)
         base_url = str(client.base_url).rstrip("/")
-        provider = HttpProvider(descriptions()[name], base_url=base_url, api_key=KEY, client=http)
+        provider = HttpProvider(BUILT_IN[name], base_url=base_url, api_key=KEY, client=http)
         reading = await provider.poll(found[0], ACTIONS.get(name))
         await http.aclose()
     assert answer.status_code == 200

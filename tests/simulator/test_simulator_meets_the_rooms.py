@@ -14,7 +14,7 @@ from bridge.config.load import load, resolve
 from bridge.domain.delivery import Accepted, Deferred
 from bridge.domain.task import ReadingKind
 from bridge.net.client import HttpClient
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.provider import HttpProvider
 from bridge.simulator.demo_plan import ACCOUNT, ENDPOINT, PROVIDER_KEY, DemoFile, DemoPlan
 from bridge.simulator.simulated_provider import SimulatedProvider
@@ -40,7 +40,7 @@ async def provider_at(simulated: SimulatedProvider, *, key: str = KEY) -> AsyncG
     http = HttpClient(timeout_s=5.0, concurrency=4)
     async with served(simulated.app) as client:
         base_url = str(client.base_url).rstrip("/")
-        yield HttpProvider(descriptions()["kling"], base_url=base_url, api_key=key, client=http)
+        yield HttpProvider(BUILT_IN["kling"], base_url=base_url, api_key=key, client=http)
         await http.aclose()
 
 

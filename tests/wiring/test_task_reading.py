@@ -11,7 +11,7 @@ from bridge.config import load
 from bridge.config.load import Loaded
 from bridge.domain.task import Json
 from bridge.errors import ConfigError
-from bridge.providers.catalogue import descriptions
+from bridge.providers.catalogue import BUILT_IN
 from bridge.sources.task_reader import TaskProblem
 from bridge.wiring.account_catalogue import base_url_of, catalogue
 from bridge.wiring.plan_builder import limits_of
@@ -104,7 +104,7 @@ def test_an_own_description_may_need_no_key(tmp_path: Path) -> None:
 def test_an_accounts_own_limits_replace_its_providers(tmp_path: Path) -> None:
     account = "accounts:\n  a: {provider: runpod, api_key: k12345}\n"
     given = loaded(tmp_path, account + "  b: {provider: runpod, api_key: k12345, limits: {rate: 10}}\n").settings
-    runpod, kling = descriptions()["runpod"], descriptions()["kling"]
+    runpod, kling = BUILT_IN["runpod"], BUILT_IN["kling"]
 
     limits = [limits_of(given.accounts[name], known) for name, known in [("a", runpod), ("b", runpod), ("a", kling)]]
 
