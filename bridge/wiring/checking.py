@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec
 
 from bridge.clock import SystemClock
 from bridge.config.field_types import ROBOT_NAMES
@@ -27,6 +27,7 @@ from bridge.wiring.account_catalogue import catalogue
 from bridge.wiring.plan_builder import PlanBuilder
 
 Key = tuple[str | int, ...]
+P = ParamSpec("P")
 
 _LOCATION: Final = re.compile(r":(\d+):(\d+): ")
 
@@ -52,13 +53,7 @@ def _location(line: str) -> tuple[int, ...]:
 
 def check(loaded: Loaded) -> None:
     """ConfigError with every mistake that only the rooms can find in resolved settings, each with its location."""
-    try:
-        catalogue(loaded)
-    except ConfigError as error:
-        problems = list(error.problems)
-    else:
-        problems = []
-    problems += dict.fromkeys(loaded.problems(_mistakes(loaded)))
+    problems = [*_refusal(catalogue, loaded), *dict.fromkeys(loaded.problems(_mistakes(loaded)))]
     if not problems:
         problems += _unbuildable(loaded)
     if problems:
@@ -163,16 +158,17 @@ def _chat_problems(endpoint: Apprise, environment: ProxyRules) -> Iterator[tuple
 def _unbuildable(loaded: Loaded) -> Iterator[str]:
     """Other mistakes that make an account or endpoint unusable. Sends nothing."""
     builder = PlanBuilder(SystemClock())
-    for build, names in (
-        (builder.account, loaded.settings.accounts),
-        (builder.endpoint, loaded.settings.endpoints),
-    ):
-        for name in names:
-            try:
-                build(name, loaded)
-            except ConfigError as error:
-                yield from error.problems
+    for name in loaded.settings.accounts:
+        yield from _refusal(builder.account, name, loaded)
+    for name in loaded.settings.endpoints:
+        yield from _refusal(builder.endpoint, name, loaded)
+    yield from _refusal(builder.archive, loaded)
+
+
+def _refusal(build: Callable[P, object], *args: P.args, **more: P.kwargs) -> Sequence[str]:
+    """The mistakes because of which this cannot be built."""
     try:
-        builder.archive(loaded)
+        build(*args, **more)
     except ConfigError as error:
-        yield from error.problems
+        return error.problems
+    return ()
