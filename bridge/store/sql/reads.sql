@@ -48,10 +48,10 @@ EXISTS (SELECT 1 FROM endpoints AS e WHERE e.endpoint = deliveries.endpoint AND 
 -- held_until: Part of `due_at`.
 (SELECT held_until FROM queues AS q WHERE (q.endpoint, q.target) = (deliveries.endpoint, deliveries.target))
 
--- behind: Part of `due_at`: when the latest of the task's earlier deliveries is due, which are sent first. `+ 0`
--- keeps the engines from looking for the maximum in the index of the whole queue.
-(SELECT max(older.next_attempt_at + 0) FROM deliveries AS older WHERE older.watch_id = deliveries.watch_id
-    AND older.state = 'waiting' AND older.delivery_id < deliveries.delivery_id
+-- behind: Part of `due_at`: when the latest of the task's earlier deliveries is due, which are sent first. `|| ''`
+-- keeps both engines from the index of the whole queue.
+(SELECT max(older.next_attempt_at) FROM deliveries AS older WHERE older.watch_id = deliveries.watch_id
+    AND older.state || '' = 'waiting' AND older.delivery_id < deliveries.delivery_id
     AND (older.endpoint, older.target) = (deliveries.endpoint, deliveries.target))
 
 -- due_at: When a delivery is attempted next; NULL while its endpoint is disabled.
