@@ -130,11 +130,17 @@ def _list(known: Mapping[str, Description], *, as_json: bool) -> None:
 
 
 def _loaded(session: CommandSession) -> Loaded | None:
+    """The settings. None without valid ones: somebody who looks for a provider's name may be about to correct them."""
     try:
         settings_file.find(session.config, os.environ)
     except ConfigError:
-        return None  # the built-in providers need no settings
-    return session.checked()
+        return None
+    try:
+        return session.checked()
+    except ConfigError as error:
+        said = "the settings are invalid, so only the built-in providers are known"
+        click.echo(f"note: {said}: {printable(error.problems[0])}", err=True)
+        return None
 
 
 def _explain(description: Description, found: AnswerReading, *, is_given: bool) -> None:

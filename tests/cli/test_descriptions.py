@@ -214,6 +214,21 @@ def test_an_endless_file_is_read_only_up_to_a_limit(shell: Shell) -> None:
     assert "the body is larger than 1048576 bytes" in shell("providers", "kie", "--read", "/dev/zero").out
 
 
+def test_the_names_of_providers_can_be_looked_up_with_invalid_settings(shell: Shell) -> None:
+    account = {"provider": "bogus", "base_url": "https://api.example.com", "api_key": "k12345"}
+    change(shell.folder / "genbridge.yaml", accounts={"k": account})
+
+    said = shell("providers")
+    unknown = shell("providers", "mine")
+
+    assert said.code == 0
+    assert "zhipu " in said.out
+    assert said.err.startswith("note: the settings are invalid, so only the built-in providers are known: ")
+    assert 'accounts.k.provider: unknown provider "bogus"' in said.err
+    assert unknown.code == 2
+    assert 'unknown provider "mine"' in unknown.err
+
+
 def test_the_list_shows_the_official_host_of_each_provider(shell: Shell) -> None:
     lines = shell("providers").out.splitlines()
     as_json = {each["provider"]: each["base_url"] for each in shell("providers", "--json").json}
