@@ -15,7 +15,14 @@ TIME: Final = "%H:%M:%S"
 INDENT: Final = 12  # width of the time and the mark, with a space on each side of the mark
 LOUD: Final = frozenset({"warning", "error", "critical"})  # levels whose lines are never cut
 GOOD_EVENTS: Final = frozenset(
-    {"delivery.accepted", "account.restored", "account.recovered", "endpoint.recovered", "store.recovered"}
+    {
+        "delivery.accepted",
+        "account.answering",
+        "account.restored",
+        "account.recovered",
+        "endpoint.recovered",
+        "store.recovered",
+    }
 )
 # These values are part of the sentences.
 SAID: Final = frozenset(
@@ -97,6 +104,8 @@ SENTENCES: Final = {
     "account.blocked": "account {account} blocked by the provider{because}",
     "account.paused": "account {account} must wait {seconds:.0f} s{because}",
     "account.restored": "account {account} works again",
+    "account.answering": "account {account}: the provider answers again",
+    "account.failing": "account {account}: the last polls failed{because}",
     "account.recovered": "account {account} is polled at the normal rate again",
     "account.troubled": "account {account}: polls fail, so one is sent at a time{because}",
     "endpoint.disabled": "endpoint {endpoint} disabled{because}; use `genbridge enable`",

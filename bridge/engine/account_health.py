@@ -13,7 +13,13 @@ from typing import Final
 from bridge.domain.account_state import ASKED_TO_WAIT, FAILING, AccountState
 from bridge.domain.change import AccountAskedToWait, AccountChange
 from bridge.domain.daemon_state import AccountNow
-from bridge.domain.host_limits import OUTAGE_PROBE_MOST_S, HostLimits, has_retry_after, is_trouble
+from bridge.domain.host_limits import (
+    OUTAGE_PROBE_MOST_S,
+    TROUBLED_TASKS,
+    HostLimits,
+    has_retry_after,
+    is_trouble,
+)
 from bridge.domain.limits import PROBE_FIRST_S, AccountEffect, RateLimiter, RateLimits
 from bridge.domain.slots import WHOLE, Portion
 from bridge.domain.task import ABOUT_ACCOUNT, Reading, ReadingKind
@@ -31,6 +37,7 @@ IN_LINE_S: Final = 0.05  # how often a request of the gateway checks whether a s
 SOON_S: Final = 1.0  # when to try again if no slot became free
 LIST_TURN_S: Final = 0.5  # how often a request for the list checks whether it may be sent
 LIST: Final = "(list)"  # in place of a task id, which cannot contain both parentheses
+FAILURES: Final = 3  # polls in a row after which the log says that the provider fails
 FULL: Final = "the account is busy: limits.rate or limits.concurrency is used up"
 FAILING_S: Final = 3 * OUTAGE_PROBE_MOST_S  # how long the note that a provider fails counts without a new one
 MAX_WAIT_S: Final = 3600.0  # a longer stored wait can only come from a wrong clock
@@ -67,6 +74,7 @@ class AccountHealth:
         now = clock.steady()
         self.limiter = RateLimiter(limits, now=now, account=name, host=host)
         self._noted_failing_at = -math.inf
+        self._is_logged_failing = False
         if stored.blocked_at is not None:
             self.limiter.block(now=now)
         self._wait_as_stored(stored, now)
@@ -234,6 +242,16 @@ class AccountHealth:
                 self._writes.submit(change)
         if found.frees_host:
             self._host_recovered(self.limiter.host)
+        self._log_failures(reading, tasks or 0)
+
+    def _log_failures(self, reading: Reading, tasks: int) -> None:
+        """Log once that the provider of a few tasks fails. With more tasks, the breaker opens, which is logged."""
+        if self._metrics.failures >= FAILURES and tasks < TROUBLED_TASKS and not self._is_logged_failing:
+            self._is_logged_failing = True
+            log.warning("account.failing", account=self._name, reason=reading.detail)
+        elif self._is_logged_failing and not self._metrics.failures:
+            self._is_logged_failing = False
+            log.info("account.answering", account=self._name)
 
     def abandoned(self, *, is_bug: bool) -> None:
         """A request ended without an answer: it was canceled, or stopped by a bug."""

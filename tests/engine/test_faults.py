@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.domain.delivery import Refused
 from bridge.domain.event import Event, Parcel, Topic
@@ -14,7 +15,7 @@ from bridge.domain.task import Reading
 from bridge.domain.watch import Rules
 from bridge.engine.janitor import Janitor, RetentionPeriods
 from bridge.errors import StoreError
-from tests.engine.rig import BROKEN, REVOKED, SUCCEEDED, Rig
+from tests.engine.rig import BROKEN, REVOKED, RUNNING, SUCCEEDED, Rig
 from tests.fakes import DirectOffload, ScriptedProvider
 
 
@@ -251,3 +252,18 @@ async def test_after_a_long_stop_a_late_network_times_out_no_task() -> None:
         second.script("t1", SUCCEEDED)
         await second.clock.advance(1200)
         assert sorted(second.topics()) == ["task_succeeded"] * 2 + ["task_timed_out"] * 18
+
+
+@pytest.mark.parametrize(("tasks", "is_logged"), [(1, True), (4, True), (5, False)])
+async def test_failing_polls_of_a_few_tasks_are_logged_once(tasks: int, is_logged: bool) -> None:
+    rig = Rig()
+    rig.provider.default = BROKEN
+    async with rig.running():
+        with capture_logs() as logged:
+            await rig.watch(*(f"t{number}" for number in range(tasks)))
+            await rig.clock.advance(300)
+            rig.provider.default = RUNNING
+            await rig.clock.advance(600)
+    logged = [line for line in logged if line["event"] in {"account.failing", "account.answering"}]
+    assert [line["event"] for line in logged] == ["account.failing", "account.answering"] * is_logged
+    assert all(line["reason"] == BROKEN.detail for line in logged[:1])
