@@ -58,6 +58,7 @@ def installer(request: pytest.FixtureRequest, tmp_path: Path) -> Installer:
     return Installer(request.param, tmp_path)
 
 
+@pytest.mark.wheel
 @pytest.mark.real
 @pytest.mark.timeout(240)
 def test_the_documented_commands_install_upgrade_and_remove_genbridge(installer: Installer) -> None:

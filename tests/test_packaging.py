@@ -16,6 +16,8 @@ import pytest
 
 import bridge
 
+pytestmark = pytest.mark.wheel
+
 PACKAGE = Path(bridge.__file__).parent
 
 

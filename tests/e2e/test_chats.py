@@ -99,6 +99,7 @@ def ends(store: Path) -> list[str]:
         return [subject for (subject,) in rows]
 
 
+@pytest.mark.wheel
 def test_thirty_simultaneous_results_reach_five_chats_in_order(world: World, chats: Chats, tmp_path: Path) -> None:
     names = ["fine", "limited", "broken", "slow", "coded"]
     at = f"127.0.0.1:{chats.port}"

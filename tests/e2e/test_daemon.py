@@ -41,6 +41,7 @@ def listed(folder: Path, *words: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.wheel
 def test_a_file_in_the_queue_becomes_a_verified_webhook(tmp_path: Path, world: World) -> None:
     settings = world.settings(tmp_path)
     with DaemonProcess(settings) as daemon:
@@ -148,6 +149,7 @@ def test_an_invalid_settings_file_is_ignored_and_a_valid_one_applied(tmp_path: P
     assert HOOK_KEY not in daemon.log.read_text()
 
 
+@pytest.mark.wheel
 def test_once_works_until_everything_is_delivered_and_sets_its_exit_code(tmp_path: Path, world: World) -> None:
     world.settings(tmp_path, delivery={"retries": ["0.1s"]})
     for task_id in ("a", "b"):
@@ -169,6 +171,7 @@ def test_once_works_until_everything_is_delivered_and_sets_its_exit_code(tmp_pat
     assert len({one.body for one in told}) == 1
 
 
+@pytest.mark.wheel
 def test_commands_show_the_state_and_have_the_right_exit_codes(tmp_path: Path, world: World) -> None:
     world.settings(tmp_path)
     world.ends_at.update(good=0.0, bad=0.0)

@@ -37,6 +37,7 @@ def world() -> Iterator[World]:
         yield running
 
 
+@pytest.mark.wheel
 def test_postgresql_works_like_sqlite_and_the_password_never_prints(
     tmp_path: Path, world: World, postgres: PostgresUrl
 ) -> None:
@@ -66,6 +67,7 @@ def test_postgresql_works_like_sqlite_and_the_password_never_prints(
     assert secret not in daemon.log.read_text()
 
 
+@pytest.mark.wheel
 def test_without_the_driver_one_line_says_what_to_install(tmp_path: Path, world: World) -> None:
     world.settings(tmp_path, store="postgresql://me:sesame-open@127.0.0.1/db")
     program = "import sys; sys.modules['psycopg'] = None; from bridge.cli import main; main(['list'])"

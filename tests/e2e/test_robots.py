@@ -66,6 +66,7 @@ def is_accepted(folder: Path) -> bool:
     return bool(delivery["state"] == "accepted")
 
 
+@pytest.mark.wheel
 def test_a_kill_between_two_messages_of_a_delivery_loses_none_of_them(tmp_path: Path, world: World) -> None:
     with wecom(lambda number: None if number == 2 else TAKEN) as server:
         path = settings(world, tmp_path, server, title="{{ name }}", body=LINES)
