@@ -35,7 +35,7 @@ hypothesis.settings.load_profile("genbridge")
 CORE_MINUTES: Final = 19  # time of a whole run together with the other steps of .ci/run, on 2 cores
 MEASURED: Final = "COVERAGE_PROCESS_START"  # this variable is set for processes that measure their coverage
 TESTS: Final = Path(__file__).parent
-WHOLE_PROCESSES: Final = {"crash", "e2e", "page", "test_benchmarks.py"}  # what they test runs in other processes
+WITHOUT_COVERAGE: Final = {"crash", "e2e", "page", "test_architecture.py", "test_benchmarks.py"}  # run nothing here
 ONLY_COMPUTE: Final = {"config", "contracts", "domain", "expressions", "providers"}  # their tests wait for nothing
 
 Tracers = tuple[Any, Any]
@@ -223,13 +223,11 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage in tests of whole processes. Start the long tests first, so that the run does not wait for
-    one of them at the end, and those that only compute last: they keep every core busy to the end."""
-
-    def folders(item: pytest.Item) -> set[str]:
-        return {*item.path.relative_to(TESTS).parts}
-
+    """Measure no coverage in tests that run nothing of genbridge in this process. Start the long tests first, so that
+    the run does not wait for one of them at the end, and those that only compute last: they keep every core busy to
+    the end."""
+    folders = {path: {*path.relative_to(TESTS).parts} for path in {item.path for item in items}}
     for item in items:
-        if WHOLE_PROCESSES & folders(item):
-            item.add_marker(pytest.mark.usefixtures("unmeasured"))
-    items.sort(key=lambda item: (item.get_closest_marker("long") is None, bool(ONLY_COMPUTE & folders(item))))
+        if WITHOUT_COVERAGE & folders[item.path]:
+            item.stash[IS_UNMEASURED] = True
+    items.sort(key=lambda item: (item.get_closest_marker("long") is None, bool(ONLY_COMPUTE & folders[item.path])))
