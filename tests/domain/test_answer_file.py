@@ -5,11 +5,18 @@ from urllib.parse import quote, quote_from_bytes
 
 import pytest
 
-from bridge.domain.answer_file import PIECE_CHARS, AnswerFile
+from bridge.domain import answer_file
+from bridge.domain.answer_file import AnswerFile
 from bridge.providers.json_values import inline_file
 
+PIECE_CHARS = 1 << 12
 LARGE = bytes(range(256)) * (PIECE_CHARS // 128 + 7)  # more than one piece
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(251)) * 9
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_file, "PIECE_CHARS", PIECE_CHARS)
 
 
 def content(text: str) -> bytes:
