@@ -87,7 +87,7 @@ def today_at(text: str) -> datetime:
 
 
 def test_no_animation_of_an_open_page_runs_forever(browser: Browser, open_site: Site) -> None:
-    with tab(browser, open_site.url) as page:
+    with tab(browser, open_site.url, reduced_motion="no-preference") as page:
         page.open("/")
         page.wait_for(IS_LIVE)
         lengths = page.page.evaluate(
