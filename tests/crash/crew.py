@@ -59,12 +59,13 @@ class Crew:
         self._ready_before: dict[str, int] = {}
 
     def start(self, *names: str, store: str | None = None, env: Mapping[str, str] | None = None, **more: Any) -> None:
-        """Start these daemons. A name that was used before keeps its folder."""
+        """Start these daemons. A name that was used before keeps its folder. With `env`, they start from scratch,
+        because a copied process has read it already."""
         for name in names:
             path = self._settings(name, store or self.store, more)
             log = path.with_name("daemon.log")
             self._ready_before[name] = log.read_text().count("daemon.ready") if log.exists() else 0
-            self.daemons[name] = DaemonProcess(path, env=env)
+            self.daemons[name] = DaemonProcess(path, env=env, from_scratch=env is not None)
 
     def _settings(self, name: str, store: str, more: Mapping[str, Any]) -> Path:
         accounts = {

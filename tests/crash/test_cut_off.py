@@ -215,11 +215,13 @@ def test_clocks_that_differ_by_days_cause_no_error(world: World, crew: Crew) -> 
     (shim / "sitecustomize.py").write_text(
         "import os, time\n"
         "real, ahead_s = time.time, float(os.environ['CLOCK_AHEAD_S'])\n"
+        f"open(f'{shim}/{{ahead_s}}.used', 'w').close()\n"
         "time.time = lambda: real() + ahead_s\n"
     )
     for name, ahead_s in (("a", -172_800), ("b", 0), ("c", 172_800)):
         crew.start(name, env={"PYTHONPATH": str(shim), "CLOCK_AHEAD_S": str(ahead_s)})
     until(lambda: all("daemon.ready" in crew.log(name) for name in TRIO), seconds=20, what="all are ready")
+    assert sorted(float(used.stem) for used in shim.glob("*.used")) == [-172_800, 0, 172_800]
     for name in TRIO:
         crew.drop(name, new_tasks(world, "kling", 20, ends_in=lambda number: 3 + number / 6))
     all_share(crew, *TRIO)
