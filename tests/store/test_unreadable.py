@@ -32,7 +32,8 @@ IN_SQLITE = {
 }
 
 TEXTS = {"account", "task_id", "action", "phase", "doubt_kind", "input_told"}
-NUMBERS = sorted(set(re.findall(r"\w+", SQL["watches.state"])) - {"coalesce", *TEXTS})
+# `poll_asked_at` is only compared with NULL.
+NUMBERS = sorted(set(re.findall(r"\b[a-z_]+\b", SQL["watches.state"])) - {"poll_asked_at", *TEXTS})
 
 
 def edit(path: Path, statement: str) -> None:
