@@ -33,7 +33,9 @@ def clean_task_id(text: str) -> str:
     for char in task_id:
         if char == "\t":
             raise ValueError("the id holds a tab: it looks like a row of a table; name the file .csv")
-        if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"}:
+        if "\ud800" <= char <= "\udfff":  # a byte that could not be decoded, or half a character
+            raise ValueError("the id is not valid UTF-8")
+        if unicodedata.category(char) in {"Cc", "Zl", "Zp"}:
             raise ValueError(f"the id holds the control character U+{ord(char):04X}")
     return task_id
 

@@ -112,7 +112,7 @@ def test_one_bad_task_on_stdin_adds_none(stdin: bytes | None, hint: str, shell: 
         (["a", "tasks.yaml"], "a file name: genbridge add - < tasks.yaml"),
         (["a", "a cat"], "did the create call fail?"),
         (["a\x1b[2J"], "control character"),
-        (["\udcff"], "control character U+DCFF"),
+        (["\udcff"], "the id is not valid UTF-8"),
         (["a", "--label", "x\x1b[31m"], "control characters"),
         (["a", "--meta", "novalue"], "KEY=VALUE"),
         (["a", "--meta", "=x"], "KEY=VALUE"),
