@@ -94,7 +94,9 @@ class Membership:
         self._leaving: frozenset[Share] = frozenset()  # no longer held, and not released yet
         self._daemons = 1
         self._must_load = False  # whether work of held shares may not be loaded yet
-        self._load_at = -math.inf  # when to load again after a bug while loading
+        self._is_loading = False
+        self._has_loaded = False  # whether a call has ended without a StoreError
+        self._load_at = -math.inf  # when to load again after a failure
         self._wake = anyio.Event()
 
     def serve(self, scopes: Mapping[str, int]) -> None:
@@ -132,10 +134,11 @@ class Membership:
                 except StoreError:
                     wait_s = RETRY_S
                 else:
-                    if not is_started:
+                    if not is_started and not self._is_loading and (self._has_loaded or not self._must_load):
                         task_status.started()
-                    is_started = True
-                    wait_s = min(wait_s, BUG_PAUSE_S) if self._must_load else wait_s
+                        is_started = True
+                    if self._must_load and not self._is_loading:
+                        wait_s = min(wait_s, self._load_at - self._clock.steady())
                 await self._clock.wait(self._wake, wait_s)
 
     async def leave(self) -> None:
@@ -164,7 +167,7 @@ class Membership:
         raise LeaseLost("the lease could not be renewed in time")
 
     async def _take_part(self, group: anyio.abc.TaskGroup) -> None:
-        """Renew the lease, hand over surplus shares in `group`, claim missing ones, and load their work."""
+        """Renew the lease, hand over surplus shares in `group`, claim missing ones, and load their work in `group`."""
         begun_at = self._clock.steady()
         renew = partial(self._shares.renew, scopes=self._scopes, lease_s=self._takeover_s * STORED)
         roster = await self._offload(renew)
@@ -188,21 +191,29 @@ class Membership:
             self._must_load = True
             if not self._is_alone:
                 log.info("shares.gained", count=len(gained), held=len(self.held))
-        if self._must_load and self._clock.steady() >= self._load_at:  # true after an earlier round failed, too
-            await self._load()
+        # Must be loaded also after an earlier round failed.
+        if self._must_load and not self._is_loading and self._clock.steady() >= self._load_at:
+            self._is_loading = True
+            group.start_soon(self._load)
         await self._worker.notice_served({scope for scopes in roster.members.values() for scope in scopes})
 
     async def _load(self) -> None:
+        """Load the work of all shares. The lease is renewed meanwhile, because this may take longer than it lasts."""
         self._must_load = False  # first, because it may be set again during the call
         try:
             await self._worker.load()
-        except StoreError:
-            self._must_load = True
+            self._has_loaded = True
+        except (LeaseLost, StoreDamaged):
             raise
+        except StoreError:
+            self._must_load, self._load_at = True, self._clock.steady() + RETRY_S
         except Exception:
             # Work continues on everything that could be loaded, and the lease is kept.
             log.exception("member.bug", member=self.member, retry_in_s=BUG_PAUSE_S)
             self._must_load, self._load_at = True, self._clock.steady() + BUG_PAUSE_S
+            self._has_loaded = True
+        self._is_loading = False
+        self.wake()
 
     def _hold(self, held: frozenset[Share], daemons: int) -> None:
         if (held, daemons) != (self.held, self._daemons):

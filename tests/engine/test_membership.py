@@ -33,6 +33,7 @@ class Hands:
         self.has_given_up = False
         self.faults = 0  # how many times loading fails
         self.loads = 0
+        self.loading: anyio.Event | None = None  # while not set, loading goes on
         self.served: frozenset[str] = frozenset()
 
     def set_shares(self, held: frozenset[Share], *, daemons: int) -> None:
@@ -43,6 +44,8 @@ class Hands:
         self.loads += 1
         if self.loads <= self.faults:
             raise KeyError("a bug of ours")
+        if self.loading is not None:
+            await self.loading.wait()
         self.held |= self.wanted
 
     async def notice_served(self, scopes: Collection[str]) -> None:
@@ -324,3 +327,20 @@ async def test_after_a_bug_while_loading_the_membership_continues_after_a_pause(
     assert member.error is None
     assert [line["event"] for line in logged].count("member.bug") == 1
     assert (member.count, member.hands.loads) == (SLOTS, 2)
+
+
+async def test_the_lease_is_renewed_while_work_is_loaded_for_long(crew: Crew) -> None:
+    member = Member(crew.roster, "a")
+    member.hands.loading = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(crew.start, member)
+        await crew.clock.advance(TAKEOVER_S * 5)
+        assert member.error is None
+        assert (member.count, member.hands.loads) == (0, 1)
+        other = Member(crew.roster, "b")
+        group.start_soon(crew.start, other)
+        await crew.clock.advance(TAKEOVER_S)
+        member.hands.loading.set()
+    await crew.clock.advance(TAKEOVER_S)
+    assert member.error is None
+    assert (member.count, other.count) == (SLOTS // 2, SLOTS // 2)
