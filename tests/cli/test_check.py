@@ -81,7 +81,7 @@ def test_all_mistakes_are_listed_together_and_in_order(command: str, shell: Shel
 
 def test_a_command_without_secrets_lists_all_mistakes_except_missing_secrets(shell: Shell) -> None:
     (shell.folder / "genbridge.yaml").write_text(MANY_MISTAKES.lstrip())
-    said = shell("providers")
+    said = shell("explain", "any")
     assert said.code == 78
     assert re.findall(r"^genbridge\.yaml:(\d+:\d+: [\w.\[\]]+): ", said.err, re.M) == PLACES[1:]
 
