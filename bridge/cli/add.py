@@ -113,7 +113,7 @@ def _stdin_entries() -> list[Entry]:
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise UsageError(f"stdin has more than {MAX_FILE_BYTES >> 20} MiB; add it in several parts")
-    entries = read_any(data)
+    entries = list(read_any(data))
     if not entries:
         raise UsageError("stdin has no task")
     return entries

@@ -75,10 +75,10 @@ def wishes(reader: TaskReader, entries: Sequence[Entry], shared: Mapping[str, An
 
 
 def sorted_wishes(
-    reader: TaskReader, entries: Iterable[Entry], shared: Mapping[str, Any]
+    reader: TaskReader, entries: Iterable[Entry], shared: Mapping[str, Any], *, most_wrong: int | None = None
 ) -> tuple[list[Wish], list[WrongTask]]:
-    """The tasks of a text that can be watched, and the others. The shared account applies to tasks that name no
-    account, but not to a query URL or create answer of another account."""
+    """The tasks of a text that can be watched, and the others; reading stops after `most_wrong` of those. The shared
+    account applies to tasks that name no account, but not to a query URL or create answer of another account."""
     good, problems = [], []
     for entry in entries:
         try:
@@ -86,6 +86,8 @@ def sorted_wishes(
         except TaskProblem as problem:
             lacks = problem.key if isinstance(problem, MissingField) else ""
             problems.append(WrongTask(entry.line, str(problem), entry.number, lacks))
+            if len(problems) == most_wrong:
+                break
     return good, problems
 
 

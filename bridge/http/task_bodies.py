@@ -25,6 +25,7 @@ from bridge.wiring.task_reading import task_reader
 
 JSON_SUFFIXES: Final = frozenset({".json", ".jsonl"})
 FAST_JSON_BYTES: Final = 1 << 20  # of JSON, this much takes a thread as long as another process needs to start
+MOST_WRONG: Final = 10_000  # wrong tasks of a body; the rest is not read, so that garbage takes little memory
 COMMITTED_AT_ONCE: Final = 2000  # tasks per commit, because other commits of the daemon wait for it
 _ONE_AT_A_TIME: Final = anyio.CapacityLimiter(1)
 
@@ -66,15 +67,15 @@ def _read(data: bytes, loaded: Loaded, is_json: bool, shared: dict[str, Any], cl
         entries = (read_json_text if is_json else read_any)(
             data, read_tasks if len(data) <= SMALL_BYTES else partial(_read_large, clock)
         )
+        good, problems = sorted_wishes(reader, entries, shared, most_wrong=MOST_WRONG)
     except ParseTimeout as error:
         raise invalid([("", str(error))]) from None
     except OSError as error:  # the process that reads the body could not start, or was killed
         raise Unavailable(f"the body cannot be read now: {os_reason(error)}; nothing is added; try again") from None
-    if not entries:
-        raise invalid([("", "the body contains no task; give at least one id or task")])
-    good, problems = sorted_wishes(reader, entries, shared)
     if problems:
         raise WrongTasks(problems)
+    if not good:
+        raise invalid([("", "the body contains no task; give at least one id or task")])
     return good
 
 

@@ -49,19 +49,19 @@ Read = Callable[[bytes, str], Iterable[Entry]]
 """Reads one syntax, as `read_tasks` does."""
 
 
-def read_json_text(data: bytes, read: Read = read_tasks) -> list[Entry]:
+def read_json_text(data: bytes, read: Read = read_tasks) -> Iterable[Entry]:
     """Every task of a text that must be JSON, valid or not; none if the text is empty."""
-    return list(read(data, ".json" if data.lstrip()[:1] in {b"{", b"["} else ".jsonl"))
+    return read(data, ".json" if data.lstrip()[:1] in {b"{", b"["} else ".jsonl")
 
 
-def read_any(data: bytes, read: Read = read_tasks) -> list[Entry]:
+def read_any(data: bytes, read: Read = read_tasks) -> Iterable[Entry]:
     """Every task of a text, valid or not; none if the text is empty."""
     data = data.removeprefix(BOM)
     match data.lstrip()[:1]:
         case b"[":
-            return list(read(data, ".json"))
+            return read(data, ".json")
         case b'"':
-            return list(read(data, ".jsonl"))
+            return read(data, ".jsonl")
         case b"{":
             whole = list(read(data, ".json"))
             if not any(entry.problem for entry in whole):
@@ -73,8 +73,8 @@ def read_any(data: bytes, read: Read = read_tasks) -> list[Entry]:
         case b"":
             return []
     if _CSV.match(data):
-        return list(read(data, ".csv"))
-    return list(read(data, ".yaml" if _YAML.match(data) else MIXED))
+        return read(data, ".csv")
+    return read(data, ".yaml" if _YAML.match(data) else MIXED)
 
 
 def read_line(raw: bytes, line: int, *, suffix: str) -> Entry | None:

@@ -13,7 +13,7 @@ from bridge.clock import SystemClock
 from bridge.config.load import Loaded, load, resolve
 from bridge.domain.watch import Wish
 from bridge.errors import Unavailable
-from bridge.http.task_bodies import read_wishes
+from bridge.http.task_bodies import MOST_WRONG, WrongTasks, read_wishes
 from bridge.sources.task_files import SMALL_BYTES
 
 IDS = [f"task-{number:05}" for number in range(10_000)]
@@ -43,6 +43,13 @@ async def test_ten_thousand_tasks_in_json_are_read_without_another_process(
         assert [wish.task_id for wish in await read(body, loaded, is_json=is_json)] == IDS
     with pytest.raises(AssertionError):
         await read("\n".join(IDS), loaded, is_json=False)
+
+
+@pytest.mark.parametrize("body", ["[" + "{}," * 500_000 + "{}]", "bad id\n" * 500_000])
+async def test_garbage_is_not_read_to_its_end(loaded: Loaded, body: str) -> None:
+    with pytest.raises(WrongTasks) as refused:
+        await read(body, loaded, is_json=False)
+    assert len(refused.value.wrong) == MOST_WRONG
 
 
 async def test_a_body_that_cannot_be_read_now_is_not_wrong(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
