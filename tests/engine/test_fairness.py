@@ -163,7 +163,7 @@ async def test_daemons_that_are_killed_repeatedly_first_poll_the_watch_polled_lo
     async with rig.running():
         await rig.watch(*ids)
         await rig.clock.advance(15)
-    for _ in range(15):
+    for _ in range(30):
         rig = rig.restarted()
         async with rig.running():
             await rig.clock.advance(4.5)  # the notes of its last second are lost
