@@ -25,7 +25,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("built")
     build("--sdist", ROOT, folder)
     with tarfile.open(folder / f"genbridge-{bridge.__version__}.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # since Python 3.11.4
+        archive.extractall(folder)
     build("--wheel", folder / f"genbridge-{bridge.__version__}", folder / "from_archive")
     build("--wheel", ROOT, folder / "from_checkout")
     return folder

@@ -48,7 +48,8 @@ def refusal(path: Path, how: Callable[[Path], ReadStore] = opened) -> StoreError
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o777], ids=oct)
-def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+def umask(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """Applies after the test's own folder was made."""
     before = os.umask(request.param)
     yield
     os.umask(before)
