@@ -163,12 +163,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     Single files, `-n 0` and `--pdb` stay in one process. Each process takes the next test when it has finished one, or
     the next file if its tests run together.
     """
-    if hasattr(config, "workerinput"):  # a worker must not start workers
-        from tests.distribution import report_less
-
-        report_less(config)
-        return
-    if not config.pluginmanager.hasplugin("xdist") or config.option.dist != "no":
+    is_worker = hasattr(config, "workerinput")  # a worker must not start workers
+    if is_worker or not config.pluginmanager.hasplugin("xdist") or config.option.dist != "no":
         return
     if config.option.numprocesses is None and not all(".py" in name for name in config.args):
         config.option.numprocesses = "auto"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -27,27 +27,6 @@ class Distribution(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist ha
         file = nodeid.partition("::")[0]
         path = self.config.rootpath / file
         return file if path.parent.name in self._together or run_together(path) else nodeid
-
-    def _pending_of(self, workload: dict[str, dict[str, bool]]) -> int:
-        """Forget the finished tests. Otherwise all of them would be counted again after each test."""
-        for scope in [scope for scope, tests in workload.items() if all(tests.values())]:
-            del workload[scope]
-        return sum(list(tests.values()).count(False) for tests in workload.values())
-
-
-def report_less(config: pytest.Config) -> None:
-    """Let this process send only what pytest's output shows: per test one report, not five. Each takes as long as an
-    empty test."""
-    [worker] = [each for each in config.pluginmanager.get_plugins() if hasattr(each, "sendevent")]
-    send = worker.sendevent
-
-    def send_news(name: str, **event: Any) -> None:
-        report = event.get("data", {})
-        is_plain = report.get("when") in {"setup", "teardown"} and report["outcome"] == "passed"
-        if not is_plain and name not in {"logstart", "logfinish"}:
-            send(name, **event)
-
-    worker.sendevent = send_news
 
 
 @cache
