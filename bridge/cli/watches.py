@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import click
 
@@ -35,7 +36,7 @@ def poll_command(session: CommandSession, ids: Sequence[str], account: str | Non
 
     A running daemon polls them as soon as the account's limits allow.
     """
-    if _request(session, poll_now, ids, account):
+    if _request(session, partial(poll_now, accounts=session.file.accounts), ids, account):
         session.hint_at_daemon()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from bridge.control.pausing import how_long
@@ -127,13 +127,17 @@ def withdraw(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> li
     return [(one, _detail(one, "withdrawn")) for one in store.withdraw(keys, now=now)]
 
 
-def poll_now(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> list[tuple[Touched, str]]:
-    """Request polls of these tasks as soon as their accounts allow; returns the same as `withdraw`."""
+def poll_now(
+    store: CommandStore, keys: Sequence[WatchKey], *, now: float, accounts: Collection[str]
+) -> list[tuple[Touched, str]]:
+    """Request polls of these tasks as soon as their accounts allow; returns the same as `withdraw`. `accounts` are
+    those of the settings."""
     touched = store.poll_now(keys, now=now)
     paused = lasting(store.pauses(), PauseOf.ACCOUNT, now)
-    later = {account: f"after the pause of its account: paused {how_long(one, now)}" for account, one in paused.items()}
-    soon = "as soon as the account's limits allow"
-    return [(one, _detail(one, f"polling {later.get(one.key.account, soon)}")) for one in touched]
+    when = dict.fromkeys((key.account for key in keys), "once its account is in the settings again")
+    when |= dict.fromkeys(accounts, "as soon as the account's limits allow")
+    when |= {name: f"after the pause of its account: paused {how_long(one, now)}" for name, one in paused.items()}
+    return [(one, _detail(one, f"polling {when[one.key.account]}")) for one in touched]
 
 
 def _detail(touched: Touched, done: str) -> str:

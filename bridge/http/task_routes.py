@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -81,7 +82,8 @@ def _post(what: str) -> Callable[[Handler], ApiRoute]:
 @_post("poll")
 async def poll(call: ApiCall) -> dict[str, Any]:
     """Poll a task now."""
-    return await _request(call, watch_requests.poll_now)
+    accounts = call.services.settings().settings.accounts
+    return await _request(call, partial(watch_requests.poll_now, accounts=accounts))
 
 
 @_post("withdraw")

@@ -204,6 +204,12 @@ def test_withdrawing_and_polling_are_all_or_nothing_and_say_what_failed(shell: S
     assert shell("show", "a", "--account", "\udcff").code == 2
 
 
+def test_a_poll_waits_until_a_removed_account_is_in_the_settings_again(shell: Shell) -> None:
+    shell("add", "a")
+    shell.settings({"accounts": {"other": ONE_ACCOUNT["kling"]}, "endpoints": {}})
+    assert shell("poll", "a").out == "kling/a: polling once its account is in the settings again\n"
+
+
 @pytest.mark.parametrize(("queue", "is_suggested"), [("disk/queue", False), ("queue", True)])
 def test_the_queue_folder_is_suggested_if_its_disk_has_room(shell: Shell, queue: str, is_suggested: bool) -> None:
     with small_disk(shell.folder / "disk", size="64k"):

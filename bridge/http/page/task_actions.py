@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -55,7 +56,8 @@ class AddFormQuery(ViewQuery):
 
 async def poll(call: ViewCall) -> Done:
     """Poll a task now."""
-    await _touch(call, watch_requests.poll_now)
+    accounts = call.services.settings().settings.accounts
+    await _touch(call, partial(watch_requests.poll_now, accounts=accounts))
     return Done(text=call.words.text("{task} is polled as soon as its account allows.", task=_name(call)))
 
 
