@@ -166,7 +166,7 @@ def _unbuildable(loaded: Loaded) -> Iterator[str]:
 
 
 def _refusal(build: Callable[P, object], *args: P.args, **more: P.kwargs) -> Sequence[str]:
-    """The mistakes because of which this cannot be built."""
+    """The mistakes that keep this from being built."""
     try:
         build(*args, **more)
     except ConfigError as error:
