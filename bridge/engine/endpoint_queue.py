@@ -16,7 +16,6 @@ from bridge.domain.backoff import growing_s
 from bridge.domain.delivery import AttemptMade, Deferred, Delivery, Refused, settle
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import END_TOPICS, SUPERSEDED_BY_END
-from bridge.domain.ids import ARCHIVE
 from bridge.domain.slots import ALL_SLOTS, WHOLE, Portion
 from bridge.engine.membership import Lease
 from bridge.engine.plans import EndpointPlan
@@ -132,7 +131,8 @@ class EndpointQueue:
         return self._portion.of_count(self.plan.concurrency)
 
     def stop(self) -> None:
-        """Start no more attempts; `run` returns when all attempts in flight are answered. Copies are interrupted."""
+        """Start no more attempts; `run` returns when all attempts in flight are answered, or interrupted if
+        they are resumable."""
         self._stopping = True
         self._changed.set()
 
@@ -153,8 +153,8 @@ class EndpointQueue:
                     await self._clock.wait(self._changed, BLOCKED_S)
                 elif not self._must_fetch():
                     await self._clock.wait(self._changed, self._idle_s())
-            if self._endpoint == ARCHIVE:
-                workers.cancel_scope.cancel()  # a copy may take hours, and continues where it was
+            if self.plan.is_resumable:
+                workers.cancel_scope.cancel()
 
     def _idle_s(self) -> float | None:
         """How long to wait unless `wake` is called; None: without limit."""

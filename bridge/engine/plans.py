@@ -42,6 +42,7 @@ class EndpointPlan:
     retries: RetryPlan
     fingerprint: str  # hash of the settings; when it changes, an endpoint that answered 410 is enabled again
     in_order: bool = False  # for people: one message at a time, in commit order
+    is_resumable: bool = False  # an interrupted attempt continues where it was, so a stop does not wait for one
     ahead: int = AHEAD  # maximum number of deliveries fetched at once; few if later ones may be more urgent
 
     @property

@@ -223,6 +223,7 @@ class PlanBuilder:
             concurrency=COPIES_AT_ONCE,
             retries=RETRIES,
             fingerprint=hashlib.sha256(settings.archive.model_dump_json().encode()).hexdigest()[:16],
+            is_resumable=True,
             ahead=COPIES_AT_ONCE,
         )
         self._endpoints[ARCHIVE] = (basis, plan)

@@ -212,12 +212,12 @@ async def test_stop_lets_attempts_in_flight_finish_and_starts_no_more() -> None:
         assert len(rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.WAITING,)))) == 1
 
 
-async def test_stop_interrupts_copies() -> None:
+async def test_stop_interrupts_resumable_attempts() -> None:
     rig = Rig()
     rig.sink.hang_s[""] = 5.0
     rig.writes.parcels_for = lambda event: [Parcel(endpoint=ARCHIVE, target="", body=b"x")]
     async with rig.running():
-        plan = EndpointPlan(sink=rig.sink, concurrency=1, retries=rig.retries, fingerprint="", in_order=False)
+        plan = EndpointPlan(sink=rig.sink, concurrency=1, retries=rig.retries, fingerprint="", is_resumable=True)
         await rig.dispatcher.configure({ARCHIVE: plan})
         await ended(rig, "a")
         await rig.clock.advance(1)
