@@ -12,6 +12,7 @@ from bridge.control.estimates import estimates
 from bridge.control.overview import Overview
 from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import AccountState
+from bridge.domain.daemon_state import FAILING_POLLS
 from bridge.domain.health import Health
 from bridge.domain.page_views import BoundedCount, DisabledSince
 from bridge.domain.pause import Pause, PauseOf, lasting
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 DAY_S: Final = 86_400.0
 NOBODY: Final = BoundedCount(0, False)
-MANY_FAILURES: Final = 3  # polls in a row; a provider that fails less often needs no attention
 
 
 class FactState(StrEnum):
@@ -92,7 +92,7 @@ def account_facts(
     for name, account in at.file.accounts.items():
         past, now, live = states.get(name), daemon.accounts.get(name), found.counts.live_by_account.get(name, 0)
         state = _account_state(past, now, found.now)
-        if state.state is FactState.WELL and live and now is not None and now.failures >= MANY_FAILURES:
+        if state.state is FactState.WELL and live and now is not None and now.failures >= FAILING_POLLS:
             state = StateNow(FactState.FAILING, now.failure)
         facts.append(
             AccountFacts(

@@ -13,6 +13,7 @@ from bridge.control.pausing import pauses_json
 from bridge.control.settings_status import SettingsFacts, known_settings, settings_json
 from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import RouteWait
+from bridge.domain.daemon_state import FAILING_POLLS
 from bridge.domain.health import Health
 from bridge.domain.pause import Pause
 from bridge.domain.source import DISCOVER, SETTINGS, SourceFacts
@@ -26,7 +27,6 @@ COUNT_EVERY_S: Final = 1.0
 COUNT_SHARE: Final = 20  # counting takes at most a twentieth of the time
 RECENT_S: Final = 86_400.0  # unreadable and unchecked answers are shown for a day
 MOST_UNREADABLE: Final = 10  # maximum number of rows that are named
-LEAST_FAILURES: Final = 3  # polls of a task in a row; a provider that fails less often needs no attention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ def overview(
     store, file, now = at
     queues, counts = file.queues, store.counts(over)
     unchecked = store.unchecked(since=now - RECENT_S) if unchecked is None else unchecked
-    failing_polls = store.failing_polls(least=LEAST_FAILURES) if failing_polls is None else failing_polls
+    failing_polls = store.failing_polls(least=FAILING_POLLS) if failing_polls is None else failing_polls
     return Overview(
         now=now,
         counts=counts._replace(

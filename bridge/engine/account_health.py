@@ -12,7 +12,7 @@ from typing import Final
 
 from bridge.domain.account_state import ASKED_TO_WAIT, FAILING, AccountState
 from bridge.domain.change import AccountAskedToWait, AccountChange
-from bridge.domain.daemon_state import AccountNow
+from bridge.domain.daemon_state import FAILING_POLLS, AccountNow
 from bridge.domain.host_limits import (
     OUTAGE_PROBE_MOST_S,
     TROUBLED_TASKS,
@@ -37,7 +37,6 @@ IN_LINE_S: Final = 0.05  # how often a request of the gateway checks whether a s
 SOON_S: Final = 1.0  # when to try again if no slot became free
 LIST_TURN_S: Final = 0.5  # how often a request for the list checks whether it may be sent
 LIST: Final = "(list)"  # in place of a task id, which cannot contain both parentheses
-FAILURES: Final = 3  # polls in a row after which the log says that the provider fails
 FULL: Final = "the account is busy: limits.rate or limits.concurrency is used up"
 FAILING_S: Final = 3 * OUTAGE_PROBE_MOST_S  # how long the note that a provider fails counts without a new one
 MAX_WAIT_S: Final = 3600.0  # a longer stored wait can only come from a wrong clock
@@ -246,7 +245,7 @@ class AccountHealth:
 
     def _log_failures(self, reading: Reading, tasks: int) -> None:
         """Log once that the provider of a few tasks fails. With more tasks, the breaker opens, which is logged."""
-        if self._metrics.failures >= FAILURES and tasks < TROUBLED_TASKS and not self._is_logged_failing:
+        if self._metrics.failures >= FAILING_POLLS and tasks < TROUBLED_TASKS and not self._is_logged_failing:
             self._is_logged_failing = True
             log.warning("account.failing", account=self._name, reason=reading.detail)
         elif self._is_logged_failing and not self._metrics.failures:
