@@ -130,11 +130,11 @@ class Daemon:
     async def _run_app(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Run the app. If the lease on a shared store was lost, start a new app."""
         while not await self._app.run(task_status=task_status):
+            if self._is_stopping:
+                break
             log.error("lease.lost", again="this daemon joins again; other daemons may have taken over its shares")
             self._app, task_status = self._new_app(), anyio.TASK_STATUS_IGNORED
             garbage_collector.clear()
-            if self._is_stopping:
-                break
         self._ended.set()
 
     def _new_app(self) -> App:
