@@ -124,6 +124,10 @@ class Crew:
         """Whether the daemon that was started last has begun to work."""
         return self.log(name).count("daemon.ready") > self._ready_before[name]
 
+    def has_taken(self, name: str) -> bool:
+        """Whether its queue is empty. A daemon that is killed earlier leaves tasks in files that only it reads."""
+        return not list((self.folder / name / "queue").glob("*.json"))
+
     def log(self, name: str) -> str:
         return self.daemons[name].log.read_text()
 
@@ -184,13 +188,15 @@ def most_over(requests: Iterable[Request], account: str, *, rate: float) -> floa
 
 
 def all_share(crew: Crew, *names: str, within_s: float = 15.0) -> None:
-    """Wait until each of these daemons polls. (Each does so every two seconds or so.)
+    """Wait until each of these daemons has taken the tasks in its queue, and polls. (Each polls every two seconds or
+    so.)
 
     First wait until they are ready: on a busy machine a start may take ten seconds. No task finishes meanwhile, so that
     there is something to share.
     """
     with crew.world.no_task_finishes():
         until(lambda: all(map(crew.is_ready, names)), seconds=20, what=f"{names} are ready")
+        until(lambda: all(map(crew.has_taken, names)), seconds=within_s, what=f"{names} have taken their tasks")
         begun = time.monotonic()
 
         def share() -> bool:
