@@ -21,11 +21,11 @@ class SystemClock:
     """
 
     def __init__(self, ahead_s: float = 0.0) -> None:
+        self.ahead_s = ahead_s
         self._offset = time.time() - time.monotonic() + ahead_s
-        self._is_wrong = bool(ahead_s)
 
     def now(self) -> float:
-        return self.steady() if self._is_wrong else time.time()
+        return self.steady() if self.ahead_s else time.time()
 
     def steady(self) -> float:
         return time.monotonic() + self._offset

@@ -11,8 +11,7 @@ import click
 
 from bridge.cli.options import duration, json_option
 from bridge.cli.output import print_json
-from bridge.cli.session import CommandSession, command
-from bridge.clock import SystemClock
+from bridge.cli.session import CommandSession, clock_of, command
 from bridge.control.watch_requests import NEEDS_DAEMON, added_json, added_line, wish, wishes
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable, quoted
@@ -76,7 +75,7 @@ def add_command(
     else:
         wanted = [wish(reader, _not_a_file(one), shared) for one in ids]
     with session.writing(create=True) as store:
-        added = store.add(wanted, source="cli", now=SystemClock().now(), again=again)
+        added = store.add(wanted, source="cli", now=clock_of(store).now(), again=again)
     if as_json and not wait:
         print_json(added_json(added))
     elif not as_json:

@@ -10,8 +10,7 @@ import click
 
 from bridge.cli.options import json_option, limit_option, since_option, wide_option
 from bridge.cli.output import MARK, Column, is_id, print_json, print_table, table_lines
-from bridge.cli.session import CommandSession, command
-from bridge.clock import SystemClock
+from bridge.cli.session import CommandSession, clock_of, command
 from bridge.control.delivery_list import DeliveryList, enable, list_deliveries, redeliver
 from bridge.control.formats import age, count, due
 from bridge.control.lookup import find_keys
@@ -149,7 +148,7 @@ def enable_command(session: CommandSession, endpoint: str) -> None:
     sent now.
     """
     with session.store() as store:
-        was_disabled, was_held = enable(store, session.file, endpoint, now=SystemClock().now())
+        was_disabled, was_held = enable(store, session.file, endpoint, now=clock_of(store).now())
     held = "no longer waits" if was_held else "was not disabled"
     click.echo(f"{endpoint}: {'enabled' if was_disabled else held}")
     if was_disabled or was_held:

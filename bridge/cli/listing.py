@@ -10,8 +10,7 @@ import click
 
 from bridge.cli.options import check_display, json_option, limit_option, since_option, watch_option, wide_option
 from bridge.cli.output import MARK, Column, is_id, is_url, print_json, print_table, table_lines
-from bridge.cli.session import CommandSession, command
-from bridge.clock import SystemClock
+from bridge.cli.session import CommandSession, clock_of, command
 from bridge.control.estimates import eta, is_vague, when_done
 from bridge.control.formats import age, ago, due
 from bridge.control.watch_list import WatchList, current_watches, list_watches
@@ -69,9 +68,10 @@ def list_command(
     screen = screen_of(sys.stdout)
     is_short = screen.is_terminal and not (as_json or phases or limit or given["since"])
     with session.asking() as begun:
+        clock = clock_of(begun.store)
 
         def find() -> WatchList:
-            at = begun._replace(now=SystemClock().now())
+            at = begun._replace(now=clock.now())
             if is_short:
                 return current_watches(at, wanted, finished=LAST_FINISHED)
             return list_watches(at, wanted, limit=limit)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from bridge.cli.options import duration
-from bridge.cli.session import CommandSession, command
-from bridge.clock import SystemClock
+from bridge.cli.session import CommandSession, clock_of, command
 from bridge.control.formats import rfc3339
 from bridge.control.pausing import pause, resume
 from bridge.domain.pause import PauseOf
@@ -27,9 +26,9 @@ def pause_command(session: CommandSession, name: str, for_s: float | None) -> No
     """
     if for_s == 0:
         raise click.BadParameter("a pause lasts longer than 0 s", param_hint="--for")
-    now = SystemClock().now()
-    until_at = None if for_s is None else now + for_s
     with session.store() as store:
+        now = clock_of(store).now()
+        until_at = None if for_s is None else now + for_s
         of, known = pause(store, session.file, name, now=now, until_at=until_at)
     end = "until `genbridge resume`" if until_at is None else f"until {rfc3339(until_at)}"
     click.echo(f"{of} {known}: paused, nothing is {DONE[of]} {end}")
@@ -43,5 +42,5 @@ def resume_command(session: CommandSession, name: str) -> None:
     Waiting work starts at once, within the usual limits.
     """
     with session.store() as store:
-        of, known, was_paused = resume(store, session.file, name, now=SystemClock().now())
+        of, known, was_paused = resume(store, session.file, name, now=clock_of(store).now())
     click.echo(f"{of} {known}: {'resumed' if was_paused else 'was not paused'}")

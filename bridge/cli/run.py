@@ -16,8 +16,7 @@ import click
 
 from bridge import __version__, logs
 from bridge.cli.options import duration
-from bridge.cli.session import CommandSession, command
-from bridge.clock import SystemClock
+from bridge.cli.session import CommandSession, clock_of, command
 from bridge.config import load
 from bridge.config.field_types import LEVELS, LOG_FORMATS
 from bridge.config.load import Loaded
@@ -98,13 +97,13 @@ def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said
             click.echo(start_summary(loaded, place, store.counts(), screen_of(sys.stderr)), err=True)
 
         async def run() -> int:
-            ahead_s = store.ahead_s(SystemClock())
-            if ahead_s:
-                log.warning("clock.differs", seconds=round(ahead_s, 1))
+            clock = clock_of(store)
+            if clock.ahead_s:
+                log.warning("clock.differs", seconds=round(clock.ahead_s, 1))
             daemon = Daemon(
                 loaded,
                 store=store,
-                clock=SystemClock(ahead_s),
+                clock=clock,
                 place=place,
                 reread=partial(_reread, loaded.path, place, said),
                 seen=seen,

@@ -126,7 +126,7 @@ class CommandSession:
     def asking(self) -> Iterator[StoreNow]:
         """The store, open for reading, with these settings, as of now."""
         with self.reader() as store:
-            yield StoreNow(store, self.file, SystemClock().now())
+            yield StoreNow(store, self.file, clock_of(store).now())
 
     def no_store(self) -> StoreError:
         """The error for a missing store. The text says which command creates it."""
@@ -188,6 +188,11 @@ def _with_all(error: ConfigError, path: Path) -> ConfigError:
     from bridge.wiring.checking import with_further_mistakes  # imported here, because only mistakes need it
 
     return with_further_mistakes(error, path, os.environ)
+
+
+def clock_of(store: ReadStore) -> SystemClock:
+    """The clock that the daemons on this store use, because what a command stores or shows is compared with it."""
+    return SystemClock(store.ahead_s(SystemClock()))
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:

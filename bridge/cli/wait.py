@@ -21,7 +21,7 @@ from bridge.cli.foreground import cursor_after_sigterm
 from bridge.cli.listing import PHASE_MARKS
 from bridge.cli.options import account_option, duration
 from bridge.cli.output import print_json
-from bridge.cli.session import CommandSession, command
+from bridge.cli.session import CommandSession, clock_of, command
 from bridge.clock import SystemClock
 from bridge.control.estimates import Estimates, estimates, eta, is_vague, when_done
 from bridge.control.formats import clock_span, count
@@ -85,10 +85,10 @@ def wait_for(
     the exit code. `known`: the store's `news()` from before the tasks were read."""
     if _count_live(views):
         session.hint_at_daemon()
-    clock, screen = SystemClock(), screen_of(sys.stderr)
+    clock, screen = clock_of(at.store), screen_of(sys.stderr)
     began_at, known_ends = clock.steady(), estimates(at)
     try:
-        views = anyio.run(_wait, at.store, views, known, known_ends, timeout_s)
+        views = anyio.run(_wait, at.store, views, known, known_ends, timeout_s, clock)
     except KeyboardInterrupt:
         click.echo("note: stopped waiting; the tasks are still watched", err=True)
         raise
@@ -129,13 +129,18 @@ def _result(view: WatchView, screen: Screen) -> Sequence[str]:
 
 
 async def _wait(
-    store: ReadStore, views: WatchViews, known: News, known_ends: Estimates, timeout_s: float | None
+    store: ReadStore,
+    views: WatchViews,
+    known: News,
+    known_ends: Estimates,
+    timeout_s: float | None,
+    clock: SystemClock,
 ) -> WatchViews:
     """The views when every task has finished, or after the timeout. Reads the store only after a change."""
-    clock, screen = SystemClock(), screen_of(sys.stderr)
+    screen = screen_of(sys.stderr)
     until = math.inf if timeout_s is None else clock.steady() + timeout_s
-    bars = Bars(Console(stderr=True, highlight=False), screen, known_ends) if can_move_cursor(screen) else None
-    with cursor_after_sigterm() if bars else nullcontext(), bars or nullcontext(Lines(known_ends)) as board:
+    bars = Bars(Console(stderr=True, highlight=False), screen, known_ends, clock) if can_move_cursor(screen) else None
+    with cursor_after_sigterm() if bars else nullcontext(), bars or nullcontext(Lines(known_ends, clock)) as board:
         while True:
             board.show(views)
             if not _count_live(views) or clock.steady() >= until:
@@ -149,9 +154,10 @@ async def _wait(
 class Lines:
     """Prints one line per change of phase: for pipes, logs and terminals that cannot move the cursor."""
 
-    def __init__(self, known_ends: Estimates) -> None:
+    def __init__(self, known_ends: Estimates, clock: SystemClock) -> None:
         self._seen: dict[WatchKey, str] = {}
         self._known_ends = known_ends
+        self._clock = clock
 
     def show(self, views: WatchViews) -> None:
         """Print the changes."""
@@ -161,7 +167,7 @@ class Lines:
                 click.echo(f"{view.account}/{printable(view.task_id)}: {view.phase}{self._expected(view)}", err=True)
 
     def _expected(self, view: WatchView) -> str:
-        now = SystemClock().now()
+        now = self._clock.now()
         found = self._known_ends.of(view, now)
         return "" if found is None or is_vague(found, now) or view.phase not in LIVE else f", {when_done(found, now)}"
 
@@ -170,12 +176,12 @@ class Bars:
     """A bar for each task. Those that should finish first are at the top; the tasks that do not fit on the terminal are
     counted."""
 
-    def __init__(self, console: Console, screen: Screen, known_ends: Estimates) -> None:
+    def __init__(self, console: Console, screen: Screen, known_ends: Estimates, clock: SystemClock) -> None:
         self._console = console
         self._screen = screen
         self._known_ends = known_ends
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._clock = SystemClock()
+        self._clock = clock
         self._began_at = self._clock.steady()
         self._parts: dict[int, float] = {}  # by watch id, so that a bar never goes back
 

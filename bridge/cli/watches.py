@@ -8,8 +8,7 @@ from functools import partial
 import click
 
 from bridge.cli.options import account_option
-from bridge.cli.session import CommandSession, command
-from bridge.clock import SystemClock
+from bridge.cli.session import CommandSession, clock_of, command
 from bridge.control.lookup import find_keys
 from bridge.control.store_now import StoreNow
 from bridge.control.watch_requests import poll_now, withdraw
@@ -45,7 +44,7 @@ def _request(
 ) -> bool:
     """Print the result for each task; returns whether anything was done."""
     with session.store() as store:
-        now = SystemClock().now()
+        now = clock_of(store).now()
         answers = request(store, find_keys(StoreNow(store, session.file, now), ids, account), now=now)
     for (key, _, _), detail in answers:
         click.echo(f"{key.account}/{printable(key.task_id)}: {detail}")

@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 
 from bridge.cli.wait import Bars, WatchViews
+from bridge.clock import SystemClock
 from bridge.control.estimates import Estimates
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.ids import WatchKey
@@ -178,7 +179,7 @@ def test_add_wait_prints_only_the_results_and_exits_like_wait(shell: Shell) -> N
 
 def board(height: int = 24, known: Estimates | None = None, width: int = 80) -> Bars:
     console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, _environ={})
-    return Bars(console, Screen(width, height, is_terminal=True, marks=True), known or Estimates({}, {}))
+    return Bars(console, Screen(width, height, is_terminal=True, marks=True), known or Estimates({}, {}), SystemClock())
 
 
 def rendered(bars: Bars, views: WatchViews, now: float = NOW, width: int = 80) -> list[str]:

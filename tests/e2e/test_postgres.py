@@ -80,6 +80,33 @@ def test_without_the_driver_one_line_says_what_to_install(tmp_path: Path, world:
     assert (done.stderr.count("\n"), "sesame" in done.stderr) == (1, False)
 
 
+def test_commands_use_the_clock_of_the_server(tmp_path: Path, world: World, postgres: PostgresUrl) -> None:
+    settings = world.settings(tmp_path, store=postgres.reveal())
+    two_days_behind = "import time; right = time.time; time.time = lambda: right() - 172_800"
+    run = f"{two_days_behind}; import sys; from bridge.cli import main; main(sys.argv[1:])"
+
+    def behind(*words: str) -> str:
+        return subprocess.check_output([sys.executable, "-c", run, *words], cwd=tmp_path, text=True, timeout=60)
+
+    with DaemonProcess(settings) as daemon:
+        until(lambda: (tmp_path / "queue").is_dir(), seconds=15, what="the queue folder")
+        world.ends_at["a"] = time.monotonic() + 3600
+        behind("add", "a")
+        until(lambda: bool(world.polls), seconds=15, what="a poll")
+        until(
+            lambda: "running" in behind("list"), seconds=15, what="the answer"
+        )  # not timed_out: it is not two days old
+        assert "s ago" in behind("list")
+        behind("pause", "hook", "--for", "10m")
+        world.ends_at["a"] = time.monotonic()
+        until(lambda: "succeeded" in behind("list"), seconds=15, what="the end")
+        assert "hook until" in genbridge(tmp_path, "status").stdout
+        assert not world.received
+        behind("resume", "hook")
+        until(lambda: len(world.received) == 1, seconds=15, what="the webhook")
+        assert daemon.stop() == 0
+
+
 @pytest.mark.crash
 def test_a_killed_and_restarted_server_loses_no_event_and_repeats_none(tmp_path: Path, world: World) -> None:
     with own_server() as server, own_schema(server.url) as place:
