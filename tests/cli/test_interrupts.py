@@ -95,14 +95,15 @@ def test_a_signal_while_it_loads_what_it_needs_is_no_traceback_either(
             [sys.executable, "-X", "importtime", "-m", "bridge", word],
             cwd=shell.folder,
             stderr=subprocess.PIPE,
-            text=True,
+            bufsize=0,
+            pipesize=4096,  # with the default it could write all lines and end before this test reads the first
             preexec_fn=heed_ctrl_c,
         )
     ) as process:
         assert process.stderr is not None
-        assert any(line.endswith(" click\n") for line in process.stderr)  # the first of many imports of other packages
+        assert any(line.endswith(b" click\n") for line in process.stderr)  # the first of many imports of other packages
         process.send_signal(number)
-        assert "Traceback" not in process.stderr.read()
+        assert b"Traceback" not in process.stderr.read()
         assert process.wait(15) == codes[number]
 
 
