@@ -136,7 +136,6 @@ class App:
         await group.start(parts.membership.run)
         await self._start_sources(parts.loaded)
         group.start_soon(parts.follow_news)
-        group.start_soon(keep_running, "poller", parts.poller.load_more, self._clock)
         for part in (parts.callback_hints, parts.janitor, parts.keeper, parts.learning, parts.sources):
             group.start_soon(keep_running, type(part).__name__.lower(), part.run, self._clock)
         self._started.set()

@@ -45,7 +45,6 @@ class AccountPoller:
     and callbacks return values. After a change of settings, requests in flight finish under the old plan.
 
     `health` decides whether requests may be sent, also those of other programs, and stores blocks and waits.
-    `has_more_in_store`: some watches of a bulk addition are only in the store, because enough are in memory.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class AccountPoller:
         knowledge: LearnedDurations,
         answered_actions: Callable[[], Awaitable[frozenset[str | None]]],
         host_recovered: Callable[[HostLimits], None],
-        max_unpolled: int,
         lease: Lease,
         writes: WriteBatcher,
         clock: Clock,
@@ -83,9 +81,8 @@ class AccountPoller:
         )
         self._limiter = self.health.limiter
         self._cadence = LearnedCadence(name, knowledge=knowledge, pacing=plan.pacing)
-        self._schedule = WatchSchedule(plan, cadence=self._cadence, clock=clock, max_unpolled=max_unpolled)
+        self._schedule = WatchSchedule(plan, cadence=self._cadence, clock=clock)
         self._queue = self._schedule.queue
-        self.has_more_in_store = False
         self.listed_at: dict[str | None, float] = {}  # when the first page of each action's list was last requested
         self._callbacks = AccountCallbacks()
         self._routes = KnownRoutes(answered_actions)
@@ -112,19 +109,12 @@ class AccountPoller:
 
     def put(self, states: Sequence[WatchState]) -> None:
         """Apply changes of watches that were read from the store."""
-        if not self._schedule.put(states):
-            self.has_more_in_store = True
+        self._schedule.put(states)
         self.wake()
-
-    @property
-    def needs_more(self) -> bool:
-        """Whether to put more of the watches that are only in the store."""
-        return self.has_more_in_store and self._queue.has_room_for_bulk
 
     def clear(self) -> None:
         """Poll nothing: the account was removed from the settings."""
         self._queue.clear()
-        self.has_more_in_store = False
 
     def set_shares(self, slots: frozenset[int], portion: Portion, *, daemons: int) -> None:
         """Poll only the watches of these slots, within this portion of the limits. Put new watches afterwards.
@@ -162,7 +152,7 @@ class AccountPoller:
         for task_id in ids:
             entry = self._queue.get(task_id)
             if entry is None:
-                if self.has_more_in_store or slot_of(task_id) not in self._schedule.slots:
+                if slot_of(task_id) not in self._schedule.slots:
                     elsewhere.append(task_id)
                 else:
                     self._callbacks.heard_late(task_id, now)

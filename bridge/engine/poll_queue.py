@@ -7,7 +7,7 @@
   polled before may be late by up to its last wait. If a provider allows too few polls, all waits grow in proportion.
 - New watches are taken from both ends in turn. So one added task does not wait for ten thousand others.
 - Watches added in bulk (hundreds in one transaction) take turns with all others, so one person's hundred thousand tasks
-  do not delay anybody else's. Only those that will be polled soon are in memory.
+  do not delay anybody else's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from bridge.domain.watch import Memory, WatchState
 SCANNED_PER_PLACE: Final = 4  # entries to examine for each free place in a batch
 BULK: Final = 200  # if a transaction adds more watches than this, they count as bulk
 MAX_BULKS: Final = 10_000  # maximum number of remembered bulk additions
-MAX_UNPOLLED: Final = 20_000  # maximum of unpolled bulk watches in memory (6 MB); the others stay in the store
 NEVER: Final = -math.inf
 
 
@@ -59,7 +58,6 @@ class PollEntry:
     due_at: float | None = None  # None while it is being polled, and after it was forgotten
     polled_at: float = NEVER  # when this process last got an answer
     again_at: float | None = None  # when to poll it once more, if that was requested during a poll
-    is_unpolled_bulk: bool = False  # added in bulk and not polled yet
 
     def update(self, state: WatchState, *, added_at: float) -> None:
         """Apply the stored state of the same generation, except for the fields that polls change: those are newer
@@ -134,8 +132,7 @@ class PollQueue:
     """Entries by task id, and their order. An entry that was rescheduled or forgotten also stays at its old position,
     where it is skipped later."""
 
-    def __init__(self, *, max_unpolled: int = MAX_UNPOLLED) -> None:
-        self._max_unpolled = max_unpolled
+    def __init__(self) -> None:
         self._entries: dict[str, PollEntry] = {}
         self._calendar: dict[int, list[PollEntry]] = {}  # by the second in which they become due
         self._seconds: list[int] = []  # the seconds of the calendar, a heap
@@ -145,7 +142,6 @@ class PollQueue:
         self._bulk = _DueWatches()  # due watches that were added in bulk
         self._bulk_revisions: set[int] = set()  # the revisions that bulk additions share
         self._is_turn_of_bulk = False
-        self.unpolled = 0  # entries added in bulk and not polled yet
 
     def __iter__(self) -> Iterator[PollEntry]:
         return iter(self._entries.values())
@@ -174,22 +170,7 @@ class PollQueue:
             state.revision,
             began_at=added_at,
         )
-        if self._is_bulk(state):
-            entry.is_unpolled_bulk = True
-            self.unpolled += 1
         return entry
-
-    def has_room(self, state: WatchState) -> bool:
-        """Whether to add this watch now. False only for a bulk addition that already has enough watches in memory."""
-        return self.unpolled < self._max_unpolled or not self._is_bulk(state)
-
-    @property
-    def has_room_for_bulk(self) -> bool:
-        """Whether more watches added in bulk should be put."""
-        return self.unpolled < self._max_unpolled // 2
-
-    def _is_bulk(self, state: WatchState) -> bool:
-        return state.memory.polls == 0 and state.revision in self._bulk_revisions
 
     def mark_bulk(self, states: Iterable[WatchState]) -> None:
         """Recognize bulk additions among these watches: watches with the same revision were added in one
@@ -318,7 +299,4 @@ class PollQueue:
     def take(self, entry: PollEntry) -> PollEntry:
         """Take out an entry as if it were being polled, and return it."""
         entry.due_at = None
-        if entry.is_unpolled_bulk:
-            entry.is_unpolled_bulk = False
-            self.unpolled -= 1
         return entry

@@ -21,9 +21,7 @@ from bridge.domain.task import Reading
 from bridge.domain.watch import WatchState
 from bridge.engine.account import AccountPoller
 from bridge.engine.membership import Lease
-from bridge.engine.outage import retrying
 from bridge.engine.plans import AccountPlan
-from bridge.engine.poll_queue import MAX_UNPOLLED
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.logs import get_logger
 from bridge.metrics import Metrics
@@ -31,7 +29,6 @@ from bridge.ports import Clock, NotAdmitted, Offload, Watches
 
 SLICE: Final = 500  # watches read and put without a break for polls; the memory of more rows would stay in use
 OVERDUE_EVERY_S: Final = 30.0  # while a provider fails, how often to look for watches that have timed out
-MORE_EVERY_S: Final = 0.5  # how often to check whether an account can take more watches of a bulk addition
 
 log = get_logger()
 
@@ -54,10 +51,7 @@ class Poller:
         lease: Lease,
         knowledge: LearnedDurations,
         metrics: Metrics,
-        max_unpolled: int = MAX_UNPOLLED,
     ) -> None:
-        self._max_unpolled = max_unpolled
-        self._slice_size = SLICE
         self._watches = watches
         self._writes = writes
         self._offload = offload
@@ -126,7 +120,6 @@ class Poller:
                 knowledge=self._knowledge,
                 answered_actions=partial(self._offload, self._watches.answered_actions, name),
                 host_recovered=self._host_recovered,
-                max_unpolled=self._max_unpolled,
                 lease=self._lease,
                 writes=self._writes,
                 clock=self._clock,
@@ -171,18 +164,9 @@ class Poller:
         elif not self._revision:  # the store was empty
             self._revision = await self._put_live()
         self._revision, states = await self._offload(self._watches.changed, self._revision)
-        for start in range(0, len(states), self._slice_size):
-            self._put(states[start : start + self._slice_size])
+        for start in range(0, len(states), SLICE):
+            self._put(states[start : start + SLICE])
             await anyio.lowlevel.checkpoint()
-
-    async def load_more(self) -> None:
-        """Put more watches of bulk additions as soon as accounts can take them, until canceled. Watches that are
-        already in memory are read again but not changed."""
-        while True:
-            await self._clock.sleep(MORE_EVERY_S)
-            needing = [account for account in self.accounts.values() if account.needs_more]
-            if needing:
-                await retrying(partial(self._put_more, needing), self._clock)
 
     async def _put_all(self) -> int:
         """Put all live watches. Returns the revision from which changes must be fetched next."""
@@ -194,25 +178,10 @@ class Poller:
 
     async def _put_live(self) -> int:
         revision = await self._offload(self._watches.revision)
-        slices = self._watches.live(most=self._slice_size)
+        slices = self._watches.live(most=SLICE)
         while states := await self._offload(next, slices, None):
             self._put(states)
         return revision
-
-    async def _put_more(self, needing: Sequence[AccountPoller]) -> None:
-        """Put live watches until all these accounts have enough. If that fails, they still need more."""
-        slices = self._watches.live(most=self._slice_size)
-        for account in needing:
-            account.has_more_in_store = False
-        try:
-            while not all(account.has_more_in_store for account in needing):
-                if not (states := await self._offload(next, slices, None)):
-                    break
-                self._put(states)
-        except BaseException:
-            for account in needing:
-                account.has_more_in_store = True
-            raise
 
     def _put(self, states: Sequence[WatchState]) -> None:
         by_account: dict[str, list[WatchState]] = {}

@@ -39,9 +39,9 @@ def split_answer(
 class WatchSchedule:
     """When each watch of the account is polled. Assign `plan` to change the settings."""
 
-    def __init__(self, plan: AccountPlan, *, cadence: LearnedCadence, clock: Clock, max_unpolled: int) -> None:
+    def __init__(self, plan: AccountPlan, *, cadence: LearnedCadence, clock: Clock) -> None:
         self.plan = plan
-        self.queue = PollQueue(max_unpolled=max_unpolled)
+        self.queue = PollQueue()
         self.slots = ALL_SLOTS
         self._cadence = cadence
         self._batch_at: dict[str, float] = {}  # when a batch is polled next, by its name
@@ -49,13 +49,12 @@ class WatchSchedule:
         self._clock = clock
         self._started_at = clock.steady()
 
-    def put(self, states: Sequence[WatchState]) -> bool:
-        """Apply the stored state of watches: new, changed by a person, finished or withdrawn. Returns whether each
-        could be taken: of a bulk addition, the others stay in the store while enough are in memory."""
+    def put(self, states: Sequence[WatchState]) -> None:
+        """Apply the stored state of watches: new, changed by a person, finished or withdrawn."""
         queue, now, wall = self.queue, self._clock.steady(), self._clock.now()
         # A stored time may come from a clock that was changed since: never wait longer than one interval.
         latest_at = now + self.plan.pacing.max_interval_s
-        wall_at, added_at, is_complete = math.nan, now, True
+        wall_at, added_at = math.nan, now
         queue.mark_bulk(states)
         for state in states:
             if state.memory.phase not in LIVE:
@@ -67,9 +66,7 @@ class WatchSchedule:
             if state.added_at != wall_at:  # watches added together share one number
                 wall_at, added_at = state.added_at, self._added_at(state.added_at, now=now, ahead_s=wall - now)
             entry = queue.get(state.task_id)
-            if entry is None and not queue.has_room(state):
-                is_complete = False
-            elif entry is None or entry.generation != state.generation:
+            if entry is None or entry.generation != state.generation:
                 entry = queue.add(state, added_at=added_at)
                 try:
                     first_at = due_at if due_at > now else self._first_at(entry, due_at, state.asked_at, now)
@@ -81,7 +78,6 @@ class WatchSchedule:
                 entry.update(state, added_at=added_at)
                 if entry.due_at is not None or due_at <= now:
                     self.poll_by(entry, due_at, now)
-        return is_complete
 
     def schedule_next(self, entry: PollEntry, memory: Memory, *, polled_at: float, next_at: float) -> None:
         """Record a poll and schedule the next one, if the watch still exists."""

@@ -83,7 +83,6 @@ class Rig:
         answer_s: float = 0.0,
         in_order: bool = False,
         notes_every_s: float = 1.0,
-        max_unpolled: int = 20_000,
         earlier: Rig | None = None,
     ) -> None:
         self.clock: FakeClock = earlier.clock if earlier else FakeClock()
@@ -102,9 +101,9 @@ class Rig:
         self.in_order: bool = earlier.in_order if earlier else in_order
         self.host = "api.example.com"
         self.callback_reader = DescribedCallbacks(BUILT_IN["kling"].callback)
-        self._build(notes_every_s, max_unpolled)
+        self._build(notes_every_s)
 
-    def _build(self, notes_every_s: float, max_unpolled: int) -> None:
+    def _build(self, notes_every_s: float) -> None:
         """Connect the parts, as `bridge.wiring.parts` does."""
         offload = DirectOffload()
         self.metrics = Metrics()
@@ -127,7 +126,6 @@ class Rig:
             lease=self.lease,
             knowledge=self.knowledge,
             metrics=self.metrics,
-            max_unpolled=max_unpolled,
         )
         self.dispatcher = Dispatcher(
             outbox=self.store,

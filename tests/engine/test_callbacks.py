@@ -216,18 +216,16 @@ async def test_polls_are_as_usual_after_a_callback_failed_to_come() -> None:
         assert len(rig.provider.polls_of("quiet")) - before >= 5
 
 
-async def test_a_callback_causes_a_poll_of_a_watch_left_in_the_store() -> None:
-    rig = Rig(max_unpolled=10, limits=RateLimits(rate=0.01, burst=1, concurrency=1))
-    ids = [f"t{number}" for number in range(400)]
+async def test_a_callback_about_a_task_of_another_daemon_is_forwarded() -> None:
+    rig = Rig()
     async with rig.running():
+        rig.poller.set_shares(frozenset(), daemons=2)
         async with hints_running(rig):
-            await rig.watch(*ids)
+            await rig.watch("t1")
+            assert call(rig, "t1") is CallbackOutcome.FORWARDED
             await rig.clock.advance(1)
-            assert call(rig, "t399") is CallbackOutcome.FORWARDED
-            await rig.clock.advance(1)
-            assert "callback unsigned: succeed" in facts(rig, "t399")
-            await rig.clock.advance(100)
-            assert len(rig.provider.polls_of("t399")) == 1
+            assert "callback unsigned: succeed" in facts(rig, "t1")
+            assert not rig.provider.polls_of("t1")
 
 
 async def test_only_the_secret_of_the_address_opens_it() -> None:

@@ -18,7 +18,7 @@ RUNNING = Memory(phase=Phase.RUNNING, polls=3)
 def make_schedule(rig: Rig, states: Sequence[WatchState]) -> WatchSchedule:
     plan = rig.plan(rig.provider)
     cadence = LearnedCadence("kling", knowledge=rig.knowledge, pacing=plan.pacing)
-    schedule = WatchSchedule(plan, cadence=cadence, clock=rig.clock, max_unpolled=10)
+    schedule = WatchSchedule(plan, cadence=cadence, clock=rig.clock)
     schedule.put(states)
     return schedule
 
