@@ -64,8 +64,7 @@ class LinesFile:
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Read until canceled. If the file is missing, wait for it."""
-        folder, name = self._path.parent, self._path.name
-        rescanner = Rescanner(self.tally, folder, name, clock=self._clock, may_be_missing=True)
+        rescanner = Rescanner(self.tally, self._path.parent, clock=self._clock, may_be_missing=True)
         try:
             await rescanner.run(self._look, self.is_idle, task_status=task_status)
         finally:

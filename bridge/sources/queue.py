@@ -74,7 +74,7 @@ class Queue:
         """Take files until canceled. If the folder is missing but its parent exists, the folder is created once, for
         its owner only."""
         self._writers = Writers()
-        self._rescanner = Rescanner(self.tally, self._folder, None, clock=self._clock)
+        self._rescanner = Rescanner(self.tally, self._folder, clock=self._clock)
         try:
             async with anyio.create_task_group() as self._group:
                 self._group.start_soon(self._stop_reading)

@@ -73,7 +73,7 @@ class Watchlist:
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Read the list until canceled, also if an editor replaces the file or if it is missing for a while."""
-        rescanner = Rescanner(self.tally, self._path.parent, self._path.name, clock=self._clock)
+        rescanner = Rescanner(self.tally, self._path.parent, clock=self._clock)
         try:
             await rescanner.run(self._look, self.is_idle, task_status=task_status)
         finally:

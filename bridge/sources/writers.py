@@ -52,7 +52,7 @@ _WANTED: Final = 0x3F8  # all bits from OPENED to DELETED
 
 class _FolderNotices:
     """Linux's notifications of one folder: which names were opened, closed, moved. Never blocks. OSError if the kernel
-    cannot provide any. See inotify(7); the library `watchfiles` cannot tell opening from closing."""
+    cannot provide any. See inotify(7)."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)

@@ -196,7 +196,7 @@ def test_quick_commands_do_not_load_modules_of_the_daemon(shell: Shell) -> None:
             [sys.executable, "-c", script, *words], cwd=shell.folder, capture_output=True, text=True, timeout=60
         )
         loaded = set(done.stderr.split())
-        assert not loaded & {"httpx", "uvicorn", "starlette", "apprise", "structlog", "watchfiles", "asyncio"}, words
+        assert not loaded & {"httpx", "uvicorn", "starlette", "apprise", "structlog", "asyncio"}, words
         if words in (["list"], ["status"]):
             assert not loaded & {"jmespath", "re2"}, words
 

@@ -56,7 +56,7 @@ def test_a_daemon_that_notifies_only_programs_loads_only_what_that_takes(shell: 
     assert "bridge.sinks.webhook" in loaded
     assert not {"jinja2", "apprise", "bridge.sinks.texts", "bridge.sinks.robot", "bridge.sinks.chat"} & loaded
     assert "bridge.sinks.chat_cards" not in loaded
-    assert not {"starlette", "uvicorn", "prometheus_client", "watchfiles"} & loaded
+    assert not {"starlette", "uvicorn", "prometheus_client"} & loaded
 
 
 def test_serving_the_page_loads_no_library_of_ciphers() -> None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import anyio
-import watchfiles  # noqa: F401  # here: after a test has given up root, the interpreter's folder may be out of reach
 
 from bridge.clock import FastClock
 from bridge.domain.watch import Wish

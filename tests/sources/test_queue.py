@@ -90,7 +90,7 @@ async def test_a_file_that_is_still_written_to_is_not_taken(
                 file.flush()
                 await anyio.sleep(SETTLE_S / 3)
                 assert not intake.ids()
-                assert not timely.is_idle() or part == 0
+                assert not timely.is_idle() or part < 4  # the folder is checked twice a second
         await until(lambda: len(intake.ids()) == 8)
         assert intake.commits == [8]
 
