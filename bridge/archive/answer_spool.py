@@ -13,13 +13,13 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from bridge.archive.content_sniffing import WrongContent, sniffed
 from bridge.archive.download import CopyFailed, Fetched, Space
 from bridge.archive.folder import FILE_MODE, make_folder, sync_folder
 from bridge.archive.part_file import PartFile
 from bridge.archive.place import PlaceFailed
 from bridge.domain.answer_file import AnswerFile
 from bridge.domain.archive_names import WantedCopy, spool_name
+from bridge.domain.content_sniffing import WrongContent, sniffed
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Reading, ReadingKind
 from bridge.logs import get_logger

@@ -14,10 +14,10 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
-from bridge.archive.content_sniffing import FileType, WrongContent, sniffed
 from bridge.archive.part_file import PartFile
 from bridge.domain.archive_names import WantedCopy
 from bridge.domain.backoff import parse_retry_after
+from bridge.domain.content_sniffing import FileType, WrongContent, sniffed
 from bridge.domain.task import Reading, ReadingKind
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import BodyStopped, Failure

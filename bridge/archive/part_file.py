@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from bridge.archive.content_sniffing import HEAD_BYTES
 from bridge.archive.folder import FILE_MODE, make_folder, sync_folder
+from bridge.domain.content_sniffing import HEAD_BYTES
 
 SYNC_EVERY: Final = 64 << 20  # bytes that a power failure can lose
 NOTE_EVERY: Final = 4 << 20  # bytes that a crash of the process can lose

@@ -18,9 +18,9 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Receive, Send
 
 from bridge.archive.bucket import Bucket
-from bridge.archive.content_sniffing import MEDIA_TYPES, UNKNOWN
 from bridge.archive.folder import Folder
 from bridge.archive.place import PlaceFailed
+from bridge.domain.content_sniffing import MEDIA_TYPES, UNKNOWN
 from bridge.domain.store_key import RESULTS, KeyPurpose, is_signed
 from bridge.errors import StoreError, Unavailable
 from bridge.http.problem_details import HttpProblem, answer_error

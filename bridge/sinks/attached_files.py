@@ -3,7 +3,6 @@ of their messages."""
 
 from __future__ import annotations
 
-import mimetypes
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import anyio
 import anyio.to_thread
 
+from bridge.domain.content_sniffing import HEAD_BYTES, WrongContent, sniffed
 from bridge.domain.ids import WatchKey
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import BodyStopped
@@ -30,10 +30,7 @@ MOST_KEPT: Final = 200  # files in memory, and failures that an endpoint remembe
 REFUSED_FILE: Final = "sent as a link: the service refused the file"
 NOTHING_KNOWN: Final[Mapping[str, bytes]] = MappingProxyType({})
 
-_WEB_PAGE: Final = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
 _NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
-_VAGUE: Final = frozenset({"application/octet-stream", "binary/octet-stream"})
-_DEFAULTS: Final = {"videos": "video/mp4", "images": "image/png", "audios": "audio/mpeg"}
 
 _Key = TypeVar("_Key")
 
@@ -182,14 +179,11 @@ class ResultFiles:
             content = await _content(answer, left, most_bytes)
         finally:
             answer.close()
-        file = _file(kind, url, number, content, stated=answer.headers.get("content-type", ""))
-        if file.media_type.startswith("text/") or _WEB_PAGE.match(content[:200]):
-            raise NoFile("its URL answered with a web page")
-        return file
+        return _file(kind, url, number, content, stated=answer.headers.get("content-type", ""))
 
 
 async def _content(answer: OutsideAnswer, left: int, most_bytes: int) -> bytes:
-    """The whole body. NoFile if it is larger, empty or truncated."""
+    """The whole body. NoFile if it is larger or truncated."""
     length = answer.headers.get("content-length", "")
     if length.isdecimal() and int(length) > left:
         raise NoFile(_too_large(most_bytes))
@@ -201,8 +195,6 @@ async def _content(answer: OutsideAnswer, left: int, most_bytes: int) -> bytes:
                 raise NoFile(_too_large(most_bytes))
     except BodyStopped as problem:
         raise NoFile(str(problem)) from None
-    if not content:
-        raise NoFile("its URL answered with an empty file")
     return bytes(content)
 
 
@@ -211,15 +203,15 @@ def _too_large(most_bytes: int) -> str:
 
 
 def _file(kind: str, url: str, number: int, content: bytes, *, stated: str = "") -> ResultFile:
-    """The content with its type and a short, safe name that matches the type. The type is the stated one if it is
-    specific, or else the one that the extension or the kind suggests."""
-    media_type = stated.partition(";")[0].strip().lower()
-    if not re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", media_type) or media_type in _VAGUE:
-        media_type = mimetypes.guess_type(urlsplit(url).path)[0] or _DEFAULTS.get(kind, "application/octet-stream")
-    given = PurePosixPath(unquote(urlsplit(url).path)).name
-    stem = _NAME.sub("-", PurePosixPath(given).stem).strip("-.")[:40] or f"result-{number}"
-    ending = mimetypes.guess_extension(media_type) or _NAME.sub("", PurePosixPath(given).suffix)[:8]
-    return ResultFile(name=f"{stem}{ending}", media_type=media_type, content=content)
+    """The content with its type and a short, safe name that matches the type. NoFile if it is something else, such as
+    an error page."""
+    try:
+        found = sniffed(content[:HEAD_BYTES], kind=kind, url=url, stated=stated)
+    except WrongContent as problem:
+        raise NoFile(str(problem)) from None
+    stem = _NAME.sub("-", PurePosixPath(unquote(urlsplit(url).path)).stem).strip("-.")[:40] or f"result-{number}"
+    name = f"{stem}.{found.extension.removeprefix('data.')}"
+    return ResultFile(name=name, media_type=found.media_type, content=content)
 
 
 def counted_files(files: Sequence[ResultFile]) -> str:

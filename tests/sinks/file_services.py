@@ -29,7 +29,18 @@ from tests.sinks.samples import SUCCEEDED, task_sample
 VIDEO: Final = b"\x00\x00\x00\x18ftypmp42" + random.Random(1).randbytes(5000)
 PNG: Final = b"\x89PNG\r\n\x1a\n" + random.Random(2).randbytes(3000)
 MP3: Final = b"ID3" + random.Random(3).randbytes(3000)
-TYPES: Final = {"mp4": ("video/mp4", VIDEO), "png": ("image/png", PNG), "mp3": ("audio/mpeg", MP3)}
+OBJ: Final = b"v 1.0 2.0 3.0\nf 1 2 3\n"
+GLTF: Final = b'{"asset": {"version": "2.0"}}'
+DAE: Final = b"<?xml version='1.0'?><COLLADA/>"
+TYPES: Final = {
+    "mp4": ("video/mp4", VIDEO),
+    "png": ("image/png", PNG),
+    "mp3": ("audio/mpeg", MP3),
+    "obj": ("text/plain", OBJ),
+    "gltf": ("model/gltf+json", GLTF),
+    "dae": ("model/vnd.collada+xml", DAE),
+    "webm": ("video/mp4", b"\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm"),
+}
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,8 @@ async def serve_result(exchange: Exchange) -> None:
         await exchange.answer(404, b"gone")
     elif name == "/page.mp4":
         await exchange.answer(200, b"<!DOCTYPE html><html>log in</html>", {"content-type": "video/mp4"})
+    elif name == "/error.mp4":
+        await exchange.answer(200, b'{"code": "AccessDenied"}', {"content-type": "video/mp4"})
     elif name == "/endless.mp4":
         await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n" + VIDEO[:500])
         await exchange.close()
@@ -152,8 +154,9 @@ async def test_telegram_gets_four_images_as_one_album_in_one_request(tmp_path: P
     [
         ("gone.mp4", "its URL answered HTTP 404"),
         ("endless.mp4", "the server does not state the length of the file, so it may be incomplete"),
-        ("page.mp4", "its URL answered with a web page"),
-        ("empty.mp4", "its URL answered with an empty file"),
+        ("page.mp4", "the server sent a page (HTML), not a file"),
+        ("error.mp4", "the server sent application/json, not a file of videos"),
+        ("empty.mp4", "the file is empty"),
         ("hangs.mp4", "not fetched within 0.5 s"),
     ],
 )
@@ -267,8 +270,8 @@ async def test_the_cover_in_an_email_leads_to_the_video(tmp_path: Path) -> None:
         sink = ChatSink(name="chat", urls=urls, title=None, body=None, timeout_s=20, style=style, files=files)
         assert await deliver(sink, task_sample(snapshot=seen)) == Accepted(detail="E-Mail, 1 file attached")
     plain, text, pictures = parts_of(mailbox.mails[0])
-    assert pictures == {"d7f0.jpg": PICTURE}
-    assert IMAGE.findall(text) == [(URL.replace("&", "&amp;"), "d7f0.jpg", "480", "Watch the video")]
+    assert pictures == {"d7f0.png": PICTURE}
+    assert IMAGE.findall(text) == [(URL.replace("&", "&amp;"), "d7f0.png", "480", "Watch the video")]
     lines = [line for line in plain.splitlines() if line]
     assert lines == ["🎬 trailer, take 3", "Watch the video", URL, "1 video · kling · took 2 min 4 s"]
 
@@ -361,7 +364,7 @@ async def test_targets_that_want_a_file_at_the_same_time_share_one_fetch() -> No
 
 
 async def test_files_are_kept_within_bounds() -> None:
-    async with loopback(answers(200, b"x" * 600, {"content-type": "video/mp4"})) as server:
+    async with loopback(answers(200, VIDEO[:600], {"content-type": "video/mp4"})) as server:
         files = ResultFiles(OutsideClient(hosts=["127.0.0.1"]), most_bytes=1000, within_s=20)
         for name in ("a", "b", "c", "d"):
             [file] = await files.fetch(

@@ -29,7 +29,7 @@ from tests.sinks.reading import text_of
 from tests.sinks.receivers import http_receiver
 from tests.sinks.robot_answers import sent, taken
 from tests.sinks.samples import FAILED, IMAGES, SUCCEEDED, as_delivery, every_sample, task_sample
-from tests.sinks.test_attachments import PICTURE, mail_url
+from tests.sinks.test_attachments import PICTURE, VIDEO, mail_url
 from tests.sinks.test_messages import HOSTILE, URLS, Services, by_apprise, services
 
 pytestmark = [
@@ -199,7 +199,7 @@ async def test_telegram_gets_it_with_files_within_the_limits_of_uploads(language
     variety = {**VARIETY, "ten": _images(*_numbered(10, 60)), "ten long": _images(*_numbered(10, 1900))}
     for name, event in variety.items():
         urls = urls_of(event)
-        known = {url: b"ftypmp42" if ".mp4" in url else PICTURE for url in urls}
+        known = {url: VIDEO if ".mp4" in url else PICTURE for url in urls}
         files = ResultFiles(OutsideClient(hosts=[]), most_bytes=8_000_000, within_s=20, known=known)
         asked = await by_apprise(services, URLS["telegram"], event, ChatStyle(language=language, files=True), files)
         uploads = [form_of(each) for each in asked]

@@ -140,6 +140,24 @@ async def test_a_file_that_is_too_large_is_linked_and_not_uploaded(format: str) 
 
 
 @pytest.mark.parametrize("format", ["telegram", "discord"])
+async def test_models_in_text_formats_are_attached(format: str) -> None:
+    async with service(format) as (chat, sink):
+        detail = accepted(await deliver(sink, chat.event("a.obj", "b.gltf", "c.dae", kind="files")))
+
+        assert detail.endswith("3 files attached")
+        names = [part.file_name for each in chat.sent for part in each.parts.values() if part.file_name]
+        assert names == ["a.obj", "b.gltf", "c.dae"]
+
+
+async def test_a_file_has_the_type_of_its_content() -> None:
+    async with service("telegram") as (telegram, sink):
+        accepted(await deliver(sink, telegram.event("a.webm")))
+
+        [part] = [part for each in telegram.sent for part in each.parts.values() if part.file_name]
+        assert (part.name, part.file_name, part.media_type) == ("document", "a.webm", "video/webm")
+
+
+@pytest.mark.parametrize("format", ["telegram", "discord"])
 async def test_a_rate_limit_holds_the_queue_and_the_file_is_fetched_once(format: str) -> None:
     limits = {
         "telegram": b'{"ok": false, "error_code": 429, "parameters": {"retry_after": 9}, "description": "x"}',

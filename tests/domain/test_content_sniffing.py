@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.archive.content_sniffing import FileType, WrongContent, sniffed
+from bridge.domain.content_sniffing import FileType, WrongContent, sniffed
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,9 @@ from bridge.archive.content_sniffing import FileType, WrongContent, sniffed
         (b"PK\x03\x04", "files", "/a.usdz", "", ("application/zip", "usdz")),
         (b"PK\x03\x04", "files", "/a", "", ("application/zip", "zip")),
         (b'{"a": 1}', "files", "/a.json", "", ("application/json", "data.json")),
+        (b'{"asset": {}}', "files", "/a.gltf", "", ("application/json", "gltf")),
+        (b"<?xml version='1.0'?><COLLADA/>", "files", "/a.dae", "", ("application/xml", "dae")),
+        (b"<?xml version='1.0'?><page/>", "files", "/a.xhtml", "", ("application/xml", "xml")),
         (b"WEBVTT\n\n00:00", "files", "/a.vtt", "text/vtt", ("text/plain", "vtt")),
         (b"<svg xmlns='x'/>", "images", "/a", "", ("image/svg+xml", "svg")),
         (b"<?xml version='1.0'?>\n<!-- c --><svg/>", "images", "/a.svg", "", ("image/svg+xml", "svg")),

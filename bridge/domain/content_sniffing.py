@@ -31,6 +31,10 @@ _LEADING: Final = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:\s+|<!--.*?-->|<\?xml.*?\?>|<!doctype\s+svg.*?>)*", re.DOTALL | re.I
 )
 _EXTENSION: Final = re.compile(r"[a-z0-9]{1,8}")
+_VAGUE: Final = frozenset(
+    {None, "application/zip", "text/plain", "application/json", "application/xml"}
+)  # many formats
+_TAKEN: Final = frozenset({"html", "htm", "xhtml", "svg", "json"})  # only for files of these types
 
 
 class FileType(NamedTuple):
@@ -59,8 +63,8 @@ def sniffed(head: bytes, *, kind: str, url: str, stated: str) -> FileType:
         raise WrongContent(f"the server sent {found}, not a file of {kind}")
     if found == "audio/ogg" and kind == "videos":
         return FileType("video/ogg", "ogv")
-    if found in {None, "application/zip", "text/plain"}:
-        usable = extension if _EXTENSION.fullmatch(extension) and extension not in {"html", "htm", "svg"} else ""
+    if found in _VAGUE:
+        usable = extension if _EXTENSION.fullmatch(extension) and extension not in _TAKEN else ""
         is_named = found is None and stated.startswith(("video/", "audio/", "image/", "model/")) and "svg" not in stated
         media_type = stated if is_named else found or UNKNOWN
         return FileType(media_type, usable or _EXTENSIONS.get(media_type, "bin"))
