@@ -284,8 +284,14 @@ def _walked(value: Json) -> Items:
         yield from _text(value)
     elif isinstance(value, list) and all(isinstance(each, str) for each in value):
         yield from _text("".join(value))  # tokens of a language model
-    elif value is not None and value != [] and value != {}:
+    elif _holds_anything(value):
         yield from _text(orjson.dumps(value).decode())
+
+
+def _holds_anything(value: Json) -> bool:
+    """Whether a value has any content, and not only keys: `{"urls": []}` has none."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return value not in (None, "") if inner is None else any(map(_holds_anything, inner))
 
 
 def _addresses(value: Json, key: str) -> Items:

@@ -147,6 +147,20 @@ def test_a_success_without_a_result_does_not_finish_the_task_yet(body: Json) -> 
     assert reading.snapshot is not None
 
 
+@pytest.mark.parametrize("output", [{"video": None}, {"images": []}, [None], [""], {"a": [{"b": {}}]}])
+def test_an_output_with_keys_and_no_content_is_no_result(output: Json) -> None:
+    made = orjson.dumps(output).decode()
+    job = {"code": 200, "data": {"taskId": TASK_ID, "state": "success", "resultJson": made}}
+    for provider, body in (
+        ("replicate", {"id": TASK_ID, "status": "succeeded", "output": output}),
+        ("runpod", {"id": TASK_ID, "status": "COMPLETED", "output": output}),
+        ("kie", job),
+    ):
+        reading = reading_of(body, provider=provider, action=None)
+
+        assert (reading.kind, reading.lacks_result) == (ReadingKind.AMBIGUOUS, True), reading
+
+
 @pytest.mark.parametrize(
     "url",
     [
