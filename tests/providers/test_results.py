@@ -88,6 +88,7 @@ def test_a_sound_in_two_formats_is_two_results() -> None:
         ({"result_url": A, "data": {"output": [A, B]}}, (A, B)),
         ({"result_url": A, "data": {"outputs": [B, "https://cdn.example.com/c.mp4"]}}, (A,)),
         ({"video_url": A, "video_urls": [A, B]}, (A, B)),
+        ({"data": {"id": "7", "state": "success", "creations": [{"url": A}, {"url": B}]}}, (A, B)),
     ],
 )
 def test_new_apis_result_is_found_in_every_documented_place(fields: dict[str, Json], urls: tuple[str, ...]) -> None:
