@@ -53,6 +53,23 @@ def test_without_key_and_extension_the_action_decides_the_kind_of_a_result() -> 
     assert list(_seen(newapi(result_url=bare), action="other/thing").result) == ["files"]
 
 
+@pytest.mark.parametrize(
+    ("provider", "task", "kind"),
+    [
+        ("flux", {"status": "Ready", "result": {"sample": "https://cdn.example.com/x"}}, "images"),
+        ("runway", {"status": "SUCCEEDED", "output": ["https://cdn.example.com/x"]}, "videos"),
+        ("vidu", {"state": "success", "creations": [{"url": "https://cdn.example.com/x"}]}, "videos"),
+    ],
+)
+def test_a_result_without_extension_is_of_the_kind_that_the_vendor_makes(
+    provider: str, task: dict[str, Json], kind: str
+) -> None:
+    reading = reading_of({"id": TASK_ID, **task}, provider=provider, action=None)
+
+    assert reading.snapshot is not None
+    assert list(reading.snapshot.result) == [kind]
+
+
 def test_an_item_keeps_its_keys_and_watermark_and_cover_are_no_results() -> None:
     item = {"id": "7", "url": A, "watermark_url": B, "cover_url": IMAGE, "duration": "5.1"}
     seen = _seen(kling(task_result={"videos": [item]}))
