@@ -157,6 +157,9 @@ def test_results_are_found_wherever_a_system_puts_them(provider: str, body: Json
         {"generateVideoResponse": {"generatedSamples": [{"video": {"uri": A}}]}},
         {"generateVideoResponse": {"generatedVideos": [{"video": {"uri": A}}]}},
         {"generatedVideos": [{"video": {"uri": A}}]},
+        {"generatedSamples": [{"video": {"uri": A}}]},
+        {"video": {"uri": A}},
+        {"video": A},
     ],
 )
 def test_veos_videos_are_found_in_every_documented_place(response: Json) -> None:
@@ -210,7 +213,10 @@ OTHERS: list[tuple[str, int, Json, ReadingKind]] = [
     ),
     ("midjourney", 400, {"code": 4, "description": "bad", "type": "upstream_error"}, ReadingKind.BAD_REQUEST),
     ("jimeng", 200, {"code": 10000, "data": {"status": "not_found"}}, ReadingKind.NOT_FOUND),
-    ("jimeng", 200, {"code": 10000, "data": {"status": "expired"}}, ReadingKind.EXPIRED_RESULT),
+    *(
+        ("jimeng", 200, {"code": code, "data": {"status": "expired"}}, ReadingKind.EXPIRED_RESULT)
+        for code in (10000, "10000")
+    ),
     ("jimeng", 429, {"code": 50430, "message": "slow down"}, ReadingKind.RATE_LIMITED),
     ("jimeng", 500, {"code": 77, "message": "oops"}, ReadingKind.TRANSIENT),
     ("jimeng", 200, {"code": "insufficient_quota", "message": "pay"}, ReadingKind.AMBIGUOUS),
@@ -227,6 +233,7 @@ OTHERS: list[tuple[str, int, Json, ReadingKind]] = [
     ("minimax", 200, {"task_id": "1", "status": "Success", "base_resp": {"status_code": 7}}, ReadingKind.AMBIGUOUS),
     ("minimax", 200, {"task_id": "1", "status": "Success"}, ReadingKind.AMBIGUOUS),
     ("avatar", 200, {"id": "1", "web_work_status": 3, "work_video_path": ""}, ReadingKind.RUNNING),
+    ("avatar", 200, {"id": "1", "work_video_path": None}, ReadingKind.RUNNING),
     ("avatar", 200, {"id": "1"}, ReadingKind.AMBIGUOUS),
     ("veo", 200, {"name": "1", "done": True, "response": {}}, ReadingKind.AMBIGUOUS),
     ("veo", 200, {"error": {"code": 404, "message": "no"}}, ReadingKind.AMBIGUOUS),
@@ -249,7 +256,7 @@ OTHERS: list[tuple[str, int, Json, ReadingKind]] = [
     ("kling_v2", 429, {"code": 1102, "message": "used up"}, ReadingKind.ACCOUNT_ERROR),
     *(
         (provider, 400, {"code": "task_not_exist", "message": "task_not_exist", "data": None}, ReadingKind.NOT_FOUND)
-        for provider in ("newapi", "kling", "suno", "unified_v2", "luma", "minimax", "vidu", "ark", "jimeng")
+        for provider in ("newapi", "kling", "suno", "unified_v2", "luma", "minimax", "vidu", "ark", "jimeng", "avatar")
     ),
 ]
 
