@@ -107,6 +107,10 @@ class Codes(DescriptionModel):
             raise ValueError(f"the code {min(map(str, twofold))} is in both good and means")
         return self
 
+    def of(self, answer: Json) -> float | str | None:
+        """The code of an answer; a number also if it is sent as text."""
+        return _key(self.at(answer))
+
     def is_good(self, code: Json) -> bool:
         return code is None or _key(code) in self._good
 

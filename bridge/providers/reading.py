@@ -136,7 +136,7 @@ def code_of(description: Description, answer: Answer | Unanswered) -> Json:
     if isinstance(answer, Unanswered) or description.codes is None or part_of(answer) is not None:
         return None
     try:
-        return description.codes.at(orjson.loads(answer.body))
+        return description.codes.of(orjson.loads(answer.body))
     except (orjson.JSONDecodeError, ExpressionLimit):
         return None
 

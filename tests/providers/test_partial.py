@@ -86,6 +86,7 @@ def test_the_code_of_a_part_renews_no_token() -> None:
     description = BUILT_IN["kling"]
 
     assert code_of(description, answered(b'{"code": 1004}')) == 1004
+    assert code_of(description, answered(b'{"code": "1004"}')) == 1004
     assert code_of(description, answered(b'{"code": 1004}', status=206)) is None
 
 
