@@ -87,7 +87,8 @@ def _syntax_problem(error: Exception) -> str:
         case LexerError(message=what, lexer_position=place):
             return f"character {place + 1}: {what[:1].lower()}{what[1:]}"
         case ParseError(token_type="NUMBER", token_value=number, lex_position=place):
-            return f"character {place + 1}: unexpected {number}; write a number in backticks: `{number}`"
+            how = f"a number to compare with is `{number}`, an index is [{number}], and a key is in quotes"
+            return f"character {place + 1}: unexpected {number}; {how}"
         case ParseError(token_value=token, lex_position=place):
             return f"character {place + 1}: unexpected {quoted(str(token))}"
         case EmptyExpressionError():

@@ -140,6 +140,13 @@ class Call(DescriptionModel):
     body: Json = None  # sent as JSON
     headers: Headers = Field(default_factory=dict)
 
+    @field_validator("body")
+    @classmethod
+    def _check_body(cls, value: Json) -> Json:
+        if isinstance(value, str):
+            raise ValueError('a body is written as YAML, such as {task_id: "{id}"}, not as a text')
+        return value
+
     @field_validator("path", "query", "body", "headers", check_fields=False)
     @classmethod
     def _check_placeholders(cls, value: Any, info: ValidationInfo) -> Any:
@@ -254,7 +261,7 @@ class TaskCall(Call):
     def _check(self) -> TaskCall:
         rest = [self.query, self.body, self.headers]
         if any(not placeholders([path, *rest]) & OF_TASK for path in self.path):
-            raise ValueError("a request needs {id} in its path, query, body or headers")
+            raise ValueError('a request needs {id} in its path, query, body or headers (there in quotes: "{id}")')
         for name, text in self.headers.items():
             if self.batch is not None and placeholders(text) & OF_TASK and name not in self.batch.headers:
                 raise ValueError(f"the header {name} contains {{id}}: write its value for many tasks under batch")

@@ -29,7 +29,7 @@ from pydantic import (
 
 from bridge.config.provider_trees import merged
 from bridge.config.validators import base_url as checked_base_url
-from bridge.domain.task import ENDING, UNDER_WAY, Json, ReadingKind
+from bridge.domain.task import Json, ReadingKind
 from bridge.providers.aggregators import WORDS, fold
 from bridge.providers.callback_signatures import CallbackRule
 from bridge.providers.calls import (
@@ -52,9 +52,6 @@ from bridge.providers.selector import Select, SelectFirst, Selector
 from bridge.providers.task_rules import OF_TASK, TaskRules, listed, needs_action
 
 DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
-
-STATUS_KINDS: Final = UNDER_WAY | ENDING | {ReadingKind.NEEDS_INPUT, ReadingKind.NOT_FOUND}
-"""The kinds that a status word can mean."""
 
 
 def _key(code: Json) -> float | str | None:
@@ -84,6 +81,17 @@ Kept = Literal["model", "version", "input", "metrics", "urls", "started_at", "lo
 ResultKind = Literal["videos", "images", "audios", "texts", "files"]
 AnyKind = Literal["videos", "images", "audios", "texts", "files", "any"]
 Code = Annotated[StrictInt | str, BeforeValidator(_code)]
+StatusKind = Literal[
+    ReadingKind.PENDING,
+    ReadingKind.RUNNING,
+    ReadingKind.SUCCEEDED,
+    ReadingKind.FAILED,
+    ReadingKind.CANCELED,
+    ReadingKind.EXPIRED_RESULT,
+    ReadingKind.NEEDS_INPUT,
+    ReadingKind.NOT_FOUND,
+]
+"""The kinds that a status word can mean."""
 
 
 ERROR_CODES: Final = (*("error.code", "error_code", "errorCode", "fail_code", "failCode", "failureCode", "err_code"),)
@@ -193,7 +201,7 @@ class Form(DescriptionModel):
     id: SelectFirst = ()
     id_aliases: SelectFirst = ()
     status: Select
-    words: Mapping[ReadingKind, tuple[Code, ...]]
+    words: Mapping[StatusKind, tuple[Code, ...]]
     usual_words: bool = False  # a word that is not in `words` has the meaning that it has at most aggregators
     message: SelectFirst = ()
     error_code: SelectFirst = Field(default=ERROR_CODES, validate_default=True)
@@ -216,8 +224,6 @@ class Form(DescriptionModel):
 
     @model_validator(mode="after")
     def _check(self) -> Form:
-        if strange := set(self.words) - STATUS_KINDS:
-            raise ValueError(f"a status word cannot mean {', '.join(sorted(strange))}")
         if not self.words and not self.usual_words:
             raise ValueError("words is empty, so no status would be known; list the words, or set usual_words: true")
         kinds: dict[str, ReadingKind] = {}
@@ -337,6 +343,13 @@ class Description(DescriptionModel):
         """Where a task may be if it is at none of the `places`."""
         return tuple((form, at) for form in self.forms.values() if form.last_resort for at in form.task)
 
+    @field_validator("forms", mode="before")
+    @classmethod
+    def _check_names(cls, forms: Any) -> Any:
+        if isinstance(forms, Mapping) and isinstance(forms.get("task"), str | list):
+            raise ValueError("a form needs a name: write its keys below forms: {NAME: ...}")
+        return forms
+
     @model_validator(mode="before")
     @classmethod
     def _complete_direct(cls, tree: Any) -> Any:
@@ -352,7 +365,9 @@ class Description(DescriptionModel):
     def _check(self) -> Description:
         if self.action is None and needs_action(self.ask.model_dump()):
             raise ValueError("the request contains {action}: describe it under action (pattern, example)")
-        pair = self.key_pair
+        second, pair = self.ask.second, self.key_pair
+        if second and second.needs_value and not any(form.second_value for form in self.forms.values()):
+            raise ValueError("the second request contains {value}: say where it is under second_value of a form")
         if any(route.auth == "signed" for route in self.routes) and not (pair and pair.signs_requests):
             raise ValueError("auth: signed needs key_pair: {sign: volcengine, region: REGION, service: SERVICE}")
         return self

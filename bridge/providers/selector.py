@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, PlainSerializer
 from bridge.domain.task import Json
 from bridge.expressions.pattern import Pattern
 from bridge.expressions.query import ExpressionError, Query
+from bridge.providers.task_rules import listed
 
 DOTTED: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
@@ -53,7 +54,7 @@ def _selector(value: Any) -> Any:
 Select = Annotated[Selector, BeforeValidator(_selector), PlainSerializer(lambda selector: selector.text)]
 """A setting that is an expression."""
 
-SelectFirst = Annotated[tuple[Select, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+SelectFirst = Annotated[tuple[Select, ...], BeforeValidator(listed)]
 """A setting that is one expression, or several in order of preference."""
 
 

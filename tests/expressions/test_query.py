@@ -192,7 +192,10 @@ def test_an_expression_never_returns_a_number_that_json_cannot_hold(expression: 
         ("foo(", "JMESPath expression: it is incomplete"),
         ("a.", "JMESPath expression: it is incomplete"),
         ("a b", 'JMESPath expression: character 3: unexpected "b"'),
-        ("code == 0", "character 9: unexpected 0; write a number in backticks: `0`"),
+        (
+            "code == 0",
+            "character 9: unexpected 0; a number to compare with is `0`, an index is [0],",
+        ),
         ("code = `0`", "character 6: a single =; write == to compare"),
         ("code == `0", "character 9: unclosed ` delimiter"),
         ("nope(@)", "there is no function nope()"),

@@ -27,6 +27,7 @@ OWN: Tree = {
         "job": {"task": "job", "id": "id", "status": "state", "words": {"running": ["busy"]}, "results": [{"url": "u"}]}
     },
 }
+FORM: Tree = {"task": "Resp", "status": "s", "words": {"succeeded": [1]}, "results": [{"videos": "u"}]}
 
 
 def _problems(tree: Tree) -> list[tuple[tuple[str | int, ...], str]]:
@@ -133,8 +134,8 @@ def test_own_forms_are_tried_before_inherited_ones() -> None:
         ),
         (
             lambda tree: tree["forms"]["job"]["words"].update(transient=["x"]),
-            ("forms", "job"),
-            "a status word cannot mean transient",
+            ("forms", "job", "words", "transient"),
+            'unknown key "transient"; there are: canceled, expired_result, failed, needs_input, not_found, pending, ',
         ),
         (lambda tree: tree.update(times={"zone": "Asia/Peking"}), ("times", "zone"), 'unknown time zone "Asia/Peking"'),
         (
@@ -236,6 +237,11 @@ def test_the_short_way_selects_what_jmespath_selects(expression: str, value: obj
         ("key_pair", {"sign": "jwt", "region": "x"}, "jwt has the keys early and expired"),
         ("key_pair", {"sign": "volcengine", "region": "x", "service": "y", "expired": [1]}, "jwt has the keys early"),
         ("ask.path", "/{action}/{id}", "describe it under action"),
+        ("ask.path", "/v", 'in its path, query, body or headers (there in quotes: "{id}")'),
+        ("ask.body", '{"id": "{id}"}', "a body is written as YAML, "),
+        ("ask.second", {"path": "/f/{value}"}, "say where it is under second_value of a form"),
+        ("forms", FORM, "a form needs a name: write its keys below forms: {NAME: ...}"),
+        ("retry_after", 5, "a JMESPath expression is text"),
         ("ask.headers", {"A B": "c"}, '"A B" is not a valid header name'),
         ("ask.headers", {"A": "b\nc"}, "one line of printable characters"),
         ("action", {"pattern": "a|b", "example": "c"}, '"c" does not fit the pattern'),
@@ -248,8 +254,9 @@ def test_a_description_that_could_never_work_is_refused(place: str, value: objec
         "title": "X",
         "ask": {"path": "/v/{id}"},
         "codes": {"at": "code", "good": [0]},
-        "forms": {"video": {"task": "Resp", "status": "s", "words": {"succeeded": [1]}, "results": [{"videos": "u"}]}},
+        "forms": {"video": FORM},
     }
+    tree = deepcopy(tree)
     inner, *steps = tree, *place.split(".")
     for step in steps[:-1]:
         inner = inner[step]

@@ -72,6 +72,7 @@ def test_placeholders_in_batch_and_second_requests_are_filled() -> None:
                 "headers": {"X-File": "{value}"},
             },
         },
+        forms={"f": {**FORM, "second_value": "file"}},
         action=ACTION,
     )
 
