@@ -42,7 +42,7 @@ AskAgain = Callable[[str, str | None], Awaitable[Reading]]
 
 async def cannot_ask(task_id: str, action: str | None) -> Reading:
     """An `AskAgain` for a program that polls nothing."""
-    return Reading(kind=ReadingKind.TRANSIENT, detail="this program cannot poll it")
+    return Reading(kind=ReadingKind.TRANSIENT, detail="only the daemon can poll the task")
 
 
 class Fetched(NamedTuple):

@@ -32,8 +32,8 @@ def check_command(session: CommandSession, online: bool) -> int:
     Each line is `ok`, `warning` or `error`, then the thing, then what was found. Mistakes in the settings are lines
     `file:line:column: key: what is wrong; how to fix it` on stderr, and the exit code is 78.
 
-    It opens the store and each source, creates nothing, and sends nothing to any endpoint. If there is an error, the
-    exit code is that of `genbridge run`, or 1.
+    It opens the store and each source. It creates nothing and notifies nobody. If there is an error, the exit code is
+    69 for a store or an address that cannot be used, 78 for a missing driver, and 1 otherwise.
     """
     return report(session, online=online)
 

@@ -126,7 +126,7 @@ def redeliver_command(
 ) -> None:
     """Send deliveries again: accepted, dead or waiting.
 
-    Id and bytes stay the same, so receivers recognize the repeat.
+    Id and bytes stay the same, so receivers can recognize the repeat.
     """
     if sum([bool(event_ids), dead, since is not None]) != 1:
         raise UsageError("give exactly one of: event ids, --dead, --since")

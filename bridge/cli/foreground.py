@@ -1,4 +1,4 @@
-"""Work in the foreground that a signal ends, such as `--watch`: the same lines again and again, in place."""
+"""Work in the foreground that a signal ends, and `--watch`, which shows the same lines again and again, in place."""
 
 from __future__ import annotations
 

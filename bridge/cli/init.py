@@ -113,7 +113,7 @@ def init_command(
 
     Then it checks the file. Each option answers a question. Without a terminal, genbridge reads the other answers from
     stdin, one line per question; an empty line accepts the default. The file is ./genbridge.yaml, or the one that
-    --config names. Only you can read it. A file that exists stays as it is, and Ctrl-C writes nothing.
+    --config names. Only you can read it. An existing file is never overwritten, and Ctrl-C writes nothing.
 
     The exit code is that of `genbridge check`, or 1 when the sample was not accepted.
     """

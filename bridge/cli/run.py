@@ -45,7 +45,7 @@ LogOptions = Mapping[str, str | None]
 def log_options(command: F) -> F:
     """Adds `-v`, `--log-level` and `--log-format`. The command gets them as `level` and `format`."""
     verbose: Callable[[F], F] = click.option(
-        "-v", "--verbose", "level", flag_value="debug", default=None, help="Log every poll: --log-level debug."
+        "-v", "--verbose", "level", flag_value="debug", default=None, help="Log every poll, as --log-level debug does."
     )
     level: Callable[[F], F] = click.option(
         "--log-level", "level", type=click.Choice(LEVELS), help="Log events of this level and above."

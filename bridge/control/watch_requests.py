@@ -58,7 +58,7 @@ def wish_again(reader: TaskReader, view: WatchView) -> Wish:
     it."""
     again = wish(reader, {"id": view.task_id, "account": view.account, "action": view.action}, {})
     if again.key != WatchKey(view.account, view.task_id):
-        raise UsageError(f"{printable(view.task_id)} now means another task")
+        raise UsageError(f"{printable(view.task_id)} means another task in the current settings")
     return again
 
 

@@ -76,7 +76,7 @@ class Body:
         while chunk and self._room() > 0:
             if self._inflate.eof:
                 if not chunk.startswith(GZIP_START):
-                    raise zlib.error("bytes after the end")
+                    raise zlib.error("bytes after the end of the compressed body")
                 self._inflate = zlib.decompressobj(GZIP_OR_ZLIB)  # a gzip file may have several members
             self.content += self._inflate.decompress(chunk, self._room())
             chunk = self._inflate.unused_data

@@ -108,7 +108,7 @@ class StreamedAnswer:
                 yield chunk
         except FAILURES as error:
             late = isinstance(error, httpx.TimeoutException)
-            why = "the provider sent nothing for a long time" if late else "the connection was closed"
+            why = "the provider stopped sending" if late else "the connection was closed"
             raise BodyStopped(f"{why} in the middle of the body") from error
 
     async def aclose(self) -> None:

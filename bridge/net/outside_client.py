@@ -76,7 +76,7 @@ class OutsideAnswer:
                 except TimeoutError:
                     late = anyio.current_time() < window_ends_at
                     raise BodyStopped(
-                        f"nothing came for {pace.stall_s:g} s" if late else "the server is too slow"
+                        f"the server sent nothing for {pace.stall_s:g} s" if late else "the server is too slow"
                     ) from None
                 window_bytes += len(chunk)
                 now = anyio.current_time()

@@ -84,7 +84,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if operator == "**":
             raise OverflowError("** is not available")
         if operator == "%" and not isinstance(left, int | float):
-            raise OverflowError("% does not format text here")
+            raise OverflowError("% cannot format text here")
         if operator == "*" and _weight(left) * _weight(right) > MOST_PRODUCT:
             raise OverflowError("the product is too large")
         if operator == "+":

@@ -29,7 +29,7 @@ class NoteStore(OpenStore):
         by_watch: dict[Row, list[Note]] = {}
         for note in notes:
             if note.memory.phase not in LIVE:
-                raise BridgeBug(f"{note.key}: an end must be committed with its event, not noted")
+                raise BridgeBug(f"{note.key}: a finish must be committed with its event, not noted")
             by_watch.setdefault((*note.key, note.generation), []).append(note)
         unchanged: list[Row] = []
         moved: list[Row] = []

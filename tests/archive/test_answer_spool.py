@@ -170,7 +170,7 @@ async def test_an_answer_without_the_file_is_a_failed_attempt(
 async def test_a_program_that_polls_nothing_says_so(tmp_path: Path) -> None:
     outcome = await copied(archive_in(tmp_path, ask_again=cannot_ask), await lost(tmp_path))
     assert isinstance(outcome, Deferred)
-    assert "cannot poll it" in outcome.reason
+    assert "only the daemon can poll the task" in outcome.reason
 
 
 @pytest.mark.parametrize(("most_bytes", "kinds"), [(len(PNG) - 1, ["images"]), (1 << 20, ["videos"])])

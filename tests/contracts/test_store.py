@@ -381,7 +381,7 @@ class TestNotes:
 
     def test_a_note_cannot_finish_a_task(self, store: Store) -> None:
         add(store, "task-1")
-        with pytest.raises(BridgeBug, match="an end must be committed"):
+        with pytest.raises(BridgeBug, match="a finish must be committed"):
             store.note([make_note(memory=Memory(phase=Phase.SUCCEEDED))])
 
     def test_no_notes_are_no_work(self, store: Store) -> None:

@@ -48,7 +48,7 @@ async def test_a_server_that_stops_sending_times_out() -> None:
         await exchange.hang()
 
     async with loopback(script) as server:
-        with pytest.raises(BodyStopped, match="nothing came"):
+        with pytest.raises(BodyStopped, match="the server sent nothing"):
             await body_of(OutsideClient(hosts=["127.0.0.1"], pace=Pace(stall_s=0.2)), server.url)
 
 

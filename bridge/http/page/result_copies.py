@@ -56,7 +56,7 @@ async def copies_of(
 ) -> Mapping[str, Mapping[str, ShownCopy]]:
     """The copies of the results of these tasks that are found within this time, by the event's id and
     `WantedCopy.mark`. Empty without an archive, or while it does not answer. A bucket is too slow for this: its search
-    goes on, and the copies that it finds are remembered for later views."""
+    continues, and the copies that it finds are remembered for later views."""
     loaded = services.settings()
     archive = loaded.settings.archive
     tasks = [task for task in tasks if task.event_id and task.snapshot and task.view.phase is Phase.SUCCEEDED]

@@ -65,7 +65,7 @@ async def withdraw(call: ViewCall) -> Done:
     """Stop watching a task, without an event."""
     await _touch(call, watch_requests.withdraw)
     return Done(
-        text=call.words.text("{task} is no longer watched. The task at the provider goes on.", task=_name(call))
+        text=call.words.text("{task} is no longer watched. The task at the provider continues.", task=_name(call))
     )
 
 

@@ -117,7 +117,7 @@ def test_a_task_is_added_and_withdrawn_by_hand(browser: Browser, open_site: Site
         page.page.wait_for_selector("[data-task='kling by-hand']")
         page.page.click("[data-task='kling by-hand'] a")
         page.page.click(".ask summary")
-        assert "The task at kling goes on." in page.text(".ask .dialog")
+        assert "The task at kling continues." in page.text(".ask .dialog")
         page.page.click(".ask .dialog button")
         page.page.wait_for_selector("text=No longer watched")
 

@@ -151,7 +151,7 @@ def test_a_running_task_shows_its_bar_and_its_next_poll(site: Site) -> None:
     assert "No result yet" in page
     assert '<svg class="eta' in page
     assert re.search(r"Next poll (now|in \d|as soon as possible)", text_of(page))
-    assert "The task at kling goes on." in page
+    assert "The task at kling continues." in page
     assert 'action="/actions/again"' not in page
 
 
