@@ -13,7 +13,7 @@ import anyio.abc
 from bridge.config.load import Loaded
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.views import Counts
-from bridge.engine.outage import retrying
+from bridge.engine.store_outage import retrying
 from bridge.errors import LeaseLost, StoreDamaged
 from bridge.logs import get_logger
 from bridge.ports import Sink

@@ -19,7 +19,7 @@ from bridge.app import App
 from bridge.config.load import Loaded
 from bridge.domain.source import SETTINGS, SourceTally
 from bridge.domain.views import Counts
-from bridge.engine.outage import Outage
+from bridge.engine.store_outage import StoreOutage
 from bridge.errors import ConfigError, StoreDamaged, StoreError, Unavailable
 from bridge.liveness import Liveness
 from bridge.metrics import Metrics
@@ -76,7 +76,7 @@ class Daemon:
         self._beat = beat
         self._once = once
         self._timeout_s = timeout_s
-        self._outage = Outage(clock)  # shared by everything that uses the store
+        self._outage = StoreOutage(clock)  # shared by everything that uses the store
         self._offload = self._outage.watching(ThreadOffload())
         self._lease_offload = self._outage.watching(ThreadOffload())
         self._metrics = Metrics()

@@ -26,7 +26,7 @@ from bridge.clock import FastClock, SystemClock
 from bridge.config import load
 from bridge.config.load import Loaded
 from bridge.domain.quoting import printable
-from bridge.engine.outage import Outage
+from bridge.engine.store_outage import StoreOutage
 from bridge.errors import Unavailable
 from bridge.http.services import Services
 from bridge.http.serving import HttpServer
@@ -153,7 +153,7 @@ class Demo:
         loaded = load.resolve(load.load(path, {}), {})
         store_path = folder / "state.db"
         with closing(open_store(store_path, create=True, group_access=False)) as store:
-            outage = Outage(self._clock)
+            outage = StoreOutage(self._clock)
             offload, leases = map(outage.watching, (ThreadOffload(), ThreadOffload()))
             metrics, observers = Metrics(), list[StoreObserver]()
             parts = Parts(

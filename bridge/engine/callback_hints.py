@@ -22,8 +22,8 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.store_key import KeyPurpose, callback_path, callback_secret
 from bridge.domain.task import Json
 from bridge.engine.account import AccountPoller
-from bridge.engine.outage import retrying
 from bridge.engine.poller import Poller
+from bridge.engine.store_outage import retrying
 from bridge.errors import StoreError
 from bridge.logs import get_logger
 from bridge.metrics import Metrics

@@ -12,7 +12,7 @@ import anyio
 import anyio.abc
 
 from bridge.domain.slots import Share, division
-from bridge.engine.outage import RETRY_S, retrying
+from bridge.engine.store_outage import RETRY_S, retrying
 from bridge.errors import LeaseLost, StoreDamaged, StoreError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload, Shares

@@ -7,7 +7,7 @@ from functools import partial
 
 from bridge.domain.ids import WatchKey
 from bridge.domain.watch import Wish
-from bridge.engine.outage import retrying
+from bridge.engine.store_outage import retrying
 from bridge.logs import get_logger
 from bridge.ports import Added, Clock, Offload, Watches
 

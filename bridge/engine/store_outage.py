@@ -21,7 +21,7 @@ EXPIRES_S: Final = 30.0  # a call whose last failure is older no longer counts a
 RETRY_S: Final = 1.0  # for calls that are only made at a start, or between two daemons
 
 
-class Outage:
+class StoreOutage:
     """Counts the failures of all calls to one store. Logs the first failure. Logs one more line when the calls that
     failed succeed again or are no longer made."""
 

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.engine.janitor import Janitor, RetentionPeriods
-from bridge.engine.outage import QUIET_S, Outage
+from bridge.engine.store_outage import QUIET_S, StoreOutage
 from bridge.errors import LeaseLost, StoreError
 from bridge.ports import Offload
 from tests.engine.rig import SUCCEEDED, Rig
@@ -34,7 +34,7 @@ class OneStore(Rig):
     def __init__(self, **more) -> None:  # type: ignore[no-untyped-def]  # as `Rig`
         super().__init__(**more)
         self.disk = Broken()
-        self.outage = Outage(self.clock)
+        self.outage = StoreOutage(self.clock)
         self.offload: Offload = self.outage.watching(self.disk)
         for part in (self.writes, self.dispatcher, self.intake):
             part._offload = self.offload
@@ -87,7 +87,7 @@ async def called(offload: Offload, disk: Broken, call, *, fails: bool) -> None: 
 
 async def test_reads_that_succeed_do_not_end_an_outage_of_writes() -> None:
     disk, clock = Broken(), FakeClock()
-    offload = Outage(clock).watching(disk)
+    offload = StoreOutage(clock).watching(disk)
     with capture_logs() as logged:
         await called(offload, disk, read, fails=False)
         for _ in range(10):
@@ -102,7 +102,7 @@ async def test_reads_that_succeed_do_not_end_an_outage_of_writes() -> None:
 
 async def test_a_call_that_fails_only_for_some_is_not_logged_repeatedly() -> None:
     disk, clock = Broken(), FakeClock()
-    offload = Outage(clock).watching(disk)
+    offload = StoreOutage(clock).watching(disk)
     with capture_logs() as logged:
         for _ in range(20):
             await called(offload, disk, read, fails=True)
@@ -113,7 +113,7 @@ async def test_a_call_that_fails_only_for_some_is_not_logged_repeatedly() -> Non
 
 async def test_a_caller_that_stopped_trying_does_not_keep_an_outage_open() -> None:
     disk, clock = Broken(), FakeClock()
-    offload = Outage(clock).watching(disk)
+    offload = StoreOutage(clock).watching(disk)
     with capture_logs() as logged:
         await called(offload, disk, write, fails=True)
         clock.stand_still(31)
@@ -127,5 +127,5 @@ async def test_a_lost_lease_is_not_a_failure_of_the_store() -> None:
         raise LeaseLost("over")
 
     with capture_logs() as logged, pytest.raises(LeaseLost):
-        await Outage(FakeClock()).watching(DirectOffload())(renew)
+        await StoreOutage(FakeClock()).watching(DirectOffload())(renew)
     assert logged == []
