@@ -51,8 +51,8 @@ COMMANDS: Final = {  # the module and the summary of each command
     "redeliver": ("bridge.cli.deliveries", "Send deliveries again: accepted, dead or waiting."),
     "enable": ("bridge.cli.deliveries", "Send again to an endpoint that is disabled or held."),
     "test": ("bridge.cli.endpoint_test", "Send a sample to an endpoint and show its answer."),
-    "revoke-links": ("bridge.cli.addresses", "Make every link to a copy invalid."),
-    "callback-url": ("bridge.cli.addresses", "Print the address for a provider's callbacks."),
+    "revoke-links": ("bridge.cli.secret_addresses", "Make every link to a copy invalid."),
+    "callback-url": ("bridge.cli.secret_addresses", "Print the address for a provider's callbacks."),
 }
 
 
