@@ -78,7 +78,7 @@ class RateLimiter:
         self.daemons = 1  # daemons that share the account: each probes this many times less often
         self.host = host or HostLimits()
         self.in_flight = 0
-        self.guests = 0  # requests of other programs on the account that are in flight
+        self.others_in_flight = 0  # requests of other programs on the account that are in flight
         self.in_line = 0  # requests of genbridge that wait: polls leave a place in flight and a token for them
         self.wait_until_at = -math.inf
         self._routes: dict[str, float] = {}  # until when each route waits
@@ -146,7 +146,7 @@ class RateLimiter:
             return math.inf
         host = self.host
         most = 1 if self._only_probes else host.share(self.limits.concurrency)
-        if self.in_flight + self.in_line + (self._guest_places(most) if self.guests else 0) >= most:
+        if self.in_flight + self.in_line + (self._places_of_others(most) if self.others_in_flight else 0) >= most:
             return math.inf
         opens_at = self.wait_until_at
         if host.troubled:
@@ -181,12 +181,12 @@ class RateLimiter:
         if self.probing:
             return 1
         most = self.host.share(self.limits.concurrency)
-        return min(most - self.in_flight - self._guest_places(most), int(self._tokens)) - self.in_line
+        return min(most - self.in_flight - self._places_of_others(most), int(self._tokens)) - self.in_line
 
-    def _guest_places(self, most: int) -> int:
-        """How many of `most` places in flight the guests take. One is left for polls: of 16 places, 20 guests take 15,
-        as after a cut of the concurrency."""
-        return min(self.guests, most - 1)
+    def _places_of_others(self, most: int) -> int:
+        """How many of `most` places in flight the requests of other programs take. One is left for polls: if the
+        concurrency was lowered to 16 while 20 such requests are in flight, they take 15."""
+        return min(self.others_in_flight, most - 1)
 
     def take(self, now: float) -> None:
         """Count a request that is sent now."""
@@ -206,16 +206,16 @@ class RateLimiter:
         answer. A daemon without a portion of the account lets it pass.
         """
         if self.limits.burst == 0:
-            self.guests += 1
+            self.others_in_flight += 1
             return 0.0
         most = self.host.share(self.limits.concurrency)
-        if self.in_flight + self.guests >= most or self.guests >= max(1, most - 1):
+        if self.in_flight + self.others_in_flight >= most or self.others_in_flight >= max(1, most - 1):
             return math.inf
         self._fill(now)
         wait_s = max(0.0, (1 - self._tokens) / self.rate_at(now))
         if wait_s <= within_s:
             self._tokens -= 1
-            self.guests += 1
+            self.others_in_flight += 1
         return wait_s
 
     def abandoned(self, *, now: float) -> None:

@@ -125,7 +125,7 @@ class AccountHealth:
     def now(self) -> AccountNow:
         limiter = self.limiter
         return AccountNow(
-            in_flight=limiter.in_flight + limiter.guests,
+            in_flight=limiter.in_flight + limiter.others_in_flight,
             rate=limiter.rate_at(self._clock.steady()),
             full_rate=limiter.limits.rate,
             probe_at=limiter.probe_at,
@@ -189,7 +189,7 @@ class AccountHealth:
 
     def left(self) -> None:
         """See `Poller.left`."""
-        self.limiter.guests -= 1
+        self.limiter.others_in_flight -= 1
         self._wake()
 
     def listed(self, answer: Reading | None, action: str, *, asked_at: float) -> None:

@@ -71,7 +71,7 @@ class EndpointQueue:
         self._in_flight = 0
         # The deliveries that are ready, in flight or not stored, with their slots.
         self._unfinished: dict[int, int] = {}
-        self._resting: dict[int, float] = {}  # deliveries that are postponed after a bug in genbridge, and until when
+        self._postponed: dict[int, float] = {}  # deliveries that are postponed after a bug in genbridge, and until when
         self._fetch_at = -math.inf  # when the store may have something new
         self._wait_until_at = -math.inf  # requested by the receiver
         self.stored_wait_until_at = -math.inf  # the wait that is known to be in the store
@@ -200,15 +200,15 @@ class EndpointQueue:
     async def _fetch(self) -> None:
         """Fetch due deliveries, and decide when to fetch again."""
         now = self._clock.steady()
-        self._resting = {each: until_at for each, until_at in self._resting.items() if until_at > now}
-        self._fetch_at = min(self._resting.values(), default=math.inf)
+        self._postponed = {each: until_at for each, until_at in self._postponed.items() if until_at > now}
+        self._fetch_at = min(self._postponed.values(), default=math.inf)
         due = partial(
             self._outbox.due,
             self._endpoint,
             self._target,
             now=now,
             limit=self.plan.ahead,
-            apart_from=self._unfinished.keys() | self._resting.keys(),
+            apart_from=self._unfinished.keys() | self._postponed.keys(),
             in_order=self.plan.in_order,
         )
         try:
@@ -257,7 +257,7 @@ class EndpointQueue:
             try:
                 made = await self._attempt(delivery)
             except Exception as error:
-                self._rest(delivery, error)
+                self._postpone(delivery, error)
                 continue
             finally:
                 self._in_flight -= 1
@@ -274,10 +274,10 @@ class EndpointQueue:
         self._workers -= 1
         self._changed.set()
 
-    def _rest(self, delivery: Delivery, error: Exception) -> None:
+    def _postpone(self, delivery: Delivery, error: Exception) -> None:
         """Do not attempt this delivery for a minute: a bug while handling its outcome must not stop anything else."""
         log.error("delivery.bug", endpoint=self._endpoint, event_id=delivery.event_id, exc_info=error)
-        self._resting[delivery.delivery_id] = self._clock.steady() + BUG_PAUSE_S
+        self._postponed[delivery.delivery_id] = self._clock.steady() + BUG_PAUSE_S
         self._fetch_at = -math.inf
         self._finish(delivery)
 
@@ -322,7 +322,7 @@ class EndpointQueue:
 
     def _not_stored(self, delivery: Delivery, made: AttemptMade, error: Exception) -> None:
         self._changed.set()
-        self._rest(delivery, error)
+        self._postpone(delivery, error)
         self.enabled = self.enabled or made.disables
 
     def _stored(self, delivery: Delivery, made: AttemptMade, applied: bool) -> None:

@@ -257,19 +257,19 @@ class WriteBatcher:
     @staticmethod
     def _report(errors: Sequence[tuple[_Pending, Exception]], *, stored: bool) -> None:
         """Pass each error to the submitter of the change. Log the others in one line, with the first traceback."""
-        unheard: list[tuple[Change, Exception]] = []
+        unclaimed: list[tuple[Change, Exception]] = []
         for pending, error in errors:
             try:
                 if pending.failed is None:
                     raise error
                 pending.failed(error)
             except Exception as again:
-                unheard.append((pending.change, again))
-        if unheard:
-            change, first = unheard[0]
-            keys = [key_of(change) for change, _ in unheard[:MAX_KEYS]]
+                unclaimed.append((pending.change, again))
+        if unclaimed:
+            change, first = unclaimed[0]
+            keys = [key_of(change) for change, _ in unclaimed[:MAX_KEYS]]
             event = "commit.bug" if stored else "change.bug"
-            log.error(event, what=type(change).__name__, keys=keys, count=len(unheard), exc_info=first)
+            log.error(event, what=type(change).__name__, keys=keys, count=len(unclaimed), exc_info=first)
 
     async def _write_notes(self, notes: Sequence[Note]) -> None:
         """Store the first batch. After a bug, the next calls store each half of it, so that only one note is lost."""

@@ -54,7 +54,7 @@ class _Call:
 class SimulatedProvider:
     """The provider and its tasks. All instants are `clock.steady()`.
 
-    `key`: the API key to demand; None accepts any key, or none. `rate`: requests answered per second of the clock,
+    `key`: the API key to require; None accepts any key, or none. `rate`: requests answered per second of the clock,
     further ones are refused; None is no limit. `provider`: the vendor that gets the paths which several vendors share,
     and answers on unknown paths. UsageError if no such vendor is simulated.
     """
@@ -228,7 +228,7 @@ class SimulatedProvider:
         return self.plan(task_id, script, action=call.in_path.get("action", ""), vendor=call.vendor.name)
 
     def _page(self, call: _Call) -> tuple[Sequence[SimulatedTask], Mapping[str, Json]]:
-        """The tasks on a page, and what its answer says of the next one."""
+        """The tasks on a page, and what its answer says about the next one."""
         begin_key, size_key = call.route.page
         size = _number(call.given, size_key, default=PAGE_SIZE, most=MAX_PAGE_SIZE)
         begin = 0

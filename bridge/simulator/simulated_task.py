@@ -1,4 +1,4 @@
-"""Simulated tasks: how each one goes, and its state at an instant. No I/O.
+"""Simulated tasks: the course of each one, and its state at an instant. No I/O.
 
 A task that nobody created starts when it is first requested, if its id begins with `demo-`:
 
@@ -56,7 +56,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """How a task goes: it waits, it runs, and it finishes `lasts_s` after its creation. `message` is why it fails."""
+    """The course of a task: it waits, runs, and finishes `lasts_s` after its creation. `message` is why it fails."""
 
     result: SimulatedResult = SimulatedResult.VIDEOS
     lasts_s: float = DEFAULT_LASTS_S

@@ -40,14 +40,14 @@ class Store(SoleMember, CommandStore, CommitStore, OutboxStore, NoteStore, Reten
     @contextmanager
     def contents(self) -> Iterator[Contents]:
         """The store's contents at one instant. Other processes cannot write to the store until the end of the block."""
-        with self._database.alone() as session, session.unhurried():
+        with self._database.alone() as session, session.without_timeout():
             session.lock_store()
             yield Contents(revision(session), lambda table: session.stream(_select(table)))
 
     def fill(self, contents: Contents) -> Mapping[str, int]:
         """Copy another store into this one, in one transaction; returns the number of rows of each table. UsageError
         when this one is not empty, StoreError when rows are missing at the end."""
-        with self._database.write() as session, session.unhurried():
+        with self._database.write() as session, session.without_timeout():
             session.lock_store()
             if any(session.find(f"SELECT 1 FROM {table} LIMIT 1") for table in TABLES):  # noqa: S608 - names of ours
                 raise UsageError(f"store {self._database.place} is not empty; name another one")

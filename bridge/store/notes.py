@@ -34,7 +34,7 @@ class NoteStore(OpenStore):
         unchanged: list[Row] = []
         moved: list[Row] = []
         polls = PollRows()
-        with self._database.jot() as session:
+        with self._database.write_unsynced() as session:
             session.guard()
             for *key, watch_id, phase, count in session.run(SQL["watches.noted"], by_watch):
                 if phase not in LIVE:
@@ -55,13 +55,13 @@ class NoteStore(OpenStore):
 
     def record_sources(self, facts: Sequence[SourceFacts]) -> None:
         latest = {(one.daemon, one.source, one.path): SOURCES.row(one) for one in facts}
-        with self._database.jot() as session:
+        with self._database.write_unsynced() as session:
             session.run(SQL["records.set_sources"], [latest[key] for key in sorted(latest)])
 
     def learn(self, fresh: Mapping[DurationKey, Table]) -> Mapping[DurationKey, Table]:
         names: dict[Row, DurationKey] = {tuple(map(plain, key)): key for key in sorted(fresh)}
         merged: dict[Row, Table] = {}
-        with self._database.jot() as session:
+        with self._database.write_unsynced() as session:
             session.run(SQL["records.add_durations"], [(*name, text(Table())) for name in names])
             for *name, sums in session.run(SQL["records.locked_durations"], names):
                 merged[tuple(name)] = _table(sums) or Table()

@@ -40,7 +40,7 @@ class Session(Finder, Protocol):
     def load(self, table: str, rows: Iterable[Row]) -> int:
         """Insert rows with the columns of `TABLES` and then those that PostgreSQL alone has. Returns their number."""
 
-    def unhurried(self) -> AbstractContextManager[None]:
+    def without_timeout(self) -> AbstractContextManager[None]:
         """Within the block a statement may take an hour."""
 
     def guard(self) -> None:
@@ -84,7 +84,7 @@ class Transactions(Finder, Protocol):
     def alone(self) -> AbstractContextManager[Session]:
         """Sees the store at one instant and writes nothing. After `lock_store`, other processes do not write either."""
 
-    def jot(self) -> AbstractContextManager[Session]:
+    def write_unsynced(self) -> AbstractContextManager[Session]:
         """The same as `write`, but a crash of the server may undo the last second."""
 
     def give_back(self) -> None:

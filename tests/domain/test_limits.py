@@ -247,10 +247,10 @@ def test_a_limiter_knows_whether_a_route_may_be_held() -> None:
     assert limiter.delays_routes
 
 
-@pytest.mark.parametrize(("concurrency", "guests", "polls"), [(16, 4, 12), (16, 20, 1), (1, 1, 1)])
-def test_guests_leave_one_place_for_polls(concurrency: int, guests: int, polls: int) -> None:
+@pytest.mark.parametrize(("concurrency", "others", "polls"), [(16, 4, 12), (16, 20, 1), (1, 1, 1)])
+def test_requests_of_others_leave_one_place_for_polls(concurrency: int, others: int, polls: int) -> None:
     limiter = make_limiter(concurrency=concurrency)
-    limiter.guests = guests
+    limiter.others_in_flight = others
     assert limiter.room(NOW) == polls
     for _ in range(polls):
         assert limiter.wait_s(NOW) == 0

@@ -157,6 +157,6 @@ async def test_polls_use_the_place_of_a_cancelled_request_at_once() -> None:
 def test_a_daemon_without_shares_of_the_account_admits_gateway_requests() -> None:
     limiter = RateLimiter(RateLimits(rate=0.0, burst=0, concurrency=0), now=0.0)
     assert [limiter.reserve(0.0, within_s=0.0) for _ in range(50)] == [0.0] * 50
-    limiter.guests = 0
+    limiter.others_in_flight = 0
     limiter.resize(RateLimits(rate=1.0, burst=1, concurrency=1), now=1.0)
     assert limiter.wait_s(2.0) == 0.0

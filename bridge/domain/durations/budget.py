@@ -12,9 +12,9 @@ from bridge.domain.durations.poll_rate import COLD, Bounds, expected_polls, poll
 WORTH: Final = 0.5  # without a budget; tasks of 1, 3 and 7 minutes take 7, 15 and 26 polls, with delays of 4, 6 and 8 s
 LEAST: Final = 0.005
 MOST: Final = 50.0
-SLOWLY: Final = 0.03  # how far one task changes the correction
-FURTHEST: Final = math.log(3.0)  # the largest correction, up or down
-AFRESH: Final = 8  # finished tasks between two calculations
+CORRECTION_STEP: Final = 0.03  # how far one task changes the correction
+MAX_CORRECTION: Final = math.log(3.0)  # the largest correction, up or down
+RECALCULATE_EVERY: Final = 8  # finished tasks between two calculations
 
 
 class Budget:
@@ -51,14 +51,14 @@ class Budget:
             return
         self._ends += 1
         error = min(max((self.polls - requests) / self.polls, -1.0), 1.0)
-        self._correction = min(max(self._correction + SLOWLY * error, -FURTHEST), FURTHEST)
+        self._correction = min(max(self._correction + CORRECTION_STEP * error, -MAX_CORRECTION), MAX_CORRECTION)
 
     def recalculate(self, fits: Sequence[tuple[Fit, float]]) -> None:
         """Find the worth for which tasks of these kinds, weighted by their shares, take `polls` requests. It stays the
         same while too little is known about them."""
         if self.polls is None or sum(fit.support for fit, _ in fits) < COLD:
             return
-        self._due_at_ends = self._ends + AFRESH
+        self._due_at_ends = self._ends + RECALCULATE_EVERY
         wanted = max(self.polls - 1.0, 0.1)
         total = sum(share for _, share in fits)
         low, high = math.log(LEAST), math.log(MOST)

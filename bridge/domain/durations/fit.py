@@ -14,14 +14,14 @@ from bridge.domain.durations.table import Table
 # The prior is a log-normal with the weight of one task, and with the median and spread of typical generation tasks.
 MEDIAN_S: Final = 90.0
 SPREAD: Final = 0.9  # standard deviation of the logarithm
-KIN: Final = 4.0  # observations of similar tasks count as this many tasks
+SIMILAR_TASKS: Final = 4.0  # observations of similar tasks count as this many tasks
 SMOOTH: Final = 8.0  # the log-normal shape counts as this many tasks when it is combined with the counts per bin
-STRAYS: Final = 0.03  # share of tasks that are assumed to follow a much wider shape
-STRAY_SPREAD: Final = 1.5
-FARTHEST: Final = 16.0  # the logarithm of 100 days in seconds; larger stored values are limited to this
-WIDEST: Final = 9.0
-HARDEST: Final = 100.0
-SOFTEST: Final = 1e-7  # a hazard is never 0, so that tasks of every age are polled
+OUTLIERS: Final = 0.03  # share of tasks that are assumed to follow a much wider shape
+OUTLIER_SPREAD: Final = 1.5
+MAX_LOG_S: Final = 16.0  # the logarithm of 100 days in seconds; larger stored values are limited to this
+MAX_VARIANCE: Final = 9.0
+MAX_HAZARD: Final = 100.0
+MIN_HAZARD: Final = 1e-7  # a hazard is never 0, so that tasks of every age are polled
 PARTS: Final = tuple((number + 0.5) / 8 for number in range(8))  # quantiles of an uncertain finish time
 
 
@@ -62,25 +62,24 @@ class Fit:
         return integral(max(0.0, age_s), self.hazards, self.sums)
 
 
-def fit(own: Table, kin: Table | None = None) -> Fit:
-    """The fit for `own` observations. If they are few, it also uses observations of similar tasks (`kin`), and then the
-    prior."""
+def fit(own: Table, similar: Table | None = None) -> Fit:
+    """The fit for `own` observations. If they are few, it also uses those of `similar` tasks, and then the prior."""
     shape = _Shape(median_log=math.log(MEDIAN_S), spread=SPREAD)
-    if kin is not None and kin.moments.successes > 0:
-        shape = shape.after(kin, most=KIN)
+    if similar is not None and similar.moments.successes > 0:
+        shape = shape.after(similar, most=SIMILAR_TASKS)
     shape = shape.after(own)
     masses, exposures_s = shape.bins()
     ends, seen_s = _spread(own.ends), own.exposure_s
-    if kin is not None and kin.weight > 0:
-        share = min(1.0, KIN / kin.weight) * KIN / (KIN + own.weight)
-        ends = [mine + share * its for mine, its in zip(ends, _spread(kin.ends), strict=True)]
-        seen_s = [mine + share * its for mine, its in zip(seen_s, kin.exposure_s, strict=True)]
+    if similar is not None and similar.weight > 0:
+        share = min(1.0, SIMILAR_TASKS / similar.weight) * SIMILAR_TASKS / (SIMILAR_TASKS + own.weight)
+        ends = [mine + share * its for mine, its in zip(ends, _spread(similar.ends), strict=True)]
+        seen_s = [mine + share * its for mine, its in zip(seen_s, similar.exposure_s, strict=True)]
     hazards = tuple(
-        _within((SMOOTH * mass + end) / (SMOOTH * exposure_s + each_s), SOFTEST, HARDEST)
+        _within((SMOOTH * mass + end) / (SMOOTH * exposure_s + each_s), MIN_HAZARD, MAX_HAZARD)
         for mass, exposure_s, end, each_s in zip(masses, exposures_s, ends, seen_s, strict=True)
     )
-    bias, error = _forecasting(own if kin is None or own.moments.forecasts >= 1 else kin)
-    support = own.weight + (0.0 if kin is None else kin.weight)
+    bias, error = _forecasting(own if similar is None or own.moments.forecasts >= 1 else similar)
+    support = own.weight + (0.0 if similar is None else similar.weight)
     return Fit(hazards, summed(hazards), own.count, support, bias, error)
 
 
@@ -108,8 +107,8 @@ class _Shape:
         if successes <= 0:
             return self
         number = min(successes, most)
-        mean = _within(log_sum / successes, -1.0, FARTHEST)
-        variance = _within(log_squares / successes - mean * mean, 0.0, WIDEST)
+        mean = _within(log_sum / successes, -1.0, MAX_LOG_S)
+        variance = _within(log_squares / successes - mean * mean, 0.0, MAX_VARIANCE)
         weight = self.weight + number
         median_log = (self.weight * self.median_log + number * mean) / weight
         apart = mean - self.median_log
@@ -120,8 +119,8 @@ class _Shape:
         """The probability of finishing in each bin, and the expected running seconds there."""
         spread = max(self.spread, 0.05) * math.sqrt(1 + 1 / self.weight)
         alive = [
-            (1 - STRAYS) * _beyond(edge_s, self.median_log, spread)
-            + STRAYS * _beyond(edge_s, self.median_log, spread + STRAY_SPREAD)
+            (1 - OUTLIERS) * _beyond(edge_s, self.median_log, spread)
+            + OUTLIERS * _beyond(edge_s, self.median_log, spread + OUTLIER_SPREAD)
             for edge_s in EDGES
         ]
         masses = [left - right for left, right in pairwise(alive)]

@@ -58,7 +58,7 @@ class Database:
         self._steps, self.latest = steps, len(steps)  # the version that we know
         self._patience_s = patience_s
         self.writer = os.urandom(8).hex()
-        self.unheard = 0  # changes that this daemon was not notified of, see `PostgresStore.commit`
+        self.unnotified = 0  # changes that this daemon was not notified of, see `PostgresStore.commit`
         self._clock = clock
         self._busy: set[int] = set()  # the threads that wait for the server
         self._idle: list[ServerConnection] = []
@@ -88,7 +88,7 @@ class Database:
         heard = self._listener.heard
         if isinstance(self._listener.failure, StoreError):
             raise self._listener.failure
-        return heard._replace(work=heard.work + self.unheard)
+        return heard._replace(work=heard.work + self.unnotified)
 
     def read(self) -> AbstractContextManager[PostgresSession]:
         return self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -121,7 +121,7 @@ class Database:
                 raise InDoubt(what, mark) from error
 
     @contextmanager
-    def jot(self) -> Iterator[PostgresSession]:
+    def write_unsynced(self) -> Iterator[PostgresSession]:
         with self._begun() as session:
             yield session
             session.execute("SET LOCAL synchronous_commit = off")
@@ -138,7 +138,7 @@ class Database:
     def give_back(self) -> None:
         """Delete the marks of connections that have not written for a day. By then none of their commits is in
         doubt."""
-        with self.jot() as session:
+        with self.write_unsynced() as session:
             session.execute("DELETE FROM writers WHERE at < now() - interval '1 day'")
 
     def version(self) -> int:

@@ -77,7 +77,7 @@ class PostgresStore(Store):
     def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
         """See `ports.Shares.renew`. After a crash of the server the lease may end one second earlier."""
         fence = self._joined()
-        with self._database.jot() as session:
+        with self._database.write_unsynced() as session:
             are_gone = session.execute(SQL["members.lease_over"]) > 0
             asked = {"scopes": json.dumps(scopes, sort_keys=True), "lease_s": lease_s, "fence": fence}
             renewed = session.find(SQL["members.renew"], **asked)
@@ -124,7 +124,7 @@ class PostgresStore(Store):
         fence, self._database.fence, self._held = self._database.fence, None, None
         if fence is None:
             return
-        with self._database.jot() as session:  # works in a store of a newer version too
+        with self._database.write_unsynced() as session:  # works in a store of a newer version too
             session.execute("DELETE FROM members WHERE fence = :fence", fence=fence)
             session.wake(MEMBERS)
 
@@ -134,7 +134,7 @@ class PostgresStore(Store):
             mark, answers = self._doubts[0]
             if self._database.has_committed(mark):
                 self._done.update((id(answer[0]), answer) for answer in answers)
-                self._database.unheard += 1  # its deliveries may be in any queue
+                self._database.unnotified += 1  # its deliveries may be in any queue
             self._doubts.pop(0)
 
     def _joined(self) -> int:

@@ -65,8 +65,8 @@ class PostgresSession:
         return count
 
     @contextmanager
-    def unhurried(self) -> Iterator[None]:
-        """See `Session.unhurried`. It waits for locks for at most 30 s."""
+    def without_timeout(self) -> Iterator[None]:
+        """See `Session.without_timeout`. It waits for locks for at most 30 s."""
         self.execute(SQL["server.unlimited"])
         with self.connection.patience(_UNHURRIED_S):
             yield

@@ -81,7 +81,7 @@ class Database:
             finally:
                 self._is_syncing = False
 
-    jot = alone = write  # no other transaction runs at the same time
+    write_unsynced = alone = write  # no other transaction runs at the same time
 
     def news(self) -> News:
         """See `ports.News`. `work` changes when another connection has committed, and when this one was reopened.

@@ -66,7 +66,7 @@ class SqliteSession:
         sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - names of ours
         return max(self.connection.executemany(sql, (row[: len(columns)] for row in rows)).rowcount, 0)
 
-    def unhurried(self) -> AbstractContextManager[None]:
+    def without_timeout(self) -> AbstractContextManager[None]:
         return nullcontext()  # SQLite has no time limit for a statement
 
     def guard(self) -> None:

@@ -83,9 +83,9 @@ def test_a_finish_during_a_long_gap_is_placed_where_finishes_are_likely() -> Non
 
 @given(any_table(), any_table(), AGES, AGES, st.floats(0.01, 0.99))
 def test_no_stored_table_makes_an_invalid_fit(
-    own: Table, kin: Table, one: float, other: float, probability: float
+    own: Table, similar: Table, one: float, other: float, probability: float
 ) -> None:
-    found = fit(own, kin)
+    found = fit(own, similar)
     assert all(0 < each < math.inf for each in found.hazards)
     assert 0.0 <= found.survival(one, other) <= 1.0
     assert one <= found.quantile_s(one, probability) * (1 + 1e-9) < math.inf

@@ -18,10 +18,10 @@ def known(*durations: float) -> Fit:
 
 
 def test_a_new_kind_of_task_uses_the_durations_of_similar_tasks() -> None:
-    kin = Table()
+    similar = Table()
     for _ in range(20):
-        kin.ended([60.0], succeeded=True)
-    assert expectation(fit(Table(), kin)).endswith(" (estimated from other models or accounts)")
+        similar.ended([60.0], succeeded=True)
+    assert expectation(fit(Table(), similar)).endswith(" (estimated from other models or accounts)")
 
 
 def test_a_finish_is_expected_after_three_observed_tasks() -> None:
