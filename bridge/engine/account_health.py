@@ -99,8 +99,12 @@ class AccountHealth:
     def update(self, stored: AccountState) -> None:
         """Apply the stored state, unless this process has a newer one."""
         now = self._clock.steady()
-        self._wait_as_stored(stored, now)
-        self._state = replace(self._state, pause=stored.pause)
+        known = self._state
+        if (stored.wait_until_at, stored.route_waits) != (known.wait_until_at, known.route_waits):
+            self._wait_as_stored(stored, now)  # not each time: a wait from a wrong clock would begin again
+        self._state = replace(
+            known, pause=stored.pause, wait_until_at=stored.wait_until_at, route_waits=stored.route_waits
+        )
         if (stored.count, stored.blocked_at is None) > (self._state.count, self._state.blocked_at is None):
             self._state = stored
             if stored.blocked_at is None:

@@ -94,8 +94,9 @@ class EndpointQueue:
         """Let the queue wait as the store says (None: no wait). `before` is the value of `stored_wait_until_at` before
         the store was read: if a wait was stored since then, it stays."""
         if until_at is not None:
-            self.stored_wait_until_at = until_at
-            self._wait_until(until_at)
+            if until_at != self.stored_wait_until_at:  # otherwise a wait from a wrong clock would begin again
+                self.stored_wait_until_at = until_at
+                self._wait_until(until_at)
         elif before == self.stored_wait_until_at >= self._wait_until_at:
             self.stored_wait_until_at = self._wait_until_at = -math.inf
 
