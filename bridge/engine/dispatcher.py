@@ -80,11 +80,14 @@ class Dispatcher:
                 queue.plan = plans[endpoint]
             else:
                 queue.enabled = False  # kept: if it comes back, no attempt in flight is repeated
-        longest_s = max((plan.retries.longest_s for plan in plans.values()), default=None)
-        if longest_s is not None:
-            latest_at = self._clock.steady() + longest_s
-            await self._offload(partial(self._outbox.make_due, latest_at=latest_at, first_at=math.inf))
         self._failing |= await self._offload(self._outbox.failing)
+        await self.load()
+
+    async def load(self) -> None:
+        """Like `refresh`, for deliveries that another daemon may have scheduled. StoreError passes through."""
+        if self._plans:
+            latest_at = self._clock.steady() + max(plan.retries.longest_s for plan in self._plans.values())
+            await self._offload(partial(self._outbox.make_due, latest_at=latest_at, first_at=math.inf))
         await self.refresh()
 
     async def refresh(self) -> None:

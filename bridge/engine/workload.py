@@ -71,7 +71,7 @@ class Workload:
         self._poller.update(await self._accounts())
         await self._read_pauses()
         await self._poller.load()
-        await self._dispatcher.refresh()
+        await self._dispatcher.load()
 
     async def quiet(self, scope: str) -> None:
         await self._dispatcher.quiet(scope)  # a chat may take minutes; other scopes must not wait

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from structlog.testing import capture_logs
 
 from bridge.domain.cadence import Pacing
+from bridge.domain.delivery import Deferred, settle
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
 from bridge.engine.workload import Workload
-from tests.engine.rig import RUNNING, Rig
+from tests.engine.rig import RUNNING, SUCCEEDED, Rig
 from tests.fakes import DirectOffload
 
 
@@ -52,6 +55,23 @@ async def test_a_pause_that_is_over_when_the_daemon_starts_is_not_logged() -> No
     with capture_logs() as logged:
         await workload.refresh()
     assert logged == []
+
+
+async def test_a_retry_taken_over_from_a_wrong_clock_is_due_at_once() -> None:
+    rig = Rig(retries=(300, 300))
+    rig.script("a", SUCCEEDED)
+    rig.sink.script = [Deferred(reason="503")]
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(1)
+        [(at, delivery)] = rig.sink.handed
+        again = replace(delivery, attempts=1)
+        now = at + 2 * 86_400  # of another daemon
+        made = settle(again, Deferred(reason="503"), plan=rig.retries, now=now, duration_s=0.1, chance=0.0)
+        rig.store.commit([made], rig.parcels_for)
+        await make_workload(rig).load()
+        await rig.clock.advance(1)
+        assert len(rig.sink.handed) == 2
 
 
 @pytest.mark.parametrize("moved_s", [-86_400.0, 0.0, 86_400.0])
