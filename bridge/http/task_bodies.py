@@ -4,7 +4,7 @@ long, so that no poll waits for it."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -42,14 +42,14 @@ class WrongTasks(HttpProblem):
         self.wrong = wrong
 
 
-async def add_tasks(services: Services, data: bytes, *, is_json: bool, shared: Shared, again: bool) -> list[Added]:
-    """Watch the tasks in a body. Errors as for `read_wishes`; StoreError if the store cannot be written now."""
+async def add_tasks(
+    services: Services, data: bytes, *, is_json: bool, shared: Shared, again: bool
+) -> AsyncIterator[list[Added]]:
+    """Watch the tasks in a body; the tasks of each commit, after it. Errors as for `read_wishes`; StoreError if the
+    store cannot be written now."""
     wishes = await read_wishes(data, services.settings(), is_json=is_json, shared=shared, clock=services.clock)
-    added: list[Added] = []
     for start in range(0, len(wishes), COMMITTED_AT_ONCE):
-        some = wishes[start : start + COMMITTED_AT_ONCE]
-        added += await services.add(some, again=again)
-    return added
+        yield await services.add(wishes[start : start + COMMITTED_AT_ONCE], again=again)
 
 
 async def read_wishes(data: bytes, loaded: Loaded, *, is_json: bool, shared: Shared, clock: Clock) -> list[Wish]:

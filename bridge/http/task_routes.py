@@ -7,6 +7,9 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
+import orjson
+from starlette.responses import Response
+
 from bridge.config.load import Loaded
 from bridge.control import watch_requests
 from bridge.control.explanation import explain
@@ -18,9 +21,10 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.views import Touched
 from bridge.http import api_models as models
 from bridge.http.access import Right
-from bridge.http.api_route import JSON, ApiCall, ApiRoute, Handler, RawBody, route
+from bridge.http.api_route import JSON, ApiCall, ApiRoute, Handler, RawBody, json_response, route
 from bridge.http.problem_details import named_filters, since_at
 from bridge.http.task_bodies import add_tasks
+from bridge.ports import Added
 
 _NOT_FOUND: Final = frozenset({HTTPStatus.NOT_FOUND})
 
@@ -34,17 +38,19 @@ _NOT_FOUND: Final = frozenset({HTTPStatus.NOT_FOUND})
     answer=models.AddedTasks,
     status=HTTPStatus.CREATED,
 )
-async def add(call: ApiCall) -> dict[str, Any]:
+async def add(call: ApiCall) -> Response:
     """Watch every task in the body, or none if one is invalid. Safe to repeat."""
     services, query = call.services, call.query
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = media_type == JSON
-    added = await add_tasks(services, call.raw, is_json=is_json, shared={"account": query.account}, again=query.again)
-    return {
-        "tasks": [
-            {"account": one.key.account, "id": one.key.task_id, "what": one.what, "phase": one.phase} for one in added
-        ]
-    }
+    added = add_tasks(services, call.raw, is_json=is_json, shared={"account": query.account}, again=query.again)
+    # Encoded after each commit: a million tasks at once would hold up the event loop for seconds.
+    tasks = b",".join([orjson.dumps([_added(one) for one in some])[1:-1] async for some in added])
+    return json_response(orjson.Fragment(b'{"tasks":[%b]}' % tasks), HTTPStatus.CREATED)
+
+
+def _added(one: Added) -> dict[str, str]:
+    return {"account": one.key.account, "id": one.key.task_id, "what": one.what, "phase": one.phase}
 
 
 @route("GET", "/api/v1/tasks", query=models.TaskListQuery, answer=models.TaskPage)

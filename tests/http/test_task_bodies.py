@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -13,7 +15,9 @@ from bridge.clock import SystemClock
 from bridge.config.load import Loaded, load, resolve
 from bridge.domain.watch import Wish
 from bridge.errors import Unavailable
-from bridge.http.task_bodies import MOST_WRONG, WrongTasks, read_wishes
+from bridge.http.services import Services
+from bridge.http.task_bodies import COMMITTED_AT_ONCE, MOST_WRONG, WrongTasks, add_tasks, read_wishes
+from bridge.ports import Added
 from bridge.sources.task_files import SMALL_BYTES
 
 IDS = [f"task-{number:05}" for number in range(10_000)]
@@ -24,6 +28,31 @@ def loaded(tmp_path: Path) -> Loaded:
     path = tmp_path / "genbridge.yaml"
     path.write_text("accounts: {replicate: {provider: replicate, api_key: k12345678}}\n")
     return resolve(load(path, {}), {})
+
+
+class Adding:
+    """Takes the place of the services of a daemon, and adds tasks to no store."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.clock = SystemClock()
+        self.count = 0
+
+    def settings(self) -> Loaded:
+        return self.loaded
+
+    async def add(self, wishes: Sequence[Wish], *, again: bool) -> list[Added]:
+        self.count += len(wishes)
+        return [Added(one.key, "added", "submitted") for one in wishes]
+
+
+async def test_the_answer_about_many_tasks_is_made_after_each_commit(loaded: Loaded) -> None:
+    adding, body = Adding(loaded), json.dumps(IDS).encode()
+    seen = 0
+    async for some in add_tasks(cast(Services, adding), body, is_json=True, shared={}, again=False):
+        seen += len(some)
+        assert (len(some), seen) == (COMMITTED_AT_ONCE, adding.count)
+    assert seen == len(IDS)
 
 
 async def read(body: str, loaded: Loaded, *, is_json: bool) -> list[Wish]:

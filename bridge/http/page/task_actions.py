@@ -86,7 +86,8 @@ async def add(call: ViewCall) -> Done | Response:
     data = form.tasks.replace("\r\n", "\n").encode("utf-8", "replace")
     shared = {"account": form.account, "action": form.action}
     try:
-        added = await add_tasks(call.services, data, is_json=False, shared=shared, again=form.again)
+        commits = add_tasks(call.services, data, is_json=False, shared=shared, again=form.again)
+        added = [one async for some in commits for one in some]
     except HttpProblem as problem:
         if problem.status != HTTPStatus.UNPROCESSABLE_ENTITY:
             raise
