@@ -78,6 +78,7 @@ class TaskListQuery(ApiModel):
     label: str | None = None
     q: str | None = Field(
         None,
+        max_length=1024,
         description="the beginning of an id, of ACCOUNT/ID or of a label, or the id of an event; if no task begins "
         "with this text, the tasks that contain it",
     )

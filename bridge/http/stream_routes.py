@@ -72,7 +72,9 @@ def _number(last_event_id: str | None) -> int | None:
 
 async def _stream(call: ApiCall, frames: AsyncGenerator[bytes, None]) -> Response:
     if call.request.method == "HEAD":
-        return Response(headers=HEADERS)
+        head = Response(headers=HEADERS)
+        del head.headers["content-length"]  # unknown, as for GET
+        return head
     services = call.services
     if services.stopping.is_set() or services.live.followers >= MAX_STREAMS:
         reason = "the daemon is stopping" if services.stopping.is_set() else f"there are {MAX_STREAMS} streams already"

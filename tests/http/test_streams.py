@@ -166,6 +166,7 @@ class TestEvents:
     def test_head_has_the_headers_and_ends(self, site: Site) -> None:
         answer = site.reader.head("/api/v1/events")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream")
+        assert "content-length" not in answer.headers
 
 
 class TestChanges:
