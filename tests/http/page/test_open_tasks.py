@@ -170,11 +170,37 @@ def test_a_signed_address_is_copied_whole_and_unchanged(browser: Browser, open_s
         assert "s3cr3t" not in page.text("figure")
 
 
+def sides(page: Tab, selector: str) -> tuple[float, float]:
+    """The left and the right edge of an element."""
+    box = page.page.locator(selector).bounding_box()
+    assert box is not None
+    return box["x"], box["x"] + box["width"]
+
+
 def test_on_a_phone_the_chosen_tab_is_in_view(browser: Browser, open_site: Site) -> None:
     with tab(browser, open_site.url, width="phone") as page:
         page.open("/deliveries?state=accepted")
-        left, right = page.page.evaluate(
-            "(({left, right}) => [left, right])(document.querySelector('.tabs [aria-current]').getBoundingClientRect())"
-        )
+        left, right = sides(page, ".tabs [aria-current]")
         assert left >= 0
         assert right <= WIDTHS["phone"]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_question_before_withdrawing_is_in_view(browser: Browser, open_site: Site, width: str) -> None:
+    add(open_site, "asked", "Street musician")
+    with tab(browser, open_site.url, width=width) as page:
+        page.open("/task?account=kling&id=asked")
+        page.page.click(".ask summary")
+        left, right = sides(page, ".ask .dialog")
+        assert left >= 0
+        assert right <= WIDTHS[width]
+
+
+def test_the_button_stays_where_it_is_when_it_opens_the_form(browser: Browser, open_site: Site) -> None:
+    add(open_site, "first", "Street musician")
+    with tab(browser, open_site.url) as page:
+        page.open("/tasks")
+        before = sides(page, ".add summary")
+        page.page.click(".add summary")
+        assert page.page.locator("#add-tasks").is_visible()
+        assert sides(page, ".add summary") == pytest.approx(before)
