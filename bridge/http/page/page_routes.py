@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -26,7 +27,7 @@ from bridge.http.page.actions import respond
 from bridge.http.page.asset_files import PATH, send_asset
 from bridge.http.page.sign_in import SIGN_IN, sign_in, sign_out
 from bridge.http.page.view import View, problem_page
-from bridge.http.problem_details import answer_error, problem_of
+from bridge.http.problem_details import HttpProblem, answer_error, problem_of
 from bridge.http.services import Services
 
 # Each is shown with its name, and opened by `g` and the first letter of the name.
@@ -67,5 +68,5 @@ async def answer_unknown(services: Services, request: Request, error: Exception)
     """The answer for an unknown address: a page for people, a problem document for programs."""
     wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(PROGRAMS)
     if wants_page and isinstance(error, HTTPException):
-        return await problem_page(request, services, problem_of(error))
+        return await problem_page(request, services, HttpProblem(HTTPStatus(error.status_code), "", (), error.headers))
     return await answer_error(request, error)

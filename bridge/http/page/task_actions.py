@@ -58,6 +58,9 @@ async def poll(call: ViewCall) -> Done:
     """Poll a task now."""
     accounts = call.services.settings().settings.accounts
     await _touch(call, partial(watch_requests.poll_now, accounts=accounts))
+    if call.query.account not in accounts:
+        text = call.words.text("{task} is polled once its account is in the settings again.", task=_name(call))
+        return Done(text=text, is_good=False)
     return Done(text=call.words.text("{task} is polled as soon as its account allows.", task=_name(call)))
 
 

@@ -15,6 +15,7 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.http.sessions import FORM, NOTICE
 from tests.daemon_process import DaemonProcess
 from tests.http.page.browsing import Browser, forms, heading, notice
+from tests.http.page.watching import write_tasks
 from tests.http.site import READ_TOKEN, Site, free_port, is_ready, running_site
 from tests.world import World, running_world, until
 
@@ -231,6 +232,9 @@ def test_tasks_are_added_polled_withdrawn_and_watched_again(site: Site, browser:
         assert browser.does("withdraw", **fields).status_code == 409
         assert "is watched again" in browser.said(browser.does("again", **fields))
         assert browser.does("again", **fields).status_code == 409
+    write_tasks(site, "of-a-removed-account", label="", account="removed")
+    said = browser.said(browser.does("poll", account="removed", id="of-a-removed-account"))
+    assert said.endswith("is polled once its account is in the settings again.")
     assert browser.does("poll", account="kling", id="never-seen").status_code == 409
     assert browser.does("again", account="kling", id="never-seen").status_code == 404
 

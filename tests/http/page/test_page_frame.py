@@ -137,6 +137,7 @@ def test_an_unknown_address_gets_people_a_page_and_programs_a_problem(site: Site
     page = site.stranger.get("/nothing", headers=signed_in(site))
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "Nothing is here" in page.text
+    assert "There is no page at this address." in page.text
     for path, accept in (("/nothing", "*/*"), ("/api/v1/nothing", "text/html")):
         answer = site.client.get(path, headers={"Accept": accept})
         assert (answer.status_code, answer.json()["status"]) == (404, 404)
