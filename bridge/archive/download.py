@@ -139,7 +139,7 @@ class Download:
         self, wanted: WantedCopy, part: PartFile, answer: OutsideAnswer, validator: str, most_bytes: int
     ) -> int | None:
         """Check status and headers. Returns the length of the whole file; None if the server does not state it."""
-        status, headers = answer.status, answer.headers
+        status, headers = answer.status, _headers_of_file(answer)
         if status == HTTPStatus.PARTIAL_CONTENT and validator:
             found = _RANGE.fullmatch(headers.get("content-range", "").strip())
             if found is None or int(found[1]) != part.bytes:
@@ -153,11 +153,9 @@ class Download:
         else:
             if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and validator:
                 await anyio.to_thread.run_sync(part.restart, wanted.url, "")
-            wait_s = parse_retry_after(headers.get("retry-after"), date=headers.get("date"))
+            wait_s = parse_retry_after(answer.headers.get("retry-after"), date=answer.headers.get("date"))
             is_refusal = status in REFUSALS
             raise CopyFailed(f"HTTP {status}", is_final=status in GONE, is_refusal=is_refusal, retry_after_s=wait_s)
-        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-            raise CopyFailed("the server sent a content encoding that was not requested")
         if whole_bytes is not None and whole_bytes > most_bytes:
             raise CopyFailed(f"{whole_bytes} bytes are more than archive.max_size", is_final=True)
         return whole_bytes
@@ -165,7 +163,7 @@ class Download:
     async def _checked(self, wanted: WantedCopy, part: PartFile, answer: OutsideAnswer) -> Fetched:
         """The finished file. CopyFailed if it is not the requested file; the next attempt then starts again."""
         try:
-            stated = _stated_sha256(answer.headers)
+            stated = _stated_sha256(_headers_of_file(answer))
             if stated is not None and stated != part.sha256:
                 raise WrongContent("the sha256 is not the one that the server states")
             file_type = sniffed(
@@ -207,6 +205,11 @@ async def _write_all(chunks: AsyncIterator[bytes], part: PartFile, most_bytes: i
         await anyio.to_thread.run_sync(part.write, batch)
         raise
     await anyio.to_thread.run_sync(part.write, batch)
+
+
+def _headers_of_file(answer: OutsideAnswer) -> Mapping[str, str]:
+    """The headers that describe the file; none if the server compressed it, because they describe that form then."""
+    return {} if answer.is_compressed else answer.headers
 
 
 def _validator(headers: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,12 +18,14 @@ from bridge.errors import ConfigError
 from bridge.net.client import NO_RULES, Unanswered, proxy_at, shared_context, usable_proxy
 from bridge.net.connection import Connection, Headers
 from bridge.net.connector import Connector, Resolve, resolved
+from bridge.net.exchange import NOT_COMPRESSED, Body
 from bridge.net.failure_kinds import FAILURES, AddressRefused, BodyStopped, Failure, explain
 from bridge.net.request_head import RequestHead, origin_of, split
 
 MOST_REDIRECTS: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 READ_BYTES: Final = 512 * 1024  # bytes per read; the fastest value in measurements
+INFLATED_BYTES: Final = 1024  # compressed bytes at a time, which are at most 1 MiB of content
 VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 KeyFor = Callable[[str], Mapping[str, str]]
@@ -59,12 +62,37 @@ class OutsideAnswer:
         self._pace = pace
 
     @property
+    def is_compressed(self) -> bool:
+        """Whether the body is compressed, although that was not requested."""
+        return self._encoding.strip().lower() not in {"", *NOT_COMPRESSED}
+
+    @property
     def has_end(self) -> bool:
         """Whether the end of the body is marked. Otherwise it ends when either side closes the connection."""
-        return "content-length" in self.headers or "transfer-encoding" in self.headers
+        return self.is_compressed or "content-length" in self.headers or "transfer-encoding" in self.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. BodyStopped if it ends early or is too slow."""
+        """The content as it arrives. BodyStopped if it ends early, is damaged, or is too slow."""
+        if not self.is_compressed:
+            async for chunk in self._arriving():
+                yield chunk
+            return
+        body = Body(encoding=self._encoding, cap_bytes=sys.maxsize - 1)
+        async for chunk in self._arriving():
+            for at in range(0, len(chunk), INFLATED_BYTES):
+                body.feed(chunk[at : at + INFLATED_BYTES])
+                if body.content:
+                    yield bytes(body.content)
+                    body.content.clear()
+        body.finish()
+        if body.trouble:
+            raise BodyStopped(body.trouble)
+
+    @property
+    def _encoding(self) -> str:
+        return self.headers.get("content-encoding", "")
+
+    async def _arriving(self) -> AsyncIterator[bytes]:
         connection, pace = self._connection, self._pace
         now = anyio.current_time()
         window_ends_at, window_bytes = now + pace.window_s, 0

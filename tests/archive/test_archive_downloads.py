@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import itertools
 from pathlib import Path
 
@@ -74,7 +75,9 @@ async def test_a_server_that_resumes_at_the_wrong_position_damages_no_file(tmp_p
         (200, b'{"error": "expired"}', {"Content-Type": "video/mp4"}, "application/json"),
         (200, b"<?xml version='1.0'?><Error>AccessDenied</Error>", {}, "application/xml"),
         (200, b"", {}, "empty"),
-        (200, MP4, {"Content-Encoding": "gzip"}, "encoding"),
+        (200, MP4, {"Content-Encoding": "gzip"}, "damaged"),
+        (200, gzip.compress(MP4)[:-1], {"Content-Encoding": "gzip"}, "incomplete"),
+        (200, MP4, {"Content-Encoding": "br"}, "encoding"),
         (200, MP4, {"Repr-Digest": f"sha-256=:{base64.b64encode(b'x' * 32).decode()}:"}, "sha256"),
         (404, b"", {}, "HTTP 404"),
         (503, b"", {"Retry-After": "7"}, "HTTP 503"),
@@ -92,6 +95,51 @@ async def test_a_download_of_something_else_is_retried(
     assert set(files(tmp_path)) - {f"{FOLDER}/cat.json"} == {
         f".partial/{p.name}" for p in (tmp_path / ".partial").iterdir()
     }
+
+
+async def test_a_file_that_the_server_always_compresses_is_copied(tmp_path: Path) -> None:
+    body = gzip.compress(MP4 * 2) + gzip.compress(MP4)  # a server may compress it piece by piece
+    digest = base64.b64encode(bytes.fromhex(sha256(body))).decode()
+    headers = {"Content-Encoding": "gzip", "ETag": '"v1"', "Repr-Digest": f"sha-256=:{digest}:"}
+    async with loopback(answers(200, body, headers)) as server:
+        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Accepted)
+    assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4 * 3
+    assert server.asked[0].headers["accept-encoding"] == "identity"
+
+
+async def test_a_compressed_file_cannot_exceed_max_size(tmp_path: Path) -> None:
+    written: list[int] = []
+
+    def space(more_bytes: int) -> None:
+        written.append(sum(path.stat().st_size for path in (tmp_path / ".partial").glob("*")))
+
+    body = gzip.compress(MP4 + bytes(200_000_000))  # 200 kB
+    async with loopback(answers(200, body, {"Content-Encoding": "gzip"})) as server:
+        sink = archive_in(tmp_path, most_bytes=3_000_000, space=space)
+        outcome = await copied(sink, finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Undeliverable)
+    assert "max_size" in outcome.reason
+    assert max(written) <= 3_000_000
+
+
+async def test_a_resumed_file_that_is_now_compressed_begins_again(tmp_path: Path) -> None:
+    whole = ranges(MP4 * 30, cut_at=100_000)
+
+    async def script(exchange: Exchange) -> None:
+        if "range" not in exchange.asked.headers:
+            return await whole(exchange)
+        headers = {"Content-Encoding": "gzip", "Content-Range": f"bytes 100000-{len(MP4) * 30 - 1}/{len(MP4) * 30}"}
+        await exchange.answer(206, gzip.compress((MP4 * 30)[100_000:]), headers)
+
+    async with loopback(script) as server:
+        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Deferred)
+    assert "wrong position" in outcome.reason
+    assert not list(tmp_path.rglob("*.mp4"))
 
 
 async def test_a_stated_sha256_that_is_right_is_accepted(tmp_path: Path) -> None:

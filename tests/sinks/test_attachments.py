@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -90,6 +91,8 @@ async def serve_result(exchange: Exchange) -> None:
     elif name == "/endless.mp4":
         await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n" + VIDEO[:500])
         await exchange.close()
+    elif name == "/compressed.mp4":
+        await exchange.answer(200, gzip.compress(VIDEO), {"content-type": "video/mp4", "content-encoding": "gzip"})
     elif name == "/empty.mp4":
         await exchange.answer(200)
     else:
@@ -138,6 +141,13 @@ async def test_telegram_gets_video_and_caption_in_one_request(tmp_path: Path) ->
     assert "🎬 trailer, take 3</b>".encode() in body
     assert b"sign=a%2Fb" in body, "the link stays"
     assert b'filename="take-3.mp4"' in body
+
+
+async def test_a_file_that_the_server_compresses_is_attached_as_it_is(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        outcome = await deliver(here.sink(URLS["telegram"]), here.video("compressed.mp4"))
+    assert outcome == Accepted(detail="Telegram, 1 file attached")
+    assert VIDEO in here.sent[0].body
 
 
 async def test_telegram_gets_four_images_as_one_album_in_one_request(tmp_path: Path) -> None:
