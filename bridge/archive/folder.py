@@ -33,8 +33,9 @@ class Folder:
         self.partial: Final = root / PARTIAL
 
     def read(self, path: str) -> bytes | None:
+        target = self.root / path
         with _reported(self.root), suppress(FileNotFoundError):
-            return (self.root / path).read_bytes()
+            return target.read_bytes() if target.is_file() else None
         return None
 
     def create(self, path: str, content: bytes) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -130,6 +132,17 @@ async def test_two_tasks_with_one_label_get_names_of_their_own(tmp_path: Path) -
     names = {"cat.json", "cat-1.mp4", f"cat-{marks}.json", f"cat-{marks}-1.mp4"}
     assert set(files(tmp_path)) == {f"{FOLDER}/{name}" for name in names}
     assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+async def test_a_folder_or_pipe_named_like_a_record_stops_no_copy(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    (tmp_path / FOLDER).mkdir(parents=True)
+    make(tmp_path / FOLDER / "cat.json")
+    async with loopback(answers(200, MP4)) as server:
+        with anyio.fail_after(5):
+            assert isinstance(await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4")), Accepted)
+
+    assert [path.read_bytes() for path in tmp_path.rglob("cat-*-1.mp4")] == [MP4]
 
 
 async def test_no_file_of_others_is_overwritten(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ async def test_telegram_gets_video_and_caption_in_one_request(tmp_path: Path) ->
     assert b'filename="take-3.mp4"' in body
 
 
-async def test_a_file_that_the_server_compresses_is_attached_as_it_is(tmp_path: Path) -> None:
+async def test_a_compressed_file_is_attached_as_it_was(tmp_path: Path) -> None:
     async with studio(tmp_path) as here:
         outcome = await deliver(here.sink(URLS["telegram"]), here.video("compressed.mp4"))
     assert outcome == Accepted(detail="Telegram, 1 file attached")
