@@ -189,6 +189,14 @@ def may_have_key(url: str, *, base_url: str, origins: Sequence[str]) -> bool:
         return False
 
 
+def missing_origins(description: Description, base_url: str, origins: Sequence[str]) -> list[str]:
+    """The further origins of the provider's tasks that may not get the account's key, such as `https://*.bfl.ai`."""
+    paths = (path for path in description.route(urlsplit(base_url).hostname).path if not path.startswith("/"))
+    hosts = (path.split("/")[2].rpartition("}") for path in paths)
+    found = (f"https://{'*' if place else ''}{host}" for _, place, host in hosts)
+    return [each for each in found if not may_have_key(each.replace("*", "x"), base_url=base_url, origins=origins)]
+
+
 def _covers(
     allowed: tuple[str, str | None, int | None],
     asked: tuple[str, str | None, int | None],
