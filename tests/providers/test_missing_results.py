@@ -14,7 +14,13 @@ def _suno(*clips: Json) -> Json:
     return {"code": "success", "data": {"task_id": OP, "status": "SUCCESS", "data": list(clips)}}
 
 
-_BAD_CLIP = {"id": "b", "status": "error", "audio_url": "", "metadata": {"error_message": "sensitive word"}}
+_BAD_CLIP = {
+    "id": "b",
+    "status": "error",
+    "audio_url": "",
+    "image_large_url": "https://cdn.example.com/b.jpeg",
+    "metadata": {"error_message": "sensitive word"},
+}
 FILTERED: list[tuple[str, Json, str]] = [
     ("veo", veo(raiMediaFilteredCount=1, raiMediaFilteredReasons=["r"]), "r"),
     ("veo", veo(raiMediaFilteredCount=2), "withheld by the safety filter"),

@@ -107,6 +107,11 @@ def test_a_description_says_which_action_a_path_that_hides_it_means(path: str, a
     assert account("kie").action_of(f"/api/v1/{path}") == action
 
 
+def test_a_task_of_lyrics_has_the_action_for_lyrics() -> None:
+    created = answer({"code": "success", "message": "", "data": "8570"})
+    assert account("suno").created("/suno/submit/lyrics", created) == ("8570", "LYRICS")
+
+
 def test_a_refused_create_call_names_no_task() -> None:
     body = {"code": 0, "data": {"task_id": "8570", "task_status": "submitted"}}
     assert account("kling").created("/v1/videos/text2video", answer(body, 500)) is None
