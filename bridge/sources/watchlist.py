@@ -74,6 +74,7 @@ class Watchlist:
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Read the list until canceled, also if an editor replaces the file or if it is missing for a while."""
         rescanner = Rescanner(self.tally, self._path.parent, clock=self._clock)
+        self._parsing = ParseProcess(steady=self._clock.steady)  # after a bug, `run` is called again
         try:
             await rescanner.run(self._look, self.is_idle, task_status=task_status)
         finally:

@@ -237,3 +237,14 @@ async def test_other_files_in_the_folder_are_ignored(path: Path, watchlist: Watc
         await pause(1.5)
         assert intake.ids() == {"one"}
         assert intake.syncs == 1
+
+
+async def test_a_large_list_is_read_after_a_restart_of_the_source(
+    path: Path, watchlist: Watchlist, intake: RecordingIntake
+) -> None:
+    path.write_text("[]")
+    async with running(watchlist):
+        pass
+    path.write_text("".join(f"- id-{number}\n" for number in range(10_000)))
+    async with running(watchlist):
+        await until(lambda: len(intake.ids()) == 10_000)
