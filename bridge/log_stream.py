@@ -41,8 +41,6 @@ class LogStream(io.RawIOBase):
         self._dropped = 0  # number of lines since writing last worked
         self._reason = ""
         self._rest = b""  # the rest of a line that was written in part
-        self._size = 0  # size of the file when the line was cut
-        self._is_inside_dropped = False  # the next write continues a dropped line
 
     def fileno(self) -> int:
         return self._descriptor
@@ -57,12 +55,10 @@ class LogStream(io.RawIOBase):
         """Write the data, or drop it and count its lines."""
         lines = bytes(data)
         with self._lock:
-            whole = self._without_dropped_line(lines)
-            if whole and self._catch_up():
-                done = self._push(whole)
-                self._keep(whole, done)
-            elif whole:
-                self._drop(whole)
+            if self._catch_up():
+                self._keep(lines, self._push(lines))
+            else:
+                self._dropped += lines.count(b"\n")
         return len(lines)
 
     def catch_up(self) -> None:
@@ -72,9 +68,6 @@ class LogStream(io.RawIOBase):
 
     def _catch_up(self) -> bool:
         """Write what is pending; returns whether everything has been written."""
-        if self._rest and self._was_truncated():
-            self._drop(self._rest)  # the first part of the line is lost, too
-            self._rest = b""
         if self._rest:
             self._rest = self._rest[self._push(self._rest) :]
         if self._dropped and not self._rest:
@@ -104,31 +97,10 @@ class LogStream(io.RawIOBase):
 
     def _keep(self, data: bytes, done: int) -> None:
         """After a write of `done` bytes: keep the rest of a line that was written in part, otherwise drop the data."""
-        if 0 < done < len(data):
-            self._rest, self._size = data[done:], self._file_size()
-        elif not done:
-            self._drop(data)
-
-    def _drop(self, data: bytes) -> None:
-        self._dropped += data.count(b"\n")
-        self._is_inside_dropped = not data.endswith(b"\n")
-
-    def _without_dropped_line(self, data: bytes) -> bytes:
-        if not self._is_inside_dropped:
-            return data
-        _, newline, after = data.partition(b"\n")
-        self._dropped += len(newline)
-        self._is_inside_dropped = not newline
-        return after
-
-    def _was_truncated(self) -> bool:
-        return self._file_size() < self._size
-
-    def _file_size(self) -> int:
-        try:
-            return os.fstat(self._out).st_size
-        except OSError:
-            return 0
+        if done:
+            self._rest = data[done:]
+        else:
+            self._dropped += data.count(b"\n")
 
 
 def guard_stderr() -> None:

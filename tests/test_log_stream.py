@@ -144,19 +144,6 @@ def test_a_line_cut_by_a_full_disk_is_completed_later(tmp_path: Path) -> None:
         assert said[3:] == [b"after"]
 
 
-def test_the_rest_of_a_cut_line_is_dropped_after_a_truncation(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", size="64k") as disk:
-        log = disk / "log"
-        stream = LogStream(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
-        for _ in range(20):
-            stream.write(b"a" * 5000 + b"\n")
-        os.truncate(log, 0)
-        stream.write(b"after\n")
-        notice, after = log.read_bytes().splitlines()
-        assert notice.startswith(b"genbridge: ")
-        assert after == b"after"
-
-
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_dropped_lines_are_reported_in_the_syntax_of_the_log(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
