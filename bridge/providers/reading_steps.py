@@ -16,7 +16,7 @@ from bridge.providers.description import Description, Form, Results
 from bridge.providers.json_values import as_code, as_message, as_ms, one_line
 from bridge.providers.reading import FUTURE_S, http_error, judge, read, second_value
 from bridge.providers.results import PollContext, collect
-from bridge.providers.selector import Selector, expressions, selected
+from bridge.providers.selector import DOTTED, Selector, expressions, selected
 from bridge.providers.task_requests import TaskRequest, call_request, task_request
 from bridge.providers.task_search import FoundTask, Task, find, inside_of, looked_at, own_id
 
@@ -42,6 +42,7 @@ MEANING: Final[Mapping[ReadingKind, str]] = {
 }
 
 
+NO_WORD: Final = "is not a word; make one in the expression, such as done && 'done' || 'running'"
 VAGUE: Final = "if the same action was answered before, this 404 means that the task is unknown"
 
 
@@ -172,7 +173,8 @@ class _Explainer:
 
     def _task(self, found: FoundTask) -> Steps:
         form, task = found.form, dict(found.task)
-        means = f"means {found.kind}" if found.kind else "is not one of the form's words; add it to `words`"
+        unknown = "is not one of the form's words; add it to `words`" if type(found.word) in {str, int} else NO_WORD
+        means = f"means {found.kind}" if found.kind else unknown
         yield "status", [f"{_shown(found.word)} {means}"]
         yield "message", [text] if (text := as_message(selected(form.message, task))) else []
         yield "error code", [code] if (code := as_code(selected(form.error_code, task))) else []
@@ -243,6 +245,8 @@ def _unfit(form: Form, selector: Selector, body: Json) -> str:
         return f"{selector.text} is {_shown(candidate)}, not an object"
     if not form.holds_for(candidate):
         return f"its condition does not hold: {form.when.text if form.when else ''}"
+    if DOTTED.fullmatch(form.status.text) and form.status(candidate) is False:
+        return f"the status false {NO_WORD}"
     if form.word_of(candidate) is None:
         return f"no status at {form.status.text}{_prefix_hint(form.status, form, body)}"
     return f"no id at {', '.join(each.text for each in form.id)}"

@@ -116,6 +116,17 @@ def test_a_path_that_repeats_the_task_is_explained(shell: Shell, wrong: dict[str
     assert "leave out data., because paths start at the task" in " ".join(read(shell, "mine", body).split())
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_status_that_is_no_word_is_explained(shell: Shell, finished: bool) -> None:
+    form = {"task": "@", "id": "id", "status": "finished", "words": {"succeeded": ["true"]}, "results": []}
+    own = {"title": "t", "ask": {"path": "/{id}"}, "forms": {"job": form}}
+    change(shell.folder / "genbridge.yaml", providers={"mine": own})
+
+    out = " ".join(read(shell, "mine", {"id": "7", "finished": finished}).split())
+
+    assert f"{json.dumps(finished)} is not a word; make one in the expression, such as done && 'done' ||" in out
+
+
 @pytest.mark.parametrize(
     ("body", "line"),
     [
