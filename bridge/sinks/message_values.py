@@ -155,7 +155,7 @@ def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
         number = counts[each.kind]
         is_only = sum(other.kind == each.kind for other in made) == 1
         label = words.open_one[each.kind] if is_only else words.open_each[each.kind].format(n=number)
-        short = str(number) if found.kind == each.kind == "images" else ""
+        short = str(number) if found.kind == each.kind == "images" and not is_only else ""
         links.append(CardLink(label=label, url=link(each.url), kind=each.kind, short=short, copy=each.copy))
     return links
 

@@ -230,6 +230,26 @@ async def test_with_link_no_picture_is_named_and_with_preview_it_is(form: str) -
         assert has_pictures == (previews and form != "feishu")
 
 
+async def test_a_preview_of_a_3d_model_is_its_picture() -> None:
+    model, picture = "https://cdn.example.com/dragon.glb", "https://cdn.example.com/dragon.webp"
+    with_cover = {"files": [{"url": model, "thumbnail_url": picture}]}
+    with_image = {"files": [{"url": model}], "images": [{"url": picture}]}
+    for result, urls in ((with_cover, (model,)), (with_image, (model, picture))):
+        event = task_sample(snapshot=SUCCEEDED._replace(result=result, urls=urls), label="Dragon")
+        [message] = await by_robot("telegram", event, ChatStyle(previews=True))
+        assert message["link_preview_options"]["url"] == picture
+        [message] = await by_robot("discord", event, ChatStyle(previews=True))
+        shown = [each["image"]["url"] for each in message.get("embeds", [])] + message["content"].splitlines()
+        assert picture in shown
+
+
+async def test_a_single_image_beside_another_file_has_a_named_link() -> None:
+    result = {"files": [{"url": "https://cdn.example.com/a.glb"}], "images": [{"url": "https://cdn.example.com/a.png"}]}
+    seen = SUCCEEDED._replace(result=result, urls=("https://cdn.example.com/a.glb", "https://cdn.example.com/a.png"))
+    [message] = await by_robot("telegram", task_sample(snapshot=seen), ChatStyle())
+    assert re.findall(r">([^<]+)</a>", message["text"]) == ["Download the file", "Open the image"]
+
+
 async def test_wecom_has_the_facts_of_several_articles_in_the_first_title() -> None:
     for event, first in (
         (POSTERS, "🖼️ Night train, four posters · 4 images · mj · took 52 s"),

@@ -47,7 +47,8 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
         message |= {"content": title, "embeds": [{"description": below, "color": COLORS[card.tone]}]}
         return message if len(below) <= _LIMIT.lone_url else None
     grid = card.pictures if chat.previews and not card.has_players else ()
-    if 2 <= len(grid) <= _MOST_IN_GRID:
+    least = 2 if any(each.kind == "images" for each in card.links) else 1  # one image shows itself, a 3D model does not
+    if least <= len(grid) <= _MOST_IN_GRID:
         message["embeds"] = [{"url": grid[0], "color": COLORS[card.tone], "image": {"url": url}} for url in grid]
         lines = [title, card_quiet_lines(card)]
     else:

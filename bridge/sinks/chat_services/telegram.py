@@ -47,7 +47,8 @@ def _write(text: str, chat: Chat) -> RobotMessage:
 def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     preview: RobotMessage = {"is_disabled": True}
     if chat.previews and card.links:
-        preview = {"url": card.links[0].url, "prefer_large_media": True, "show_above_text": True}
+        first, *_ = card.pictures if card.links[0].kind == "files" and card.pictures else [card.links[0].url]
+        preview = {"url": first, "prefer_large_media": True, "show_above_text": True}
     text = card_html(card, line_break="\n")
     if not _LIMIT.fits(text):  # Telegram counts only visible characters, which are fewer
         return None
