@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from bridge.domain.archive_names import CopyMade
 from bridge.domain.event import OPERATOR_TOPICS
+from bridge.domain.ids import MAX_TASK_ID_CHARS
 from bridge.domain.result_facts import MadeResult, ResultFacts
 from bridge.sinks.chat_wording import ENGLISH, ChatWording
 from bridge.sinks.neutral import neutral
@@ -153,7 +154,9 @@ def copies_place(copies: Sequence[CopyMade]) -> str:
 def rest_notice(topic: str, subject: str, words: ChatWording) -> RestNotice:
     """The notice about what does not fit into the messages of an event: `3 more results: genbridge show ID`."""
     is_task = topic not in OPERATOR_TOPICS
-    place = f"genbridge show {neutral(subject, most_chars=80)}".rstrip() if is_task else "genbridge status"
+    place = (
+        f"genbridge show {neutral(subject, most_chars=MAX_TASK_ID_CHARS)}".rstrip() if is_task else "genbridge status"
+    )
 
     def notice(results: int) -> str:
         text = words.more[results > 1] if results else words.rest

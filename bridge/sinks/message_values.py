@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from bridge.chinese_reasons import in_language, is_own
 from bridge.domain.archive_names import copies_in
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, TOPICS, Event, Topic
+from bridge.domain.ids import MAX_TASK_ID_CHARS
 from bridge.domain.quoting import printable
 from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of, with_paths_of
 from bridge.domain.task import NO_RESULT, RESULT_GONE, Json
@@ -76,7 +77,7 @@ def template_values(event: Event, style: ChatStyle | None = None) -> dict[str, o
     """The value of each name in `NAMES`: strings from outside made harmless, URLs unchanged."""
     style = style or ChatStyle()
     data, words, found = event.data, style.words, facts_of(event)
-    task_id = None if "task_id" not in data else neutral(event.subject, most_chars=80)
+    task_id = None if "task_id" not in data else neutral(event.subject, most_chars=MAX_TASK_ID_CHARS)
     reason = _text(data, "reason")
     watched_at, ended_at = _number(data.get("watched_at")), _number(data.get("ended_at"))
     expires_at, progress = _number(data.get("expires_at")), _number(data.get("progress"))
@@ -180,7 +181,7 @@ def _headline(event: Event, found: ResultFacts, label: str | None, words: ChatWo
         return label
     kind = found.kind or kind_of_action(data.get("action"))
     made = words.task if not kind else words.made_one if kind == "images" and len(found.made) == 1 else words.made[kind]
-    ident = neutral(event.subject, most_chars=80)
+    ident = neutral(event.subject, most_chars=MAX_TASK_ID_CHARS)
     shown = ident if len(ident) <= 10 else f"…{ident[-6:]}"
     account = _text(data, "account", most_chars=80) or neutral(event.account) or "?"
     return words.unlabeled.format(made=made, account=account, id=shown)

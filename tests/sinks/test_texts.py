@@ -14,7 +14,7 @@ from bridge.domain.event import Event, Topic
 from bridge.domain.task import Snapshot
 from bridge.sinks.chat_cards import TOPIC_LOOKS
 from bridge.sinks.chat_wording import CHINESE, ENGLISH
-from bridge.sinks.human_values import human_duration, human_instant
+from bridge.sinks.human_values import human_duration, human_instant, rest_notice
 from bridge.sinks.message_values import NAMES, ChatStyle, template_values
 from bridge.sinks.payloads import newapi
 from bridge.sinks.templates import MOST_OUTPUT, TextTemplate
@@ -39,6 +39,15 @@ def test_a_failure_says_why_once_and_ends_with_the_id() -> None:
         "kling · after 31 s",
         "CjgHs2a8AAAAAAAAEx0sKQ",
     ]
+
+
+def test_a_long_id_can_be_searched_and_copied() -> None:
+    task_id = f"projects/studio/locations/us-central1/publishers/google/models/veo-3.0/operations/{'5f1c' * 9}"
+    title, body = write(task_sample(Topic.TASK_FAILED, FAILED, reason=FAILED.message, label=None, task_id=task_id))
+    assert title == f"⚠️ Video from kling, …{task_id[-6:]} failed"
+    assert body.splitlines()[-1] == task_id
+    notice = rest_notice(Topic.TASK_SUCCEEDED, task_id, ENGLISH)
+    assert notice(3) == f"3 more results: genbridge show {task_id}"
 
 
 def test_a_message_that_differs_from_the_reason_is_shown_too() -> None:
