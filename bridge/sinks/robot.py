@@ -132,7 +132,7 @@ class RobotSink:
             if self._clock.steady() > until:
                 return messages, f"sent as a link: the uploads took longer than {UPLOADS_S:g} s"
             outcome, verdict = await self._post_form(url, each.said)
-            if not isinstance(outcome, Accepted) or verdict is None:
+            if not isinstance(outcome, Accepted) or verdict is None or not verdict.media_id:
                 return messages, f"{REFUSED_FILE} ({_why(outcome)})"
             messages.append(each.then(verdict.media_id))
         return messages, ""

@@ -106,6 +106,14 @@ async def test_a_stop_during_an_upload_to_wecom_does_not_repeat_the_text() -> No
         assert said[-2:] == ["text", "file"]
 
 
+async def test_an_upload_without_an_id_becomes_a_link() -> None:
+    async with service("wecom", answer=lambda sent: (200, b'{"errcode": 0, "errmsg": "ok"}')) as (wecom, sink):
+        detail = accepted(await deliver(sink, wecom.event("a.mp4")))
+
+        assert "sent as a link: the service refused the file" in detail
+        assert [each.message["msgtype"] if each.message else "upload" for each in wecom.sent] == ["upload", "text"]
+
+
 @pytest.mark.parametrize("format", ACCEPTS)
 async def test_a_refused_file_becomes_a_link_in_the_same_attempt(format: str) -> None:
     def answer(sent: Sent) -> tuple[int, bytes]:
