@@ -25,6 +25,7 @@ READING: Final = frozenset({"GET", "HEAD"})
 FORM_PATHS: Final = ("/actions/", "/signin")  # forms of the page
 PASSED_ON: Final = "/gateway/"  # answers of providers keep their own headers
 SAME: Final = "same-origin"
+BEARER_HINT: Final = "send the token of the settings: Authorization: Bearer ..."
 ALWAYS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -126,16 +127,15 @@ class AccessRules:
         if origin not in self.origins and origin.partition("://")[2] != headers.get("host", "").lower():
             raise HttpProblem(HTTPStatus.FORBIDDEN, "requests from pages of other origins are refused")
 
-    def check_right(self, right: Right, needed: Right) -> None:
-        """HttpProblem 401 or 403 if the caller's rights do not include what the route needs."""
+    def check_right(self, right: Right, needed: Right, *, hint: str = BEARER_HINT) -> None:
+        """HttpProblem 401 (with this hint) or 403 if the caller's rights do not include what the route needs."""
         if needed in {Right.OPEN, Right.OWN}:
             return
         if right is Right.FULL or right is needed:
             return
         if right is Right.READ:
             raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; this needs http.token")
-        detail = "send the token of the settings: Authorization: Bearer ..."
-        raise HttpProblem(HTTPStatus.UNAUTHORIZED, detail, (), {"WWW-Authenticate": 'Bearer realm="genbridge"'})
+        raise HttpProblem(HTTPStatus.UNAUTHORIZED, hint, (), {"WWW-Authenticate": 'Bearer realm="genbridge"'})
 
 
 class AccessMiddleware:

@@ -28,6 +28,7 @@ from bridge.sources.json_syntax import unique_keys
 
 MAX_BODY_BYTES: Final = 16 << 20
 JSON: Final = "application/json"
+NOT_FOUND: Final = frozenset({HTTPStatus.NOT_FOUND})
 
 Method = Literal["GET", "POST"]
 M = TypeVar("M", bound=BaseModel)
@@ -134,6 +135,11 @@ class ApiRoute:
 def route(method: Method, path: str, **options: Any) -> Callable[[Handler], ApiRoute]:
     """Makes an `ApiRoute` with these options of the function below."""
     return lambda handle: ApiRoute(method=method, path=path, handle=handle, **options)
+
+
+def post(path: str, body: type[BaseModel], answer: type[BaseModel]) -> Callable[[Handler], ApiRoute]:
+    """Makes a route that does something to a task or an endpoint, which must exist."""
+    return route("POST", path, right=Right.FULL, body=body, answer=answer, problems=NOT_FOUND)
 
 
 def served(routes: Sequence[ApiRoute], services: Services) -> list[Route]:

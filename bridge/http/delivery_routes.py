@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
-
-from pydantic import BaseModel
 
 from bridge.control import delivery_list
 from bridge.control.lookup import find_keys
@@ -15,13 +12,11 @@ from bridge.domain.delivery import Accepted
 from bridge.domain.filters import DeliveryFilter
 from bridge.http import api_models as models
 from bridge.http.access import Right
-from bridge.http.api_route import ApiCall, ApiRoute, Handler, route
+from bridge.http.api_route import NOT_FOUND, ApiCall, post, route
 from bridge.http.problem_details import invalid, named_filters, since_at
 
-_NOT_FOUND: Final = frozenset({HTTPStatus.NOT_FOUND})
 
-
-@route("GET", "/api/v1/deliveries", query=models.DeliveryListQuery, answer=models.DeliveryPage, problems=_NOT_FOUND)
+@route("GET", "/api/v1/deliveries", query=models.DeliveryListQuery, answer=models.DeliveryPage, problems=NOT_FOUND)
 async def list_(call: ApiCall) -> dict[str, Any]:
     """List deliveries, the newest first."""
     query, services = call.query, call.services
@@ -40,7 +35,7 @@ async def list_(call: ApiCall) -> dict[str, Any]:
     return {"deliveries": found.json(), "next": found.next}
 
 
-@route("GET", "/api/v1/deliveries/{event_id}", answer=models.EventDeliveries, problems=_NOT_FOUND)
+@route("GET", "/api/v1/deliveries/{event_id}", answer=models.EventDeliveries, problems=NOT_FOUND)
 async def of_event(call: ApiCall) -> dict[str, Any]:
     """The deliveries of one event, with every attempt."""
     event_id = call.request.path_params["event_id"]
@@ -74,12 +69,6 @@ async def redeliver(call: ApiCall) -> dict[str, Any]:
     return {"redelivered": count}
 
 
-def _post(what: str, answer: type[BaseModel]) -> Callable[[Handler], ApiRoute]:
-    """Makes a route that does this to an endpoint."""
-    path = f"/api/v1/endpoints/{{name}}/{what}"
-    return route("POST", path, right=Right.FULL, body=models.Nothing, answer=answer, problems=_NOT_FOUND)
-
-
 @route("GET", "/api/v1/endpoints", answer=models.EndpointsAnswer)
 async def list_endpoints(call: ApiCall) -> dict[str, Any]:
     """Every endpoint of the settings with its state."""
@@ -88,7 +77,7 @@ async def list_endpoints(call: ApiCall) -> dict[str, Any]:
     return {"endpoints": endpoints_json(found, loaded)}
 
 
-@_post("enable", answer=models.EndpointEnabled)
+@post("/api/v1/endpoints/{name}/enable", models.Nothing, models.EndpointEnabled)
 async def enable_endpoint(call: ApiCall) -> dict[str, Any]:
     """Send to an endpoint again, after a 410 or a wait that it requested."""
     name, services = call.request.path_params["name"], call.services
@@ -98,7 +87,7 @@ async def enable_endpoint(call: ApiCall) -> dict[str, Any]:
     return {"endpoint": name, "was_disabled": was_disabled, "was_held": was_held}
 
 
-@_post("test", answer=models.SampleSent)
+@post("/api/v1/endpoints/{name}/test", models.Nothing, models.SampleSent)
 async def test_endpoint(call: ApiCall) -> dict[str, Any]:
     """Send a sample to an endpoint."""
     name = call.request.path_params["name"]

@@ -30,18 +30,15 @@ async def cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
 
 
 class RequestBody:
-    """The body of a request, with a size limit. HttpProblem 400 if the headers contradict each other about its length,
-    413 if it is too large."""
+    """The body of a request, with a size limit. HttpProblem 400 if it is encoded for the transfer, 413 if it is too
+    large. The server has refused headers that contradict each other about the length."""
 
     def __init__(self, headers: Sequence[Pair], receive: Receive) -> None:
         self._receive = receive
-        lengths = [value for name, value in headers if name == b"content-length"]
-        codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
-        if len(lengths) > 1 or (lengths and codings) or codings not in ([], [b"chunked"]):
-            raise HttpProblem(HTTPStatus.BAD_REQUEST, "the headers contradict each other about the length of the body")
-        if lengths and not (lengths[0].isdigit() and len(lengths[0]) < 19):
-            raise HttpProblem(HTTPStatus.BAD_REQUEST, "Content-Length is not a number")
-        self.length = int(lengths[0]) if lengths else None
+        codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+        if codings not in ([], [b"chunked"]):
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, "the only supported Transfer-Encoding is chunked")
+        self.length = next((int(value) for name, value in headers if name == b"content-length"), None)
         self._is_chunked = bool(codings)
         if self.length is not None and self.length > MOST_BYTES:
             raise HttpProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)

@@ -220,18 +220,14 @@ class _GatewayCall:
     def _check_token(self, key_header: str) -> None:
         """HttpProblem unless the token is in one of the headers that carry keys."""
         names = KEY_HEADERS | {b"authorization", key_header.lower().encode()}
-        shown = [Right.OPEN]
+        shown = {Right.OPEN}
         for name, value in self._headers:
             if name in names:
                 scheme, _, key = value.decode("latin-1").partition(" ")
                 given = key.strip() if key and scheme.lower() in SCHEMES else value.decode("latin-1").strip()
-                shown.append(self._rules.right_of_token(given))
-        if Right.FULL in shown:
-            return
-        if Right.READ in shown:
-            raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; the gateway needs http.token")
-        detail = "use http.token of the settings as the API key of your client"
-        raise HttpProblem(HTTPStatus.UNAUTHORIZED, detail, (), {"WWW-Authenticate": 'Bearer realm="genbridge"'})
+                shown.add(self._rules.right_of_token(given))
+        right = next(one for one in (Right.FULL, Right.READ, Right.OPEN) if one in shown)
+        self._rules.check_right(right, Right.FULL, hint="use http.token of the settings as the API key of your client")
 
     def _target(self, account: GatewayAccount, rest: bytes) -> bytes:
         query: bytes = self._scope["query_string"]

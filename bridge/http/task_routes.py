@@ -21,12 +21,10 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.views import Touched
 from bridge.http import api_models as models
 from bridge.http.access import Right
-from bridge.http.api_route import JSON, ApiCall, ApiRoute, Handler, RawBody, json_response, route
+from bridge.http.api_route import JSON, NOT_FOUND, ApiCall, RawBody, json_response, post, route
 from bridge.http.problem_details import named_filters, since_at
 from bridge.http.task_bodies import add_tasks
 from bridge.ports import Added
-
-_NOT_FOUND: Final = frozenset({HTTPStatus.NOT_FOUND})
 
 
 @route(
@@ -70,7 +68,7 @@ async def list_tasks(call: ApiCall) -> dict[str, Any]:
     return {"tasks": found.json(), "next": found.next}
 
 
-@route("GET", "/api/v1/task", query=models.TaskQuery, answer=models.TaskDetails, problems=_NOT_FOUND)
+@route("GET", "/api/v1/task", query=models.TaskQuery, answer=models.TaskDetails, problems=NOT_FOUND)
 async def show(call: ApiCall) -> dict[str, Any]:
     """One task, with its deliveries and its history. With `wait`, answers when it has finished."""
     key = await _key(call, call.query)
@@ -79,20 +77,14 @@ async def show(call: ApiCall) -> dict[str, Any]:
     return await call.services.ask(_details, call.services.settings(), key)
 
 
-def _post(what: str) -> Callable[[Handler], ApiRoute]:
-    """Makes a route that does this to a task."""
-    path, model = f"/api/v1/task/{what}", models.TaskKey
-    return route("POST", path, right=Right.FULL, body=model, answer=models.Requested, problems=_NOT_FOUND)
-
-
-@_post("poll")
+@post("/api/v1/task/poll", models.TaskKey, models.Requested)
 async def poll(call: ApiCall) -> dict[str, Any]:
     """Poll a task now."""
     accounts = call.services.settings().settings.accounts
     return await _request(call, partial(watch_requests.poll_now, accounts=accounts))
 
 
-@_post("withdraw")
+@post("/api/v1/task/withdraw", models.TaskKey, models.Requested)
 async def withdraw(call: ApiCall) -> dict[str, Any]:
     """Stop watching a task; nobody is notified."""
     return await _request(call, watch_requests.withdraw)
