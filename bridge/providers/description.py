@@ -215,7 +215,7 @@ class Form(DescriptionModel):
     results: tuple[Results, ...]
     # keys of an item that are addresses, with their kinds; every other key is an attribute
     result_urls: Annotated[Mapping[str, AnyKind], BeforeValidator(_named)] = Field(default={"url": "any"})
-    result_kind: Select | None = None  # from an item: video, image, ...
+    result_kind: Select = Field(default="type || content_type || mime_type || mimeType", validate_default=True)
     otherwise: ResultKind = "files"  # the kind of a result if neither key, item, file name nor action shows it
     attributes: Mapping[str, Select] = Field(default_factory=dict)  # for missing keys of an item
     # fields of the task to keep, for the webhook format `replicate`; the first ones take precedence

@@ -173,8 +173,9 @@ def _alternatives(place: Results, form: Form, task: Mapping[str, Json], asked: P
 
 def _usual(kind: str, values: Sequence[Json], form: Form) -> Items:
     for value in values:
+        own = "" if isinstance(value, str) else _own_kind(value, form)
         for _, found in _split(value if isinstance(value, str) else value["url"], form, kind):
-            yield kind, found if isinstance(value, str) else {**value, **found}
+            yield kind or own, found if isinstance(value, str) else {**value, **found}
 
 
 def _said_of_lost(place: Results, form: Form, task: Mapping[str, Json]) -> list[MissingResult]:
@@ -256,7 +257,6 @@ def _split(raw: Json, form: Form, key: str) -> Items:
         if ADDRESS.match(raw) or inline_file(raw) is not None:
             yield key, {"url": raw.strip()}
     elif isinstance(raw, dict):
-        own = form.result_kind(raw) if form.result_kind is not None else None
         lacking = {name: select(raw) for name, select in form.attributes.items() if raw.get(name) in (None, "")}
         item = {**raw, **{name: value for name, value in lacking.items() if value is not None}}
         texts = [(name, raw[name]) for name in form.result_urls if isinstance(raw.get(name), str)]
@@ -265,7 +265,7 @@ def _split(raw: Json, form: Form, key: str) -> Items:
             yield key, {**item, "url": file}
         for name, url in urls:
             kind = form.result_urls[name]
-            named = own if isinstance(own, str) and _kind(key) is None else key
+            named = key if _kind(key) is not None else _own_kind(raw, form) or key
             yield named if kind == "any" else kind, {**item, "url": url}
 
 
@@ -317,6 +317,13 @@ def _without_blanks(url: str) -> str:
 def _kind(key: str) -> str | None:
     plural = key.strip().casefold().removesuffix("s") + "s"
     return plural if plural in RESULT_KINDS else None
+
+
+def _own_kind(item: Item, form: Form) -> str:
+    """What an item with a URL says of its kind; "" for nothing. A file of text is not a text."""
+    own = form.result_kind(item)
+    kind = _kind(own.partition("/")[0]) if isinstance(own, str) else None
+    return kind if kind is not None and kind != "texts" else ""
 
 
 def _usual_kind(form: Form, action: str | None) -> str:

@@ -59,12 +59,27 @@ def test_without_key_and_extension_the_action_decides_the_kind_of_a_result() -> 
         ("flux", {"status": "Ready", "result": {"sample": "https://cdn.example.com/x"}}, "images"),
         ("runway", {"status": "SUCCEEDED", "output": ["https://cdn.example.com/x"]}, "videos"),
         ("vidu", {"state": "success", "creations": [{"url": "https://cdn.example.com/x"}]}, "videos"),
+        *(
+            ("unified_v2", {"status": "SUCCESS", "data": {"outputs": [item]}}, kind)
+            for item, kind in [
+                ({"url": "https://cdn.example.com/x", "type": "image"}, "images"),
+                ({"url": "https://cdn.example.com/x", "mime_type": "audio/mpeg"}, "audios"),
+                ({"url": "https://cdn.example.com/x", "type": "text"}, "videos"),
+            ]
+        ),
+        (
+            "newapi",
+            {"task_id": TASK_ID, "status": "SUCCESS", "output": {"url": "https://c.example.com/x", "type": "image"}},
+            "images",
+        ),
+        ("fal", {"request_id": TASK_ID, "status": "COMPLETED"}, "images"),
     ],
 )
-def test_a_result_without_extension_is_of_the_kind_that_the_vendor_makes(
+def test_without_extension_the_item_or_the_vendor_shows_the_kind(
     provider: str, task: dict[str, Json], kind: str
 ) -> None:
-    reading = reading_of({"id": TASK_ID, **task}, provider=provider, action=None)
+    second = {"output": {"url": "https://cdn.example.com/x", "content_type": "image/webp"}}
+    reading = reading_of({"id": TASK_ID, **task}, provider=provider, action=None, second=second)
 
     assert reading.snapshot is not None
     assert list(reading.snapshot.result) == [kind]
