@@ -178,6 +178,7 @@ FAILURES: list[tuple[str, Json, str]] = [
     ("vidu", {"id": OP, "state": "failed", "err_code": "CreditInsufficient"}, "CreditInsufficient"),
     ("ark", {"id": OP, "status": "expired"}, ""),
     ("runway", {"id": OP, "status": "FAILED", "failureCode": "INTERNAL"}, "INTERNAL"),
+    ("minimax", {"task_id": "", "base_resp": {"status_code": 1026, "status_msg": "no"}}, "no"),
     ("minimax_v2", {"task": {"id": OP, "status": "failed", "error": {"code": 1, "message": "no"}}}, "no"),
     ("flux", {"id": OP, "status": "Content Moderated"}, "Content Moderated"),
     ("luma", {"id": OP, "state": "failed", "state_reason": "no"}, "no"),
