@@ -289,7 +289,8 @@ def _held_file() -> Any:
     in_memory: Any = memory.AttachMemory
 
     class HeldFile(in_memory):  # type: ignore[misc]
-        def __init__(self, *, stack: ExitStack, **options: Any) -> None:
+        def __init__(self, *, stack: ExitStack, mimetype: str, **options: Any) -> None:
+            self._mimetype = mimetype  # set here, because Apprise raises for a type that this machine does not know
             super().__init__(**options)
             self._stack = stack
             self._written: str | None = None

@@ -93,6 +93,8 @@ async def serve_result(exchange: Exchange) -> None:
         await exchange.close()
     elif name == "/compressed.mp4":
         await exchange.answer(200, gzip.compress(VIDEO), {"content-type": "video/mp4", "content-encoding": "gzip"})
+    elif name == "/song.wav":
+        await exchange.answer(200, b"RIFF\0\0\0\0WAVEfmt ", {"content-type": "audio/wav"})
     elif name == "/empty.mp4":
         await exchange.answer(200)
     else:
@@ -148,6 +150,13 @@ async def test_a_compressed_file_is_attached_as_it_was(tmp_path: Path) -> None:
         outcome = await deliver(here.sink(URLS["telegram"]), here.video("compressed.mp4"))
     assert outcome == Accepted(detail="Telegram, 1 file attached")
     assert VIDEO in here.sent[0].body
+
+
+async def test_a_file_of_a_type_that_apprise_does_not_know_is_attached(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        outcome = await deliver(here.sink(URLS["telegram"]), here.video("song.wav"))
+    assert outcome == Accepted(detail="Telegram, 1 file attached")
+    assert b"\r\n\r\nRIFF" in here.sent[0].body
 
 
 async def test_telegram_gets_four_images_as_one_album_in_one_request(tmp_path: Path) -> None:
