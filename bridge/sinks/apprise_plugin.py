@@ -23,7 +23,7 @@ from bridge.sinks.chat_services import service_of
 from bridge.sinks.chat_services.chat_service import UNKNOWN
 from bridge.sinks.plugin_targets import PluginTarget
 from bridge.sinks.requests_hook import recording
-from bridge.sinks.splitting import MessageLimit, RestNotice, split_text, utf8_bytes
+from bridge.sinks.splitting import MessageLimit, RestNotice, split_text
 from bridge.sinks.texts import WrittenMessage
 from bridge.sinks.url_scrubber import without_secrets
 
@@ -190,13 +190,12 @@ class ApprisePlugin:
         convert: Callable[[Any, Any, str], str] = conversion.convert_between
         shown_as = plugin.resolve_format(source)
         size, most_lines = int(plugin.body_maxlen), int(plugin.body_max_line_count or 0)
-        in_bytes = self.facts.counts_bytes
+        size_of = self.facts.measure
 
         def measure(text: str) -> int:
             if most_lines and text.count("\n") >= most_lines:
                 return size + 1
-            shown = str(plugin.dialect_convert(convert(source, shown_as, text), shown_as))
-            return utf8_bytes(shown) if in_bytes else len(shown)
+            return size_of(str(plugin.dialect_convert(convert(source, shown_as, text), shown_as)))
 
         return MessageLimit(size=size, measure=measure)
 
@@ -290,8 +289,8 @@ def _held_file() -> Any:
 
     class HeldFile(in_memory):  # type: ignore[misc]
         def __init__(self, *, stack: ExitStack, mimetype: str, **options: Any) -> None:
-            self._mimetype = mimetype  # set here, because Apprise raises for a type that this machine does not know
             super().__init__(**options)
+            self._mimetype = mimetype  # set here, because Apprise raises for a type that this machine does not know
             self._stack = stack
             self._written: str | None = None
 

@@ -7,6 +7,7 @@ URL. A notice at the end counts the results that could not be sent, so that an i
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ def utf16_units(text: str) -> int:
 def json_bytes(text: str) -> int:
     """The bytes of the text inside a JSON body."""
     return len(orjson.dumps(text.encode("utf-8", "replace").decode())) - 2
+
+
+def apprise_json_bytes(text: str) -> int:
+    """The bytes of a JSON body in which Apprise sends the text, in ASCII: most Chinese characters count as six."""
+    return len(json.dumps(text)) + 500  # for everything around the text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

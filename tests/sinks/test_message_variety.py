@@ -167,6 +167,19 @@ async def test_a_service_behind_apprise_gets_it_within_its_limits(
         check([text_of(service, message) for message in messages], event, name)
 
 
+@pytest.mark.parametrize(
+    ("service", "url"), [("feishu", f"feishu://{'a1' * 20}"), ("dingtalk", f"dingtalk://{'a1' * 16}")]
+)
+async def test_chinese_lyrics_behind_apprise_are_split_within_the_limits(
+    service: str, url: str, services: Services
+) -> None:
+    lyrics = task_sample(snapshot=Snapshot(status="SUCCESS", result={"texts": [{"text": "雨夜" * 700}] * 3}))
+    asked = await by_apprise(services, url, lyrics, ChatStyle(language="zh"))
+    for each in asked:
+        within_limits(service, json.loads(each.body), each.body)
+    assert "".join(text_of(service, json.loads(each.body)) for each in asked).count("雨夜") == 2100
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 async def test_a_mail_says_it_in_both_of_its_parts(language: str) -> None:
     with smtp_server() as (port, mailbox):

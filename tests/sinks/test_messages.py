@@ -107,7 +107,10 @@ class Services:
     asked: list[Asked] = field(default_factory=list)
 
 
-HOSTS: Final = ("api.telegram.org", "discord.com", "hooks.slack.com", "qyapi.weixin.qq.com", "matrix.example.com")
+HOSTS: Final = (
+    *("api.telegram.org", "discord.com", "hooks.slack.com", "qyapi.weixin.qq.com", "matrix.example.com"),
+    *("open.feishu.cn", "oapi.dingtalk.com"),
+)
 _MATRIX: Final = {"access_token": "t", "user_id": "@a:b", "home_server": "b", "room_id": "!r:b", "event_id": "$e"}
 
 
@@ -117,7 +120,7 @@ async def _play(exchange: Exchange) -> None:
     elif exchange.asked.method == "GET":
         await exchange.answer(404)
     else:
-        await exchange.answer(200, json.dumps({"ok": True, "errcode": 0, "id": "1", **_MATRIX}).encode())
+        await exchange.answer(200, json.dumps({"ok": True, "errcode": 0, "code": 0, "id": "1", **_MATRIX}).encode())
 
 
 @pytest.fixture

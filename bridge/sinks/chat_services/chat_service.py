@@ -15,7 +15,7 @@ from bridge.domain.task import Json
 from bridge.sinks.answers import AnswerReader, read_nothing
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import CardLink, ChatCard
-from bridge.sinks.splitting import MessageLimit
+from bridge.sinks.splitting import Measure, MessageLimit
 
 RobotMessage = dict[str, Json]
 
@@ -122,9 +122,10 @@ class AppriseFacts:
     """What genbridge must know about Apprise's plugin for a service, whose URLs have one of these `schemes`.
 
     `url` is an example. `ignores_refusals`: the plugin takes every answer with HTTP 200 for a success.
-    `card`: the service shows more than plain text even if its URL has no `format=`. `counts_bytes`: its limit is in
-    bytes, although Apprise counts characters. `pause_s` is the pause between two messages if Apprise does not know the
-    service's limit; Apprise itself would wait 5.5 s. `prepare` changes a new plugin; it gets the options in its URL.
+    `card`: the service shows more than plain text even if its URL has no `format=`. `measure` is the size of a text as
+    the service counts it; Apprise counts characters. `pause_s` is the pause between two messages if Apprise does not
+    know the service's limit; Apprise itself would wait 5.5 s. `prepare` changes a new plugin; it gets the options in
+    its URL.
 
     `takes_files`: whether this plugin accepts files. `files_of` returns the results that are sent as files, and
     `file_bytes` their maximum size together. `joins_files`: whether this text and these files fit into one message.
@@ -135,7 +136,7 @@ class AppriseFacts:
     url: str = ""
     ignores_refusals: bool = False
     card: CardForm | None = None
-    counts_bytes: bool = False
+    measure: Measure = len
     pause_s: float = 1.0
     prepare: Callable[[Any, Sequence[str]], None] = lambda plugin, options: None
     takes_files: Callable[[Any], bool] = lambda plugin: True

@@ -17,7 +17,7 @@ from bridge.encoding import encode
 from bridge.sinks.answers import CodeReader
 from bridge.sinks.chat_cards import COLORS, ChatCard, markdown_link
 from bridge.sinks.chat_services.chat_service import AppriseFacts, Chat, ChatService, Robot, RobotMessage, hmac_sha256
-from bridge.sinks.splitting import MessageLimit, json_bytes
+from bridge.sinks.splitting import MessageLimit, apprise_json_bytes, json_bytes
 
 # The limit of the whole body is 20,000 bytes, and 2 KB are reserved for everything around the text.
 _LIMIT: Final = MessageLimit(size=18_000, measure=json_bytes)
@@ -68,5 +68,7 @@ DINGTALK: Final = ChatService(
         sign=_sign,
         penalty_s=600.0,
     ),
-    apprise=AppriseFacts(schemes=frozenset({"dingtalk"}), ignores_refusals=True, pause_s=3.0),
+    apprise=AppriseFacts(
+        schemes=frozenset({"dingtalk"}), ignores_refusals=True, measure=apprise_json_bytes, pause_s=3.0
+    ),
 )

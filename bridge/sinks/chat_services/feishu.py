@@ -16,7 +16,7 @@ from bridge.encoding import encode
 from bridge.sinks.answers import SHORT_WAIT_S, CodeReader
 from bridge.sinks.chat_cards import CardLink, ChatCard
 from bridge.sinks.chat_services.chat_service import AppriseFacts, Chat, ChatService, Robot, RobotMessage, hmac_sha256
-from bridge.sinks.splitting import MessageLimit, json_bytes
+from bridge.sinks.splitting import MessageLimit, apprise_json_bytes, json_bytes
 
 # The limit of the whole body is 20 KB, and 2 KB are reserved for everything around the text.
 _LIMIT: Final = MessageLimit(size=18_000, measure=json_bytes)
@@ -70,5 +70,5 @@ FEISHU: Final = ChatService(
         write_card=_write_card,
         sign=_sign,
     ),
-    apprise=AppriseFacts(schemes=frozenset({"feishu", "lark"}), ignores_refusals=True),
+    apprise=AppriseFacts(schemes=frozenset({"feishu", "lark"}), ignores_refusals=True, measure=apprise_json_bytes),
 )

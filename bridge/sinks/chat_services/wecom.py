@@ -104,5 +104,5 @@ WECOM: Final = ChatService(
         file_bytes=20_000_000,
         later_files=lambda chat, files: [_later(each) for each in files if len(each.content) >= _LEAST_BYTES],
     ),
-    apprise=AppriseFacts(schemes=frozenset({"wecombot"}), ignores_refusals=True, counts_bytes=True, pause_s=3.0),
+    apprise=AppriseFacts(schemes=frozenset({"wecombot"}), ignores_refusals=True, measure=utf8_bytes, pause_s=3.0),
 )
