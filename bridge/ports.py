@@ -143,8 +143,9 @@ class Shares(Protocol):
     """
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
-        """Become a member for `lease_s`. Returns its id: `name` and a fencing number that is never used twice. From now
-        on this store commits only while the lease lasts and reports only news about shares that the member holds."""
+        """Become a member for `lease_s`, and free what this store held as a member before. Returns the member's id:
+        `name` and a fencing number that is never used twice. From now on this store commits only while the lease lasts
+        and reports only news about shares that the member holds."""
 
     def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
         """Extend the lease, free the shares of members whose lease has ended, and return the roster. LeaseLost if this

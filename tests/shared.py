@@ -47,6 +47,7 @@ class MemberShares:
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
         self._reach()
+        self.roster.drop(self.member)
         self.member = f"{name}#{next(self.roster.fences)}"
         self.roster.seats[self.member] = _Seat(dict(scopes), self.roster.clock.steady() + lease_s)
         self.roster.changed()

@@ -96,6 +96,16 @@ def test_a_member_that_left_holds_nothing_and_is_not_listed(crew: Crew) -> None:
         first.claim(ALL)
 
 
+def test_a_member_that_joins_again_frees_what_it_held(crew: Crew) -> None:
+    first, second = crew.member(), crew.member()
+    b = second.join(name="b", scopes=SCOPES, lease_s=60)
+    first.join(name="a", scopes=SCOPES, lease_s=60)
+    first.claim(ALL)
+    a = first.join(name="a", scopes=SCOPES, lease_s=60)
+    roster = second.renew(scopes=SCOPES, lease_s=60)
+    assert (set(roster.members), roster.holders) == ({a, b}, {})
+
+
 def test_a_renewed_lease_lasts_and_an_expired_one_frees_its_shares(crew: Crew) -> None:
     dead, alive = crew.member(), crew.member()
     dead.join(name="dead", scopes=SCOPES, lease_s=SHORT_S)

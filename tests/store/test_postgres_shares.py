@@ -94,6 +94,17 @@ def test_a_member_that_lost_its_lease_commits_nothing(stores: list[Store]) -> No
     assert other.commit([make_end(key)], Teller()) == [True]
 
 
+def test_a_lease_from_before_the_servers_clock_was_set_back_is_over(place: PostgresUrl, stores: list[Store]) -> None:
+    dead, other = stores
+    dead.join(name="dead", scopes=SCOPES, lease_s=60)
+    dead.claim(EVEN)
+    with psycopg.connect(place.reveal(), autocommit=True) as connection:
+        connection.execute("UPDATE members SET lease_until = lease_until + interval '3 hours'")
+    me = other.join(name="other", scopes=SCOPES, lease_s=60)
+    roster = other.renew(scopes=SCOPES, lease_s=60)
+    assert (set(roster.members), roster.holders) == ({me}, {})
+
+
 @pytest.mark.long
 def test_no_member_is_removed_during_its_commit(stores: list[Store]) -> None:
     busy, other = stores

@@ -36,7 +36,7 @@ class PostgresStore(Store):
         self._doubts: list[tuple[Mark, Sequence[tuple[Change, bool]]]] = []  # the changes of each commit in doubt
         self._done: dict[int, tuple[Change, bool]] = {}  # changes that were applied although the answer was lost
         self._committer: int | None = None  # the membership that made them
-        self._joining: list[int] = []  # memberships that may exist although the answer was lost
+        self._joined_as: list[int] = []  # the last membership, and those that may exist although the answer was lost
         self._letting_go: frozenset[Share] = frozenset()  # released, or being released
 
     def commit(self, changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
@@ -63,13 +63,13 @@ class PostgresStore(Store):
 
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
         with self._database.write() as session:
-            # Otherwise other members would leave shares for them.
-            session.execute("DELETE FROM members WHERE fence IN (:fences[])", fences=self._joining)
+            # Otherwise other members would leave shares for our earlier memberships.
+            session.execute(SQL["members.over"], fences=self._joined_as)
             asked = {"name": name, "scopes": json.dumps(scopes, sort_keys=True), "lease_s": lease_s}
             [(fence, member)] = session.find(SQL["members.join"], **asked)
-            self._joining.append(fence)
+            self._joined_as.append(fence)
             session.wake(MEMBERS)
-        self._joining.clear()
+        self._joined_as = [fence]
         self._database.fence, self._database.lease_s = fence, lease_s
         self._held = self._letting_go = frozenset()
         return str(member)
@@ -78,7 +78,7 @@ class PostgresStore(Store):
         """See `ports.Shares.renew`. After a crash of the server the lease may end one second earlier."""
         fence = self._joined()
         with self._database.write_unsynced() as session:
-            are_gone = session.execute(SQL["members.lease_over"]) > 0
+            are_gone = session.execute(SQL["members.over"], fences=[]) > 0
             asked = {"scopes": json.dumps(scopes, sort_keys=True), "lease_s": lease_s, "fence": fence}
             renewed = session.find(SQL["members.renew"], **asked)
             if not renewed:

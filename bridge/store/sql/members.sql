@@ -11,9 +11,12 @@ SELECT scope, slot, {id} FROM shares JOIN members USING (fence)
 INSERT INTO members (name, scopes, lease_until)
 VALUES (:name, :scopes, clock_timestamp() + make_interval(secs => :lease_s)) RETURNING fence, {id}
 
--- lease_over: Remove members whose lease is over.
-DELETE FROM members
-WHERE fence IN (SELECT fence FROM members WHERE lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED)
+-- over: Remove these members, and those whose lease is over. A lease that ends in more than ten minutes is older than a
+-- change of the server's clock: none lasts that long.
+DELETE FROM members WHERE fence IN (
+    SELECT fence FROM members WHERE fence IN (:fences[])
+        OR lease_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + interval '10 minutes'
+    FOR UPDATE SKIP LOCKED)
 
 -- renew: Renew a lease that is not over.
 UPDATE members SET scopes = :scopes, lease_until = clock_timestamp() + make_interval(secs => :lease_s)
