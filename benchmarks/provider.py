@@ -27,7 +27,6 @@ def running_body(task_id: str) -> bytes:
 
 
 def answer_body(task_id: str, status: str, result: Any) -> bytes:
-    """The body of an answer with this status."""
     data: dict[str, Any] = {
         "task_id": task_id,
         "task_status": status,

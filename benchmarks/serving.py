@@ -33,8 +33,6 @@ def whole(status: str, body: bytes) -> bytes:
 
 
 class _Conversation(asyncio.Protocol):
-    """One connection."""
-
     def __init__(self, site: Site) -> None:
         self._site = site
         self._seen = b""

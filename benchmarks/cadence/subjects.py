@@ -19,8 +19,6 @@ Rows = list[tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One table."""
-
     title: str
     head: tuple[str, ...]
     rows: Rows

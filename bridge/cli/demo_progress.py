@@ -48,8 +48,6 @@ class DemoRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSummary:
-    """The demo in figures."""
-
     rows: tuple[DemoRow, ...]
     finished: int
     repeats: int

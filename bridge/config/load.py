@@ -286,7 +286,6 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _needs_no_key(provider: object, own: Mapping[str, Any]) -> bool:
-    """Whether accounts of a provider may have no key."""
     ask = effective_tree(provider, own).get("ask") if isinstance(provider, str) else None
     return isinstance(ask, Mapping) and ask.get("auth") == "none"
 

@@ -19,8 +19,6 @@ QueueWaits = Mapping[tuple[str, str], QueueWait]
 
 
 class WaitCause(StrEnum):
-    """Why a delivery waits."""
-
     UNKNOWN = "unknown"  # its endpoint is not in the settings
     DISABLED = "disabled"  # its endpoint answered 410
     PAUSED = "paused"  # by a person

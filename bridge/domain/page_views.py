@@ -79,7 +79,6 @@ class StoreSpace(NamedTuple):
 
     @property
     def is_nearly_full(self) -> bool:
-        """Whether the disk is nearly full."""
         free, whole = self.free_bytes, self.disk_bytes
         if free is None or whole is None:
             return False

@@ -53,6 +53,5 @@ def _routed(
 
 
 def requested_topics(routes: Sequence[RoutingRule] | None) -> frozenset[Topic]:
-    """The topics of `ON_REQUEST` that any route names."""
     named = [route.topics for route in routes or () if route.topics is not None]
     return ON_REQUEST & frozenset[Topic]().union(*named)

@@ -73,7 +73,6 @@ def groups_for(*counts: int) -> int:
 
 
 def slots_of_group(group: int, groups: int) -> range:
-    """The slots of one group of a scope."""
     return range(group, SLOTS, groups)
 
 

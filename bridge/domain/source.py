@@ -103,5 +103,4 @@ class SourceTally(SourceFacts):
         self.error, self.error_at = self.error or before.error, self.error_at or before.error_at
 
     def facts(self) -> SourceFacts:
-        """The facts to store."""
         return SourceFacts(**{field.name: getattr(self, field.name) for field in fields(SourceFacts)})

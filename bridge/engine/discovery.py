@@ -152,7 +152,6 @@ async def forget(account: str, intake: Intake) -> None:
 
 
 def _marks(text: str | None) -> Mapping[str, ListMark]:
-    """The stored marks, by action."""
     stored = json.loads(text) if text else {}
     return {action: ListMark(newest_ms=newest, seen=frozenset(seen)) for action, (newest, seen) in stored.items()}
 

@@ -31,7 +31,6 @@ class RetentionPeriods:
 
     @property
     def shortest_s(self) -> float:
-        """The shortest of the three."""
         return min(self.ended_s, self.delivered_s, self.dead_s)
 
 

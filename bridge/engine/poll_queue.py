@@ -101,7 +101,6 @@ class _DueWatches:
         return len(self.new) + len(self.due)
 
     def add(self, entry: PollEntry, due_at: float) -> None:
-        """Add a watch that became due at `due_at`."""
         if entry.memory.polls == 0:
             self.new.append(entry)
         else:

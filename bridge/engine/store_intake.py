@@ -62,7 +62,6 @@ class StoreIntake:
         await self._report(added, source, force=bool(withdrawn))
 
     async def cursor(self, source: str) -> str | None:
-        """The stored position of the source."""
         return await retrying(partial(self._offload, self._watches.cursor, self._origin(source)), self._clock)
 
     def _origin(self, source: str) -> str:

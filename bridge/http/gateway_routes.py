@@ -68,8 +68,6 @@ class Gateway:
 
 
 class _GatewayCall:
-    """One request."""
-
     def __init__(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
         self._services = services
         self._scope = scope
@@ -266,7 +264,6 @@ def _split(raw_path: bytes) -> tuple[str, bytes]:
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first exception of a task group."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -105,7 +105,6 @@ class WatchCommit:
 
 
 def _task_of(headers: Sequence[Pair]) -> Mapping[str, Any]:
-    """The keys of a task in the headers."""
     given = {name.lower(): _text(value) for name, value in headers}
     _check_names(given)
     task: dict[str, Any] = {}

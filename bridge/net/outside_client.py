@@ -33,7 +33,6 @@ KeyFor = Callable[[str], Mapping[str, str]]
 
 
 def no_key(_url: str) -> Mapping[str, str]:
-    """Returns no key for any URL."""
     return {}
 
 

@@ -176,7 +176,6 @@ def _header_lines(headers: Mapping[str, str], listed: str) -> bytes | None:
 
 
 def _decoded(rule: CallbackSignature, given: str) -> list[bytes]:
-    """The signatures in the header that can be decoded."""
     found = []
     for each in given.split()[:MAX_SIGNATURES]:
         if not each.startswith(rule.prefix):

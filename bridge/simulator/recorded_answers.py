@@ -121,6 +121,5 @@ def values_of(
 
 
 def uuid_of(number: int) -> str:
-    """A number in the shape of a UUID."""
     digits = f"{number:012x}"
     return f"{digits[:8]}-{digits[8:12]}-4000-8000-{number % 16**12:012x}"

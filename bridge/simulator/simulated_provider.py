@@ -278,7 +278,6 @@ class SimulatedProvider:
         return content_of(call.vendor.result_for(task.script.result))
 
     def _respond(self, vendor: Vendor, name: str, values: Mapping[str, Json] = _NO_VALUES) -> Response:
-        """The recorded answer of this name."""
         return _json(*vendor.answers.filled(name, {"number": next(self._answer_numbers), **values}))
 
 

@@ -108,7 +108,6 @@ class HookAddress:
 
 
 def _templates(sources: Sequence[str]) -> Mapping[str, TextTemplate]:
-    """The template of each expression."""
     if not sources:
         return {}
     from bridge.sinks.templates import URL_VALUES, TextTemplate  # here, because few URLs have expressions

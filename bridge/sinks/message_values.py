@@ -144,7 +144,6 @@ def facts_of(event: Event) -> ResultFacts:
 
 
 def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
-    """The results as named links."""
     made = [each for each in found.made if each.url][:MOST_URLS]
     if len(made) == 1:
         only = made[0]

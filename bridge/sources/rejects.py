@@ -55,7 +55,6 @@ class RejectedTasks:
         self.is_complete = True  # False: the original file must be kept
 
     def add(self, entry: Entry, problem: str) -> None:
-        """Add a task with its problem."""
         if entry.head and not self._data:
             head = f"{entry.head}\n".encode()
             self._data += head

@@ -80,7 +80,6 @@ class FollowStore(ReadStore):
         return frozenset(keys) - {key for key, (_, phase) in self.known(keys).items() if phase in LIVE}
 
     def marks(self) -> ChangeMarks:
-        """The marks of the latest changes."""
         return ChangeMarks(*self._database.find(SQL["log.marks"])[0])
 
     def changed_rows(

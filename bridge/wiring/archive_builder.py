@@ -121,7 +121,6 @@ def asking(account: str, provider: Provider, traffic: Poller, clock: Clock) -> A
 
 
 def _partial_of(place: Folder | Bucket) -> Path:
-    """The folder of unfinished files."""
     if not isinstance(place, Folder):
         _make_private(place.partial)
     return place.partial

@@ -19,7 +19,6 @@ from bridge.sinks.robot import RobotSink
 
 
 def chat_sink(name: str, endpoint: Apprise, loaded: Loaded, *, files: ResultFiles | None) -> ChatSink:
-    """The sink of a chat endpoint."""
     return ChatSink(
         name=name,
         urls=[ChatUrl(text=url.written, url=url.reveal()) for url in endpoint.urls],
@@ -41,7 +40,6 @@ def robot_sink(
     secrets: Sequence[str],
     files: ResultFiles | None,
 ) -> RobotSink:
-    """The sink of a group robot."""
     style = _style(endpoint, settings)
     return RobotSink(
         name=name,

@@ -38,8 +38,6 @@ ROUTES = [{"topics": ["task_succeeded", "task_archived"], "endpoints": ["hook"]}
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to run."""
-
     folder: Path
     total_bytes: int
     results: int

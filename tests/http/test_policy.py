@@ -80,7 +80,6 @@ class WithoutStore(Broken):
 
 
 def path_of(route: BaseRoute) -> str:
-    """A path that this route answers."""
     if isinstance(route, Mount):
         return f"{route.path}/kling/v1/videos"
     assert isinstance(route, Route)

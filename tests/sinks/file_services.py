@@ -45,8 +45,6 @@ TYPES: Final = {
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a form."""
-
     name: str
     file_name: str | None
     media_type: str

@@ -31,8 +31,6 @@ _LOG: Final = {"version": 1, "root": {"level": "WARNING"}}
 
 @dataclass(frozen=True)
 class MatrixUser:
-    """A user with an account."""
-
     client: httpx.Client
     user_id: str
 

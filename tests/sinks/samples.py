@@ -80,7 +80,6 @@ def task_sample(
     meta: Mapping[str, Json] | None = None,
     task_id: str = TASK_ID,
 ) -> Event:
-    """The event of one task."""
     state = WatchState(
         account="kling",
         task_id=task_id,
@@ -138,7 +137,6 @@ POSTERS = from_account(task_sample(snapshot=IMAGES, label="Night train, four pos
 
 
 def every_sample() -> list[Event]:
-    """One event of each topic."""
     blocked = AccountChange(
         account="kling",
         blocked=True,

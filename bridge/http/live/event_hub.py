@@ -175,5 +175,4 @@ class EventHub:
 
 
 def _size(page: LogPage) -> int:
-    """The bytes of its frames."""
     return sum(len(one.body or b"") for one in page.events)

@@ -64,7 +64,6 @@ class Card:
 
     @property
     def pictures(self) -> Sequence[ResultBox]:
-        """The images in the box."""
         return [one for one in self.results if one.state is ResultState.SHOWN][:MOST_PICTURES]
 
     @property

@@ -55,8 +55,6 @@ class ManyDeliveries(ViewQuery):
 
 
 class OneEndpoint(ViewQuery):
-    """An endpoint of the settings."""
-
     endpoint: str
 
 

@@ -29,8 +29,6 @@ MOST_MISTAKES: Final = 50  # maximum number of mistakes that the page shows
 
 
 class OneTask(ViewQuery):
-    """A watched task."""
-
     account: str
     id: str
 

@@ -94,7 +94,6 @@ class TaskStory:
 
     @property
     def account_pause(self) -> Pause | None:
-        """The current pause of its account."""
         return self.account.current_pause(self.now) if self.account else None
 
     @property

@@ -39,7 +39,6 @@ class Visitor:
 
 
 def visitor_of(request: Request) -> Visitor:
-    """The reader of this request."""
     access: AccessMiddleware = request.app.state.access
     rules = access.rules
     is_utc = choice(request, "zone") == "utc"

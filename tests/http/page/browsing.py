@@ -39,11 +39,9 @@ class Browser:
         assert answer.status_code == 303
 
     def close(self) -> None:
-        """Close the browser."""
         self._client.close()
 
     def get(self, path: str, **parameters: str) -> httpx.Response:
-        """Get a page."""
         return self._client.get(path, params=parameters or None)
 
     def send(self, action: str, fields: Mapping[str, Any], **headers: str) -> httpx.Response:
