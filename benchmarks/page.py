@@ -192,7 +192,7 @@ class _Site:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _cpu_percent(self, measured: Measured) -> float:
-        """How many per cent of a core the process takes in the next seconds."""
+        """How many percent of a core the process takes in the next seconds."""
         before_s = measured.cpu_s()
         await asyncio.sleep(self._seconds)
         return (measured.cpu_s() - before_s) / self._seconds * 100

@@ -48,5 +48,5 @@ def report_bug(error: BaseException) -> None:
 
 def guard_tracebacks() -> None:
     """Print the tracebacks of threads and finalizers with `report_bug`, too."""
-    threading.excepthook = lambda told: report_bug(told.exc_value) if told.exc_value else None
-    sys.unraisablehook = lambda told: report_bug(told.exc_value) if told.exc_value else None
+    threading.excepthook = lambda hook_args: report_bug(hook_args.exc_value) if hook_args.exc_value else None
+    sys.unraisablehook = lambda hook_args: report_bug(hook_args.exc_value) if hook_args.exc_value else None

@@ -53,7 +53,7 @@ class Task:
     kind: str
     begins_at: float
     duration_s: float
-    stuck_at: float = math.inf  # highest progress that is shown, in per cent
+    stuck_at: float = math.inf  # highest progress that is shown, in percent
     polled_s: float = 0.0  # its age when a poll last found it running
     polls: int = 0
     trail: object = None

@@ -163,10 +163,10 @@ def _guard_interrupts() -> None:
     continue."""
     report = sys.unraisablehook
 
-    def end_or_report(told: sys.UnraisableHookArgs) -> None:
-        if isinstance(told.exc_value, KeyboardInterrupt):
+    def end_or_report(hook_args: sys.UnraisableHookArgs) -> None:
+        if isinstance(hook_args.exc_value, KeyboardInterrupt):
             os._exit(INTERRUPTED)
-        report(told)
+        report(hook_args)
 
     sys.unraisablehook = end_or_report
 

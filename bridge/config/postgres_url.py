@@ -135,6 +135,6 @@ def _shown(url: str) -> str:
         return "postgresql://***"  # the password may contain an unencoded question mark
     user, at, where = rest.rpartition("@")
     name, colon, _ = user.partition(":")
-    told = [(key, value) for key, value in parse_qsl(query) if not _HIDDEN.search(key)]
+    shown_parameters = [(key, value) for key, value in parse_qsl(query) if not _HIDDEN.search(key)]
     shown = f"postgresql://{name}{':***' if colon else ''}{at}{where}"
-    return shown + (f"?{urlencode(told, safe='/,:')}" if told else "")
+    return shown + (f"?{urlencode(shown_parameters, safe='/,:')}" if shown_parameters else "")

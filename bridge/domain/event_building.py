@@ -63,9 +63,14 @@ def archived_event(data: Mapping[str, Json], archive: Sequence[Json], *, of: str
     """`task_archived`: the `data` of the task's final event, whose id is `of`, with `archive` filled."""
     account, task_id = str(data["account"]), str(data["task_id"])
     identity = event_id(Topic.TASK_ARCHIVED, account, task_id, 0, of)
-    told = {**data, "event_id": identity, "archive": list(archive)}
+    archived_data = {**data, "event_id": identity, "archive": list(archive)}
     return Event(
-        event_id=identity, topic=Topic.TASK_ARCHIVED, account=account, subject=task_id, occurred_at=at, data=told
+        event_id=identity,
+        topic=Topic.TASK_ARCHIVED,
+        account=account,
+        subject=task_id,
+        occurred_at=at,
+        data=archived_data,
     )
 
 

@@ -269,9 +269,9 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
     is_running = memory.phase is Phase.RUNNING  # a waiting task has no progress
     due = is_running and (memory.progress_told_at is None or now - memory.progress_told_at >= PROGRESS_EVERY_S)
     if progress is not None and progress != memory.progress_told and due:
-        told = seen._replace(progress_told=progress, progress_told_at=now)
+        changed = seen._replace(progress_told=progress, progress_told_at=now)
         part = f"{progress:g}"
-        return Step(told, spacing=Spacing.STEADY, topic=Topic.TASK_PROGRESS, topic_part=part, snapshot=snapshot)
+        return Step(changed, spacing=Spacing.STEADY, topic=Topic.TASK_PROGRESS, topic_part=part, snapshot=snapshot)
     return Step(memory=seen, spacing=Spacing.STEADY, snapshot=snapshot)
 
 

@@ -79,8 +79,8 @@ def _compiled(text: str, longest: int) -> re2._Regexp:
 
 
 def _problem(error: Exception) -> str:
-    told = error.args[0] if error.args else ""
-    told = told.decode(errors="replace") if isinstance(told, bytes) else str(error)
-    if "too large" in told or "repetition size" in told:
-        return f"{TOO_LARGE} ({told})"
-    return f"{LACKING if _BEYOND.match(told) else 'not a regular expression (RE2 syntax)'}: {told}"
+    message = error.args[0] if error.args else ""
+    message = message.decode(errors="replace") if isinstance(message, bytes) else str(error)
+    if "too large" in message or "repetition size" in message:
+        return f"{TOO_LARGE} ({message})"
+    return f"{LACKING if _BEYOND.match(message) else 'not a regular expression (RE2 syntax)'}: {message}"

@@ -59,9 +59,9 @@ class CallbackPoster:
     async def _post(self, at: float, task: SimulatedTask, vendor: Vendor, base_url: str, address: str) -> None:
         await self._clock.sleep(max(0.0, at - self._clock.steady()))
         self._waiting -= 1
-        _, told = self._provider.answer_about(task, vendor, base_url=base_url)
+        _, answer = self._provider.answer_about(task, vendor, base_url=base_url)
         item = vendor.callback and vendor.callback.item
-        body = orjson.dumps(told if item is None else told[item])
+        body = orjson.dumps(answer if item is None else answer[item])
         headers = {"Content-Type": "application/json", **self._signature(body)}
         await self._client.fetch(Request("POST", address, headers, body), cap_bytes=MAX_ANSWER_BYTES)
 

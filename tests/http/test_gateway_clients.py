@@ -23,7 +23,7 @@ KEY: Final = "key-of-the-account-0123456789"
 
 @contextmanager
 def simulated() -> Iterator[str]:
-    """The address of a simulated provider that demands the account's key."""
+    """The address of a simulated provider that requires the account's key."""
     port = free_port()
     command = [sys.executable, "-m", "bridge", "simulate", "--listen", f"127.0.0.1:{port}", "--key", KEY]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
