@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -75,9 +77,10 @@ def mine(**discover: Any) -> Description:
     return load_descriptions({"mine": {"title": "Mine", "ask": ask, "forms": {"job": form}}})["mine"]
 
 
-def test_the_providers_with_a_list() -> None:
-    known = "ark azure_openai comfyui dashscope heygen kling kling_v2 luma midjourney openai_video replicate"
-    assert known.split() == WITH_LIST
+def test_the_docs_have_a_row_for_each_provider_with_a_list() -> None:
+    page = (Path(__file__).parents[2] / "docs/configuration.md").read_text()
+    section = page.split("#### Automatic discovery\n", 1)[1].split("\n### ", 1)[0]
+    assert sorted(re.findall(r"^\| [^|]+: `(\w+)` \|", section, re.MULTILINE)) == WITH_LIST
 
 
 @pytest.mark.parametrize("name", SIMULATED)
