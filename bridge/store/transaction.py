@@ -203,7 +203,7 @@ class Transaction:
         """Publish an event about a task that has ended, and release what was held for it. The stored watch says which
         endpoints the task names, and what its description keeps."""
         if watch_id is not None:
-            for endpoints, seen in self._session.find(SQL["commits.told_of"], watch_id=watch_id):
+            for endpoints, seen in self._session.find(SQL["commits.receivers_of"], watch_id=watch_id):
                 named = None if endpoints is None else named_endpoints(event.subject, endpoints)
                 snapshot = None if seen is None else snapshot_of(event.subject, seen)
                 event = replace(event, endpoints=named, kept=snapshot.kept if snapshot else {})

@@ -7,7 +7,7 @@ FROM {new} JOIN watches USING (account, task_id, generation)
 FROM deliveries WHERE delivery_id IN (:delivery_ids[])
 {postgres:ORDER BY delivery_id FOR NO KEY UPDATE}
 
--- told_of: Which endpoints a task names, and what the provider last said about it.
+-- receivers_of: Which endpoints a task names, and what the provider last said about it.
 SELECT endpoints, snapshot FROM watches WHERE watch_id = :watch_id
 
 -- never_attempted: Part of the following: a delivery that was never attempted. If it is not due for a while, no daemon

@@ -11,7 +11,7 @@ WITH RECURSIVE last (endpoint, target) AS (
 )
 SELECT endpoint, target FROM last WHERE endpoint <> ''
 
--- up: Part of the following: the deliveries of a queue that may be attempted. For each task, this is only the oldest
+-- attemptable: Part of the following: the deliveries of a queue that may be attempted. For each task, this is only the oldest
 -- waiting one; the others wait for it, even if they are due. A subquery for each row: PostgreSQL might turn NOT EXISTS
 -- into a join with the whole queue. SQLite drops a LEFT JOIN when none of its columns is read.
 FROM deliveries LEFT JOIN events USING (event_id)
@@ -24,13 +24,13 @@ WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:
 
 -- due -> delivery_id, length(body): The deliveries that are due. First their lengths are read, so that few long bodies
 -- are read at once: SQLite allows no text beyond a billion bytes.
-{up} AND next_attempt_at <= :now ORDER BY next_attempt_at, delivery_id LIMIT :limit
+{attemptable} AND next_attempt_at <= :now ORDER BY next_attempt_at, delivery_id LIMIT :limit
 
 -- due_in_order -> delivery_id, length(body): The same, in the order in which they were created.
-{up} AND next_attempt_at <= :now ORDER BY delivery_id LIMIT :limit
+{attemptable} AND next_attempt_at <= :now ORDER BY delivery_id LIMIT :limit
 
 -- next_due: When the next delivery behind those found is due.
-SELECT next_attempt_at {up} ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET :found
+SELECT next_attempt_at {attemptable} ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET :found
 
 -- make_due: Deliveries that are due after `latest_at` are now due at once. So are those that are due after `first_at` and
 -- have had no attempt.

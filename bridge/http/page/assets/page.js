@@ -5,9 +5,9 @@
 
 const STREAM = "/api/v1/changes";
 const SILENT_MS = 15_000; // the server sends something every 5 s
-const [HIDDEN_MS, REFRESH_MS, EVERY_MS] = [30_000, 2_000, 60_000]; // browsers allow six connections to a server; a hidden page gives its back
+const [HIDDEN_MS, REFRESH_MS, EVERY_MS] = [30_000, 2_000, 60_000]; // browsers allow six connections to a server, so a hidden page closes its own
 const [AWAY_MS, BUSY_A_MINUTE] = [5_000, 50]; // pointer and focus have left the list for so long
-const [RUNNING, MOST_NEW, LIVE] = [9, 1000, new Set(["submitted", "running"])]; // rows on Now; as more are not counted, memory stays flat
+const [RUNNING, MOST_NEW, LIVE] = [9, 1000, new Set(["submitted", "running"])]; // rows on Now; new results that are counted, so that memory stays flat; live phases
 
 const texts = JSON.parse(document.getElementById("texts").textContent);
 const [body, query] = [document.body, new URLSearchParams(location.search)];
@@ -77,7 +77,7 @@ function tick() {
   if (document.hidden) return;
   find(".pic:not(.broken), .pair:not(.broken)").forEach(showLost);
   if (Date.now() - heardAt > SILENT_MS) setLive(false), Date.now() - openedAt > SILENT_MS && reopen();
-  if (!isLive) return; // countdowns stop: nobody knows whether they are true
+  if (!isLive) return; // countdowns stop, because they may be wrong
   for (const time of find("time[data-ago], time[data-due], time[data-age]")) {
     const [at, { due, age }] = [Date.parse(time.dateTime), time.dataset];
     if (age !== undefined) setText(time, duration(Math.max(1, Math.round((now() - at) / 1000))));
@@ -106,7 +106,7 @@ function load(address) {
   });
 }
 
-// Whether an update would take something from the reader: what they type, play, select or have opened.
+// Whether an update would disturb the reader, who types, plays or selects something, or has opened it.
 function isInUse(element) {
   const chosen = getSelection();
   return (
@@ -126,7 +126,7 @@ function patch(old, fresh) {
   if (old.nodeType !== Node.ELEMENT_NODE || old.matches("video, audio, input:not([type=hidden]), textarea, [data-list]")) return;
   for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
-  const hasRows = old.matches("[data-rows]"); // which come and go by themselves; each keeps its element, and so the focus
+  const hasRows = old.matches("[data-rows]"); // rows come and go by themselves; each keeps its element, and so the focus
   if (hasRows) renew(old, fresh);
   const [before, after] = [old, fresh].map((one) => [...(hasRows ? one.children : one.childNodes)]);
   after.forEach((child, place) => (before[place] ? patch(before[place], child) : old.append(document.importNode(child, true))));
@@ -135,10 +135,10 @@ function patch(old, fresh) {
 
 let [refreshing, refreshAt, refreshTimer, mayRenew] = [false, Date.now() - REFRESH_MS];
 
-// What an update has in common with the page. The sign-in page has another view, a newer version other assets.
+// What an update must have in common with the page. The sign-in page is another view; a newer version has other assets.
 const madeAs = ({ body: { dataset }, documentElement: { lang } }) => `${dataset.view} ${lang} ${dataset.assets}`;
 
-// Bring what is on the page up to date. If `mayRenew` says so, also add and remove rows.
+// Update what is on the page. If `mayRenew` says so, also add and remove rows.
 async function refresh() {
   if (document.hidden) return document.addEventListener("visibilitychange", refresh, { once: true });
   if (refreshing) return scheduleRefresh();
@@ -176,7 +176,7 @@ function scheduleRefresh(rest = REFRESH_MS) {
   refreshTimer = setTimeout(refresh, Math.max(0, refreshAt + rest - Date.now()) + Math.random() * 300);
 }
 
-// The list in the order of the server. Elements that stay are moved, not made anew.
+// The list in the order of the server. Elements that stay are moved, not created again.
 function renew(list, fresh) {
   if (!fresh) return;
   const own = new Map([...list.children].map((child) => [keyOf(child), child]));
@@ -191,7 +191,7 @@ const unseen = new Set();
 
 const rows = (list) => document.querySelector(`[data-list="${list}"]`)?.children.length;
 
-// Whether the reader should hear of a task that is not on the page.
+// Whether to tell the reader that a task is new.
 function isNews(task, isOn) {
   const shownAt = Date.parse(body.dataset.now);
   if (body.dataset.view === "now") {
@@ -293,10 +293,10 @@ function showChanges(frame) {
   else if (frame.counts) scheduleRefresh(5 * REFRESH_MS);
 }
 
-// A row that finishes stays where it is until the list is made anew. Returns whether the server must say the rest.
+// A row that finishes stays where it is until the list is loaded again. Returns whether to request the rest.
 function showTask(element, task) {
   const [was, bar] = [element.dataset.phase, element.querySelector("svg.eta")];
-  if (bar && task.progress !== null) bar.dataset.progress = task.progress; // the band stays: it says what is usual
+  if (bar && task.progress !== null) bar.dataset.progress = task.progress; // the band shows the usual duration, so it stays
   const due = element.querySelector("time[data-due]");
   if (due && task.next_poll_at) due.dateTime = task.next_poll_at;
   find("[data-polls]", element).forEach((polls) => setText(polls, number(task.polls)));
@@ -330,7 +330,7 @@ async function copyText(text, button) {
 document.addEventListener("click", async (event) => {
   const copier = event.target.closest("[data-copy]");
   if (copier) {
-    const { copy } = copier.dataset; // an address of others is copied as it is: it may be signed
+    const { copy } = copier.dataset; // a provider's URL is copied unchanged, because it may be signed
     await copyText(copy.startsWith("/") ? location.origin + copy : copy, copier);
     setTimeout(setText, 1500, copier, copier.textContent);
     setText(copier, texts.copied);
