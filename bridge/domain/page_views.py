@@ -85,7 +85,7 @@ class StoreSpace(NamedTuple):
         return free < LEAST_BYTES or (free < LOW_BYTES and free < LOW_SHARE * whole)
 
 
-class Standing(StrEnum):
+class DeliveryGroup(StrEnum):
     """The group of a delivery on the page, the worst first, which is the order of the page."""
 
     DEAD = "dead"  # given up
@@ -95,14 +95,14 @@ class Standing(StrEnum):
     CANCELED = "canceled"  # the task finished first
 
 
-NOT_ACCEPTED: Final = (Standing.DEAD, Standing.HELD, Standing.WAITING)
+NOT_ACCEPTED: Final = (DeliveryGroup.DEAD, DeliveryGroup.HELD, DeliveryGroup.WAITING)
 
 
 class DeliverySearch(NamedTuple):
     """The deliveries that match all given values. `since` is a time of creation. `text` is the id of an event, or the
     beginning of a task's id, ACCOUNT/ID or label."""
 
-    standings: tuple[Standing, ...] = NOT_ACCEPTED
+    groups: tuple[DeliveryGroup, ...] = NOT_ACCEPTED
     endpoint: str | None = None
     topic: str | None = None
     since: float | None = None
@@ -112,14 +112,14 @@ class DeliverySearch(NamedTuple):
 class DeliveryMark(NamedTuple):
     """The position of a page of deliveries: it begins after the delivery with this group, time and id."""
 
-    standing: Standing
+    group: DeliveryGroup
     settled_at: float
     delivery_id: int
 
 
-class StandingPage(NamedTuple):
+class DeliveryGroupPage(NamedTuple):
     """One page of deliveries, the worst first, each with its group. `next_after` is the `after` of the next page; None:
     this is the last."""
 
-    views: Sequence[tuple[Standing, DeliveryView]]
+    views: Sequence[tuple[DeliveryGroup, DeliveryView]]
     next_after: DeliveryMark | None

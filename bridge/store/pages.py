@@ -16,14 +16,14 @@ from bridge.domain.page_views import (
     COUNTED,
     BoundedCount,
     DeadDeliveries,
+    DeliveryGroup,
+    DeliveryGroupPage,
     DeliveryMark,
     DeliverySearch,
     DisabledSince,
     ExpiringResult,
     FinishedIn,
     LiveWatch,
-    Standing,
-    StandingPage,
 )
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.task import Phase, Snapshot
@@ -138,7 +138,7 @@ class Pages(OpenStore):
 
     def delivery_page(
         self, wanted: DeliverySearch, *, after: DeliveryMark | None = None, limit: int, now: float
-    ) -> StandingPage:
+    ) -> DeliveryGroupPage:
         """These deliveries, the worst first, after this mark. Those that wait come oldest first, the others newest
         first. Bounded as `task_page`."""
         found: list[DeliveryMark] = []
@@ -147,20 +147,20 @@ class Pages(OpenStore):
             for kind in _kinds(session, wanted, now, after):
                 if following is not None:
                     break
-                begin = after if after and after.standing is kind.standing else None
+                begin = after if after and after.group is kind.group else None
                 marks, following = kind.marks(begin, limit + 1 - len(found))
                 found += marks
                 if len(found) > limit:
                     following = found[limit - 1]
-            standings = {mark.delivery_id: mark.standing for mark in found[:limit]}
-            views = records.DELIVERY_VIEWS.of(standings, session, "delivery_id")
-            return StandingPage([(standings[view.delivery_id], view) for view in views], following)
+            groups = {mark.delivery_id: mark.group for mark in found[:limit]}
+            views = records.DELIVERY_VIEWS.of(groups, session, "delivery_id")
+            return DeliveryGroupPage([(groups[view.delivery_id], view) for view in views], following)
 
-    def count_deliveries(self, wanted: DeliverySearch, *, now: float) -> dict[Standing, BoundedCount]:
+    def count_deliveries(self, wanted: DeliverySearch, *, now: float) -> dict[DeliveryGroup, BoundedCount]:
         """How many deliveries match, by state: exact up to 10,000 each, and within `SCANNED` rows if no index has the
         conditions."""
         with self._database.read() as session:
-            return {kind.standing: kind.counted() for kind in _kinds(session, wanted, now)}
+            return {kind.group: kind.counted() for kind in _kinds(session, wanted, now)}
 
     def deliveries_by_watch(self, watch_ids: Sequence[int]) -> dict[int, list[DeliveryView]]:
         """The deliveries of each of these watches, the oldest first. A watch without deliveries is left out."""
@@ -232,20 +232,20 @@ class _Kind(NamedTuple):
 
     session: Session
     wanted: DeliverySearch
-    standing: Standing
+    group: DeliveryGroup
     off: Sequence[str]  # the endpoints that get nothing until a person acts
     hits: Sequence[int]  # the watches that the text finds
 
     @property
     def is_waiting(self) -> bool:
-        return self.standing in {Standing.HELD, Standing.WAITING}
+        return self.group in {DeliveryGroup.HELD, DeliveryGroup.WAITING}
 
     def marks(self, begin: DeliveryMark | None, most: int) -> tuple[list[DeliveryMark], DeliveryMark | None]:
         """The marks of the first deliveries, and where the search stopped (None: at the end)."""
         floor = self._floor(begin)
         name = "pages.waiting_deliveries" if self.is_waiting else "pages.settled_deliveries"
         found = self._scan(name, begin, floor, most=most)
-        return [DeliveryMark(self.standing, *row) for row in found], floor if len(found) < most else None
+        return [DeliveryMark(self.group, *row) for row in found], floor if len(found) < most else None
 
     def counted(self) -> BoundedCount:
         floor = self._floor(None)
@@ -259,7 +259,7 @@ class _Kind(NamedTuple):
         skipped = SCANNED // 4 if self.wanted.topic else SCANNED
         every = self._replace(wanted=DeliverySearch(since=self.wanted.since))
         last = every._scan("pages.delivery_floor", begin, None, skipped=skipped)
-        return DeliveryMark(self.standing, *last[0]) if last else None
+        return DeliveryMark(self.group, *last[0]) if last else None
 
     def _scan(self, name: str, begin: DeliveryMark | None, floor: DeliveryMark | None, **values: int) -> list[Row]:
         """What this statement finds between two marks."""
@@ -268,21 +268,23 @@ class _Kind(NamedTuple):
         if self.wanted.text:
             conditions = [SQL["pages.waits_of_text" if self.is_waiting else "pages.settled_of_text"]]
         if self.is_waiting:
-            conditions.append("endpoint IN (:off[])" if self.standing is Standing.HELD else "endpoint NOT IN (:off[])")
+            conditions.append(
+                "endpoint IN (:off[])" if self.group is DeliveryGroup.HELD else "endpoint NOT IN (:off[])"
+            )
         elif self.wanted.since is not None:
             conditions.append("settled_at >= :since")  # a delivery is settled later than it was created
         if floor is not None:
             conditions.append("settled_at >= :floor_at")
         marks = {"at": at, "delivery_id": delivery_id, "floor_at": floor and floor.settled_at}
-        given = {"text": self.wanted.text or None, "watch_ids": self.hits, "off": self.off, "state": self.standing}
+        given = {"text": self.wanted.text or None, "watch_ids": self.hits, "off": self.off, "state": self.group}
         found = search(_CONDITIONS, {**self.wanted._asdict(), **given}).narrowed(*conditions, **marks)
         return found.find(self.session, name, **values)
 
 
 def _kinds(session: Session, wanted: DeliverySearch, now: float, after: DeliveryMark | None = None) -> Iterator[_Kind]:
-    """The groups in the order of `Standing`, beginning with the group of this mark."""
-    order = list(Standing)[list(Standing).index(after.standing) if after else 0 :]
+    """The groups in the order of `DeliveryGroup`, beginning with the group of this mark."""
+    order = list(DeliveryGroup)[list(DeliveryGroup).index(after.group) if after else 0 :]
     disabled = [endpoint for endpoint, _ in session.find(SQL["reads.disabled"])]
     paused = lasting(records.PAUSES.find(session), PauseOf.ENDPOINT, now)
     off, hits = sorted({*paused, *disabled}), _text_hits(session, wanted.text)
-    return (_Kind(session, wanted, standing, off, hits) for standing in order if standing in wanted.standings)
+    return (_Kind(session, wanted, group, off, hits) for group in order if group in wanted.groups)

@@ -13,11 +13,11 @@ from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.page_views import (
     BoundedCount,
     DeadDeliveries,
+    DeliveryGroup,
     DeliverySearch,
     DisabledSince,
     ExpiringResult,
     FinishedIn,
-    Standing,
 )
 from bridge.domain.pause import PauseOf
 from bridge.domain.task import Phase
@@ -29,7 +29,7 @@ from tests.store.making import KEY, VIDEO, Teller, add, due, make_attempt, make_
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
-ALL = DeliverySearch(standings=tuple(Standing))
+ALL = DeliverySearch(groups=tuple(DeliveryGroup))
 QUARTER = int(NOW // 900)
 
 
@@ -254,10 +254,13 @@ class TestDeliveries:
         ("wanted", "expected"),
         [
             (DeliverySearch(), ["dead-2", "dead-1", "held-1", "wait-1", "wait-2"]),
-            (DeliverySearch(standings=(Standing.ACCEPTED,)), ["done-2", "done-1"]),
-            (DeliverySearch(standings=(Standing.ACCEPTED, Standing.DEAD)), ["dead-2", "dead-1", "done-2", "done-1"]),
-            (DeliverySearch(standings=(Standing.HELD,)), ["held-1"]),
-            (DeliverySearch(standings=(Standing.CANCELED,)), []),
+            (DeliverySearch(groups=(DeliveryGroup.ACCEPTED,)), ["done-2", "done-1"]),
+            (
+                DeliverySearch(groups=(DeliveryGroup.ACCEPTED, DeliveryGroup.DEAD)),
+                ["dead-2", "dead-1", "done-2", "done-1"],
+            ),
+            (DeliverySearch(groups=(DeliveryGroup.HELD,)), ["held-1"]),
+            (DeliverySearch(groups=(DeliveryGroup.CANCELED,)), []),
             (DeliverySearch(endpoint="automation"), ["dead-2", "dead-1", "wait-1", "wait-2"]),
             (DeliverySearch(endpoint="chat"), ["held-1"]),
             (DeliverySearch(topic="task_failed"), ["held-1"]),
@@ -288,20 +291,20 @@ class TestDeliveries:
 
     def test_the_id_of_an_event_finds_its_deliveries(self, store: Store) -> None:
         [event_id] = [one.event_id for one in store.list_deliveries() if one.task_id == "wait-2"]
-        [(standing, view)] = store.delivery_page(DeliverySearch(text=event_id), limit=9, now=NOW).views
-        assert (standing, view.event_id) == (Standing.WAITING, event_id)
+        [(group, view)] = store.delivery_page(DeliverySearch(text=event_id), limit=9, now=NOW).views
+        assert (group, view.event_id) == (DeliveryGroup.WAITING, event_id)
 
     def test_the_deliveries_of_a_paused_endpoint_are_held(self, store: Store) -> None:
         store.pause(PauseOf.ENDPOINT, "automation", now=NOW, until_at=NOW + 300)
-        held = DeliverySearch(standings=(Standing.HELD,))
-        assert store.count_deliveries(held, now=NOW + 200) == {Standing.HELD: BoundedCount(3, False)}
-        assert store.count_deliveries(held, now=NOW + 400) == {Standing.HELD: BoundedCount(1, False)}
+        held = DeliverySearch(groups=(DeliveryGroup.HELD,))
+        assert store.count_deliveries(held, now=NOW + 200) == {DeliveryGroup.HELD: BoundedCount(3, False)}
+        assert store.count_deliveries(held, now=NOW + 400) == {DeliveryGroup.HELD: BoundedCount(1, False)}
 
     def test_a_page_reads_a_limited_number_of_rows_and_the_next_continues(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(page_reads, "SCANNED", 1)
-        wanted = DeliverySearch(standings=(Standing.DEAD, Standing.ACCEPTED), endpoint="chat")
+        wanted = DeliverySearch(groups=(DeliveryGroup.DEAD, DeliveryGroup.ACCEPTED), endpoint="chat")
         pages, after = 0, None
         while True:
             page = store.delivery_page(wanted, after=after, limit=9, now=NOW + 200)
@@ -311,7 +314,7 @@ class TestDeliveries:
                 break
         assert pages > 1
         wanted = wanted._replace(endpoint="automation")
-        assert store.count_deliveries(wanted, now=NOW)[Standing.DEAD].is_more
+        assert store.count_deliveries(wanted, now=NOW)[DeliveryGroup.DEAD].is_more
 
     def test_the_deliveries_of_many_tasks_are_read_at_once(self, store: Store) -> None:
         ids = {view.watch_id: view.task_id for view in store.list_watches()}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from bridge.config.load import Loaded
-from bridge.control.delivery_table import delivery_table
+from bridge.control.grouped_deliveries import grouped_deliveries
 from bridge.control.store_now import StoreNow
 from bridge.control.watch_list import finished_watches, running_watches, search_watches
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.page_views import DeliverySearch, Standing
+from bridge.domain.page_views import DeliveryGroup, DeliverySearch
 from bridge.errors import UsageError
 from bridge.store import Store
 from tests.factories import NOW, make_wish
@@ -74,12 +74,12 @@ def test_deliveries_are_found_with_their_standing_page_by_page(store: Store, loa
     store.commit([make_deferred(due(store)[0], next_attempt_at=NOW + 400)], nobody)
     found, cursor = [], None
     while True:
-        page = delivery_table(StoreNow(store, loaded, NOW + 99), DeliverySearch(), limit=1, after=cursor)
-        found += [(row.standing, row.view.task_id) for row in page.rows]
+        page = grouped_deliveries(StoreNow(store, loaded, NOW + 99), DeliverySearch(), limit=1, after=cursor)
+        found += [(row.group, row.view.task_id) for row in page.rows]
         cursor = page.after
         if cursor is None:
             break
-    assert found == [(Standing.WAITING, name) for name in "abc"]
+    assert found == [(DeliveryGroup.WAITING, name) for name in "abc"]
 
 
 @pytest.mark.parametrize(
@@ -91,4 +91,4 @@ def test_deliveries_are_found_with_their_standing_page_by_page(store: Store, loa
 )
 def test_a_wrong_cursor_of_deliveries_is_refused(store: Store, loaded: Loaded, cursor: str) -> None:
     with pytest.raises(UsageError, match="cursor"):
-        delivery_table(StoreNow(store, loaded, NOW), DeliverySearch(), after=cursor)
+        grouped_deliveries(StoreNow(store, loaded, NOW), DeliverySearch(), after=cursor)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bridge.config.load import Loaded
 from bridge.control.delivery_list import planned_redelivery, redeliver
-from bridge.control.delivery_table import ROWS, DeliveryTable, delivery_table
 from bridge.control.delivery_waits import DeliveryWait, WaitCause
+from bridge.control.grouped_deliveries import ROWS, GroupedDeliveries, grouped_deliveries
 from bridge.control.store_now import StoreNow
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import ARCHIVE, WatchKey
-from bridge.domain.page_views import DeliverySearch, Standing
+from bridge.domain.page_views import DeliveryGroup, DeliverySearch
 from bridge.domain.pause import PauseOf
 from bridge.store import Store
 from tests.factories import NOW, make_wish
@@ -28,10 +28,10 @@ WAITING = DeliveryFilter(states=(DeliveryState.WAITING,))
 QUEUES = Teller(("automation", ""), ("crm", ""), ("removed", ""), ("@archive", ""))
 
 
-def table(store: Store, loaded: Loaded, *, after: str | None = None, opened: str = "") -> DeliveryTable:
+def table(store: Store, loaded: Loaded, *, after: str | None = None, opened: str = "") -> GroupedDeliveries:
     event, _, endpoint = opened.partition(",")
     wanted = (event, endpoint, "") if opened else None
-    return delivery_table(StoreNow(store, loaded, NOW + 100), DeliverySearch(), after=after, opened=wanted)
+    return grouped_deliveries(StoreNow(store, loaded, NOW + 100), DeliverySearch(), after=after, opened=wanted)
 
 
 def test_a_redelivery_says_which_endpoints_get_nothing_now(store: Store, loaded: Loaded) -> None:
@@ -70,7 +70,7 @@ def test_each_row_says_what_it_waits_for(store: Store, loaded: Loaded) -> None:
     store.commit([gone], nobody)
     store.pause(PauseOf.ENDPOINT, "crm", now=NOW, until_at=NOW + 900)
     off, paused = table(store, loaded).rows
-    assert (off.standing, off.label) == (Standing.HELD, "First")
+    assert (off.group, off.label) == (DeliveryGroup.HELD, "First")
     assert off.wait == DeliveryWait(WaitCause.DISABLED, "HTTP 410 Gone")
     assert paused.wait == DeliveryWait(WaitCause.PAUSED, until_at=NOW + 900)
     assert paused.view.next_attempt_at == NOW + 900

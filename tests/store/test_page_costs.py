@@ -12,7 +12,7 @@ import pytest
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.page_views import DeliveryMark, DeliverySearch, Standing
+from bridge.domain.page_views import DeliveryGroup, DeliveryMark, DeliverySearch
 from bridge.domain.task import Phase
 from bridge.store import Store, open_store, pages
 from bridge.store.sqlite.database import Database
@@ -22,7 +22,7 @@ from tests.store.making import Teller, due, make_attempt, make_end, nobody
 FEW, MANY = 300, 3000
 HOUR = 3600.0
 FAILED = (Phase.FAILED, Phase.TIMED_OUT)
-ACCEPTED = (Standing.ACCEPTED,)
+ACCEPTED = (DeliveryGroup.ACCEPTED,)
 QUESTIONS: dict[str, Callable[[Store], object]] = {
     "finished in the last hour": lambda store: store.finished_in(NOW - HOUR),
     "lags": lambda store: store.delivery_lags(NOW - HOUR),
@@ -49,22 +49,25 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "a text that nothing has": lambda store: store.task_page(WatchFilter(text="zebra"), limit=50),
     "deliveries": lambda store: store.delivery_page(DeliverySearch(), limit=50, now=NOW),
     "deliveries of a rare endpoint": lambda store: store.delivery_page(
-        DeliverySearch(standings=ACCEPTED, endpoint="x"), limit=50, now=NOW
+        DeliverySearch(groups=ACCEPTED, endpoint="x"), limit=50, now=NOW
     ),
     "deliveries of a rare topic": lambda store: store.delivery_page(
-        DeliverySearch(standings=ACCEPTED, topic="x"), limit=50, now=NOW
+        DeliverySearch(groups=ACCEPTED, topic="x"), limit=50, now=NOW
     ),
     "deliveries, later": lambda store: store.delivery_page(
-        DeliverySearch(standings=ACCEPTED), after=DeliveryMark(Standing.ACCEPTED, NOW - 9 * HOUR, 9), limit=50, now=NOW
+        DeliverySearch(groups=ACCEPTED),
+        after=DeliveryMark(DeliveryGroup.ACCEPTED, NOW - 9 * HOUR, 9),
+        limit=50,
+        now=NOW,
     ),
     "accepted deliveries of a task": lambda store: store.delivery_page(
-        DeliverySearch(standings=ACCEPTED, text="task-000123"), limit=50, now=NOW
+        DeliverySearch(groups=ACCEPTED, text="task-000123"), limit=50, now=NOW
     ),
     "count of deliveries of a task": lambda store: store.count_deliveries(
-        DeliverySearch(standings=tuple(Standing), text="task-000123"), now=NOW
+        DeliverySearch(groups=tuple(DeliveryGroup), text="task-000123"), now=NOW
     ),
     "deliveries of a task": lambda store: store.delivery_page(DeliverySearch(text="task-000123"), limit=50, now=NOW),
-    "count of deliveries": lambda store: store.count_deliveries(DeliverySearch(standings=tuple(Standing)), now=NOW),
+    "count of deliveries": lambda store: store.count_deliveries(DeliverySearch(groups=tuple(DeliveryGroup)), now=NOW),
     "labels of the list": lambda store: store.list_watches(WatchFilter(label="x"), limit=50),
     "unreadable": lambda store: store.unreadable(),
 }

@@ -7,9 +7,9 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from bridge.control.delivery_table import DeliveryRow, OpenDelivery, delivery_table
+from bridge.control.grouped_deliveries import DeliveryRow, OpenDelivery, grouped_deliveries
 from bridge.domain.event import Topic
-from bridge.domain.page_views import NOT_ACCEPTED, DeliverySearch, Standing
+from bridge.domain.page_views import NOT_ACCEPTED, DeliveryGroup, DeliverySearch
 from bridge.domain.quoting import printable
 from bridge.http.page.result_boxes import Thumbnail, results_of, thumbnail
 from bridge.http.page.result_copies import TaskResult
@@ -19,10 +19,10 @@ from bridge.redaction import hidden
 from bridge.wiring.archive_builder import RETRIES
 
 COPIES_WITHIN_S: Final = 0.05  # how long to wait for the archive
-TABS: Final[Mapping[str, tuple[Standing, ...]]] = {
-    "all": tuple(Standing),
+TABS: Final[Mapping[str, tuple[DeliveryGroup, ...]]] = {
+    "all": tuple(DeliveryGroup),
     "": NOT_ACCEPTED,
-    **{str(one): (one,) for one in Standing},
+    **{str(one): (one,) for one in DeliveryGroup},
 }
 
 
@@ -42,20 +42,20 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     query: DeliveriesQuery = call.query
     services, loaded = call.services, call.services.settings()
     wanted = DeliverySearch(
-        standings=TABS[query.state],
+        groups=TABS[query.state],
         endpoint=query.endpoint,
         topic=query.topic,
         since=since_at(query.since, call.now),
         text=query.q,
     )
-    found = await services.ask(delivery_table, wanted, after=query.after, opened=_name(query.open))
+    found = await services.ask(grouped_deliveries, wanted, after=query.after, opened=_name(query.open))
     rows = [*found.rows, *([found.opened.row] if found.opened else [])]
     return {
         "table": found,
         "filter": query,
         "is_filtered": bool(query.endpoint or query.topic or query.since or query.q),
         "endpoints": loaded.queues,
-        "bulk": found.counts[Standing.DEAD].number if Standing.DEAD in wanted.standings else 0,
+        "bulk": found.counts[DeliveryGroup.DEAD].number if DeliveryGroup.DEAD in wanted.groups else 0,
         "most_attempts": len(loaded.settings.delivery.retries_s) + 1,
         "most_copy_attempts": len(RETRIES.steps_s) + 1,
         "thumbnails": await _thumbnails(call, rows),

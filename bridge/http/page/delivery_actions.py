@@ -15,7 +15,7 @@ from bridge.domain.delivery import Accepted
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
 from bridge.domain.filters import DeliveryFilter
-from bridge.domain.page_views import DeliverySearch, Standing
+from bridge.domain.page_views import DeliveryGroup, DeliverySearch
 from bridge.domain.pause import PauseOf
 from bridge.errors import OutdatedError
 from bridge.http.page.actions import Done, FormAction, NothingDone, answer_page
@@ -155,7 +155,7 @@ async def _wanted(call: ViewCall) -> DeliveryFilter:
         return wanted
     is_waiting = form.state is DeliveryState.WAITING
     search = DeliverySearch(
-        standings=(Standing.HELD, Standing.WAITING) if is_waiting else (Standing(str(form.state)),),
+        groups=(DeliveryGroup.HELD, DeliveryGroup.WAITING) if is_waiting else (DeliveryGroup(str(form.state)),),
         endpoint=wanted.endpoint,
         topic=wanted.topic,
         since=wanted.since,

@@ -12,7 +12,7 @@ from bridge.control.store_now import StoreNow
 from bridge.domain.event import TASK_TOPICS
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.page_views import NOT_ACCEPTED, BoundedCount, DeliveryMark, DeliverySearch, Standing
+from bridge.domain.page_views import NOT_ACCEPTED, BoundedCount, DeliveryGroup, DeliveryMark, DeliverySearch
 from bridge.domain.task import LIVE, Snapshot
 from bridge.domain.views import DeliveryView, WatchView
 from bridge.store import ReadStore
@@ -27,7 +27,7 @@ class DeliveryRow:
     """One delivery. `watch`: its task, if that is still stored; `snapshot`: what the provider last said about it.
     `gone_at`: when the task's results will be gone, if that is before the next attempt."""
 
-    standing: Standing
+    group: DeliveryGroup
     view: DeliveryView
     watch: WatchView | None = None
     snapshot: Snapshot | None = None
@@ -59,12 +59,12 @@ class OpenDelivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryTable:
+class GroupedDeliveries:
     """A page of deliveries. `after` is the cursor of the next page. `accepted` counts those of the last week."""
 
     rows: Sequence[DeliveryRow]
     after: str | None
-    counts: Mapping[Standing, BoundedCount]
+    counts: Mapping[DeliveryGroup, BoundedCount]
     accepted: BoundedCount
     opened: OpenDelivery | None
 
@@ -74,30 +74,30 @@ class DeliveryTable:
         return total(self.counts[one] for one in NOT_ACCEPTED)
 
 
-def delivery_table(
+def grouped_deliveries(
     at: StoreNow,
     wanted: DeliverySearch,
     *,
     after: str | None = None,
     opened: tuple[str, str, str] | None = None,
     limit: int = ROWS,
-) -> DeliveryTable:
+) -> GroupedDeliveries:
     """At most `limit` of these deliveries, from the cursor `after` on: dead first, then held, waiting, accepted,
     canceled. `opened`: event, endpoint and target of the delivery to show in full.
 
     A page may be short, or empty, and still have a next one. UsageError for a wrong cursor.
     """
     store, now = at.store, at.now
-    mark = None if after is None else DeliveryMark(*mark_after(SEARCHED, after, (Standing, float, int)))
+    mark = None if after is None else DeliveryMark(*mark_after(SEARCHED, after, (DeliveryGroup, float, int)))
     page = store.delivery_page(wanted, after=mark, limit=limit, now=now)
-    every = wanted._replace(standings=tuple(Standing))
+    every = wanted._replace(groups=tuple(DeliveryGroup))
     lately = store.accepted(now - _WEEK_S)
     views = [view for _, view in page.views]
     if opened is not None:
         one = DeliveryFilter(event_ids=(opened[0],), endpoint=opened[1], target=opened[2])
         views += store.list_deliveries(one, attempts=True, limit=1)
     rows = _rows(store, delivery_waits(at), views)
-    return DeliveryTable(
+    return GroupedDeliveries(
         rows=rows[: len(page.views)],
         after=cursor_at(SEARCHED, *page.next_after) if page.next_after else None,
         counts=store.count_deliveries(every, now=now),
@@ -128,7 +128,7 @@ def _rows(store: ReadStore, waits: DeliveryWaits, found: Sequence[DeliveryView])
         watch_id = ids.get(WatchKey(view.account, view.task_id), 0)
         is_held = view.state == "waiting" and (view.endpoint in waits.disabled or view.endpoint in waits.paused)
         return DeliveryRow(
-            standing=Standing.HELD if is_held else Standing(str(view.state)),
+            group=DeliveryGroup.HELD if is_held else DeliveryGroup(str(view.state)),
             view=view,
             watch=watches.get(watch_id),
             snapshot=snapshots.get(watch_id),
