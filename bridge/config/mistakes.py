@@ -35,6 +35,7 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "string_too_short": "is empty",
     "string_too_long": "has more than {max_length} characters",
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "is not a whole number"),
+    "int_parsing_size": "is too large",
     **dict.fromkeys(("float_parsing", "float_type"), "is not a number"),
     **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
     "list_type": "must be a list",
