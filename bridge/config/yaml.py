@@ -269,7 +269,13 @@ class Composer:
         if _HALF_QUOTED.search(line[: mark.column + 1]) is not None:
             message = "the value continues after its closing quote; write all of it in quotes"
             return YamlProblem(self._name, location, message)
-        since = f" ({error.context}, started in line {error.context_mark.line + 1})" if error.context_mark else ""
+        start = error.context_mark
+        if start is not None and error.problem == "could not find expected ':'":
+            message = 'not "key: value": a colon and a space must follow the key'
+            return YamlProblem(self._name, (start.line + 1, start.column + 1), message)
+        since = f" ({error.context}, started in line {start.line + 1})" if start else ""
+        if error.problem == "mapping values are not allowed in this context":
+            since = '; quote a value that contains ": ", and indent the keys of a mapping alike'
         return YamlProblem(self._name, location, f"not YAML: {error.problem}{since}")
 
     def add_event(self, event: Any) -> None:

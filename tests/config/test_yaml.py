@@ -127,7 +127,12 @@ def test_anchors_and_aliases_are_followed() -> None:
         ("a: &a {b: 1}\nc:\n  <<: *a\n  x: 1\n  x: 2", 't.yaml:5:3: the key "x" is here twice; first in line 4'),
         ("a: {b: ${X}}", 't.yaml:1:8: an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'),
         ("a: [tgram://${X}/1]", 't.yaml:1:13: an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'),
-        ("a: b: c", "t.yaml:1:5: not YAML: mapping values are not allowed"),
+        (
+            "a: b: c",
+            "t.yaml:1:5: not YAML: mapping values are not allowed in this context; quote a value that contains",
+        ),
+        ("a: 1\nb:2\nc: 3", 't.yaml:2:1: not "key: value": a colon and a space must follow the key'),
+        ("a: 1\nb\uff1a 2\nc: 3", 't.yaml:2:1: not "key: value": a colon and a space must follow the key'),
         ("a: @.b", "t.yaml:1:4: a value cannot begin with @ in YAML; write it in quotes"),
         ("a: [`1`]", "t.yaml:1:5: a value cannot begin with ` in YAML; write it in quotes"),
         ("a: 'x' == y", "t.yaml:1:8: the value continues after its closing quote; write all of it in quotes"),
