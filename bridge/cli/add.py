@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -15,8 +15,10 @@ from bridge.cli.session import CommandSession, clock_of, command
 from bridge.control.watch_requests import NEEDS_DAEMON, added_json, added_line, wish, wishes
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable, quoted
+from bridge.domain.watch import Wish
 from bridge.errors import UsageError
 from bridge.sources.entry import Entry
+from bridge.sources.task_reader import TaskReader
 from bridge.wiring.task_reading import task_reader
 
 
@@ -73,7 +75,7 @@ def add_command(
     if ids[0] == "-":
         wanted = wishes(reader, _stdin_entries(), shared)
     else:
-        wanted = [wish(reader, _not_a_file(one), shared) for one in ids]
+        wanted = _argument_wishes(reader, ids, shared)
     with session.writing(create=True) as store:
         added = store.add(wanted, source="cli", now=clock_of(store).now(), again=again)
     if as_json and not wait:
@@ -89,6 +91,20 @@ def add_command(
     if any(one.what in NEEDS_DAEMON for one in added):
         session.hint_at_daemon()
     return _waited(session, [one.key for one in added], timeout, as_json=as_json) if wait else 0
+
+
+def _argument_wishes(reader: TaskReader, ids: Sequence[str], shared: Mapping[str, Any]) -> list[Wish]:
+    """UsageError names the first id that cannot be watched, and the number of other mistakes."""
+    good, mistakes = [], dict[str, None]()
+    for one in ids:
+        try:
+            good.append(wish(reader, _not_a_file(one), shared))
+        except UsageError as mistake:
+            mistakes[str(mistake)] = None
+    if mistakes:
+        more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+        raise UsageError(f"{next(iter(mistakes))}{more}")
+    return good
 
 
 def _waited(session: CommandSession, keys: Sequence[WatchKey], timeout_s: float | None, *, as_json: bool) -> int:

@@ -105,6 +105,8 @@ def test_one_bad_task_on_stdin_adds_none(stdin: bytes | None, hint: str, shell: 
     ("words", "hint"),
     [
         (["a", ".."], "path segment"),
+        (["b c", "a", "..", "b c"], "Write each id on its own line (and 1 more)"),
+        (["a", "b", "--account", "klng"], 'unknown account "klng"; did you mean "kling"?\n'),
         (["a", "-"], "give no other ids"),
         (["--", "-", "-x"], "give no other ids"),
         (["a", "x" * 513], "at most 512"),
