@@ -15,7 +15,7 @@ import anyio.abc
 from bridge.domain.backoff import growing_s
 from bridge.domain.delivery import AttemptMade, Deferred, Delivery, Refused, settle
 from bridge.domain.delivery_state import DeliveryState
-from bridge.domain.event import END_TOPICS, SUPERSEDED_BY_END
+from bridge.domain.event import END_TOPICS, SUPERSEDED_BY_END, TASK_TOPICS
 from bridge.domain.slots import ALL_SLOTS, WHOLE, Portion
 from bridge.engine.membership import Lease
 from bridge.engine.plans import EndpointPlan
@@ -347,7 +347,7 @@ class EndpointQueue:
         keys = {
             "endpoint": delivery.endpoint,
             "topic": delivery.topic,
-            "task_id": delivery.subject,
+            "task_id": delivery.subject if delivery.topic in TASK_TOPICS else "",
             "event_id": delivery.event_id,
             "attempts": made.attempts,
         }

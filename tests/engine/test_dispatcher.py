@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Refused
 from bridge.domain.delivery_state import DeliveryState
@@ -82,6 +83,20 @@ async def test_a_410_disables_the_endpoint_and_its_deliveries_wait_without_aging
         await rig.clock.advance(1)
         assert {delivery.subject for _, delivery in rig.sink.handed} >= {"a", "b", "c"}
         assert rig.store.list_deliveries(DeliveryFilter(states=(DeliveryState.WAITING,))) == []
+
+
+async def test_the_log_names_no_task_for_an_event_about_an_endpoint() -> None:
+    rig = Rig()
+    rig.elsewhere = "hook"
+    rig.sink.script = [Refused(reason="410")]
+    with capture_logs() as logged:
+        async with rig.running():
+            await ended(rig, "a")
+            assert rig.store.enable("hook")
+            await rig.dispatcher.refresh()
+            await rig.clock.advance(1)
+    accepted = {line["topic"]: line["task_id"] for line in logged if line["event"] == "delivery.accepted"}
+    assert accepted == {"task_succeeded": "a", "endpoint_disabled": ""}
 
 
 async def test_after_a_410_no_more_deliveries_of_a_burst_are_attempted() -> None:
