@@ -52,7 +52,7 @@ class Bucket:
             from obstore.exceptions import BaseError
             from obstore.store import S3Store
         except ImportError:
-            raise PlaceFailed("archive.to names a bucket: install genbridge[s3]") from None
+            raise PlaceFailed("archive.to names a bucket: install genbridge's extra s3") from None
         try:
             self._made = self._made or S3Store.from_url(
                 self._url,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,7 +74,8 @@ def _mistakes(loaded: Loaded) -> Iterator[tuple[Key, str]]:
     yield from _own_files_in_queue(loaded)
     archive = loaded.settings.archive
     if archive is not None and archive.folder is None and find_spec("obstore") is None:
-        yield ("archive", "to"), "a bucket needs the extra s3: pip install 'genbridge[s3]'"
+        how = f"{sys.executable} -m pip install 'obstore>=0.8' (or, in a checkout, '.[s3]')"
+        yield ("archive", "to"), f"the Python package for buckets is missing: {how}"
 
 
 def _own_files_in_queue(loaded: Loaded) -> Iterator[tuple[Key, str]]:

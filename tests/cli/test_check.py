@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -13,6 +16,8 @@ from tests.cli.check_report import ACCOUNT, HOOK, report
 from tests.cli.shell import Shell, change
 from tests.daemon_process import DaemonProcess
 from tests.world import World, until
+
+ROOT: Final = Path(__file__).parents[2]
 
 
 def test_check_reports_each_thing_with_a_level(shell: Shell, world: World) -> None:
@@ -66,6 +71,17 @@ def test_check_reports_a_disk_that_is_nearly_full(
     found = report(shell("check"))["disk"]
     assert found[0] == level
     assert f"free at {shell.folder}" in found[1]
+
+
+def test_an_archive_in_a_bucket_without_its_package_says_what_to_install(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    change(shell.folder / "genbridge.yaml", archive={"to": "s3://bucket/results"}, accounts={"kling": ACCOUNT})
+    [package] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["s3"]
+    said = shell("check")
+    assert said.code == 78
+    assert f"{sys.executable} -m pip install '{package}' (or, in a checkout, '.[s3]')" in said.err
 
 
 MANY_MISTAKES = """
