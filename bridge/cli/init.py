@@ -96,9 +96,11 @@ class Questions:
 @command("init")
 @click.option("--provider", metavar="NAME", help="The provider; `genbridge providers` lists them.")
 @click.option("--base-url", metavar="URL", help="The base URL of its API, if it is not the official host.")
-@click.option("--key", metavar="KEY", help="The key, ${NAME}, file:/path, or two keys separated by a space.")
+@click.option(
+    "--key", metavar="KEY", help="The key, ${NAME}, file:/path or credential:NAME. Separate two keys by a space."
+)
 @click.option("--tasks", metavar="WHERE", help=f"Where tasks come from: {', '.join(SOURCES)}.")
-@click.option("--to", "to_url", metavar="URL", help='A webhook\'s URL or an Apprise URL; "" for none.')
+@click.option("--to", "to_url", metavar="URL", help='URL of a webhook or group robot, or an Apprise URL; "" for none.')
 @click.option("--test/--no-test", "is_tested", default=None, help="Also poll the provider, and send a sample.")
 def init_command(
     session: CommandSession,

@@ -73,9 +73,9 @@ def run_command(session: CommandSession, /, **said: str | None) -> int:
 def once_command(session: CommandSession, /, timeout: float | None, **said: str | None) -> int:
     """Work until all tasks are finished and delivered, then exit.
 
-    Exit 0 when everything was delivered; 1 when a delivery is dead, a task timed out, or --timeout has passed. `once`
-    does not wait for tasks and deliveries that can never finish: their account or endpoint is not in the settings, or
-    the endpoint answered 410. The exit code is then 1.
+    Exit 0 when everything was delivered; 1 when a delivery became dead, a task timed out, or --timeout has passed.
+    `once` does not wait for tasks and deliveries that can never finish: their account or endpoint is not in the
+    settings, or the endpoint answered 410. The exit code is then 1.
     """
     return _serve(session, once=True, timeout_s=timeout, said=said)
 
