@@ -12,7 +12,7 @@ import httpx
 
 from bridge.net.failure_kinds import MalformedHead
 
-MOST_HEAD_BYTES: Final = 100 * 1024  # maximum size of status line and headers, as in httpx
+MOST_HEAD_BYTES: Final = 100 * 1024  # maximum size of status line and headers, as in httpx, and of trailers
 STATUS_LINE_BYTES: Final = 1024  # if headers are malformed, a longer status line is not read
 MOST_BUFFERED_BYTES: Final = 256 * 1024  # bytes of a body that are buffered; then reading pauses
 
@@ -37,7 +37,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_unusable = False  # no exchange may follow
         self._is_paused = False
         self._is_waiting = False
-        self._received_bytes = 0
+        self._received_bytes = 0  # since the request was sent, the head has ended, or a part of the body has come
         self._head = b""  # the start of status line and headers, while incomplete or malformed
         self._status = 0
         self._incoming: Headers = {}  # headers while they arrive
@@ -135,8 +135,8 @@ class Connection(asyncio.BufferedProtocol):
         if not self._has_head:
             if len(self._head) < STATUS_LINE_BYTES:
                 self._head += self._buffer[:nbytes]
-            if self._received_bytes > MOST_HEAD_BYTES:
-                error = error or httptools.HttpParserError("too many headers")
+        if self._received_bytes > MOST_HEAD_BYTES:
+            error = error or httptools.HttpParserError("too many headers")
         if error is not None:
             self._fail(error)
         self._wake()
@@ -168,11 +168,12 @@ class Connection(asyncio.BufferedProtocol):
             raise ValueError("too many headers")
         if not self._http.should_keep_alive():
             self._is_unusable = True
-        self._status, self._has_head = status, True
+        self._status, self._has_head, self._received_bytes = status, True, 0
 
     def on_body(self, body: bytes) -> None:
         if self._is_whole:
             return
+        self._received_bytes = 0
         self._chunks.append(body)
         self._chunk_bytes += len(body)
         if self._chunk_bytes > MOST_BUFFERED_BYTES and not self._is_paused and self.transport is not None:

@@ -259,6 +259,23 @@ async def test_a_huge_body_is_read_no_further_than_the_cap() -> None:
     assert _rss_bytes() - before < 50 * MIB
 
 
+@pytest.mark.parametrize("begin", [b"0\r\nX-Trailer: ", b"1;extension="], ids=["trailer", "extension"])
+async def test_an_endless_line_after_the_head_is_not_read_to_its_end(begin: bytes) -> None:
+    sent = 0
+
+    async def script(exchange: Exchange) -> None:
+        nonlocal sent
+        await exchange.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n" + begin)
+        for _ in range(16):
+            await exchange.raw(b"x" * MIB)
+            sent += MIB
+
+    answer = await _answer(script)
+
+    assert (answer.body, answer.complete) == (b"{}", False)
+    assert sent < 8 * MIB
+
+
 async def test_a_gzip_bomb_costs_no_more_than_the_cap() -> None:
     packer = zlib.compressobj(9, wbits=31)
     bomb = b"".join([*(packer.compress(b"\0" * MIB) for _ in range(500)), packer.flush()])
