@@ -33,6 +33,7 @@ class ServedConnection(HttpToolsProtocol):
     """If a request is not HTTP, or is not complete in time, answers with a problem document and closes."""
 
     _head_bytes = 0
+    _silent_bytes = 0  # received since the parser has reported anything: it collects a line until its end
     _head_timer: asyncio.TimerHandle | None = None
     _refusal: tuple[HTTPStatus, str] | None = None
 
@@ -44,6 +45,14 @@ class ServedConnection(HttpToolsProtocol):
         else:
             self._await_head()
 
+    def data_received(self, data: bytes) -> None:
+        self._silent_bytes += len(data)
+        super().data_received(data)
+        if self._silent_bytes > MAX_HEAD_BYTES:
+            is_head = self._head_timer is not None
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if is_head else HTTPStatus.BAD_REQUEST
+            self._refuse(status, f"the request has a line of more than {MAX_HEAD_BYTES >> 10} KiB")
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
         super().connection_lost(exc)
@@ -51,7 +60,7 @@ class ServedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
-        self._head_bytes = 0
+        self._head_bytes = self._silent_bytes = 0
         if self._head_timer is None:
             self._await_head()
 
@@ -60,10 +69,15 @@ class ServedConnection(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._silent_bytes = 0
         if self._head_timer is not None:  # later it is a trailer, and not part of the head (RFC 9110, 6.5.1)
             # The parser leaves blanks at the end (RFC 9110, 5.5: not part of the value).
             super().on_header(name, value.rstrip(b" \t"))
         self._count(len(name) + len(value) + 4)
+
+    def on_body(self, body: bytes) -> None:
+        self._silent_bytes = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         self._head_arrived()

@@ -265,6 +265,21 @@ async def test_a_head_of_any_length_is_refused() -> None:
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize(
+    ("begin", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nX: ", b"431"),
+        (b"GET / HTTP/1.1\r\nX", b"431"),
+        (b"POST /swallow HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ", b"400"),
+        (b"POST /swallow HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n1;x=", b"400"),
+    ],
+)
+async def test_a_line_without_end_is_refused_before_it_has_ended(begin: bytes, status: bytes) -> None:
+    async with served(APP) as client:
+        answer = await answer_to(client, begin, *[b"x" * 65536] * 32)
+    assert answer.startswith(b"HTTP/1.1 " + status) or not answer  # a reset may overtake the answer
+
+
 @pytest.mark.long
 async def test_a_head_that_does_not_arrive_in_ten_seconds_is_refused() -> None:
     async with served(APP) as client:
