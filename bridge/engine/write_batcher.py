@@ -163,16 +163,15 @@ class WriteBatcher:
         while batch:
             try:
                 written = await self._commit(batch)
-            except StoreError:
-                await self._wait()
-                # A disk that is nearly full may have room for a smaller batch.
-                batch = self._put_back(batch, keep=max(1, len(batch) // 2))
             except Exception as error:
-                if len(batch) == 1:
+                if isinstance(error, StoreError):
+                    await self._wait()
+                elif len(batch) == 1:
                     # Only this change cannot be stored. All others can.
                     self._report([(batch[0], error)], stored=False)
                     return
-                batch = self._put_back(batch, keep=1)
+                # A disk that is nearly full may have room for a smaller batch, which may also lack the faulty change.
+                batch = self._put_back(batch, keep=max(1, len(batch) // 2))
             else:
                 # Outside of the `try`, because no error after a commit may commit the batch again.
                 self._committed(batch, written)

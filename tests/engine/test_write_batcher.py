@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.domain.change import AccountAskedToWait, Change
+from bridge.domain.change import AccountAskedToWait, Change, key_of
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import WatchKey
 from bridge.errors import StoreError
@@ -50,6 +50,25 @@ async def test_a_change_whose_event_cannot_be_rendered_fails_alone() -> None:
         await rig.watch("a", "poison", "b")
         await rig.clock.advance(10)
         assert sorted(delivery.subject for _, delivery in rig.sink.handed) == ["a", "b"]
+
+
+async def test_a_change_that_cannot_be_stored_costs_few_transactions() -> None:
+    async with writing() as (writes, book, clock):
+        commit, transactions = book.commit, 0
+
+        def poisoned(changes: Sequence[Change], parcels_for: ParcelsFor) -> list[bool]:
+            nonlocal transactions
+            transactions += 1
+            if any(key_of(change) == "kling/poison" for change in changes):
+                raise KeyError("a bug of ours")
+            return commit(changes, parcels_for)
+
+        book.commit = poisoned  # type: ignore[method-assign]  # our own double, failing
+        for number in range(1000):
+            writes.submit(make_end(WatchKey("kling", "poison" if number == 900 else f"t{number}")))
+        await clock.advance(1)
+    assert sum(map(len, book.committed)) == 999
+    assert transactions <= 40
 
 
 @pytest.mark.parametrize("failures", [1, 20])
