@@ -65,6 +65,7 @@ class Poller:
         self._group: anyio.abc.TaskGroup | None = None
         self._stopped = anyio.Event()
         self._is_reconfigured = False  # whether settings changed after `_put_all`
+        self._fetching = anyio.Lock()  # an older reading must not be put after a newer one
         self._revision: int | None = None  # the store's revision up to which watches have been read
         self.finished = anyio.Event()  # set when nothing is in flight
 
@@ -159,14 +160,16 @@ class Poller:
     async def fetch_changes(self) -> None:
         """Put the watches that have changed since the last call; the first call puts all. After a StoreError, call it
         again: otherwise the changes are never polled."""
-        if self._revision is None:
-            self._revision = await self._put_all()
-        elif not self._revision:  # the store was empty
-            self._revision = await self._put_live()
-        self._revision, states = await self._offload(self._watches.changed, self._revision)
-        for start in range(0, len(states), SLICE):
-            self._put(states[start : start + SLICE])
-            await anyio.lowlevel.checkpoint()
+        async with self._fetching:
+            if self._revision is None:
+                self._revision = await self._put_all()
+            elif not self._revision:  # the store was empty
+                self._revision = await self._put_live()
+            revision, states = await self._offload(self._watches.changed, self._revision)
+            for start in range(0, len(states), SLICE):
+                self._put(states[start : start + SLICE])
+                await anyio.lowlevel.checkpoint()
+            self._revision = revision  # last, because the caller may be canceled before
 
     async def _put_all(self) -> int:
         """Put all live watches. Returns the revision from which changes must be fetched next."""

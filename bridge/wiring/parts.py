@@ -23,6 +23,7 @@ from bridge.engine.poller import Poller
 from bridge.engine.source_runner import SourceRunner
 from bridge.engine.store_intake import StoreIntake
 from bridge.engine.store_news import follow_news
+from bridge.engine.store_outage import retrying
 from bridge.engine.workload import Workload
 from bridge.engine.write_batcher import WriteBatcher
 from bridge.metrics import Metrics
@@ -143,6 +144,8 @@ class Parts:
             elif polled.plan.lists is not None:
                 await forget(name, self.intake)
         await self.sources.replace(sources, daemon=loaded.member_name if self.store.is_shared else "", group=group)
+        # The former sources may have been stopped between the commit of tasks and their fetching.
+        await retrying(self.poller.fetch_changes, self.clock)
 
     async def follow_news(self) -> None:
         """React to what other processes write to the store, until canceled."""

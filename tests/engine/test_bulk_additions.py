@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import anyio
+import anyio.lowlevel
 import pytest
 from structlog.testing import capture_logs
 
 from bridge.domain.cadence import Pacing
+from bridge.domain.ids import WatchKey
 from bridge.domain.limits import RateLimits
-from bridge.domain.watch import Wish
+from bridge.domain.watch import WatchState, Wish
 from tests.engine.rig import SUCCEEDED, Rig
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
@@ -70,3 +75,37 @@ async def test_after_a_restart_the_rest_of_a_bulk_addition_is_polled() -> None:
     async with again.running():
         await again.clock.advance(40)
     assert {task_id for _, task_id in rig.provider.asked} == set(BULK)
+
+
+class WithdrawnMeanwhile:
+    """A store in which a person withdraws the last bulk task right before the second reading of changes."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._readings = 0
+
+    def changed(self, since: int) -> tuple[int, list[WatchState]]:
+        self._readings += 1
+        if self._readings == 2:
+            self._rig.store.withdraw([WatchKey("kling", BULK[-1])], now=self._rig.clock.now())
+        return self._rig.store.changed(since)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rig.store, name)
+
+
+async def test_an_older_reading_of_changes_does_not_bring_a_withdrawn_task_back() -> None:
+    rig = Rig(limits=RateLimits(rate=0.001, burst=1, concurrency=1))
+    async with rig.running():
+        await rig.watch("first")
+        wishes = [Wish(account="kling", task_id=task_id) for task_id in (*(f"t{n}" for n in range(2000)), *BULK)]
+        rig.store.add(wishes, source="cli", now=rig.clock.now())
+        rig.poller._watches = WithdrawnMeanwhile(rig)
+        async with anyio.create_task_group() as group:
+            group.start_soon(rig.fetch)
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+            group.start_soon(rig.fetch)
+        watched = {entry.task_id for entry in rig.poller.accounts["kling"]._queue}
+    assert watched >= set(BULK[:-1])
+    assert BULK[-1] not in watched

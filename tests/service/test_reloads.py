@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import threading
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -18,15 +20,19 @@ from bridge.clock import SystemClock
 from bridge.config.load import Loaded
 from bridge.daemon import Daemon
 from bridge.domain.task import ReadingKind
+from bridge.domain.watch import Wish
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.store import open_store
 from bridge.wiring.parts import Parts
 from bridge.wiring.plan_builder import PlanBuilder
 from tests.loopback import Exchange, loopback
+from tests.stopwatch import until
 from tests.world import kling
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
+
+T = TypeVar("T")
 
 
 def settings(folder: Path, *accounts: str, url: str = "http://127.0.0.1:9", **polling: Any) -> Loaded:
@@ -145,3 +151,69 @@ async def test_a_bug_in_a_reload_keeps_the_old_settings(tmp_path: Path) -> None:
         assert await daemon._reload()
     store.close()
     assert [(line["event"], line["in_force"]) for line in logged] == [("settings.bug", "the old settings")]
+
+
+class HoldingOffload(ThreadOffload):
+    """Holds the calls of these names until their events are set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[str, threading.Event] = {}
+        self.requested: list[str] = []
+
+    async def __call__(self, call: Callable[..., T], *args: object) -> T:
+        name = str(getattr(getattr(call, "func", call), "__name__", ""))
+        self.requested.append(name)
+        return await super().__call__(self._run, name, call, *args)
+
+    def _run(self, name: str, call: Callable[..., T], *args: object) -> T:
+        if name in self.held:
+            self.held[name].wait(20)
+        return call(*args)
+
+
+async def test_tasks_that_are_stored_during_a_reload_are_polled(tmp_path: Path) -> None:
+    store, offload = open_store(tmp_path / "state.db", create=True, group_access=False), HoldingOffload()
+    (tmp_path / "queue").mkdir()
+
+    store.add([Wish(account="one", task_id="earlier")], source="cli", now=0.0)
+
+    async def running(exchange: Exchange) -> None:
+        await exchange.answer(200, json.dumps(kling(exchange.asked.target.rpartition("/")[2], "processing")).encode())
+
+    def loaded(url: str, **sources: str) -> Loaded:
+        path = tmp_path / "genbridge.yaml"
+        account = {"provider": "runway", "base_url": url, "api_key": "sk-1234"}
+        path.write_text(json.dumps({"accounts": {"one": account}, "sources": {"queue": "queue/", **sources}}))
+        path.chmod(0o600)
+        return CommandSession(config=str(path)).resolved()
+
+    with anyio.fail_after(60):
+        async with loopback(running) as server, anyio.create_task_group() as group:
+            parts = Parts(
+                loaded(server.url),
+                store=store,
+                clock=SystemClock(),
+                offload=offload,
+                lease_offload=ThreadOffload(),
+                metrics=Metrics(),
+            )
+            app = App(parts)
+            await group.start(app.run)
+            await anyio.sleep(1.0)  # until the daemon has reacted to everything in the store
+            offload.requested.clear()
+            # The tasks are stored right before the last call of a reload. Another call comes before they are fetched.
+            offload.held = {"queue_wait_ends": threading.Event(), "add": threading.Event()}
+            group.start_soon(app.apply, loaded(server.url, lines="ids.txt"))
+            await until(lambda: "queue_wait_ends" in offload.requested)
+            (tmp_path / "queue" / "a.txt").write_text("task-1\n")
+            await until(lambda: "add" in offload.requested)
+            offload.held["queue_wait_ends"].set()
+            await until(lambda: "disabled" in offload.requested)
+            group.start_soon(offload, store.revision)
+            await until(lambda: "revision" in offload.requested)
+            offload.held["add"].set()
+            await until(lambda: not (tmp_path / "queue" / "a.txt").exists())
+            await until(lambda: any(asked.target.endswith("task-1") for asked in server.asked), within_s=5)
+            app.stop()
+    store.close()
