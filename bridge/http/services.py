@@ -68,6 +68,7 @@ class Services:
         self.counts: CachedReading[Counts] = CachedReading(partial(self.reading, self.reader.counts), clock)
         self.needs: CachedReading[NeedCounts] = CachedReading(self._count_needs, clock)
         self.overviews = RecentOverview(clock)
+        self.shared_overview: CachedReading[Overview] = CachedReading(self.overview, clock)  # for `/readyz`
         self.rings = Rings(metrics, clock)  # only for the thread of the event loop
         self.finished = FinishedCounts(clock.steady)  # only for `read`
         self.live = LiveHub(store=open_follower(place), offload=ThreadOffload(), clock=clock, settings=settings)

@@ -57,6 +57,7 @@ class HttpServer:
             self._group.start_soon(measure_loop_lag, self._services.metrics.loop_lag_s, self._services.clock)
             self._group.start_soon(keep_running, "counts", self._services.counts.run, self._services.clock)
             self._group.start_soon(keep_running, "needs", self._services.needs.run, self._services.clock)
+            self._group.start_soon(keep_running, "ready", self._services.shared_overview.run, self._services.clock)
             self._group.start_soon(self.live.run)
             self._group.start_soon(self._services.gateway.run)
             self._group.start_soon(keep_running, "rings", self._services.rings.run, self._services.clock)

@@ -7,14 +7,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import anyio
 import orjson
 import pytest
 
 from bridge.errors import StoreError
 from bridge.http.access import Right
 from bridge.http.api_route import ApiCall
+from bridge.http.cached_reading import CachedReading
 from bridge.http.services import Services
 from bridge.http.status_routes import problems, readyz
+from tests.fakes import FakeClock
 from tests.http.site import running_site
 from tests.world import until
 
@@ -80,6 +83,38 @@ def test_a_lines_file_in_a_missing_folder_is_not_ready(tmp_path: Path) -> None:
         assert problem == f"source lines: No such file or directory: {folder}/ids.txt"
 
 
+class Overviews:
+    """Reads the status of a store without accounts."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    async def get(self, within_s: float = 0.0) -> Any:
+        self.reads += 1
+        held: dict[str, Any] = {
+            "blocked_accounts": {},
+            "paused_accounts": {},
+            "held_accounts": [],
+            "held_endpoints": [],
+        }
+        return SimpleNamespace(sources=[], json=lambda: held, counts=SimpleNamespace(live_by_account={}))
+
+
+def working(shared: object, failure: StoreError | None = None) -> SimpleNamespace:
+    """The services of a daemon that works."""
+
+    async def done(*_: object) -> None: ...
+
+    return SimpleNamespace(
+        app=lambda: SimpleNamespace(is_working=lambda: True),
+        store=SimpleNamespace(revision=None),
+        writing=done,
+        shared_overview=shared,
+        settings=lambda: SimpleNamespace(settings=SimpleNamespace(accounts={})),
+        store_failure=lambda: failure,
+    )
+
+
 @pytest.mark.parametrize(
     ("failure", "answer"),
     [
@@ -89,29 +124,24 @@ def test_a_lines_file_in_a_missing_folder_is_not_ready(tmp_path: Path) -> None:
     ],
 )
 async def test_a_store_that_can_only_be_read_is_not_ready(failure: StoreError | None, answer: object) -> None:
-    async def done(*_: object) -> None: ...
-
-    async def overview() -> Any:
-        held: dict[str, Any] = {
-            "blocked_accounts": {},
-            "paused_accounts": {},
-            "held_accounts": [],
-            "held_endpoints": [],
-        }
-        return SimpleNamespace(sources=[], json=lambda: held, counts=SimpleNamespace(live_by_account={}))
-
-    services = SimpleNamespace(
-        app=lambda: SimpleNamespace(is_working=lambda: True),
-        store=SimpleNamespace(revision=None),
-        writing=done,
-        overview=overview,
-        settings=lambda: SimpleNamespace(settings=SimpleNamespace(accounts={})),
-        store_failure=lambda: failure,
-    )
     access = SimpleNamespace(rules=SimpleNamespace(right_of=lambda _: Right.FULL))
     request = SimpleNamespace(headers={}, app=SimpleNamespace(state=SimpleNamespace(access=access)))
-    found = await readyz.handle(cast(ApiCall, SimpleNamespace(services=services, request=request)))
+    call = cast(ApiCall, SimpleNamespace(services=working(Overviews(), failure), request=request))
+    found = await readyz.handle(call)
     assert (found if isinstance(found, dict) else orjson.loads(found.body)) == answer
+
+
+async def test_many_questions_read_the_store_once() -> None:
+    overviews, clock = Overviews(), FakeClock()
+    shared = CachedReading(overviews.get, clock)
+    call = cast(ApiCall, SimpleNamespace(services=working(shared)))
+    async with anyio.create_task_group() as group:
+        group.start_soon(shared.run)
+        async with anyio.create_task_group() as asking:
+            for _ in range(100):
+                asking.start_soon(problems, call)
+        group.cancel_scope.cancel()
+    assert overviews.reads == 1
 
 
 async def test_a_daemon_that_waits_for_its_store_says_so() -> None:
