@@ -13,7 +13,7 @@ from benchmarks.cadence.tasks import GIVEN_UP_S, ReadingKind, Task
 from bridge.domain.durations.fit import Fit
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.durations.poll_rate import Bounds, PollRate, poll_rate
-from bridge.domain.durations.progress import Trail, followed, sharpened_in_s
+from bridge.domain.durations.progress import ProgressTrend, next_by_progress_in_s, trend_after
 from bridge.domain.durations.table import DurationKey
 
 BOUNDS = Bounds(min_s=2.0, max_s=300.0)
@@ -123,16 +123,16 @@ class Learned:
         self.knowledge.seen(key, task.polled_s, age_s)
         fit = self.knowledge.fit(key)
         if self.by_progress:
-            trail = task.trail if isinstance(task.trail, Trail) else None
-            task.trail = followed(trail, task.progress(age_s), polled_s=task.polled_s, age_s=age_s)
-            rest_s = None if task.trail is None else task.trail.rest_s(age_s)
+            trend = task.trend if isinstance(task.trend, ProgressTrend) else None
+            task.trend = trend_after(trend, task.progress(age_s), polled_s=task.polled_s, age_s=age_s)
+            rest_s = None if task.trend is None else task.trend.rest_s(age_s)
             if rest_s is not None:
-                return sharpened_in_s(fit, age_s=age_s, rest_s=rest_s, worth=self.worth, bounds=BOUNDS)
+                return next_by_progress_in_s(fit, age_s=age_s, rest_s=rest_s, worth=self.worth, bounds=BOUNDS)
         known = self._rhythms.get(key)
         if known is None or known[0] is not fit:
             known = self._rhythms[key] = (fit, poll_rate(fit, worth=self.worth, bounds=BOUNDS))
         return known[1].next_in_s(age_s)
 
     def ended(self, task: Task, age_s: float) -> None:
-        rest_s = task.trail.rest_s(task.polled_s) if isinstance(task.trail, Trail) else None
+        rest_s = task.trend.rest_s(task.polled_s) if isinstance(task.trend, ProgressTrend) else None
         self.knowledge.ended(self.key(task), task.polled_s, age_s, at_s=None, succeeded=task.succeeds, rest_s=rest_s)

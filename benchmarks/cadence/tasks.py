@@ -56,7 +56,7 @@ class Task:
     stuck_at: float = math.inf  # highest progress that is shown, in percent
     polled_s: float = 0.0  # its age when a poll last found it running
     polls: int = 0
-    trail: object = None
+    trend: object = None
 
     @property
     def succeeds(self) -> bool:

@@ -13,7 +13,7 @@ from bridge.control.lookup import find_keys
 from bridge.control.store_now import StoreNow
 from bridge.control.watch_requests import poll_now, withdraw
 from bridge.domain.quoting import printable
-from bridge.domain.views import Touched
+from bridge.domain.views import RequestResult
 
 
 @command("withdraw")
@@ -40,7 +40,10 @@ def poll_command(session: CommandSession, ids: Sequence[str], account: str | Non
 
 
 def _request(
-    session: CommandSession, request: Callable[..., list[tuple[Touched, str]]], ids: Sequence[str], account: str | None
+    session: CommandSession,
+    request: Callable[..., list[tuple[RequestResult, str]]],
+    ids: Sequence[str],
+    account: str | None,
 ) -> bool:
     """Print the result for each task; returns whether anything was done."""
     with session.store() as store:

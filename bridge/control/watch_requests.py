@@ -9,7 +9,7 @@ from bridge.control.pausing import how_long
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.quoting import printable
-from bridge.domain.views import Touched, WatchView
+from bridge.domain.views import RequestResult, WatchView
 from bridge.domain.watch import Wish
 from bridge.errors import UsageError
 from bridge.ports import Added
@@ -122,14 +122,14 @@ def added_line(one: Added) -> str:
     return f"{one.key.account}/{printable(one.key.task_id)}: {_ADDED[one.what].format(phase=one.phase)}"
 
 
-def withdraw(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> list[tuple[Touched, str]]:
+def withdraw(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> list[tuple[RequestResult, str]]:
     """Stop watching these tasks, without an event; returns each with what was done, or why nothing was."""
     return [(one, _detail(one, "withdrawn")) for one in store.withdraw(keys, now=now)]
 
 
 def poll_now(
     store: CommandStore, keys: Sequence[WatchKey], *, now: float, accounts: Collection[str]
-) -> list[tuple[Touched, str]]:
+) -> list[tuple[RequestResult, str]]:
     """Request polls of these tasks as soon as their accounts allow; returns the same as `withdraw`. `accounts` are
     those of the settings."""
     touched = store.poll_now(keys, now=now)
@@ -140,5 +140,5 @@ def poll_now(
     return [(one, _detail(one, f"polling {when[one.key.account]}")) for one in touched]
 
 
-def _detail(touched: Touched, done: str) -> str:
+def _detail(touched: RequestResult, done: str) -> str:
     return done if touched.done else f"already {touched.phase or 'gone'}, nothing to do"

@@ -230,7 +230,7 @@ class Ownership(NamedTuple):
     waiting: int = 0
 
 
-class Touched(NamedTuple):
+class RequestResult(NamedTuple):
     """The result of a person's request about one watch: whether it was done, and the current phase, which explains a
     failure (None: the watch does not exist)."""
 

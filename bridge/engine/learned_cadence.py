@@ -16,7 +16,7 @@ from bridge.domain.durations.fit import Fit
 from bridge.domain.durations.forecast import expectation
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.durations.poll_rate import Bounds, PollRate, poll_rate, together_in_s
-from bridge.domain.durations.progress import followed, sharpened_in_s
+from bridge.domain.durations.progress import next_by_progress_in_s, trend_after
 from bridge.domain.durations.table import DurationKey
 from bridge.domain.task import ReadingKind, Snapshot
 from bridge.engine.poll_queue import NEVER, PollEntry
@@ -77,7 +77,7 @@ class LearnedCadence:
         if seen_s is not None:
             self._knowledge.seen(_key(self._account, entry.action, entry.variant), seen_s, age_s)
             if snapshot is not None and snapshot.progress is not None:
-                entry.trail = followed(entry.trail, snapshot.progress, polled_s=seen_s, age_s=age_s)
+                entry.trend = trend_after(entry.trend, snapshot.progress, polled_s=seen_s, age_s=age_s)
         entry.seen_at = now
 
     def record_finish(self, entry: PollEntry, snapshot: Snapshot | None, now: float, *, succeeded: bool) -> None:
@@ -91,7 +91,7 @@ class LearnedCadence:
             if server_s is None:
                 return  # finished at the first poll, so its age says almost nothing about its duration
             age_s = max(age_s, server_s)
-        rest_s = entry.trail.rest_s(seen_s) if entry.trail is not None else None
+        rest_s = entry.trend.rest_s(seen_s) if entry.trend is not None else None
         key = _key(self._account, entry.action, entry.variant)
         self._knowledge.ended(key, seen_s, age_s, at_s=server_s, succeeded=succeeded, rest_s=rest_s)
         self._budget.spent((entry.memory.polls + 1) * self._shared)
@@ -103,11 +103,13 @@ class LearnedCadence:
         """Seconds until the next poll of this task, and the reason."""
         kind, age_s = self._kind_of(entry), now - entry.began_at
         self._shared += (1.0 - self._shared) * 0.02
-        rest_s = entry.trail.rest_s(age_s) if entry.trail is not None else None
+        rest_s = entry.trend.rest_s(age_s) if entry.trend is not None else None
         if rest_s is None:
             wait_s = kind.rate.next_in_s(age_s)
             return wait_s, _why(kind.usual, round(wait_s))
-        wait_s = sharpened_in_s(kind.fit, age_s=age_s, rest_s=rest_s, worth=self._budget.worth, bounds=self._bounds)
+        wait_s = next_by_progress_in_s(
+            kind.fit, age_s=age_s, rest_s=rest_s, worth=self._budget.worth, bounds=self._bounds
+        )
         return wait_s, f"{kind.usual}, its progress suggests {rest_s:.0f} s more{POLLED_AFTER}{wait_s:.0f} s"
 
     def together_in_s(self, entries: Sequence[PollEntry], now: float) -> tuple[float, str]:

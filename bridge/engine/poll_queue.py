@@ -21,7 +21,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Final
 
-from bridge.domain.durations.progress import Trail
+from bridge.domain.durations.progress import ProgressTrend
 from bridge.domain.watch import Memory, WatchState
 
 SCANNED_PER_PLACE: Final = 4  # entries to examine for each free place in a batch
@@ -53,7 +53,7 @@ class PollEntry:
     began_at: float  # when its task began
     variant: str = ""  # the model, if answers contain it
     seen_at: float = NEVER  # when this process last found it running
-    trail: Trail | None = None  # its progress
+    trend: ProgressTrend | None = None  # its progress
     # Its place in the schedule. Only `WatchSchedule` and `PollQueue` change it.
     due_at: float | None = None  # None while it is being polled, and after it was forgotten
     polled_at: float = NEVER  # when this process last got an answer

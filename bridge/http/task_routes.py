@@ -18,7 +18,7 @@ from bridge.control.store_now import StoreNow
 from bridge.control.watch_list import search_watches, watch_details
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
-from bridge.domain.views import Touched
+from bridge.domain.views import RequestResult
 from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import JSON, NOT_FOUND, ApiCall, RawBody, json_response, post, route
@@ -102,7 +102,7 @@ async def _key(call: ApiCall, named: models.TaskKey) -> WatchKey:
     return key
 
 
-async def _request(call: ApiCall, request: Callable[..., list[tuple[Touched, str]]]) -> dict[str, Any]:
+async def _request(call: ApiCall, request: Callable[..., list[tuple[RequestResult, str]]]) -> dict[str, Any]:
     key = await _key(call, call.body)
     [(touched, detail)] = await call.services.write(request, [key], now=call.services.clock.now())
     return {"account": key.account, "id": key.task_id, "done": touched.done, "detail": detail}

@@ -15,7 +15,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.store_key import KEY_BYTES, KeyPurpose
 from bridge.domain.task import LIVE, Phase
-from bridge.domain.views import BY_PERSON, Touched
+from bridge.domain.views import BY_PERSON, RequestResult
 from bridge.errors import OutdatedError
 from bridge.store.records import PAUSES
 from bridge.store.rows import Row, plain
@@ -45,7 +45,7 @@ class CommandStore(WatchStore):
         with self._database.write() as session:
             session.execute(SQL["commands.own"], settings=settings, base_urls=json.dumps(merged))
 
-    def withdraw(self, keys: Sequence[WatchKey], *, now: float) -> list[Touched]:
+    def withdraw(self, keys: Sequence[WatchKey], *, now: float) -> list[RequestResult]:
         """Stop watching, without an event."""
         with self._locked() as session:
             phases, live = _live_of(session, keys)
@@ -55,14 +55,14 @@ class CommandStore(WatchStore):
                 session.execute(SQL["commands.forget_names"], watch_ids=watch_ids)
         phases |= dict.fromkeys(live, Phase.WITHDRAWN)
         # A task that is named twice is withdrawn once.
-        return [Touched(key=key, done=live.pop(key, None) is not None, phase=phases.get(key)) for key in keys]
+        return [RequestResult(key=key, done=live.pop(key, None) is not None, phase=phases.get(key)) for key in keys]
 
-    def poll_now(self, keys: Sequence[WatchKey], *, now: float) -> list[Touched]:
+    def poll_now(self, keys: Sequence[WatchKey], *, now: float) -> list[RequestResult]:
         """Make daemons poll these tasks at once."""
         with self._locked() as session:
             phases, live = _live_of(session, keys)
             _poll(session, [(watch_id, now, "poll asked", BY_PERSON) for watch_id in live.values()], now=now)
-        return [Touched(key=key, done=key in live, phase=phases.get(key)) for key in keys]
+        return [RequestResult(key=key, done=key in live, phase=phases.get(key)) for key in keys]
 
     def redeliver(self, wanted: DeliveryFilter, *, expect: int | None = None) -> int:
         """Deliver these again: the same id and bytes, a full round of attempts, due at once. Also ends every wait of

@@ -11,7 +11,7 @@ from bridge.clock import SystemClock
 from bridge.control.estimates import Estimates
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.filters import EVERY_WATCH
-from bridge.http.page.runs import BarState, run_of
+from bridge.http.page.running_rows import BarState, running_row
 from tests.cli.shell import Shell
 from tests.factories import make_wish
 
@@ -70,7 +70,7 @@ def test_every_command_and_the_page_call_the_same_task_late(learned: Shell) -> N
             wish = make_wish(task_id=f"age-{age_s}", action=VIDEO.action)
             store.add([wish], source="cli", now=now - age_s)
         views, known = store.list_watches(EVERY_WATCH), Estimates(store.durations(), {"kling": "kling"})
-        late = {view.task_id: run_of(view, {}, known, now).bar.state is BarState.LATE for view in views}
+        late = {view.task_id: running_row(view, {}, known, now).bar.state is BarState.LATE for view in views}
     assert late == {"age-180": True, "age-100": False, "a": False, "b": False}
     rows = {row.split()[1]: row for row in learned("list").out.splitlines()}
     assert "longer than usual" in rows["age-180"]

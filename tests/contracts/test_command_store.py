@@ -8,7 +8,7 @@ from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import DeliveryFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
-from bridge.domain.views import Touched
+from bridge.domain.views import RequestResult
 from bridge.errors import OutdatedError
 from bridge.store import Store
 from tests.factories import NOW
@@ -39,10 +39,10 @@ class TestAsks:
         store.commit([make_end()], nobody)
         unknown = WatchKey("kling", "unknown")
         assert store.withdraw([KEY, B, B, unknown], now=NOW + 9) == [
-            Touched(key=KEY, done=False, phase=Phase.SUCCEEDED),
-            Touched(key=B, done=True, phase=Phase.WITHDRAWN),
-            Touched(key=B, done=False, phase=Phase.WITHDRAWN),
-            Touched(key=unknown, done=False, phase=None),
+            RequestResult(key=KEY, done=False, phase=Phase.SUCCEEDED),
+            RequestResult(key=B, done=True, phase=Phase.WITHDRAWN),
+            RequestResult(key=B, done=False, phase=Phase.WITHDRAWN),
+            RequestResult(key=unknown, done=False, phase=None),
         ]
         assert store.list_deliveries() == []
         assert store.counts().live == 0

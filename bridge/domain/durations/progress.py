@@ -16,7 +16,7 @@ STEPS: Final = 0.15  # integration steps, as a share of the time so far
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class ProgressTrend:
     """The progress of a task: the start of the extrapolation, and the last change. Times are ages."""
 
     from_s: float
@@ -37,20 +37,22 @@ class Trail:
         return max(rest_s - still_s, still_s / 2, 0.1)
 
 
-def followed(trail: Trail | None, percent: float | None, *, polled_s: float, age_s: float) -> Trail | None:
+def trend_after(
+    trend: ProgressTrend | None, percent: float | None, *, polled_s: float, age_s: float
+) -> ProgressTrend | None:
     """The progress after a poll at `age_s`; the previous poll was at `polled_s`."""
     if percent is None or not 0 <= percent <= 100:
-        return trail
-    if trail is None:
-        return Trail(polled_s, 0.0, age_s, percent) if percent >= LEAST else None
-    if percent < trail.to_percent:
-        return Trail(age_s, percent, age_s, percent)
-    if percent == trail.to_percent:
-        return trail
-    return Trail(trail.from_s, trail.from_percent, age_s, percent)
+        return trend
+    if trend is None:
+        return ProgressTrend(polled_s, 0.0, age_s, percent) if percent >= LEAST else None
+    if percent < trend.to_percent:
+        return ProgressTrend(age_s, percent, age_s, percent)
+    if percent == trend.to_percent:
+        return trend
+    return ProgressTrend(trend.from_s, trend.from_percent, age_s, percent)
 
 
-def sharpened_in_s(fit: Fit, *, age_s: float, rest_s: float, worth: float, bounds: Bounds) -> float:
+def next_by_progress_in_s(fit: Fit, *, age_s: float, rest_s: float, worth: float, bounds: Bounds) -> float:
     """Seconds until the next poll of a task whose progress predicts that it finishes in `rest_s`.
 
     The hazard is that of a mixture: the learned durations, and a log-normal around the prediction, with the bias and

@@ -15,7 +15,7 @@ from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.source import SourceKind
 from bridge.http.page.cards import FinishedTask, cards, finished_tasks
 from bridge.http.page.result_boxes import results_of
-from bridge.http.page.runs import run_of
+from bridge.http.page.running_rows import running_row
 from bridge.http.page.view import View, ViewCall
 
 MOST_RUNS: Final = 9
@@ -58,7 +58,7 @@ def _read(at: StoreNow, call: ViewCall, daemon: DaemonNow, commit_p95_s: float |
         "median_lag_s": median_lag_s(store, now),
         "is_new": not found.counts.watches,
         "queue": file.source_paths.get(SourceKind.QUEUE),
-        "runs": [run_of(view, accounts, running.estimates, now) for view in running.views],
+        "runs": [running_row(view, accounts, running.estimates, now) for view in running.views],
         "finished": finished_tasks(store, finished_watches(at, limit=MOST_CARDS).views),
         "held": {*found.counts.disabled, *lasting(found.pauses, PauseOf.ENDPOINT, now)},
     }

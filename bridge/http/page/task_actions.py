@@ -14,7 +14,7 @@ from bridge.control import watch_requests
 from bridge.control.watch_requests import WrongTask
 from bridge.domain.ids import WatchKey
 from bridge.domain.quoting import printable
-from bridge.domain.views import Touched
+from bridge.domain.views import RequestResult
 from bridge.http.page.actions import Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import Wording
@@ -119,7 +119,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     return {"back": "/tasks", **add_values(call, NewTasks(account=call.query.account or None))}
 
 
-async def _touch(call: ViewCall, request: Callable[..., Sequence[tuple[Touched, Any]]]) -> None:
+async def _touch(call: ViewCall, request: Callable[..., Sequence[tuple[RequestResult, Any]]]) -> None:
     [(touched, _)] = await call.services.write(request, [call.query.key], now=call.now)
     if not touched.done:
         raise NothingDone(call.words.text("{task} has finished or is no longer watched.", task=_name(call)))

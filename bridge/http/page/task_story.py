@@ -23,7 +23,7 @@ from bridge.domain.task import LIVE, UNDER_WAY, Phase
 from bridge.domain.views import DeliveryView, ReadingCount, WatchDetails, WatchView
 from bridge.encoding import encode
 from bridge.http.page.poll_strip import StripGeometry
-from bridge.http.page.runs import Run, run_of
+from bridge.http.page.running_rows import RunningRow, running_row
 
 MOST_NOTIFIED: Final = 12  # maximum number of deliveries in the history
 MOST_EVENTS: Final = 12  # events whose deliveries are shown; a task may have hundreds of progress events
@@ -49,7 +49,7 @@ class NotifiedOf(NamedTuple):
     deliveries: Sequence[DeliveryNow]
 
 
-class Happening(NamedTuple):
+class HistoryLine(NamedTuple):
     """One line of the history. `what`: a fact of the history; or `accepted`, `dead`, `deferred` for a delivery to
     `endpoint`; or `copied`, `not copied`; or `left out` (`detail` is the number of lines that are not shown). `answers`
     are those of all polls so far."""
@@ -69,7 +69,7 @@ class TaskStory:
     now: float
     details: WatchDetails
     view: WatchView
-    run: Run | None  # only while it runs
+    run: RunningRow | None  # only while it runs
     usual: tuple[Expected, int] | None
     account: AccountState | None
     waits: DeliveryWaits
@@ -126,9 +126,9 @@ class TaskStory:
         return [self._delivery(one) for one in reversed(views)]
 
     @property
-    def happened(self) -> list[Happening]:
+    def happened(self) -> list[HistoryLine]:
         """The history, including the deliveries about the last finish, the oldest first."""
-        facts = [Happening(fact.at, fact.what, fact.detail) for fact in self.details.history]
+        facts = [HistoryLine(fact.at, fact.what, fact.detail) for fact in self.details.history]
         before_finish = [place for place, one in enumerate(facts) if one.what not in _FINAL]
         if before_finish and self.details.readings:
             place = before_finish[-1]
@@ -137,7 +137,7 @@ class TaskStory:
         if len(found) <= MOST_HAPPENED:
             return found
         left_out = len(found) - MOST_HAPPENED
-        gap = Happening(found[FIRST_HAPPENED].at, "left out", str(left_out))
+        gap = HistoryLine(found[FIRST_HAPPENED].at, "left out", str(left_out))
         return [*found[:FIRST_HAPPENED], gap, *found[FIRST_HAPPENED + left_out :]]
 
     @property
@@ -161,7 +161,7 @@ class TaskStory:
     def _sent(self, *, is_copy: bool) -> list[DeliveryView]:
         return [one for one in self.details.deliveries if (one.endpoint == ARCHIVE) is is_copy]
 
-    def _notified(self) -> Iterator[Happening]:
+    def _notified(self) -> Iterator[HistoryLine]:
         finishes = [one for one in self.details.deliveries if one.topic in END_TOPICS and one.made]
         if len(finishes) > MOST_NOTIFIED:
             return
@@ -170,11 +170,11 @@ class TaskStory:
             match one.state:
                 case DeliveryState.ACCEPTED:
                     what = "copied" if one.endpoint == ARCHIVE else "accepted"
-                    yield Happening(last.at, what, "", one.place, max(0.0, last.at - one.created_at))
+                    yield HistoryLine(last.at, what, "", one.place, max(0.0, last.at - one.created_at))
                 case DeliveryState.DEAD | DeliveryState.WAITING if last.outcome != "accepted":
                     is_copy, is_dead = one.endpoint == ARCHIVE, one.state is DeliveryState.DEAD
                     what = "not copied" if is_copy else "dead" if is_dead else "deferred"
-                    yield Happening(last.at, what, last.detail, one.place)
+                    yield HistoryLine(last.at, what, last.detail, one.place)
 
     def _delivery(self, view: DeliveryView) -> DeliveryNow:
         wait = self.waits.of(view)
@@ -191,7 +191,7 @@ def read_story(at: StoreNow, key: WatchKey) -> TaskStory:
         now=now,
         details=details,
         view=view,
-        run=run_of(view, accounts, known, now) if view.phase in LIVE else None,
+        run=running_row(view, accounts, known, now) if view.phase in LIVE else None,
         usual=known.usual(view),
         account=accounts.get(key.account),
         waits=delivery_waits(at),

@@ -19,7 +19,7 @@ from bridge.domain.task import LIVE, NOT_SUCCEEDED, Phase
 from bridge.domain.views import Counts, WatchView
 from bridge.http.page.cards import FinishedTask, NotificationState, finished_tasks, notification_states
 from bridge.http.page.result_boxes import Thumbnail, results_of, thumbnail
-from bridge.http.page.runs import Run, run_of
+from bridge.http.page.running_rows import RunningRow, running_row
 from bridge.http.page.task_actions import NewTasks
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import DAY_S, Wording
@@ -57,7 +57,7 @@ class TaskRow(NamedTuple):
     result."""
 
     view: WatchView
-    run: Run | None
+    run: RunningRow | None
     notified: Sequence[NotificationState]
     thumbnail: Thumbnail = Thumbnail()
 
@@ -177,7 +177,7 @@ def _read(at: StoreNow, wanted: WatchFilter, query: TasksQuery) -> dict[str, Any
     def row(task: FinishedTask) -> TaskRow:
         return TaskRow(
             view=task.view,
-            run=run_of(task.view, accounts, found.estimates, at.now) if task.view.phase in LIVE else None,
+            run=running_row(task.view, accounts, found.estimates, at.now) if task.view.phase in LIVE else None,
             notified=notification_states(waits.shown(task.deliveries), held),
         )
 

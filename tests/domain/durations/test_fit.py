@@ -12,7 +12,7 @@ from bridge.domain.durations.bins import BINS
 from bridge.domain.durations.budget import LEAST, MOST, WORTH, Budget
 from bridge.domain.durations.fit import Fit, fit
 from bridge.domain.durations.poll_rate import Bounds, expected_polls, poll_rate, together_in_s
-from bridge.domain.durations.progress import Trail, followed, sharpened_in_s
+from bridge.domain.durations.progress import ProgressTrend, next_by_progress_in_s, trend_after
 from bridge.domain.durations.table import MOST as MOST_SUM
 from bridge.domain.durations.table import Table, table
 
@@ -105,7 +105,7 @@ def test_every_wait_is_within_its_bounds(own: Table, age_s: float, min_s: float,
 
 @given(any_table(), AGES, st.floats(1e-3, 1e12), st.floats(0.01, 10))
 def test_a_poll_by_forecast_respects_the_interval_limits(own: Table, age_s: float, rest_s: float, worth: float) -> None:
-    assert 2.0 <= sharpened_in_s(fit(own), age_s=age_s, rest_s=rest_s, worth=worth, bounds=BOUNDS) <= 300.0
+    assert 2.0 <= next_by_progress_in_s(fit(own), age_s=age_s, rest_s=rest_s, worth=worth, bounds=BOUNDS) <= 300.0
 
 
 @given(st.floats(0, 1e4), st.floats(0.01, 5), st.floats(1.0, 10))
@@ -153,39 +153,41 @@ def test_many_tasks_share_a_steady_interval() -> None:
 
 
 def test_progress_that_grows_is_extrapolated() -> None:
-    trail = followed(None, 10.0, polled_s=20.0, age_s=30.0)
-    assert trail == Trail(20.0, 0.0, 30.0, 10.0)
-    trail = followed(trail, 50.0, polled_s=30.0, age_s=70.0)
-    assert trail is not None
-    assert trail.rest_s(70.0) == pytest.approx(50.0)
-    assert trail.rest_s(90.0) == pytest.approx(30.0)
+    trend = trend_after(None, 10.0, polled_s=20.0, age_s=30.0)
+    assert trend == ProgressTrend(20.0, 0.0, 30.0, 10.0)
+    trend = trend_after(trend, 50.0, polled_s=30.0, age_s=70.0)
+    assert trend is not None
+    assert trend.rest_s(70.0) == pytest.approx(50.0)
+    assert trend.rest_s(90.0) == pytest.approx(30.0)
 
 
 @pytest.mark.parametrize("percents", [[None] * 5, [0.0] * 5, [0.5, 0.5, 0.5, 0.5, 0.5], [-3.0, 400.0, math.nan, 0, 0]])
 def test_progress_that_says_nothing_leaves_no_trail(percents: list[float | None]) -> None:
-    trail = None
+    trend = None
     for place, percent in enumerate(percents):
-        trail = followed(trail, percent, polled_s=place * 10.0, age_s=place * 10.0 + 10)
-    assert trail is None
+        trend = trend_after(trend, percent, polled_s=place * 10.0, age_s=place * 10.0 + 10)
+    assert trend is None
 
 
 def test_progress_that_decreases_restarts_the_extrapolation() -> None:
-    trail = followed(Trail(0.0, 0.0, 50.0, 60.0), 20.0, polled_s=50.0, age_s=60.0)
-    assert trail is not None
-    assert trail.rest_s(60.0) is None
-    assert Trail(0.0, 0.0, 50.0, 100.0).rest_s(60.0) is None
-    stuck = Trail(0.0, 0.0, 99.0, 99.0)
+    trend = trend_after(ProgressTrend(0.0, 0.0, 50.0, 60.0), 20.0, polled_s=50.0, age_s=60.0)
+    assert trend is not None
+    assert trend.rest_s(60.0) is None
+    assert ProgressTrend(0.0, 0.0, 50.0, 100.0).rest_s(60.0) is None
+    stuck = ProgressTrend(0.0, 0.0, 99.0, 99.0)
     assert stuck.rest_s(99.0) == pytest.approx(1.0)
     assert stuck.rest_s(500.0) == pytest.approx(200.5)
-    assert followed(stuck, 99.0, polled_s=400.0, age_s=500.0) is stuck
-    assert followed(stuck, None, polled_s=400.0, age_s=500.0) is stuck
+    assert trend_after(stuck, 99.0, polled_s=400.0, age_s=500.0) is stuck
+    assert trend_after(stuck, None, polled_s=400.0, age_s=500.0) is stuck
 
 
 def test_a_progress_forecast_moves_the_next_poll_near_the_finish() -> None:
     found = fit(learned(180.0, spread=0.8))
-    far, near = (sharpened_in_s(found, age_s=60.0, rest_s=rest_s, worth=0.5, bounds=BOUNDS) for rest_s in (200.0, 5.0))
+    far, near = (
+        next_by_progress_in_s(found, age_s=60.0, rest_s=rest_s, worth=0.5, bounds=BOUNDS) for rest_s in (200.0, 5.0)
+    )
     assert near < 6 < 15 < far
-    assert sharpened_in_s(found, age_s=60.0, rest_s=1e9, worth=0.005, bounds=BOUNDS) == 300.0
+    assert next_by_progress_in_s(found, age_s=60.0, rest_s=1e9, worth=0.005, bounds=BOUNDS) == 300.0
 
 
 def test_without_a_budget_the_weight_has_its_default() -> None:

@@ -9,16 +9,16 @@ import pytest
 
 from bridge.domain.durations.forecast import Expected
 from bridge.http.page.rendering import environment
-from bridge.http.page.runs import Bar, BarState, stepped
+from bridge.http.page.running_rows import BarState, ProgressBar, stepped
 from bridge.http.page.wording import Wording
 
 ADDED = 1_764_433_876.0
 
 
-def bar(age_s: float, *, progress: float | None = None, held_s: float | None = None, known: bool = True) -> Bar:
+def bar(age_s: float, *, progress: float | None = None, held_s: float | None = None, known: bool = True) -> ProgressBar:
     """The bar of a task. Such tasks take 100 to 200 s, and half of them at most 140 s."""
     held_at = None if held_s is None else ADDED + held_s
-    return Bar(ADDED, ADDED + age_s, usual(100, 140, 200) if known else None, progress, held_at)
+    return ProgressBar(ADDED, ADDED + age_s, usual(100, 140, 200) if known else None, progress, held_at)
 
 
 def usual(low_s: float, mid_s: float, high_s: float) -> Expected:
@@ -45,7 +45,7 @@ def usual(low_s: float, mid_s: float, high_s: float) -> Expected:
     ],
 )
 def test_a_bar_shows_age_and_expected_finish(
-    made: Bar, state: BarState, fill: float, band: tuple[float, float] | None, middle: float | None, words: str
+    made: ProgressBar, state: BarState, fill: float, band: tuple[float, float] | None, middle: float | None, words: str
 ) -> None:
     assert made.state is state
     assert (made.fill, made.band, made.middle) == (fill, band, middle)
@@ -58,7 +58,7 @@ def test_a_bar_shows_age_and_expected_finish(
 
 
 def test_a_bar_of_a_task_added_this_instant_is_drawn() -> None:
-    made = Bar(ADDED, ADDED, usual(0, 0, 0))
+    made = ProgressBar(ADDED, ADDED, usual(0, 0, 0))
     assert (made.fill, made.band, made.middle) == (1.0, (0.0, 0.0), 0.0)
 
 
@@ -70,7 +70,7 @@ def test_a_forecast_is_rounded_to_steps(seconds: float, down: float, up: float) 
     assert (stepped(seconds, up=False), stepped(seconds, up=True)) == (down, up)
 
 
-def drawing(made: Bar) -> str:
+def drawing(made: ProgressBar) -> str:
     words = Wording("en", UTC, made.now)
     source = '{% import "parts.html" as parts with context %}{{ parts.eta(made) }}{{ parts.when(made) }}'
     template = environment().from_string(source)

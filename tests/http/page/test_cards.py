@@ -26,7 +26,7 @@ from bridge.http.page.now_view import BUSY_PER_MINUTE, MOST_CARDS, is_busy
 from bridge.http.page.page_routes import NAVIGATION
 from bridge.http.page.rendering import environment, render
 from bridge.http.page.result_boxes import ResultBox, result_boxes
-from bridge.http.page.runs import HeldBack, run_of
+from bridge.http.page.running_rows import HeldBack, running_row
 from bridge.http.page.view import Badges
 from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
@@ -114,14 +114,14 @@ def test_only_the_worst_state_of_the_last_finish_counts_per_endpoint() -> None:
     ],
 )
 def test_a_row_says_why_its_task_is_not_polled(state: AccountState, held: HeldBack | None, since: float | None) -> None:
-    made = run_of(view(phase=Phase.RUNNING, ended_at=None), {"kling": state}, Estimates({}, {}), NOW)
+    made = running_row(view(phase=Phase.RUNNING, ended_at=None), {"kling": state}, Estimates({}, {}), NOW)
     assert (made.held, made.bar.held_at) == (held, since)
 
 
 def test_a_row_of_a_paused_account_is_held_since_then() -> None:
     pause = Pause(of=PauseOf.ACCOUNT, name="kling", since_at=NOW - 30, until_at=None)
     state = AccountState(account="kling", pause=pause)
-    made = run_of(view(phase=Phase.RUNNING, ended_at=None), {"kling": state}, Estimates({}, {}), NOW)
+    made = running_row(view(phase=Phase.RUNNING, ended_at=None), {"kling": state}, Estimates({}, {}), NOW)
     assert (made.held, made.bar.held_at) == (HeldBack.PAUSED, NOW - 30)
 
 

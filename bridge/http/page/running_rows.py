@@ -31,7 +31,7 @@ class BarState(StrEnum):
     HELD = "held"  # the task is not polled now
 
 
-class Bar(NamedTuple):
+class ProgressBar(NamedTuple):
     """One running task. `usual`: when such tasks finish; None: unknown. `held_at`: when polling stopped."""
 
     added_at: float
@@ -108,20 +108,18 @@ class HeldBack(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One row."""
-
+class RunningRow:
     view: WatchView
-    bar: Bar
+    bar: ProgressBar
     held: HeldBack | None
 
 
-def run_of(view: WatchView, accounts: Mapping[str, AccountState], estimates: Estimates, now: float) -> Run:
+def running_row(view: WatchView, accounts: Mapping[str, AccountState], estimates: Estimates, now: float) -> RunningRow:
     """The row of this task."""
     # Estimated from its addition, not from its current age: the bar shows how late it is, so the band must not move.
     usual = estimates.of(view, view.added_at)
     held, held_at = _held(view, accounts.get(view.account), now)
-    return Run(view=view, bar=Bar(view.added_at, now, usual, view.progress, held_at), held=held)
+    return RunningRow(view=view, bar=ProgressBar(view.added_at, now, usual, view.progress, held_at), held=held)
 
 
 def _held(view: WatchView, account: AccountState | None, now: float) -> tuple[HeldBack | None, float | None]:
