@@ -63,7 +63,7 @@ class Account(SettingsModel):
     proxy: types.Proxy | None = Field(None, description="http://host:port for the requests of this account, or none")
     ca_file: types.CaFile | None = Field(None, description="a PEM file with further certificate authorities")
     origins: Annotated[tuple[types.Origin, ...], Field(max_length=100)] = Field(
-        (), description="further origins that may receive the key, e.g. https://*.bfl.ai"
+        (), description="further origins that may receive the key, e.g. https://*.example.com"
     )
     discover_s: types.DiscoverInterval | None = Field(
         None,

@@ -29,7 +29,7 @@ from bridge.net.failure_kinds import Failure
 from bridge.ports import Intake, Provider, TaskLists
 from bridge.providers.base_url_advice import advice, repeated_path
 from bridge.providers.description import Description
-from bridge.providers.task_requests import harmless_action, missing_origins
+from bridge.providers.task_requests import harmless_action
 from bridge.sinks.apprise_plugin import usable_plugin
 from bridge.sinks.chat_services import ROBOTS, host_warning, probe_url
 from bridge.sinks.hook_address import SAMPLE, has_address_without_task
@@ -120,8 +120,8 @@ def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
 
 
 def _about_accounts(loaded: Loaded) -> Iterator[tuple[str, str]]:
-    """Accounts whose results may be gone before the last retry of a delivery, base URLs that end with the beginning of
-    the provider's path, so that requests would contain it twice, and hosts of the vendor that may not get the key."""
+    """Accounts whose results may be gone before the last retry of a delivery, and base URLs that end with the beginning
+    of the provider's path, so that requests would contain it twice."""
     known, settings = known_providers(loaded), loaded.settings
     retried_s = sum(settings.delivery.retries_s) if settings.endpoints else 0.0
     for name, account in settings.accounts.items():
@@ -136,9 +136,6 @@ def _about_accounts(loaded: Loaded) -> Iterator[tuple[str, str]]:
         if repeated is not None:
             seen = f"base_url ends with {repeated.part}, and the provider's path begins with it"
             yield f"accounts.{name}", f"{seen}; use {repeated.base_url}"
-        for origin in missing_origins(description, base_url_of(account, description), account.origins):
-            seen = f"tasks that the provider keeps at {origin} cannot be polled, because the key may not be sent there"
-            yield f"accounts.{name}", f'{seen}; set origins: ["{origin}"]'
 
 
 def _about_endpoints(loaded: Loaded) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from bridge.providers.json_values import one_line
 from bridge.providers.new_tasks import first_pages, read_list
 from bridge.providers.reading import code_of, read, read_together, second_value
 from bridge.providers.results import PollContext
-from bridge.providers.task_requests import TaskRequest, call_request, locate, may_have_key, template
+from bridge.providers.task_requests import TaskRequest, call_request, locate, may_have_key, template, vendor_origins
 from bridge.providers.task_rules import PLACEHOLDERS, takes_action
 
 MOST_TEMPLATES: Final = 256  # maximum number of actions that are remembered
@@ -52,10 +52,10 @@ class Shown:
 class HttpProvider:
     """`ports.Provider` for one account. `headers` are sent with every request and replace those of the description.
 
-    The key is sent only to the origin of the base URL and to `origins`. An access key with its secret key (`pair`)
-    replaces `api_key`. Keys are removed from answers. Results may be at `allowed` private hosts. `now` is genbridge's
-    clock: times in answers that are ahead of it are ignored. `keep_files` gets the files inside answers before anything
-    else does.
+    The key is sent only to the origin of the base URL, to `origins`, and to `vendor_origins`. An access key with
+    its secret key (`pair`) replaces `api_key`. Keys are removed from answers. Results may be at `allowed` private
+    hosts. `now` is genbridge's clock: times in answers that are ahead of it are ignored. `keep_files` gets the
+    files inside answers before anything else does.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class HttpProvider:
         self._takes_action = takes_action(self._route.model_dump())
         self._template = lru_cache(MOST_TEMPLATES)(partial(template, description, base_url=base_url))
         self._shown: Shown | None = None  # not lru_cache: with a method, it would keep a removed account in memory
-        self._origins = tuple(origins)
+        self._origins = (*origins, *vendor_origins(description, base_url))
         self._api_key = api_key
         own = sorted(header_secrets(headers or {}), key=len, reverse=True)
         self._secrets = [secret.encode(errors="replace") for secret in (api_key, *pair, *own) if secret]

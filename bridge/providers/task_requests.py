@@ -189,12 +189,13 @@ def may_have_key(url: str, *, base_url: str, origins: Sequence[str]) -> bool:
         return False
 
 
-def missing_origins(description: Description, base_url: str, origins: Sequence[str]) -> list[str]:
-    """The further origins of the provider's tasks that may not get the account's key, such as `https://*.bfl.ai`."""
-    paths = (path for path in description.route(urlsplit(base_url).hostname).path if not path.startswith("/"))
+def vendor_origins(description: Description, base_url: str) -> list[str]:
+    """The hosts in the addresses of a vendor's own API if they include that of the base URL: `https://*.bfl.ai` for an
+    account at `https://api.bfl.ai`, whose tasks are only readable in their region."""
+    paths = (path for path in description.direct.path if not path.startswith("/")) if description.direct else ()
     hosts = (path.split("/")[2].rpartition("}") for path in paths)
-    found = (f"https://{'*' if place else ''}{host}" for _, place, host in hosts)
-    return [each for each in found if not may_have_key(each.replace("*", "x"), base_url=base_url, origins=origins)]
+    found = [f"https://{'*' if place else ''}{host}" for _, place, host in hosts]
+    return [each for each in found if may_have_key(base_url, base_url=each, origins=())]
 
 
 def _covers(

@@ -48,19 +48,6 @@ def test_check_warns_about_results_that_expire_before_the_last_retry(shell: Shel
     assert "results last" not in shell("check").out
 
 
-def test_check_warns_about_vendor_hosts_that_may_not_get_the_key(shell: Shell, world: World) -> None:
-    settings = shell.folder / "genbridge.yaml"
-    flux = {"provider": "flux", "api_key": "k"}
-    change(settings, accounts={"flux": flux, "ours": {**flux, "base_url": "https://api.example.com"}})
-    change(settings, delivery={"retries": ["5s"]})
-    said = report(shell("check"))
-    assert said["accounts.flux"][0] == "warning"
-    assert said["accounts.flux"][1].endswith('set origins: ["https://*.bfl.ai"]')
-    assert "accounts.ours" not in said
-    change(settings, accounts={"flux": {**flux, "origins": ["https://*.bfl.ai"]}})
-    assert "accounts.flux" not in report(shell("check"))
-
-
 @pytest.mark.parametrize(
     ("free", "level"), [(10 << 20, "error"), (100 << 20, "warning"), (1 << 30, "warning"), (9 << 30, "ok")]
 )

@@ -350,20 +350,14 @@ async def test_a_key_goes_to_no_unlisted_host_in_second_or_batch_requests() -> N
     assert "the key must not be sent to lists.example.net" in together.detail
 
 
-async def test_a_listed_region_gets_the_key() -> None:
-    async with _account(_flux(), answers(502)) as (_, server):
-        elsewhere = {
-            "extends": "flux",
-            "direct": {"hosts": ["localhost"], "path": ["/v1/get_result", "https://api.{action}.bfl.ai/v1/get_result"]},
-        }
+@pytest.mark.parametrize(
+    ("base_url", "origins"), [("http://localhost:1", ["https://*.bfl.ai"]), ("https://api.bfl.ai", [])]
+)
+async def test_a_region_that_is_listed_or_the_vendors_gets_the_key(base_url: str, origins: list[str]) -> None:
+    own = load_descriptions({"own": {"extends": "flux", "direct": {"hosts": ["localhost", "api.bfl.ai"]}}})["own"]
+    async with loopback(answers(502)) as server:
         client = HttpClient(timeout_s=5, concurrency=1, proxy=server.url)
-        provider = HttpProvider(
-            load_descriptions({"own": elsewhere})["own"],
-            base_url="http://localhost:1",
-            api_key=KEY,
-            client=client,
-            origins=["https://*.bfl.ai"],
-        )
+        provider = HttpProvider(own, base_url=base_url, api_key=KEY, client=client, origins=origins)
         await provider.poll("f1", "eu1")
         await client.aclose()
 

@@ -17,6 +17,7 @@ from bridge.providers.task_requests import (
     locate,
     may_have_key,
     task_request,
+    vendor_origins,
 )
 
 BASE = "https://api.example.com"
@@ -186,6 +187,22 @@ def test_each_host_is_shown_the_key_in_its_own_way(provider: str, host: str, hea
 )
 def test_a_key_may_go_to_its_own_and_to_listed_origins(url: str, origins: Sequence[str], may: bool) -> None:
     assert may_have_key(url, base_url=BASE, origins=origins) is may
+
+
+@pytest.mark.parametrize(
+    ("base_url", "origins"),
+    [
+        ("https://api.bfl.ai", ["https://*.bfl.ai"]),
+        ("https://api.us1.bfl.ai/", ["https://*.bfl.ai"]),
+        ("http://api.bfl.ai", []),
+        ("https://api.bfl.ai:8443", []),
+        ("https://api.bfl.ai.evil.net", []),
+        (BASE, []),
+    ],
+)
+def test_a_key_of_the_vendor_may_go_to_all_its_regions(base_url: str, origins: list[str]) -> None:
+    assert vendor_origins(BUILT_IN["flux"], base_url) == origins
+    assert not any(vendor_origins(BUILT_IN[name], base_url) for name in BUILT_IN.keys() - {"flux"})
 
 
 def test_a_create_answer_of_flux_also_gives_the_region() -> None:
