@@ -119,13 +119,17 @@ class ApprisePlugin:
         host = getattr(plugin, "smtp_host", None) or (plugin.host if is_named else None)
         return (str(host), int(plugin.port)) if host and plugin.port else None
 
-    def with_files(self, card: ChatCard, files: Sequence[ResultFile]) -> ChatMessage | None:
+    def with_files(self, written: WrittenMessage, files: Sequence[ResultFile]) -> ChatMessage | None:
         """One message with both text and files; None if the files must follow in a separate message."""
-        message = self._from_card(card) if card.can_name_links else None
+        card = written.card
+        if card is None or card.is_replaced:
+            message: ChatMessage | None = ChatMessage(written.title, written.body)
+        else:
+            message = self._from_card(card) if card.can_be_shown else None
         if message is None or not self.facts.joins_files(message.text, files):
             return None
         form = self.facts.card
-        if form is not None and form.with_pictures is not None and message.form == form.format:
+        if form is not None and form.with_pictures is not None and card is not None and message.form == form.format:
             return message._replace(body=form.with_pictures(card, [each.name for each in files]))
         return message
 
@@ -151,7 +155,7 @@ class ApprisePlugin:
         if plugin.overflow_mode != "upstream":
             return [ChatMessage(title, body)]  # its URL sets another format
         limit = self._limit()
-        rich = self._from_card(card, files_follow=files_follow) if card is not None and card.can_name_links else None
+        rich = self._from_card(card, files_follow=files_follow) if card is not None and card.can_be_shown else None
         if rich is not None and len(rich.text) <= limit.size:
             return [rich._replace(plain=f"{title}\n{body}")]
         if plugin.title_maxlen > 0 and not plugin.overflow_amalgamate_title:

@@ -138,7 +138,7 @@ def _send_all(
     """
     written, sent_so_far = attempt.written, attempt.delivery.sent_so_far
     files, note = _files(plugin, attempt)
-    whole = plugin.with_files(written.card, files) if files and written.card is not None else None
+    whole = plugin.with_files(written, files) if files else None
     if whole is not None and not sent_so_far:
         recorded.exchanges.clear()
         is_sent = plugin.notify(whole, tone=attempt.tone, files=files)

@@ -84,7 +84,8 @@ class CardLink:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatCard:
     """A message in parts, from top to bottom. `pictures` are for services that download pictures themselves, and for
-    emails. `has_files`: attach the results if possible."""
+    emails. `has_files`: attach the results if possible. `is_replaced`: the operator's own text is sent instead, so that
+    only the files count."""
 
     title: str
     tone: str
@@ -96,6 +97,7 @@ class ChatCard:
     pictures: tuple[str, ...] = ()
     has_files: bool = False
     story: CardLink | None = None  # link to the task on the status page; the last line
+    is_replaced: bool = False
 
     @property
     def has_players(self) -> bool:
@@ -103,9 +105,9 @@ class ChatCard:
         return any(each.kind in {"videos", "audios"} for each in self.links)
 
     @property
-    def can_name_links(self) -> bool:
-        """Whether every URL is short enough for a named link."""
-        return all(len(each.url) <= MOST_NAMED_URL for each in self.links)
+    def can_be_shown(self) -> bool:
+        """Whether it may be shown, and every URL is short enough for a named link."""
+        return not self.is_replaced and all(len(each.url) <= MOST_NAMED_URL for each in self.links)
 
     @property
     def has_odd_urls(self) -> bool:

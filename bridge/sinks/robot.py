@@ -74,9 +74,9 @@ class RobotSink:
         if isinstance(url, Undeliverable):
             return url
         url, (files, note) = self._robot.url(url), await self._files_of(written.card, delivery)
-        form = None
-        if files and written.card is not None and self._robot.write_form is not None and not delivery.sent_so_far:
-            form = self._robot.write_form(written.card, self._chat, files)
+        form, card = None, written.card
+        if files and card and not card.is_replaced and self._robot.write_form is not None and not delivery.sent_so_far:
+            form = self._robot.write_form(card, self._chat, files)
         if form is not None:
             outcome, verdict = await self._post_form(url, form)
             if isinstance(outcome, Accepted):
@@ -160,7 +160,7 @@ class RobotSink:
     def _messages(self, written: WrittenMessage, delivery: Delivery) -> list[str | ChatCard]:
         """The messages of a delivery: its card, or its text in parts."""
         card = written.card
-        if card is not None and card.can_name_links and self._robot.write_card(card, self._chat) is not None:
+        if card is not None and card.can_be_shown and self._robot.write_card(card, self._chat) is not None:
             return [card]
         notice = rest_notice(delivery.topic, delivery.subject, self._words)
         text = written.title if written.body == written.title else f"{written.title}\n{written.body}"

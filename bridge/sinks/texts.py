@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ MOST_BODY: Final = 200_000  # each service has its own smaller limit, see `split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenMessage:
-    """The message about one event, for people. `card` is set if the body is the default one."""
+    """The message about one event, for people. `card` is set if the body is the default one, or for its files."""
 
     title: str
     body: str
@@ -73,8 +73,10 @@ class ChatTexts:
         written = presentable(self._rendered("body", values, card_text(card)))
         notice = rest_notice(event.topic, event.subject, self._style.words)
         [body] = split_text(written, MessageLimit(size=MOST_BODY), notice=notice, most_messages=1)
-        is_default = "body" not in self._own and written == body
-        return WrittenMessage(title=title, body=body or title, card=card if is_default else None)
+        if "body" in self._own:
+            card = replace(card, is_replaced=True)
+        is_useful = written == body and (not card.is_replaced or self._style.files)
+        return WrittenMessage(title=title, body=body or title, card=card if is_useful else None)
 
     def _rendered(self, part: str, values: Mapping[str, object], default: str) -> str:
         own = self._own.get(part)

@@ -186,6 +186,7 @@ async def service(
     answer: Callable[[Sent], tuple[int, bytes]] | None = None,
     most_bytes: int = 8_000_000,
     read_copy: ReadCopy | None = None,
+    body: str | None = None,
     handle: Callable[[Exchange], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[Service, RobotSink]]:
     fine = answer or (lambda sent: (200, FINE.get(format, b'{"code": 0, "errcode": 0, "ok": true}')))
@@ -210,7 +211,7 @@ async def service(
             settings=post,
             secret=None,
             title=None,
-            body=None,
+            body=body,
             chat=Chat(chat_id="-42"),
             style=ChatStyle(files=True),
             files=ResultFiles(client, most_bytes=most_bytes, within_s=20.0, read_copy=read_copy),

@@ -1,4 +1,4 @@
-"""Results as attachments are fetched once and within limits. They never delay, lose or double a message."""
+"""Results as attachments never delay, lose or double a message."""
 
 from __future__ import annotations
 
@@ -10,21 +10,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.policy import default as email_policy
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-import anyio
 import pytest
 import trustme
 
 from bridge.domain.delivery import Accepted, Deferred, Outcome
 from bridge.domain.event import Event
-from bridge.domain.ids import WatchKey
 from bridge.net.outside_client import OutsideClient
 from bridge.sinks.attached_files import ResultFiles
 from bridge.sinks.chat import ChatSink, ChatUrl
-from bridge.sinks.chat_cards import CardLink
 from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
 from tests.loopback import Asked, Exchange, Script, answers, loopback
@@ -35,7 +31,6 @@ from tests.sinks.test_messages import HOSTS, URLS
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
-KEY: Final = WatchKey("kling", "task-1")
 VIDEO: Final = b"\x00\x00\x00\x18ftypmp42" + b"v" * 1000
 PICTURE: Final = b"\x89PNG\r\n\x1a\n" + b"p" * 500
 Answer = Callable[[Asked], tuple[int, bytes]]
@@ -54,13 +49,21 @@ class Studio:
     sent: list[Asked] = field(default_factory=list)
     fetched: list[Asked] = field(default_factory=list)
 
-    def sink(self, url: str, *, most_bytes: int = 8_000_000, within_s: float = 20.0, allowed: bool = True) -> ChatSink:
+    def sink(
+        self,
+        url: str,
+        *,
+        most_bytes: int = 8_000_000,
+        within_s: float = 20.0,
+        allowed: bool = True,
+        body: str | None = None,
+    ) -> ChatSink:
         client = OutsideClient(hosts=["127.0.0.1"] if allowed else [])
         return ChatSink(
             name="chat",
             urls=[ChatUrl(text=url, url=url)],
             title=None,
-            body=None,
+            body=body,
             timeout_s=20,
             network=self.network,
             style=ChatStyle(files=True),
@@ -157,6 +160,20 @@ async def test_a_file_of_a_type_that_apprise_does_not_know_is_attached(tmp_path:
         outcome = await deliver(here.sink(URLS["telegram"]), here.video("song.wav"))
     assert outcome == Accepted(detail="Telegram, 1 file attached")
     assert b"\r\n\r\nRIFF" in here.sent[0].body
+
+
+async def test_a_text_of_the_operators_own_is_sent_with_the_file(tmp_path: Path) -> None:
+    async with studio(tmp_path) as here:
+        outcome = await deliver(here.sink(URLS["telegram"], body="by {{ account }} & co"), here.video())
+        with smtp_server() as (port, mailbox):
+            mailed = await deliver(here.sink(mail_url(port), body="by {{ account }}"), here.images(1))
+    assert outcome == Accepted(detail="Telegram, 1 file attached")
+    assert methods(here.sent) == ["sendVideo"]
+    assert b"by kling &amp; co" in here.sent[0].body
+    assert b"Watch the video" not in here.sent[0].body
+    assert mailed == Accepted(detail="E-Mail, 1 file attached")
+    [mail] = mailbox.mails
+    assert b"by kling" in mail
 
 
 async def test_telegram_gets_four_images_as_one_album_in_one_request(tmp_path: Path) -> None:
@@ -364,33 +381,3 @@ async def test_tasks_whose_results_have_the_same_url_get_their_own_files(tmp_pat
         for task_id in ("one", "two", "one"):
             await deliver(sink, replace(event, subject=task_id))
     assert len(here.fetched) == 2
-
-
-async def test_targets_that_want_a_file_at_the_same_time_share_one_fetch() -> None:
-    async with loopback(serve_result) as server:
-        files = ResultFiles(OutsideClient(hosts=["127.0.0.1"]), most_bytes=8_000_000, within_s=20)
-        async with anyio.create_task_group() as group:
-            for _ in range(5):
-                group.start_soon(
-                    partial(
-                        files.fetch,
-                        [CardLink(label="", kind="videos", url=f"{server.url}/a.mp4")],
-                        most_bytes=8_000_000,
-                        task=KEY,
-                    )
-                )
-    assert len(server.asked) == 1
-
-
-async def test_files_are_kept_within_bounds() -> None:
-    async with loopback(answers(200, VIDEO[:600], {"content-type": "video/mp4"})) as server:
-        files = ResultFiles(OutsideClient(hosts=["127.0.0.1"]), most_bytes=1000, within_s=20)
-        for name in ("a", "b", "c", "d"):
-            [file] = await files.fetch(
-                [CardLink(label="", kind="videos", url=f"{server.url}/{name}.mp4")], most_bytes=1000, task=KEY
-            )
-            assert len(file.content) == 600
-        await files.fetch([CardLink(label="", kind="videos", url=f"{server.url}/d.mp4")], most_bytes=1000, task=KEY)
-        assert len(server.asked) == 4
-        await files.fetch([CardLink(label="", kind="videos", url=f"{server.url}/a.mp4")], most_bytes=1000, task=KEY)
-        assert len(server.asked) == 5, "the oldest were dropped"

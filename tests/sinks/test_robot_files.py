@@ -106,6 +106,18 @@ async def test_a_stop_during_an_upload_to_wecom_does_not_repeat_the_text() -> No
         assert said[-2:] == ["text", "file"]
 
 
+@pytest.mark.parametrize("format", ACCEPTS)
+async def test_files_follow_a_text_of_the_operators_own(format: str) -> None:
+    async with service(format, body="{{ label }} in {{ duration }}") as (chat, sink):
+        detail = accepted(await deliver(sink, chat.event("a.mp4")))
+
+        assert detail.endswith("1 file attached")
+        shown = [each for each in chat.sent if each.method != "upload_media"]
+        assert "Lighthouse in 2 min 6 s" in json.dumps(shown[0].message)
+        assert "a.mp4" not in json.dumps(shown[0].message)
+        assert [content for each in chat.sent for content in each.files.values()] == [VIDEO]
+
+
 async def test_an_upload_without_an_id_becomes_a_link() -> None:
     async with service("wecom", answer=lambda sent: (200, b'{"errcode": 0, "errmsg": "ok"}')) as (wecom, sink):
         detail = accepted(await deliver(sink, wecom.event("a.mp4")))
