@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,23 @@ def test_a_disk_remounted_read_only_is_an_error_that_passes(disk: Path) -> None:
     add(store, "task-2")
     assert store.counts().live == 2
     store.close()
+
+
+def test_a_transaction_that_cannot_be_rolled_back_is_never_committed(path: Path) -> None:
+    def refuse(action: int, what: str | None, *_: object) -> int:
+        is_rollback = action == sqlite3.SQLITE_TRANSACTION and what == "ROLLBACK"
+        return sqlite3.SQLITE_DENY if is_rollback else sqlite3.SQLITE_OK
+
+    open_store(path, create=True, group_access=False).close()
+    database = Database(path, read_only=False)
+    with suppress(KeyError), database.write() as session:
+        session.connection.set_authorizer(refuse)
+        session.execute(SQL["commands.use_form"], form="half", now=1.0)
+        raise KeyError("a bug of ours")
+    with database.write() as session:
+        session.execute(SQL["commands.use_form"], form="whole", now=1.0)
+    assert database.find("SELECT form FROM forms") == [("whole",)]
+    database.close()
 
 
 BROKEN = """

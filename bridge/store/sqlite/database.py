@@ -150,8 +150,10 @@ class Database:
             finally:
                 # After some failures SQLite has rolled back already; another failure here hides nothing.
                 if connection.in_transaction:
-                    with contextlib.suppress(sqlite3.Error):
+                    try:
                         connection.execute("ROLLBACK")
+                    except sqlite3.Error:
+                        self.close()  # otherwise `executescript` would commit what is left
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
