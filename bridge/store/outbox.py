@@ -63,9 +63,9 @@ class OutboxStore(ReadStore):
 
     def disabled(self, fingerprints: Mapping[str, str]) -> Mapping[str, str]:
         """See `ports.Outbox.disabled`. `commit` notes these fingerprints with what it disables."""
-        self._fingerprints = dict(fingerprints)
         found = self._database.find(SQL["outbox.disabled"])
         changed = self._renewed([(one, mark) for one, _, mark in found], fingerprints, enable)
+        self._fingerprints = dict(fingerprints)
         return {one: reason for one, reason, _ in found if one not in changed}
 
     def _renewed(
@@ -75,8 +75,13 @@ class OutboxStore(ReadStore):
         renew: Callable[[Session, Collection[str]], object],
     ) -> set[str]:
         """The endpoints whose settings have changed since these fingerprints. `renew` is called with them. An endpoint
-        that is not in the settings counts as unchanged."""
-        changed = {one for one, mark in found if mark is not None and fingerprints.get(one, mark) != mark}
+        that is not in the settings counts as unchanged. So does one whose settings are those of the last call: another
+        daemon has others."""
+        changed = {
+            one
+            for one, mark in found
+            if mark is not None and fingerprints.get(one, mark) not in (mark, self._fingerprints.get(one))
+        }
         if changed:
             with self._database.write() as session:
                 renew(session, changed)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TypeVar
 
 import psycopg
@@ -13,6 +14,7 @@ import pytest
 
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.delivery import Delivery
+from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Event, Parcel
 from bridge.domain.slots import SLOTS, Share, account_scope, endpoint_scope, slot_of
 from bridge.domain.task import Phase
@@ -21,7 +23,7 @@ from bridge.ports import News
 from bridge.store import Store, open_store
 from tests.factories import NOW, make_wish
 from tests.postgres import own_schema, wipe
-from tests.store.making import Teller, add, make_attempt, make_deferred, make_end
+from tests.store.making import QUEUE, Teller, add, due, make_attempt, make_deferred, make_end
 from tests.wire import wire_to
 
 T = TypeVar("T")
@@ -103,6 +105,28 @@ def test_a_lease_from_before_the_servers_clock_was_set_back_is_over(place: Postg
     me = other.join(name="other", scopes=SCOPES, lease_s=60)
     roster = other.renew(scopes=SCOPES, lease_s=60)
     assert (set(roster.members), roster.holders) == ({me}, {})
+
+
+def test_daemons_with_different_settings_do_not_enable_what_the_other_disables(stores: list[Store]) -> None:
+    one, other = stores
+    endpoint, now = QUEUE[0], NOW
+
+    def refused() -> None:
+        made = replace(make_attempt(due(one)[0], state=DeliveryState.WAITING, outcome="refused"), at=now)
+        one.commit([replace(made, next_attempt_at=NOW, disables=True, queue_until=NOW + 300)], Teller())
+
+    assert one.disabled({endpoint: "old"}) == other.disabled({endpoint: "other"}) == {}
+    one.commit([make_end(add(one, "a")[0].key)], Teller())
+    refused()
+    for _ in range(2):
+        assert list(other.queue_wait_ends({endpoint: "other"})) == [QUEUE]
+        assert list(other.disabled({endpoint: "other"})) == [endpoint]
+    assert other.queue_wait_ends({endpoint: "new"}) == {}
+    assert other.disabled({endpoint: "new"}) == {}
+    assert one.disabled({endpoint: "old"}) == {}
+    now += 1
+    refused()
+    assert list(other.disabled({endpoint: "new"})) == [endpoint]
 
 
 @pytest.mark.long
