@@ -94,9 +94,9 @@ def _answer(row: DemoRow) -> Text:
 
 
 NEXT_STEPS: Final = (
-    ("init", "writes your genbridge.yaml, checks it"),
+    ("init", "writes your genbridge.yaml and checks it"),
     ("run", "watches your tasks; `add ID` adds one"),
-    ("explain TASK_ID", "what happened to a task, what is next"),
+    ("explain TASK_ID", "shows what happened to a task, and what is next"),
 )
 
 

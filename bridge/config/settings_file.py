@@ -181,7 +181,7 @@ def find(explicit: str | None, env: Mapping[str, str]) -> Path:
         if _exists(path) and (path == candidates[-1] or os.access(path.parent, os.X_OK, effective_ids=True)):
             return path
     tried = ", ".join("./genbridge.yaml" if not path.is_absolute() else str(path) for path in candidates)
-    fix = "`genbridge init` writes one; or name it with --config"
+    fix = "write a file with `genbridge init`, or name one with --config"
     if os.access("genbridge.yml", os.R_OK, effective_ids=True):
         fix = "./genbridge.yml is not looked for: rename it to genbridge.yaml"
     raise ConfigError([f"no settings found: looked for {tried}; {fix}"])

@@ -53,7 +53,7 @@ class PollEntry:
     began_at: float  # when its task began
     variant: str = ""  # the model, if answers contain it
     seen_at: float = NEVER  # when this process last found it running
-    trend: ProgressTrend | None = None  # its progress
+    trend: ProgressTrend | None = None
     # Its place in the schedule. Only `WatchSchedule` and `PollQueue` change it.
     due_at: float | None = None  # None while it is being polled, and after it was forgotten
     polled_at: float = NEVER  # when this process last got an answer

@@ -22,7 +22,7 @@ from bridge.net.connection import Connection
 from bridge.net.failure_kinds import AddressRefused, ProxyUnreached
 from bridge.net.request_head import RequestHead, request_line
 
-READ_BYTES: Final = 16 * 1024  # bytes per read
+READ_BYTES: Final = 16 * 1024
 NAMES_KEPT_US: Final = 10_000_000  # how long the addresses of a name are reused
 MOST_NAMES: Final = 100
 NEXT_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305, 5

@@ -114,7 +114,7 @@ def test_a_folder_that_we_may_not_enter_is_skipped(tmp_path: Path, monkeypatch: 
             ):
                 load.load(system, {})
             monkeypatch.setattr(settings_file, "SYSTEM_SETTINGS", Path(name) / "missing.yaml")
-            with pytest.raises(ConfigError, match="`genbridge init` writes one"):
+            with pytest.raises(ConfigError, match="write a file with `genbridge init`"):
                 find(None, {"HOME": str(closed)})
         finally:
             os.seteuid(0)
