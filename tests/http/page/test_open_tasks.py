@@ -194,6 +194,8 @@ def test_the_question_before_withdrawing_is_in_view(browser: Browser, open_site:
         left, right = sides(page, ".ask .dialog")
         assert left >= 0
         assert right <= WIDTHS[width]
+        page.page.set_viewport_size({"width": 320, "height": 640})
+        assert sides(page, ".title .acts > :last-child")[1] <= sides(page, ".story")[1]
 
 
 def test_the_button_stays_where_it_is_when_it_opens_the_form(browser: Browser, open_site: Site) -> None:
