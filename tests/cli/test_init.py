@@ -208,7 +208,7 @@ def test_a_failed_test_leaves_the_file_and_says_what_to_do(shell: Shell, empty: 
 
 
 def test_without_settings_every_command_suggests_init(shell: Shell, empty: Path) -> None:
-    assert "`genbridge init` writes one" in shell("list").err
+    assert "write a file with `genbridge init`" in shell("list").err
 
 
 def test_ctrl_c_writes_nothing(shell: Shell, empty: Path) -> None:
