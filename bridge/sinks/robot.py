@@ -78,7 +78,7 @@ class RobotSink:
         if files and card and not card.is_replaced and self._robot.write_form is not None and not delivery.sent_so_far:
             form = self._robot.write_form(card, self._chat, files)
         if form is not None:
-            outcome, verdict = await self._post_form(url, form)
+            outcome, verdict = await self._post(url, form)
             if isinstance(outcome, Accepted):
                 return replace(outcome, detail=f"{outcome.detail}, {counted_files(files)}")
             if not _was_refused(outcome, verdict):
@@ -126,12 +126,12 @@ class RobotSink:
         messages: list[RobotMessage | FileForm] = []
         until = self._clock.steady() + UPLOADS_S
         for each in self._robot.later_files(self._chat, files) if self._robot.later_files is not None else ():
-            if each.then is None or not isinstance(each.said, FileForm):
-                messages.append(each.said)
+            if not isinstance(each, FileForm) or each.then is None:
+                messages.append(each)
                 continue
             if self._clock.steady() > until:
                 return messages, f"sent as a link: the uploads took longer than {UPLOADS_S:g} s"
-            outcome, verdict = await self._post_form(url, each.said)
+            outcome, verdict = await self._post(url, each)
             if not isinstance(outcome, Accepted) or verdict is None or not verdict.media_id:
                 return messages, f"{REFUSED_FILE} ({_why(outcome)})"
             messages.append(each.then(verdict.media_id))
@@ -141,10 +141,7 @@ class RobotSink:
         """Send the files after their text, in one attempt. The text was already accepted, so a failure here changes
         nothing; returns what failed."""
         for each in messages:
-            if isinstance(each, FileForm):
-                outcome, _ = await self._post_form(url, each)
-            else:
-                outcome, _ = await self._poster.post(url, encode(each))
+            outcome, _ = await self._post(url, each)
             if not isinstance(outcome, Accepted):
                 return f"{REFUSED_FILE} ({_why(outcome)})"
         return ""
@@ -182,27 +179,28 @@ class RobotSink:
 
     async def _send(self, url: str, text: str | ChatCard) -> Outcome:
         """Send one message. If the chat has moved, send it and all later messages to the new chat."""
-        outcome, moved_to = await self._post(url, text)
-        if not moved_to or moved_to == self._chat.chat_id:
+        outcome, verdict = await self._post(url, self._robot.message(text, self._chat))
+        if verdict is None or verdict.moved_to in {"", self._chat.chat_id}:
             return outcome
-        old, self._chat = self._chat.chat_id, replace(self._chat, chat_id=moved_to)
-        outcome, _ = await self._post(url, text)
+        old, self._chat = self._chat.chat_id, replace(self._chat, chat_id=verdict.moved_to)
+        outcome, _ = await self._post(url, self._robot.message(text, self._chat))
         if isinstance(outcome, Accepted):
-            detail = f"{outcome.detail}; chat {old} is now {moved_to}: write chat_id: {moved_to} into the settings"
-            return replace(outcome, detail=detail)
+            new = verdict.moved_to
+            return replace(
+                outcome, detail=f"{outcome.detail}; chat {old} is now {new}: write chat_id: {new} into the settings"
+            )
         return outcome
 
-    async def _post(self, url: str, text: str | ChatCard) -> tuple[Outcome, str]:
-        """The outcome of one request, and the new id if the chat has moved."""
-        message = self._robot.message(text, self._chat)
-        if self._secret is not None and self._robot.sign is not None:
-            url, message = self._robot.sign(url, message, self._secret, self._clock.now())
-        outcome, verdict = await self._poster.post(url, encode(message))
-        return self._limited(outcome, verdict), verdict.moved_to if verdict is not None else ""
-
-    async def _post_form(self, url: str, form: FileForm) -> tuple[Outcome, Verdict | None]:
-        content_type, body = form.encoded()
-        outcome, verdict = await self._poster.post(form.url(url), body, content_type=content_type)
+    async def _post(self, url: str, message: RobotMessage | FileForm) -> tuple[Outcome, Verdict | None]:
+        """Send one request; the verdict is None if there was no answer."""
+        content_type = ""
+        if isinstance(message, FileForm):
+            url, (body, content_type) = message.url(url), message.encoded()
+        else:
+            if self._secret is not None and self._robot.sign is not None:
+                url, message = self._robot.sign(url, message, self._secret, self._clock.now())
+            body = encode(message)
+        outcome, verdict = await self._poster.post(url, body, content_type=content_type)
         return self._limited(outcome, verdict), verdict
 
     def _limited(self, outcome: Outcome, verdict: Verdict | None) -> Outcome:

@@ -32,11 +32,13 @@ class Chat:
 
 class FileForm(NamedTuple):
     """One request with files, as `multipart/form-data`. If `method` is set, it replaces the last segment of the robot's
-    path."""
+    path. With `then`, the request only uploads a file, before the text is sent: `then` returns the message that shows
+    the file, from the id that the service gave it."""
 
     fields: Mapping[str, str]
     files: Mapping[str, ResultFile]
     method: str = ""
+    then: Callable[[str], RobotMessage] | None = None
 
     def url(self, robot_url: str) -> str:
         """The URL of this request, derived from the robot's URL for messages."""
@@ -45,30 +47,16 @@ class FileForm(NamedTuple):
         url, query = urljoin(robot_url, self.method), urlsplit(robot_url).query
         return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
-    def encoded(self) -> tuple[str, bytes]:
-        """Its content type and its body."""
+    def encoded(self) -> tuple[bytes, str]:
+        """Its body and its content type."""
         from urllib3 import encode_multipart_formdata  # here, because few robots send files
-        from urllib3.fields import RequestField
 
-        parts = []
+        parts = list[Any]()
         for name, text in self.fields.items():
-            parts.append(RequestField(name, text.encode("utf-8", "replace")))
             media_type = "application/json" if name == "payload_json" else "text/plain; charset=utf-8"
-            parts[-1].make_multipart(content_type=media_type)
-        for name, file in self.files.items():
-            parts.append(RequestField(name, file.content, file.name))
-            parts[-1].make_multipart(content_type=file.media_type)
-        body, content_type = encode_multipart_formdata(parts)
-        return content_type, body
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaterFiles:
-    """Files that follow their text: a message, or a form. With `then`, the form only uploads a file, before the text is
-    sent. `then` is the message that shows the file; it needs the id that the service returned for the upload."""
-
-    said: RobotMessage | FileForm
-    then: Callable[[str], RobotMessage] | None = None
+            parts.append((name, (None, text.encode("utf-8", "replace"), media_type)))
+        parts += [(name, (each.name, each.content, each.media_type)) for name, each in self.files.items()]
+        return encode_multipart_formdata(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +82,7 @@ class Robot:
     penalty_s: float = 0.0
     file_bytes: int = 0
     write_form: Callable[[ChatCard, Chat, Sequence[ResultFile]], FileForm | None] | None = None
-    later_files: Callable[[Chat, Sequence[ResultFile]], Sequence[LaterFiles]] | None = None
+    later_files: Callable[[Chat, Sequence[ResultFile]], Sequence[RobotMessage | FileForm]] | None = None
     sign: Callable[[str, RobotMessage, str, float], tuple[str, RobotMessage]] | None = None
 
     def message(self, said: str | ChatCard, chat: Chat) -> RobotMessage:

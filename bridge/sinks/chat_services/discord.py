@@ -22,7 +22,6 @@ from bridge.sinks.chat_services.chat_service import (
     Chat,
     ChatService,
     FileForm,
-    LaterFiles,
     Robot,
     RobotMessage,
 )
@@ -93,7 +92,7 @@ DISCORD: Final = ChatService(
         probe_url=str,  # its API: "Get Webhook with Token"
         file_bytes=10_000_000,
         write_form=_write_form,
-        later_files=lambda chat, files: [LaterFiles(said=_form({}, files))],
+        later_files=lambda chat, files: [_form({}, files)],
     ),
     apprise=AppriseFacts(
         schemes=frozenset({"discord"}),

@@ -24,7 +24,6 @@ from bridge.sinks.chat_services.chat_service import (
     Chat,
     ChatService,
     FileForm,
-    LaterFiles,
     Robot,
     RobotMessage,
 )
@@ -134,7 +133,7 @@ TELEGRAM: Final = ChatService(
         probe_url=lambda url: f"{url.rstrip('/').removesuffix('/sendMessage')}/getMe",
         file_bytes=_FILE_BYTES,
         write_form=_write_form,
-        later_files=lambda chat, files: [LaterFiles(said=_form(chat, [each], {})) for each in files],
+        later_files=lambda chat, files: [_form(chat, [each], {}) for each in files],
     ),
     apprise=AppriseFacts(
         schemes=frozenset({"tgram"}),

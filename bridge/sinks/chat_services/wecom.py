@@ -22,7 +22,6 @@ from bridge.sinks.chat_services.chat_service import (
     Chat,
     ChatService,
     FileForm,
-    LaterFiles,
     Robot,
     RobotMessage,
 )
@@ -72,15 +71,14 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     return {"msgtype": "news", "news": {"articles": articles}}
 
 
-def _later(file: ResultFile) -> LaterFiles:
+def _later(file: ResultFile) -> RobotMessage | FileForm:
     """A picture is sent in the message itself; any other file is uploaded first."""
     if file.media_type in {"image/jpeg", "image/png"} and len(file.content) <= _PICTURE_BYTES:
         content = base64.b64encode(file.content).decode()
         digest = hashlib.md5(file.content, usedforsecurity=False).hexdigest()
-        return LaterFiles(said={"msgtype": "image", "image": {"base64": content, "md5": digest}})
-    return LaterFiles(
-        said=FileForm({}, {"media": file}, _UPLOAD),
-        then=lambda media_id: {"msgtype": "file", "file": {"media_id": media_id}},
+        return {"msgtype": "image", "image": {"base64": content, "md5": digest}}
+    return FileForm(
+        {}, {"media": file}, _UPLOAD, then=lambda media_id: {"msgtype": "file", "file": {"media_id": media_id}}
     )
 
 
