@@ -83,10 +83,7 @@ class PartFile:
             left = memoryview(chunk)
             while left:
                 left = left[os.pwrite(self._file, left, self.bytes + len(chunk) - len(left)) :]
-            self._hash.update(chunk)
-            self.bytes += len(chunk)
-            if len(self.head) < HEAD_BYTES:
-                self.head += chunk[: HEAD_BYTES - len(self.head)]
+            self._add(chunk)
         if self.bytes - self._synced >= SYNC_EVERY:
             self.sync()
         elif self.bytes - self._noted >= NOTE_EVERY:
@@ -131,15 +128,16 @@ class PartFile:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
+    def _add(self, chunk: bytes) -> None:
+        self._hash.update(chunk)
+        self.bytes += len(chunk)
+        if len(self.head) < HEAD_BYTES:
+            self.head += chunk[: HEAD_BYTES - len(self.head)]
+
     def _rehash(self, size: int) -> None:
         self._hash, self.bytes, self.head = hashlib.sha256(), 0, b""
-        while self.bytes < size:
-            chunk = os.pread(self._file, min(READ_BYTES, size - self.bytes), self.bytes)
-            if not chunk:
-                break
-            self._hash.update(chunk)
-            self.head = (self.head + chunk)[:HEAD_BYTES] if len(self.head) < HEAD_BYTES else self.head
-            self.bytes += len(chunk)
+        while chunk := os.pread(self._file, min(READ_BYTES, size - self.bytes), self.bytes):
+            self._add(chunk)
         self._noted, self._synced = self.bytes, 0
 
 

@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from bridge.domain.content_sniffing import HEAD_BYTES, WrongContent, sniffed
+from bridge.domain.delivery import Delivery
 from bridge.domain.ids import WatchKey
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import BodyStopped
@@ -115,14 +116,15 @@ class ResultFiles:
         self._fetching: dict[object, anyio.Lock] = {}  # several targets need the same files at the same time
 
     async def of_card(
-        self, card: ChatCard, wanted: Sequence[CardLink], most_bytes: int, task: WatchKey
+        self, card: ChatCard, wanted: Sequence[CardLink], most_bytes: int, delivery: Delivery
     ) -> tuple[Sequence[ResultFile], str]:
-        """The files to attach to a message with this card about a task; or none, and the reason."""
+        """The files to attach to the message of this delivery; or none, and the reason."""
         if not card.has_files:
             return (), "sent as a link: it opens only with the API key"
         if len(card.links) > MOST_FILES:
             return (), f"sent as links: more than {MOST_FILES} results"
         try:
+            task = WatchKey(delivery.account, delivery.subject)
             return await self.fetch(wanted, most_bytes=most_bytes, task=task), ""
         except NoFile as problem:
             return (), f"sent as a link: {problem}"

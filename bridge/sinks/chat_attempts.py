@@ -16,7 +16,6 @@ from anyio import from_thread
 from anyio.lowlevel import EventLoopToken
 
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Refused
-from bridge.domain.ids import WatchKey
 from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, AnswerReader, Verdict, object_of, read_nothing, words_of
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
@@ -173,8 +172,8 @@ def _files(plugin: ApprisePlugin, attempt: ChatAttempt) -> tuple[Sequence[Result
     wanted = plugin.facts.files_of(card) if card is not None and plugin.takes_files else ()
     if card is None or files is None or not wanted:
         return (), ""
-    task = WatchKey(attempt.delivery.account, attempt.delivery.subject)
-    return from_thread.run(files.of_card, card, wanted, plugin.facts.file_bytes(card), task, token=attempt.token)
+    most_bytes = plugin.facts.file_bytes(card)
+    return from_thread.run(files.of_card, card, wanted, most_bytes, attempt.delivery, token=attempt.token)
 
 
 def _was_refused(recorded: Recording) -> bool:

@@ -10,7 +10,6 @@ import orjson
 
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import Event, Parcel, Topic
-from bridge.domain.ids import WatchKey
 from bridge.encoding import encode
 from bridge.sinks.answers import Verdict
 from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, counted_files
@@ -114,8 +113,7 @@ class RobotSink:
             return (), ""
         if not self._robot.file_bytes:
             return (), "sent as a link: this robot takes no files"
-        task = WatchKey(delivery.account, delivery.subject)
-        return await self._files.of_card(card, card.links, self._robot.file_bytes, task)
+        return await self._files.of_card(card, card.links, self._robot.file_bytes, delivery)
 
     async def _uploaded(self, url: str, files: Sequence[ResultFile]) -> tuple[Sequence[RobotMessage | FileForm], str]:
         """Upload the files that need it; returns what to send after the text, and why a file is missing there.

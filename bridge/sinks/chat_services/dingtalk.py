@@ -38,16 +38,12 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     if len(card.links) > len(buttons):
         return None
     content: RobotMessage = {"title": card.title, "text": text}
-    if not buttons:
-        return _sized({"msgtype": "markdown", "markdown": content})
     if len(buttons) == 1:
         content |= {"singleTitle": buttons[0]["title"], "singleURL": buttons[0]["actionURL"]}
-    else:
+    elif buttons:
         content |= {"btns": buttons, "btnOrientation": "1" if len(buttons) <= _SIDE_BY_SIDE else "0"}
-    return _sized({"msgtype": "actionCard", "actionCard": content})
-
-
-def _sized(message: RobotMessage) -> RobotMessage | None:
+    kind = "actionCard" if buttons else "markdown"
+    message: RobotMessage = {"msgtype": kind, kind: content}
     return message if len(encode(message)) <= _LIMIT.size else None
 
 
