@@ -49,7 +49,7 @@ COMMANDS: Final = {  # the module and the summary of each command
     "pause": ("bridge.cli.pauses", "Pause an endpoint or an account for maintenance."),
     "resume": ("bridge.cli.pauses", "End the pause of an endpoint or an account."),
     "redeliver": ("bridge.cli.deliveries", "Send deliveries again: accepted, dead or waiting."),
-    "enable": ("bridge.cli.deliveries", "Send again to an endpoint that is disabled or held."),
+    "enable": ("bridge.cli.deliveries", "Send again to an endpoint that is disabled or asked to wait."),
     "test": ("bridge.cli.endpoint_test", "Send a sample to an endpoint and show its answer."),
     "revoke-links": ("bridge.cli.secret_addresses", "Make every link to a copy invalid."),
     "callback-url": ("bridge.cli.secret_addresses", "Print the address for a provider's callbacks."),

@@ -142,10 +142,9 @@ def redeliver_command(
 @command("enable")
 @click.argument("endpoint")
 def enable_command(session: CommandSession, endpoint: str) -> None:
-    """Send again to an endpoint that is disabled or held.
+    """Send again to an endpoint that is disabled or asked to wait.
 
-    An endpoint is disabled if it answered 410 Gone, and held if it asked genbridge to wait. Its waiting deliveries are
-    sent now.
+    An endpoint is disabled if it answered 410 Gone. Its waiting deliveries are sent now.
     """
     with session.store() as store:
         was_disabled, was_held = enable(store, session.file, endpoint, now=clock_of(store).now())

@@ -116,7 +116,7 @@ async def enable_one(call: ViewCall) -> Done:
     if was_disabled:
         return Done(text=words.text("{endpoint} is enabled. Its waiting deliveries are sent now.", endpoint=name))
     if was_held:
-        return Done(text=words.text("{endpoint} is no longer held. Its deliveries are sent now.", endpoint=name))
+        return Done(text=words.text("{endpoint} no longer waits. Its deliveries are sent now.", endpoint=name))
     raise NothingDone(words.text("{endpoint} is not disabled.", endpoint=name))
 
 
