@@ -106,7 +106,7 @@ PLACES: Final = {
     "redeliver": Place("needs", "/redeliver?state=dead&endpoint=automation&back=/"),
     "redeliver-none": Place("well", "/redeliver?state=dead&endpoint=automation&back=/", 409),
     "health-needs": Place("needs", "/health"),
-    "now-busy": Place("busy", "/", has="[data-busy]"),
+    "now-busy": Place("busy", "/", has=".busy"),
     "now-hostile": Place("hostile", "/"),
     "tasks-hostile": Place("hostile", "/tasks"),
     "search-hostile": Place("hostile", f"/tasks?q={quote(ATTACK)}&label={quote('y' * 400)}"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
+from bridge.http.page.now_view import MOST_CARDS
 from tests.http.page.browser import tab
 from tests.http.page.now_store import ELSEWHERE, filled, open_site
 from tests.http.site import Site, free_port
@@ -41,6 +43,20 @@ def test_a_box_shows_error_and_link_if_its_files_cannot_load(browser: Browser, s
         assert page.page.locator(".lost:visible").count() == 2
         assert {url[: len(nobody)] for url in page.elsewhere} == {nobody}
         page.elsewhere.clear()
+
+
+def test_new_tasks_are_only_counted_while_many_finish(browser: Browser, tmp_path: Path) -> None:
+    with filled(tmp_path) as store:
+        for number in range(MOST_CARDS):
+            store.finished(f"one-of-many{number}", age=-600)  # in the future, so that this lasts
+    with open_site(tmp_path) as site, tab(browser, site.url) as page:
+        page.open("/")
+        page.wait_for("document.querySelector('[data-live] .dot:not(.off)') !== null")
+        assert "shown when you ask for them" in page.text(".busy")
+        site.add("new", seconds=0)
+        page.wait_for("!document.querySelector('[data-new]').hidden")
+        page.page.wait_for_timeout(8_000)  # longer than until the reader counts as away and the list is made anew
+        assert page.text("[data-new]") == "1 new"
 
 
 @pytest.mark.parametrize("width", [1360, 800, 390, 320])

@@ -6,7 +6,7 @@
 const STREAM = "/api/v1/changes";
 const SILENT_MS = 15_000; // the server sends something every 5 s
 const [HIDDEN_MS, REFRESH_MS, EVERY_MS] = [30_000, 2_000, 60_000]; // browsers allow six connections to a server, so a hidden page closes its own
-const [AWAY_MS, BUSY_A_MINUTE] = [5_000, 50]; // pointer and focus have left the list for so long
+const AWAY_MS = 5_000; // pointer and focus have left the list for so long
 const [RUNNING, MOST_NEW, LIVE] = [9, 1000, new Set(["submitted", "running"])]; // rows on Now; new results that are counted, so that memory stays flat; live phases
 
 const texts = JSON.parse(document.getElementById("texts").textContent);
@@ -186,7 +186,7 @@ function renew(list, fresh) {
   observe();
 }
 
-let [ends, awayAt] = [[], Date.now()]; // when tasks finished, of the last minute; when the reader last looked at a list
+let awayAt = Date.now(); // when the reader last looked at a list
 const unseen = new Set();
 
 const rows = (list) => document.querySelector(`[data-list="${list}"]`)?.children.length;
@@ -212,7 +212,7 @@ function isReaderAway() {
   const isSelected = (list) => !getSelection().isCollapsed && getSelection().containsNode(list, true);
   const isReading = (list) => list.matches(":hover") || list.contains(document.activeElement) || isSelected(list);
   if (scrollY > 300 || find("[data-list]").some(isReading)) awayAt = Date.now();
-  return Date.now() - awayAt >= AWAY_MS && ends.length <= BUSY_A_MINUTE;
+  return Date.now() - awayAt >= AWAY_MS && !document.querySelector(".busy");
 }
 
 function isDue() {
@@ -279,7 +279,6 @@ function showChanges(frame) {
     const key = `${task.account} ${task.id}`;
     const shown = find(`[data-task="${CSS.escape(key)}"]`);
     for (const element of shown) mustRefresh = showTask(element, task) || mustRefresh;
-    if (!LIVE.has(task.phase)) ends.push(Date.now());
     if (unseen.size < MOST_NEW && isNews(task, shown.at(-1))) unseen.add(key);
   }
   for (const one of frame.deliveries) {
@@ -287,7 +286,6 @@ function showChanges(frame) {
     const ofTask = one.id && document.querySelector(`[data-task="${CSS.escape(`${one.account} ${one.id}`)}"]`);
     mustRefresh ||= isOn || ofTask;
   }
-  ends = ends.filter((at) => Date.now() - at < 60_000);
   showNew();
   if (mustRefresh) scheduleRefresh();
   else if (frame.counts) scheduleRefresh(5 * REFRESH_MS);
