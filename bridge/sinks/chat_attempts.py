@@ -186,7 +186,7 @@ def _follow_up(plugin: ApprisePlugin, attempt: ChatAttempt, files: Sequence[Resu
     """Send the files after their text, in one attempt. The text was already accepted, so a failure here changes
     nothing."""
     try:
-        if plugin.notify(ChatMessage("", ""), tone=attempt.tone, files=files):
+        if plugin.notify(ChatMessage("", plugin.facts.file_text), tone=attempt.tone, files=files):
             return counted_files(files)
     except Exception as error:  # an error of the plugin with a file
         return f"sent as a link: {type(error).__name__} with the file"

@@ -1,20 +1,46 @@
-"""Results are fetched once for all that attach them, and are kept within bounds."""
+"""Results are fetched once for all that attach them, and reach each service as it takes them."""
 
 from __future__ import annotations
 
+import json
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import anyio
 
+from bridge.domain.delivery import Accepted
 from bridge.domain.ids import WatchKey
 from bridge.net.outside_client import OutsideClient
 from bridge.sinks.attached_files import ResultFiles
 from bridge.sinks.chat_cards import CardLink
-from tests.loopback import answers, loopback
-from tests.sinks.test_attachments import VIDEO, serve_result
+from tests.loopback import Asked, answers, loopback
+from tests.sinks.test_attachments import VIDEO, deliver, serve_result, studio
 
 KEY: Final = WatchKey("kling", "task-1")
+
+
+def as_slack(asked: Asked) -> tuple[int, bytes]:
+    """The API of Slack for a bot. It refuses a message without any text."""
+    if asked.target.startswith("/upload/"):
+        return 200, b"OK - 1008"
+    if "files.getUploadURLExternal" in asked.target:
+        return 200, b'{"ok": true, "upload_url": "https://files.slack.com/upload/1", "file_id": "F1"}'
+    if asked.target.endswith("chat.postMessage") and not any(
+        each["text"] for each in json.loads(asked.body)["attachments"]
+    ):
+        return 200, b'{"ok": false, "error": "no_text"}'
+    return 200, b'{"ok": true, "channel": "C1", "files": [{"id": "F1"}]}'
+
+
+async def test_a_slack_bot_uploads_the_file_after_the_text(tmp_path: Path) -> None:
+    async with studio(tmp_path, as_slack) as here:
+        outcome = await deliver(here.sink("slack://xoxb-1234-1234-4ddbaae3f3ac/#general"), here.video())
+    assert outcome == Accepted(detail="Slack, 1 file attached")
+    texts = [json.loads(each.body)["attachments"][0]["text"] for each in here.sent if "postMessage" in each.target]
+    assert "Watch the video" in texts[0]
+    assert texts[1:] == ["📎"]
+    assert any(VIDEO in each.body for each in here.sent)
 
 
 async def test_targets_that_want_a_file_at_the_same_time_share_one_fetch() -> None:

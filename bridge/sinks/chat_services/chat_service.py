@@ -117,7 +117,8 @@ class AppriseFacts:
 
     `takes_files`: whether this plugin accepts files. `files_of` returns the results that are sent as files, and
     `file_bytes` their maximum size together. `joins_files`: whether this text and these files fit into one message.
-    `file_options` are switches of the plugin that are on for messages with files.
+    `file_options` are switches of the plugin that are on for messages with files. `file_text` is the text of a message
+    that has only files, for a service that refuses an empty one.
     """
 
     schemes: frozenset[str] = frozenset()
@@ -132,6 +133,7 @@ class AppriseFacts:
     file_bytes: Callable[[ChatCard], int] = lambda card: 50_000_000
     joins_files: Callable[[str, Sequence[ResultFile]], bool] = lambda text, files: False
     file_options: tuple[str, ...] = ()
+    file_text: str = ""
 
 
 UNKNOWN: Final = AppriseFacts()

@@ -73,5 +73,6 @@ SLACK: Final = ChatService(
         # Apprise would change a bare URL that contains *, which is Markdown.
         card=CardForm("markdown", "{}", card_short_markdown, takes_odd_urls=False),
         takes_files=lambda plugin: "hook" not in str(getattr(plugin, "mode", "")),
+        file_text="📎",
     ),
 )
