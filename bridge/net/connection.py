@@ -15,6 +15,8 @@ from bridge.net.failure_kinds import MalformedHead
 MOST_HEAD_BYTES: Final = 100 * 1024  # maximum size of status line and headers, as in httpx, and of trailers
 STATUS_LINE_BYTES: Final = 1024  # if headers are malformed, a longer status line is not read
 MOST_BUFFERED_BYTES: Final = 256 * 1024  # bytes of a body that are buffered; then reading pauses
+LATE_S: Final = 0.5  # an alarm that is later than this did not only wait for its turn
+GRACE_S: Final = 0.1  # how long an answer that has arrived meanwhile may take to be read
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([2-5]\d\d)(?: [^\r\n]*)?\r?\n")
 
@@ -208,6 +210,8 @@ class Connection(asyncio.BufferedProtocol):
         self._alarm = None
         if not self._is_waiting:
             return
+        if self.loop.time() - was_set_for > LATE_S:  # the process was suspended: first read what has arrived
+            self._ends_at = max(self._ends_at, self.loop.time() + GRACE_S)
         if was_set_for < self._ends_at:
             return self._set_alarm()
         if self._fault is None:

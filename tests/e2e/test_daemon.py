@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -97,6 +98,31 @@ def test_a_second_daemon_on_the_same_store_refuses_and_names_the_holder(tmp_path
         assert second.returncode == 75
         assert str(daemon.pid) in second.stderr
         assert len(second.stderr.strip().splitlines()) == 1
+
+
+def test_an_answer_that_arrives_while_the_daemon_is_suspended_counts(tmp_path: Path, world: World) -> None:
+    sent, answer = threading.Event(), threading.Event()
+
+    def receive(event_id: str, times: int) -> int:
+        sent.set()
+        answer.wait(30)
+        return 200
+
+    world.receive = receive
+    world.ends_at["a"] = 0.0
+    settings = world.settings(tmp_path, delivery={"timeout": "3s", "retries": ["0.3s"]})
+    with DaemonProcess(settings) as daemon:
+        until(lambda: "daemon.ready" in daemon.log.read_text(), seconds=10, what="readiness")
+        drop(tmp_path / "queue", "a.txt", "a\n")
+        assert sent.wait(30)
+        time.sleep(0.5)  # so that it only waits for the answer
+        os.kill(daemon.pid, signal.SIGSTOP)
+        answer.set()
+        time.sleep(3.5)
+        os.kill(daemon.pid, signal.SIGCONT)
+        until(lambda: "delivery.accepted" in daemon.log.read_text(), seconds=5, what="the outcome")
+        assert daemon.stop() == 0
+    assert len(world.received) == 1
 
 
 def test_ctrl_c_stops_in_ten_seconds_with_exit_0_and_repeats_nothing(tmp_path: Path, world: World) -> None:
