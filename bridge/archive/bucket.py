@@ -86,15 +86,15 @@ class Bucket:
         with self._uploading:
             if size <= SINGLE_BYTES:
                 done = self._put(path, source.read_bytes(), media_type, mode="create")
-            elif self.size(path) is not None:
-                return False
             else:
-                done = self._put(path, _chunks(source), media_type, mode="overwrite")
-            if done and self.size(path) != size:
-                raise PlaceFailed(f"{self._url}: {path} does not have the length that was uploaded")
-            if done:
-                source.unlink(missing_ok=True)
-        return done
+                is_free = self.size(path) is None
+                done = is_free and self._put(path, _chunks(source), media_type, mode="overwrite")
+            if self.size(path) != size:
+                if done:
+                    raise PlaceFailed(f"{self._url}: {path} does not have the length that was uploaded")
+                return False
+            source.unlink(missing_ok=True)
+        return True
 
     def size(self, path: str) -> int | None:
         with self._store() as store, suppress(FileNotFoundError):

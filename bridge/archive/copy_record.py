@@ -80,19 +80,17 @@ class CopyRecord:
 
     def keep(self, copy: CopyMade, source: Path) -> None:
         """Record a copy, then move its file to its name. If another file has that name, the copy gets a different
-        name."""
+        name. It may have its name already: from another daemon that has lost its lease."""
         self._note(copy)
         if self._place.put(copy.path, source, media_type=copy.media_type):
             return
-        if self._place.size(copy.path) == copy.bytes:
-            return  # put there by another daemon that has lost its lease
         folder, _, name = copy.path.rpartition("/")
         stem, _, extension = name.partition(f"-{copy.n}.")
         event_id = str(self._document["data"]["event_id"])
         other = f"{folder}/{stem}-{copy.n}-{mark(event_id)}.{extension}"
         copy = copy._replace(path=other)
         self._note(copy)
-        if not self._place.put(other, source, media_type=copy.media_type) and self._place.size(other) != copy.bytes:
+        if not self._place.put(other, source, media_type=copy.media_type):
             raise PlaceFailed(f"{other} is taken by another file")
 
     def _note(self, copy: CopyMade) -> None:

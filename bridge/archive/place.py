@@ -35,7 +35,8 @@ class Place(Protocol):
         """Replace a small file."""
 
     def put(self, path: str, source: Path, *, media_type: str) -> bool:
-        """Move a local, synced file there. If the path exists, returns False and changes nothing."""
+        """Move a local, synced file there. If another file has the path, returns False and changes nothing. A bucket
+        takes a file of the same length for the same file."""
 
     def size(self, path: str) -> int | None:
         """The size of a file; None if it does not exist."""

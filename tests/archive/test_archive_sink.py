@@ -145,14 +145,15 @@ async def test_a_folder_or_pipe_named_like_a_record_stops_no_copy(tmp_path: Path
     assert [path.read_bytes() for path in tmp_path.rglob("cat-*-1.mp4")] == [MP4]
 
 
-async def test_no_file_of_others_is_overwritten(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["mine", "m" * len(MP4)])
+async def test_no_file_of_others_is_overwritten(tmp_path: Path, content: str) -> None:
     (tmp_path / FOLDER).mkdir(parents=True)
-    (tmp_path / FOLDER / "cat-1.mp4").write_text("mine")
+    (tmp_path / FOLDER / "cat-1.mp4").write_text(content)
     async with loopback(answers(200, MP4)) as server:
         event = finished(f"{server.url}/a.mp4")
         assert isinstance(await copied(archive_in(tmp_path), event), Accepted)
 
-    assert (tmp_path / FOLDER / "cat-1.mp4").read_text() == "mine"
+    assert (tmp_path / FOLDER / "cat-1.mp4").read_text() == content
     [noted] = record(tmp_path)["data"]["archive"]
     assert noted["path"] == f"{FOLDER}/cat-1-{event.event_id[4:12]}.mp4"
     assert (tmp_path / noted["path"]).read_bytes() == MP4
