@@ -39,6 +39,7 @@ LOOK_EVERY_S: Final = 1.0  # on a shared store, for changes that came without a 
 AGAIN_S: Final = 1.0
 FRAMES_KEPT: Final = 30  # a follower that is further behind is dropped
 MOST_ROWS: Final = 200  # maximum number of tasks in a frame, and of deliveries
+MOST_BYTES: Final = 512 << 10  # maximum size of the rows in a frame; the meta of one task may have 64 KiB
 MOST_POLLED: Final = 100  # maximum number of tasks in a frame that were polled without any other change
 REMEMBERED: Final = 2000  # rows that are not sent again while they stay the same
 ESTIMATES_FOR_S: Final = 30.0
@@ -161,6 +162,8 @@ class _ChangeReader:
         self._settings = settings
         self._marks: ChangeMarks | None = None
         self._must_repeat = False
+        self._left_bytes = 0  # room in the current frame
+        self._is_cut = False  # a row did not fit into it
         self._remembered: OrderedDict[tuple[str | None, ...], int] = OrderedDict()  # hashes of the rows
         self._counts: dict[str, Any] = {}
         self._count_at = self._estimate_at = 0.0
@@ -183,6 +186,7 @@ class _ChangeReader:
         # On a shared store, rows may become visible later than rows that were written after them.
         since = marks.earlier() if self._must_repeat or self._store.is_shared else marks
         self._must_repeat = False
+        self._left_bytes, self._is_cut = MOST_BYTES, False
         rows = self._store.changed_rows(since, keys=keys, delivery_ids=delivery_ids, most=MOST_ROWS)
         self._marks = rows.marks
         now = self._clock.now()
@@ -191,7 +195,7 @@ class _ChangeReader:
             "now": rfc3339(now),
             "tasks": self._new("task", self._tasks(rows, now), "account", "id"),
             "deliveries": self._new("delivery", self._deliveries(rows, now), "event_id", "endpoint", "target"),
-            "more": is_cut or rows.is_cut,
+            "more": is_cut or rows.is_cut or self._is_cut,
             "counts": self._changed_counts(),
         }
         return frame("changes", encode(found)) if found["tasks"] or found["deliveries"] or found["counts"] else None
@@ -213,14 +217,19 @@ class _ChangeReader:
         return StoreNow(self._store, self._settings(), now)
 
     def _new(self, what: str, found: Iterable[dict[str, Any]], *key: str) -> list[dict[str, Any]]:
-        """The rows that differ from what was last sent."""
+        """The rows that differ from what was last sent, as far as there is room in the frame."""
         new = []
         for one in found:
-            name, value = (what, *(one[part] for part in key)), hash(encode(one))
-            if self._remembered.get(name) != value:
-                self._remembered[name] = value
-                self._remembered.move_to_end(name)
-                new.append(one)
+            name, data = (what, *(one[part] for part in key)), encode(one)
+            if self._remembered.get(name) == hash(data):
+                continue
+            if len(data) > self._left_bytes:
+                self._is_cut = True
+                continue
+            self._left_bytes -= len(data)
+            self._remembered[name] = hash(data)
+            self._remembered.move_to_end(name)
+            new.append(one)
         while len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
         return new

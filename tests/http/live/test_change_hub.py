@@ -16,7 +16,7 @@ from bridge.http.live import change_hub
 from bridge.http.live.live_hub import LiveHub
 from bridge.store import Store
 from bridge.store.event_log import FollowStore
-from tests.factories import NOW
+from tests.factories import NOW, make_wish
 from tests.http.live.following import CountingOffload, Reader, running
 from tests.store.making import KEY, Teller, add, due, make_attempt, make_end, make_note, nobody
 
@@ -145,6 +145,19 @@ async def test_a_frame_says_when_it_leaves_something_out(store: Store, hub: Live
             while not any(one["more"] for one in frames(stream)):
                 await anyio.sleep(0.02)
         assert all(len(one["tasks"]) <= change_hub.MOST_ROWS for one in frames(stream))
+
+
+async def test_a_frame_stays_small_however_much_meta_its_tasks_have(store: Store, hub: LiveHub) -> None:
+    async with running(hub) as follow:
+        stream = await follow(hub.changes.follow())
+        meta: dict[str, Any] = {"k": "x" * 65_000}
+        store.add([make_wish(task_id=f"task-{n}", meta=meta) for n in range(50)], source="cli", now=NOW)
+        hub.changed()
+        with anyio.fail_after(60):
+            while not any(one["more"] for one in frames(stream)):
+                await anyio.sleep(0.02)
+        assert max(map(len, stream.got)) < 600_000
+        await seen(stream, "tasks", account="kling")
 
 
 async def test_all_followers_get_the_same_bytes(store: Store, hub: LiveHub, offload: CountingOffload) -> None:
