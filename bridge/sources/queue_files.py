@@ -128,7 +128,7 @@ def scan(
             except FileNotFoundError:
                 continue
             state, known = FileState.of(found), before.get(entry.name)
-            is_same = known is not None and known.state == state
-            fresh = QueueFile(entry.name, state, found.st_mode, now, settle_s)
-            present[entry.name] = known if known and is_same else fresh
+            if known is None or known.state != state:
+                known = QueueFile(entry.name, state, found.st_mode, now, settle_s)
+            present[entry.name] = known
     return present
