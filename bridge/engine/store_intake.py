@@ -71,8 +71,10 @@ class StoreIntake:
         new = [one.key for one in added if one.what not in {"known", "ended", "withdrawn"}]
         if new:
             log.info("watch.added", **_named(new), source=source)
-        if new or force:
-            await retrying(self._changed, self._clock)  # because nothing else would fetch these watches later
+        if added or force:
+            # Nothing else would fetch these watches later. An earlier call for known ones may have been canceled before
+            # it did.
+            await retrying(self._changed, self._clock)
 
 
 def _named(keys: Sequence[WatchKey]) -> dict[str, object]:

@@ -77,6 +77,19 @@ async def test_after_a_restart_the_rest_of_a_bulk_addition_is_polled() -> None:
     assert {task_id for _, task_id in rig.provider.asked} == set(BULK)
 
 
+async def test_a_task_whose_first_addition_was_interrupted_is_polled_after_the_next() -> None:
+    rig = Rig(limits=FAST, pacing=SELDOM)
+    wish = Wish(account="kling", task_id="interrupted", action="videos/text2video")
+    async with rig.running():
+        rig.store.add([wish], source="http", now=rig.clock.now())  # and nothing fetched it
+        await rig.clock.advance(60)
+        assert not rig.provider.polls_of("interrupted")
+        [added] = await rig.intake.add_once([wish], source="http")
+        await rig.clock.advance(1)
+    assert added.what == "known"
+    assert rig.provider.polls_of("interrupted")
+
+
 class WithdrawnMeanwhile:
     """A store in which a person withdraws the last bulk task right before the second reading of changes."""
 
