@@ -224,7 +224,7 @@ def _doubted(memory: Memory, reading: Reading, now: float, rules: Rules) -> Step
     if doubt is None or doubt.kind is not reading.kind:
         failures += doubt is not None  # it contradicts the answer before
         doubt = Doubt(kind=reading.kind, answers=0, since_at=now)
-    doubt = replace(doubt, answers=doubt.answers + 1)
+    doubt = replace(doubt, answers=doubt.answers + 1, since_at=min(doubt.since_at, now))  # the clock may be set back
     lacks = reading.kind is ReadingKind.AMBIGUOUS
     answers, over_s = (LACKING_ANSWERS, LACKING_OVER_S) if lacks else (rules.not_found_answers, rules.not_found_over_s)
     believed = _believed(reading.kind, rules)
@@ -267,7 +267,7 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
     if starts:
         return Step(memory=seen, spacing=Spacing.STEADY, topic=Topic.TASK_RUNNING, snapshot=snapshot)
     is_running = memory.phase is Phase.RUNNING  # a waiting task has no progress
-    due = is_running and (memory.progress_told_at is None or now - memory.progress_told_at >= PROGRESS_EVERY_S)
+    due = is_running and (memory.progress_told_at is None or abs(now - memory.progress_told_at) >= PROGRESS_EVERY_S)
     if progress is not None and progress != memory.progress_told and due:
         changed = seen._replace(progress_told=progress, progress_told_at=now)
         part = f"{progress:g}"

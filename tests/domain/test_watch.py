@@ -159,6 +159,12 @@ def test_a_doubt_needs_enough_answers_and_enough_time() -> None:
     assert [taken.ends for taken in steps] == [False, False, False, True]
 
 
+def test_a_doubt_from_before_the_clock_was_set_back_lasts_no_longer() -> None:
+    not_found = make_reading(ReadingKind.NOT_FOUND)
+    memory = step(RUNNING, not_found, at=86_400).memory
+    assert [taken.ends for taken in walk(memory, not_found, at=[0, 60, 120, 180])] == [False, False, False, True]
+
+
 def test_a_finish_after_a_doubt_always_has_a_reason() -> None:
     steps = walk(RUNNING, make_reading(ReadingKind.NOT_FOUND), at=[0, 100, 150, 180])
     assert steps[-1].reason == '"not_found" answered 4 times in a row'
@@ -257,6 +263,11 @@ def test_new_progress_causes_an_event_at_most_every_half_minute() -> None:
         (60, Topic.TASK_PROGRESS, "30"),
         (131, Topic.TASK_PROGRESS, "31.5"),
     ]
+
+
+def test_progress_is_told_also_after_the_clock_was_set_back() -> None:
+    told = step(RUNNING, progress(10), at=86_400)
+    assert step(told.memory, progress(20)).topic is Topic.TASK_PROGRESS
 
 
 def test_the_progress_of_a_task_that_waits_is_none() -> None:
