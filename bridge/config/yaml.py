@@ -18,6 +18,7 @@ from bridge.domain.quoting import quoted
 
 MAX_SETTINGS_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 50
+_TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH} levels"
 MAX_ALIASED: Final = 1_000_000  # nodes and characters that all aliases together may repeat
 SHORT_WEIGHT: Final = 256
 
@@ -259,6 +260,8 @@ class Composer:
         lines = re.split("\r\n|[\r\n\x85\u2028\u2029]", text)
         line = lines[mark.line] if mark.line < len(lines) else ""
         location = (mark.line + 1, mark.column + 1)
+        if error.problem == "exceeded maximum nesting depth":  # PyYAML's own limit, since 6.0.4
+            return YamlProblem(self._name, location, _TOO_DEEP)
         if line[mark.column : mark.column + 1] == "\t":
             return YamlProblem(self._name, location, "a tab; indent YAML with spaces")
         if mark.column and line[mark.column - 1 : mark.column + 1] == "${":
@@ -312,7 +315,7 @@ class Composer:
     def _begin(self, event: Any) -> None:
         self.check_tag(event)
         if len(self._stack) >= MAX_DEPTH:
-            self._refuse(event, f"nested deeper than {MAX_DEPTH} levels")
+            self._refuse(event, _TOO_DEEP)
         if self._stack and self._stack[-1].keys is not None and self._stack[-1].key is None:
             self._refuse(event, "a list or mapping cannot be a key")
         if event.anchor is not None:

