@@ -16,7 +16,7 @@ import pytest
 
 from bridge.cli.demo_board import next_steps
 from bridge.screen import Screen, cells
-from tests.cli.terminal import in_terminal, interrupt_at
+from tests.cli.terminal import heed_ctrl_c, in_terminal, interrupt_at
 from tests.disks import fill, small_disk
 from tests.fork_server import completed
 from tests.programs import ended
@@ -60,7 +60,14 @@ def test_the_demo_polls_many_tasks_per_request_if_the_provider_can(tmp_path: Pat
 def test_a_kept_demo_serves_its_page_until_ctrl_c(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bridge", "demo", "--speed", "10", "--keep"]
     with ended(
-        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed_ctrl_c,
+        )
     ) as demo:
         assert demo.stdout is not None
         lines = []

@@ -12,6 +12,7 @@ import pytest
 
 from bridge.cli import is_interrupt
 from tests.cli.shell import Shell
+from tests.cli.terminal import heed_ctrl_c
 from tests.programs import ended
 from tests.world import until
 
@@ -142,12 +143,6 @@ main(["list"])
         [sys.executable, "-c", script], cwd=shell.folder, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (130, "")
-
-
-def heed_ctrl_c() -> None:
-    """Let Ctrl-C interrupt the started process. A shell makes programs in the background ignore it, and so the tests
-    and the processes that they start."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def is_at_rest(pid: int) -> bool:
