@@ -172,7 +172,9 @@ def _unix_problem(path: Path) -> str | None:
         return f"no permission to create files in {path.parent}; choose another path"
     if path.is_socket():
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
-            return "another program is listening there" if caller.connect_ex(str(path)) == 0 else None
+            caller.setblocking(False)  # a program that hangs may have a full queue
+            is_dead = caller.connect_ex(str(path)) == errno.ECONNREFUSED  # not if it belongs to another user
+            return None if is_dead else "another program is listening there"
     return "this is not a socket; choose another path, or remove it" if os.path.lexists(path) else None
 
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
+import shutil
 import signal
 import socket
+import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import anyio
@@ -314,3 +318,34 @@ def test_a_unix_socket_is_for_owner_and_group_and_replaces_dead_ones(tmp_path: P
         listen_unix(tmp_path / "notes.txt")
     with pytest.raises(Unavailable, match="longer than 107 bytes"):
         listen_unix(tmp_path / ("x" * 108))
+
+
+def test_a_unix_socket_of_a_program_that_accepts_nothing_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as callers:
+        listener.bind(str(path))
+        listener.listen(0)
+        is_full = False
+        while not is_full:
+            caller = callers.enter_context(socket.socket(socket.AF_UNIX))
+            caller.setblocking(False)
+            is_full = caller.connect_ex(str(path)) == errno.EAGAIN
+        with pytest.raises(Unavailable, match="another program is listening there"):
+            listen_unix(path)
+
+
+def test_a_unix_socket_of_another_user_is_not_replaced(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("becomes another user: needs root")
+    folder = Path(tempfile.mkdtemp())  # pytest's own is private
+    folder.chmod(0o777)
+    with listen_unix(folder / "socket"):
+        os.setegid(65534)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(Unavailable, match="another program is listening there"):
+                listen_unix(folder / "socket")
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            shutil.rmtree(folder)
