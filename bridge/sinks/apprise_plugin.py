@@ -156,7 +156,7 @@ class ApprisePlugin:
             return [ChatMessage(title, body)]  # its URL sets another format
         limit = self._limit()
         rich = self._from_card(card, files_follow=files_follow) if card is not None and card.can_be_shown else None
-        if rich is not None and len(rich.text) <= limit.size:
+        if rich is not None and self.facts.measure(rich.text) <= limit.size:
             return [rich._replace(plain=f"{title}\n{body}")]
         if plugin.title_maxlen > 0 and not plugin.overflow_amalgamate_title:
             bodies = split_text(body, limit, notice=notice)

@@ -73,6 +73,7 @@ VARIETY: Final[dict[str, Event]] = {
         Topic.TASK_FAILED, FAILED._replace(message=HOSTILE, error_code=HOSTILE), reason=HOSTILE, label=HOSTILE
     ),
     "hostile beside results": task_sample(snapshot=SUCCEEDED, reason=HOSTILE, label=HOSTILE),
+    "emoji": task_sample(snapshot=Snapshot(status="SUCCESS", result={"texts": [{"text": "🎵" * 1400}] * 2})),
     "hostile lyrics": task_sample(snapshot=Snapshot(status="SUCCESS", result={"texts": [{"text": HOSTILE * 50}]})),
 }
 

@@ -44,7 +44,7 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     if not card.links:
         below = card_bare_lines(card)
         message |= {"content": title, "embeds": [{"description": below, "color": COLORS[card.tone]}]}
-        return message if len(below) <= _LIMIT.lone_url else None
+        return message if _LIMIT.measure(below) <= _LIMIT.lone_url else None
     grid = card.pictures if chat.previews and not card.has_players else ()
     least = 2 if any(each.kind == "images" for each in card.links) else 1  # one image shows itself, a 3D model does not
     if least <= len(grid) <= _MOST_IN_GRID:
@@ -96,6 +96,7 @@ DISCORD: Final = ChatService(
     ),
     apprise=AppriseFacts(
         schemes=frozenset({"discord"}),
+        measure=utf16_units,
         card=CardForm("markdown", "**{}**", card_bare_lines, card_quiet_lines),  # a player needs the bare URL
     ),
 )

@@ -118,7 +118,7 @@ def _read(answer: Answer) -> Verdict:
 def _apprise_joins_files(text: str, files: Sequence[ResultFile]) -> bool:
     """Whether all fit into one request, a single file or an album, with the text as its caption."""
     types = {each.media_type.partition("/")[0] for each in files}
-    return (len(files) == 1 or types <= {"image", "video"}) and len(text) < _CAPTION
+    return (len(files) == 1 or types <= {"image", "video"}) and utf16_units(text) < _CAPTION
 
 
 TELEGRAM: Final = ChatService(
@@ -137,6 +137,7 @@ TELEGRAM: Final = ChatService(
     ),
     apprise=AppriseFacts(
         schemes=frozenset({"tgram"}),
+        measure=utf16_units,
         card=CardForm("html", "", card_html),
         file_bytes=lambda card: _PHOTO_BYTES if any(each.kind == "images" for each in card.links) else _FILE_BYTES,
         joins_files=_apprise_joins_files,
