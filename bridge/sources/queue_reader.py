@@ -11,7 +11,6 @@ from typing import BinaryIO, Final
 
 from bridge.domain.watch import Wish
 from bridge.logs import get_logger
-from bridge.sources.entry import NO_TASK
 from bridge.sources.parse_process import ParseProcess, ParseStopped, ParseTimeout
 from bridge.sources.queue_files import FileState, QueueFile
 from bridge.sources.rejects import FOLDER, RejectedFolder, RejectedTasks, escaped
@@ -286,7 +285,7 @@ def _ends(opened: BinaryIO) -> bytes:
 
 def _check_size(file: QueueFile) -> None:
     if file.state.size_bytes == 0:
-        raise _Refused(f"empty: {NO_TASK}")
+        raise _Refused("the file is empty")
     if file.state.size_bytes > MAX_FILE_BYTES:
         raise _Refused(f"{file.state.size_bytes} bytes; at most {MAX_FILE_BYTES} are allowed: split it")
 

@@ -149,7 +149,7 @@ async def test_an_empty_file_is_given_time_and_then_rejected(
         await until(lambda: not inside(folder), within_s=15)
     assert time.monotonic() - begun > 9.5 / SPEED
     assert intake.ids() == {"one"}
-    assert "empty" in reason(folder, "never.txt")
+    assert "never.txt: the file is empty" in reason(folder, "never.txt")
 
 
 @pytest.mark.parametrize("content", ["\n# nothing\n", "\ufeff"])
