@@ -49,6 +49,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_service_starts_after_the_clock_is_set() -> None:
+    assert "time-sync.target" in value("After").split()
+
+
 @pytest.mark.real
 def test_the_exposure_of_the_unit_is_at_most_1_2() -> None:
     judged = analyze("security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", str(UNIT))
