@@ -15,7 +15,7 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_S: Final = 10.0
-"""How long a client may take to send the head of a request."""
+"""How long a client may take to send the head of a request, or the rest of a body after the answer."""
 MAX_HEAD_BYTES: Final = 64 << 10
 MAX_CONNECTIONS: Final = 4096
 ABORT: Final = "genbridge.abort"
@@ -35,6 +35,8 @@ class ServedConnection(HttpToolsProtocol):
     _head_bytes = 0
     _silent_bytes = 0  # received since the parser has reported anything: it collects a line until its end
     _head_timer: asyncio.TimerHandle | None = None
+    _rest_timer: asyncio.TimerHandle | None = None  # for the rest of a body after the answer
+    _is_whole = False  # the last request has been received completely
     _refusal: tuple[HTTPStatus, str] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
@@ -55,12 +57,14 @@ class ServedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
+        self._stop_rest_timer()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
         self._head_bytes = self._silent_bytes = 0
+        self._is_whole = False
         if self._head_timer is None:
             self._await_head()
 
@@ -81,7 +85,18 @@ class ServedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_arrived()
+        self._stop_rest_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_whole = True
+        self._stop_rest_timer()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._is_whole and self._rest_timer is None:
+            self._rest_timer = self.loop.call_later(HEAD_S, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         """Called if the parser, or a callback of it, has failed."""
@@ -109,6 +124,11 @@ class ServedConnection(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _stop_rest_timer(self) -> None:
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+            self._rest_timer = None
 
     def _too_slow(self) -> None:
         self._head_timer = None

@@ -303,6 +303,17 @@ async def test_a_head_that_does_not_arrive_in_ten_seconds_is_refused() -> None:
     assert sum(answer.startswith(b"HTTP/1.1 200 ") for answer in answers) == 1
 
 
+@pytest.mark.long
+async def test_a_body_that_nobody_reads_keeps_no_connection_open() -> None:
+    async with served(APP) as client, await anyio.connect_tcp("127.0.0.1", client.base_url.port or 0) as stream:
+        await stream.send(b"GET / HTTP/1.1\r\nHost: here\r\nContent-Length: 100000\r\n\r\n")
+        assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
+        with anyio.fail_after(20), suppress(anyio.BrokenResourceError):
+            while True:
+                await stream.send(b"x")
+                await anyio.sleep(0.2)
+
+
 def test_a_unix_socket_is_for_owner_and_group_and_replaces_dead_ones(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with listen_unix(path):
