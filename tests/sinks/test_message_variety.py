@@ -181,6 +181,16 @@ async def test_chinese_lyrics_behind_apprise_are_split_within_the_limits(
     assert "".join(text_of(service, json.loads(each.body)) for each in asked).count("雨夜") == 2100
 
 
+async def test_ntfy_gets_no_message_that_it_would_turn_into_a_file(services: Services) -> None:
+    lyrics = task_sample(snapshot=Snapshot(status="SUCCESS", result={"texts": [{"text": "雨夜" * 700}] * 2}))
+    for name, event in {**VARIETY, "lyrics": lyrics}.items():
+        asked = await by_apprise(services, "ntfys://ntfy.sh/studio", event, ChatStyle())
+        assert all(len(each.body) <= 8192 for each in asked), name
+        messages = [json.loads(each.body) for each in asked]
+        assert all(len(each["message"].encode()) <= 4096 for each in messages), name
+        check([f"{each.get('title', '')}\n{each['message']}".strip() for each in messages], event, name)
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 async def test_a_mail_says_it_in_both_of_its_parts(language: str) -> None:
     with smtp_server() as (port, mailbox):

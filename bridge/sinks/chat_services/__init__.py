@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bridge.sinks.answers import AnswerReader
-from bridge.sinks.chat_services.apprise_only import BARK, MAIL, MATRIX, MQTT, PUSHDEER, SERVERCHAN
+from bridge.sinks.chat_services.apprise_only import BARK, MAIL, MATRIX, MQTT, NTFY, PUSHDEER, SERVERCHAN
 from bridge.sinks.chat_services.chat_service import ChatService, Robot
 from bridge.sinks.chat_services.dingtalk import DINGTALK
 from bridge.sinks.chat_services.discord import DISCORD
@@ -27,6 +27,7 @@ CHAT_SERVICES: Final[tuple[ChatService, ...]] = (
     SERVERCHAN,
     PUSHDEER,
     BARK,
+    NTFY,
     MAIL,
     MATRIX,
     MQTT,

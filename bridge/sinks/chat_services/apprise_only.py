@@ -11,6 +11,7 @@ from bridge.net.client import Answer
 from bridge.sinks.answers import CodeReader, Verdict, object_of
 from bridge.sinks.chat_cards import CardLink, ChatCard, card_html, card_mail
 from bridge.sinks.chat_services.chat_service import AppriseFacts, CardForm, ChatService
+from bridge.sinks.splitting import apprise_json_bytes, utf8_bytes
 
 _PUSHDEER_CODES: Final = CodeReader(codes=("code",), texts=("error", "message"))
 
@@ -53,6 +54,17 @@ BARK: Final = ChatService(
     read=CodeReader(codes=("code",), texts=("message",), good=frozenset({0, 200})),
     apprise=AppriseFacts(
         schemes=frozenset({"bark", "barks"}), url="barks://api.day.app/DEVICE_KEY", ignores_refusals=True
+    ),
+)
+
+
+# "Limitations": a message over 4096 bytes becomes a file that nobody reads on a phone, and a body over 8192 is refused.
+# Apprise's own limit is 7800 characters.
+NTFY: Final = ChatService(
+    name="ntfy",
+    apprise=AppriseFacts(
+        schemes=frozenset({"ntfy", "ntfys"}),
+        measure=lambda text: max(2 * utf8_bytes(text), apprise_json_bytes(text)),
     ),
 )
 
