@@ -44,22 +44,22 @@ Handler = Callable[[Request, Services], Awaitable[Response]]
 
 def page_routes(services: Services) -> list[Route]:
     """The routes for starlette."""
-    forms: Mapping[str, Handler] = {f"/actions/{one.name}": partial(respond, one) for one in ACTIONS}
-    forms = {**forms, "/signin": sign_in, "/actions/signout": sign_out}
+    pages: dict[str, dict[str, Handler]] = {view.path: {"GET": view.respond} for view in VIEWS}
+    pages |= {f"/actions/{one.name}": {"POST": partial(respond, one)} for one in ACTIONS}
+    pages |= {SIGN_IN.path: {"GET": SIGN_IN.respond, "POST": sign_in}, "/actions/signout": {"POST": sign_out}}
 
-    def route(path: str, handle: Handler, method: str) -> Route:
-        return Route(path, partial(_respond, handle, services), methods=[method], middleware=[COMPRESSED])
+    def route(path: str, handlers: Mapping[str, Handler]) -> Route:
+        return Route(path, partial(_respond, handlers, services), methods=list(handlers), middleware=[COMPRESSED])
 
     return [
-        *(route(view.path, view.respond, "GET") for view in VIEWS),
-        *(route(path, handle, "POST") for path, handle in forms.items()),
+        *(route(path, handlers) for path, handlers in pages.items()),
         Route(PATH + "{name}", send_asset, methods=["GET"], middleware=[BEST_COMPRESSED]),
     ]
 
 
-async def _respond(handle: Handler, services: Services, request: Request) -> Response:
+async def _respond(handlers: Mapping[str, Handler], services: Services, request: Request) -> Response:
     try:
-        return await handle(request, services)
+        return await handlers["GET" if request.method == "HEAD" else request.method](request, services)
     except Exception as error:  # the outermost handler of a request
         return await problem_page(request, services, problem_of(error))
 

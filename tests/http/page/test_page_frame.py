@@ -143,6 +143,11 @@ def test_an_unknown_address_gets_people_a_page_and_programs_a_problem(site: Site
         assert (answer.status_code, answer.json()["status"]) == (404, 404)
 
 
+def test_a_wrong_method_is_answered_with_all_that_the_address_takes(site: Site) -> None:
+    answer = site.stranger.put("/signin")
+    assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"GET", "HEAD", "POST"})
+
+
 @pytest.mark.parametrize(
     ("target", "path"),
     [
