@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,10 +69,7 @@ class LinesFile:
         try:
             await rescanner.run(self._look, self.is_idle, task_status=task_status)
         finally:
-            for tail in (self._current, self._former):
-                if tail is not None:
-                    tail.close()
-            self._current = self._former = None
+            self._close()
 
     def is_idle(self) -> bool:
         """Whether every line found so far has been accepted or rejected, and none waits for its newline."""
@@ -91,12 +89,20 @@ class LinesFile:
             if self._current is None:
                 self._current = await self._open()
             is_read = await self._read_former(until) and await self._read_current(self._current, until)
-        except OSError:
+        except OSError as error:
             self._is_idle = True
+            if error.errno == errno.ESTALE:  # in a network folder: nothing more can be read from the open files
+                self._close()
             raise
         left_s = max(self._left_s(self._current), self._left_s(self._former))
         self._is_idle = is_read and not left_s
         return (min(left_s, RESCAN_S) if left_s else RESCAN_S) if is_read else 0.0
+
+    def _close(self) -> None:
+        for tail in (self._current, self._former):
+            if tail is not None:
+                tail.close()
+        self._current = self._former = None
 
     def _left_s(self, tail: Tail | None) -> float:
         """How much longer to wait for the newline of the last line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.sources.lines import QUIET_S, LinesFile
-from bridge.sources.tail import MAX_LINE_BYTES
+from bridge.sources.tail import MAX_LINE_BYTES, Line, Position, Tail
 from tests.fakes import RecordingIntake
 from tests.sources.rig import QuickClock, make_reader, pause, running, running_idle
 from tests.stopwatch import until
@@ -311,3 +312,20 @@ async def test_of_a_rotated_file_the_last_line_without_newline_is_read_too(
         path.rename(path.with_suffix(".1"))
         append(path, "three\n")
         await until(lambda: intake.ids() == {"one", "two", "three"}, within_s=20)
+
+
+class StaleTail(Tail):
+    """A file in a network folder that was deleted on the server."""
+
+    def take(self, *, unended: bool = False) -> tuple[list[Line], Position]:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+
+async def test_a_file_deleted_on_a_file_server_is_opened_again(
+    path: Path, lines: LinesFile, intake: RecordingIntake
+) -> None:
+    append(path, "one\n")
+    async with running_idle(lines):
+        lines._current = StaleTail.open(path)
+        append(path, "two\n")
+        await until(lambda: intake.ids() == {"one", "two"})
