@@ -193,7 +193,7 @@ class ApprisePlugin:
         plugin, source = self.plugin, self._source_format()
         convert: Callable[[Any, Any, str], str] = conversion.convert_between
         shown_as = plugin.resolve_format(source)
-        size, most_lines = int(plugin.body_maxlen), int(plugin.body_max_line_count or 0)
+        size, most_lines = self.facts.most or int(plugin.body_maxlen), int(plugin.body_max_line_count or 0)
         size_of = self.facts.measure
 
         def measure(text: str) -> int:

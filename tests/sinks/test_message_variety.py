@@ -181,14 +181,17 @@ async def test_chinese_lyrics_behind_apprise_are_split_within_the_limits(
     assert "".join(text_of(service, json.loads(each.body)) for each in asked).count("雨夜") == 2100
 
 
-async def test_ntfy_gets_no_message_that_it_would_turn_into_a_file(services: Services) -> None:
+@pytest.mark.parametrize("url", ["ntfys://ntfy.sh/studio", "barks://api.day.app/DEVICEKEY"])
+async def test_push_services_get_no_message_over_4096_bytes(url: str, services: Services) -> None:
     lyrics = task_sample(snapshot=Snapshot(status="SUCCESS", result={"texts": [{"text": "雨夜" * 700}] * 2}))
-    for name, event in {**VARIETY, "lyrics": lyrics}.items():
-        asked = await by_apprise(services, "ntfys://ntfy.sh/studio", event, ChatStyle())
-        assert all(len(each.body) <= 8192 for each in asked), name
+    for name, event in {"four long": VARIETY["four long"], "emoji": VARIETY["emoji"], "lyrics": lyrics}.items():
+        asked = await by_apprise(services, url, event, ChatStyle())
+        assert all(len(each.body) <= 8192 for each in asked) or "bark" in url, name
         messages = [json.loads(each.body) for each in asked]
-        assert all(len(each["message"].encode()) <= 4096 for each in messages), name
-        check([f"{each.get('title', '')}\n{each['message']}".strip() for each in messages], event, name)
+        texts = [each.get("message") or each["body"] for each in messages]
+        titles = [each.get("title", "") for each in messages]
+        assert all(len((title + text).encode()) <= 4096 for title, text in zip(titles, texts, strict=True)), name
+        check([f"{titles[0]}\n{texts[0]}".strip(), *texts[1:]], event, name)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

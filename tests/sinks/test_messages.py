@@ -109,7 +109,7 @@ class Services:
 
 HOSTS: Final = (
     *("api.telegram.org", "discord.com", "hooks.slack.com", "qyapi.weixin.qq.com", "matrix.example.com"),
-    *("open.feishu.cn", "oapi.dingtalk.com", "slack.com", "files.slack.com", "ntfy.sh"),
+    *("open.feishu.cn", "oapi.dingtalk.com", "slack.com", "files.slack.com", "ntfy.sh", "api.day.app"),
 )
 _MATRIX: Final = {"access_token": "t", "user_id": "@a:b", "home_server": "b", "room_id": "!r:b", "event_id": "$e"}
 

@@ -53,18 +53,22 @@ BARK: Final = ChatService(
     hosts={"api.day.app": "Bark"},
     read=CodeReader(codes=("code",), texts=("message",), good=frozenset({0, 200})),
     apprise=AppriseFacts(
-        schemes=frozenset({"bark", "barks"}), url="barks://api.day.app/DEVICE_KEY", ignores_refusals=True
+        schemes=frozenset({"bark", "barks"}),
+        url="barks://api.day.app/DEVICE_KEY",
+        ignores_refusals=True,
+        measure=utf8_bytes,
+        most=3000,  # Apple takes 4096 bytes, with the title and everything else
     ),
 )
 
 
 # "Limitations": a message over 4096 bytes becomes a file that nobody reads on a phone, and a body over 8192 is refused.
-# Apprise's own limit is 7800 characters.
 NTFY: Final = ChatService(
     name="ntfy",
     apprise=AppriseFacts(
         schemes=frozenset({"ntfy", "ntfys"}),
-        measure=lambda text: max(2 * utf8_bytes(text), apprise_json_bytes(text)),
+        measure=lambda text: max(utf8_bytes(text), apprise_json_bytes(text) // 2),
+        most=3900,
     ),
 )
 

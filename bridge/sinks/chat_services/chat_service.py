@@ -111,9 +111,9 @@ class AppriseFacts:
 
     `url` is an example. `ignores_refusals`: the plugin takes every answer with HTTP 200 for a success.
     `card`: the service shows more than plain text even if its URL has no `format=`. `measure` is the size of a text as
-    the service counts it; Apprise counts characters. `pause_s` is the pause between two messages if Apprise does not
-    know the service's limit; Apprise itself would wait 5.5 s. `prepare` changes a new plugin; it gets the options in
-    its URL.
+    the service counts it; Apprise counts characters. `most` is the largest size, if Apprise's own limit is larger.
+    `pause_s` is the pause between two messages if Apprise does not know the service's limit; Apprise itself would wait
+    5.5 s. `prepare` changes a new plugin; it gets the options in its URL.
 
     `takes_files`: whether this plugin accepts files. `files_of` returns the results that are sent as files, and
     `file_bytes` their maximum size together. `joins_files`: whether this text and these files fit into one message.
@@ -126,6 +126,7 @@ class AppriseFacts:
     ignores_refusals: bool = False
     card: CardForm | None = None
     measure: Measure = len
+    most: int = 0
     pause_s: float = 1.0
     prepare: Callable[[Any, Sequence[str]], None] = lambda plugin, options: None
     takes_files: Callable[[Any], bool] = lambda plugin: True
