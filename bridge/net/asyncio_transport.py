@@ -33,6 +33,7 @@ class AsyncioTransport:
         self._opener = Connector(context=context, proxy=proxy)
         self._most_idle = most_idle
         self._idle: defaultdict[str, deque[tuple[float, Connection]]] = defaultdict(deque)
+        self._sweep: asyncio.TimerHandle | None = None  # closes connections that nobody has used
         self._is_closed = False
 
     async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
@@ -52,6 +53,8 @@ class AsyncioTransport:
     async def aclose(self) -> None:
         """Close idle connections now, and those in use as soon as their exchanges end."""
         self._is_closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
         for idle in self._idle.values():
             self._trim(idle, math.inf)
 
@@ -63,6 +66,15 @@ class AsyncioTransport:
         now = connection.loop.time()
         idle.append((now, connection))
         self._trim(idle, now)
+        if self._sweep is None and not self._is_closed:
+            self._sweep = connection.loop.call_later(KEEP_ALIVE_S, self._close_unused, connection.loop)
+
+    def _close_unused(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweep = None
+        for idle in self._idle.values():
+            self._trim(idle, loop.time())
+        if any(self._idle.values()):
+            self._sweep = loop.call_later(KEEP_ALIVE_S, self._close_unused, loop)
 
     def _trim(self, idle: deque[tuple[float, Connection]], now: float) -> None:
         while idle and (self._is_closed or len(idle) > self._most_idle or idle[0][0] < now - KEEP_ALIVE_S):

@@ -10,6 +10,7 @@ import anyio.abc
 import pytest
 
 from bridge.errors import ConfigError
+from bridge.net.asyncio_transport import KEEP_ALIVE_S
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.net.failure_kinds import Failure
 from tests.loopback import Exchange, Loopback, Script, answers, loopback
@@ -273,3 +274,13 @@ async def test_a_get_survives_that_every_kept_connection_breaks() -> None:
             broken.set()
 
     assert server.connections == 8
+
+
+@pytest.mark.long
+async def test_idle_connections_are_closed_although_nothing_else_is_sent(transport: str) -> None:
+    if transport == "httpx":
+        pytest.skip("httpx closes them before the next request")
+    async with pair(answers(200, b"{}")) as (client, server):
+        await client.fetch(Request(method="GET", url=server.url), cap_bytes=9)
+        assert server.open_connections == 1
+        await until(lambda: not server.open_connections, within_s=2 * KEEP_ALIVE_S)
