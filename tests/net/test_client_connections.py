@@ -277,9 +277,8 @@ async def test_a_get_survives_that_every_kept_connection_breaks() -> None:
 
 
 @pytest.mark.long
-async def test_idle_connections_are_closed_although_nothing_else_is_sent(transport: str) -> None:
-    if transport == "httpx":
-        pytest.skip("httpx closes them before the next request")
+@pytest.mark.parametrize("transport", ["asyncio"], indirect=True)
+async def test_idle_connections_are_closed_although_nothing_else_is_sent() -> None:
     async with pair(answers(200, b"{}")) as (client, server):
         await client.fetch(Request(method="GET", url=server.url), cap_bytes=9)
         assert server.open_connections == 1
