@@ -57,13 +57,14 @@ class OutsideAnswer:
         self.headers: Final[Mapping[str, str]] = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reversed(headers.items())
         }
+        self._encoding = self.headers.get("content-encoding", "").strip().lower()
         self._connection = connection
         self._pace = pace
 
     @property
     def is_compressed(self) -> bool:
         """Whether the body is compressed, although that was not requested."""
-        return self._encoding.strip().lower() not in {"", *NOT_COMPRESSED}
+        return self._encoding not in {"", *NOT_COMPRESSED}
 
     @property
     def has_end(self) -> bool:
@@ -86,10 +87,6 @@ class OutsideAnswer:
         body.finish()
         if body.trouble:
             raise BodyStopped(body.trouble)
-
-    @property
-    def _encoding(self) -> str:
-        return self.headers.get("content-encoding", "")
 
     async def _arriving(self) -> AsyncIterator[bytes]:
         connection, pace = self._connection, self._pace

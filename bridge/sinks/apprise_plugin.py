@@ -121,15 +121,13 @@ class ApprisePlugin:
 
     def with_files(self, written: WrittenMessage, files: Sequence[ResultFile]) -> ChatMessage | None:
         """One message with both text and files; None if the files must follow in a separate message."""
-        card = written.card
-        if card is None or card.is_replaced:
-            message: ChatMessage | None = ChatMessage(written.title, written.body)
-        else:
-            message = self._from_card(card) if card.can_be_shown else None
+        card, form = written.card, self.facts.card
+        message = self._from_card(card) if card is not None and card.can_be_shown else None
+        if card is not None and card.is_replaced:
+            message = ChatMessage(written.title, written.body)
         if message is None or not self.facts.joins_files(message.text, files):
             return None
-        form = self.facts.card
-        if form is not None and form.with_pictures is not None and card is not None and message.form == form.format:
+        if card is not None and form is not None and form.with_pictures is not None and message.form == form.format:
             return message._replace(body=form.with_pictures(card, [each.name for each in files]))
         return message
 

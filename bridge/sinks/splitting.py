@@ -58,6 +58,10 @@ class MessageLimit:
         return self.measure(text) <= self.size
 
 
+BODY_LIMIT: Final = MessageLimit(size=18_000, measure=json_bytes)
+"""For services that accept JSON bodies of at most 20,000 bytes; 2 KB are reserved for everything around the text."""
+
+
 def split_text(text: str, limit: MessageLimit, *, notice: RestNotice, most_messages: int = MOST_MESSAGES) -> list[str]:
     """The messages, in order; at least one. If something does not fit, the last line is the notice about it."""
     pieces = [piece for line in text.split("\n") for piece in _pieces(line, limit)]

@@ -17,10 +17,8 @@ from bridge.encoding import encode
 from bridge.sinks.answers import CodeReader
 from bridge.sinks.chat_cards import COLORS, ChatCard, markdown_link
 from bridge.sinks.chat_services.chat_service import AppriseFacts, Chat, ChatService, Robot, RobotMessage, hmac_sha256
-from bridge.sinks.splitting import MessageLimit, apprise_json_bytes, json_bytes
+from bridge.sinks.splitting import BODY_LIMIT, apprise_json_bytes
 
-# The limit of the whole body is 20,000 bytes, and 2 KB are reserved for everything around the text.
-_LIMIT: Final = MessageLimit(size=18_000, measure=json_bytes)
 _MOST_BUTTONS: Final = 5
 _SIDE_BY_SIDE: Final = 2
 _MOST_PICTURES: Final = 4
@@ -44,7 +42,7 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
         content |= {"btns": buttons, "btnOrientation": "1" if len(buttons) <= _SIDE_BY_SIDE else "0"}
     kind = "actionCard" if buttons else "markdown"
     message: RobotMessage = {"msgtype": kind, kind: content}
-    return message if len(encode(message)) <= _LIMIT.size else None
+    return message if len(encode(message)) <= BODY_LIMIT.size else None
 
 
 def _sign(url: str, message: RobotMessage, secret: str, now: float) -> tuple[str, RobotMessage]:
@@ -58,7 +56,7 @@ DINGTALK: Final = ChatService(
     hosts={"oapi.dingtalk.com": "DingTalk"},
     read=CodeReader(codes=("errcode",), texts=("errmsg",), waits={130101: 60.0, 410100: 60.0}),
     robot=Robot(
-        limit=_LIMIT,
+        limit=BODY_LIMIT,
         write=lambda text, chat: {"msgtype": "text", "text": {"content": text}},
         write_card=_write_card,
         sign=_sign,

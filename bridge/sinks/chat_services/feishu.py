@@ -16,10 +16,8 @@ from bridge.encoding import encode
 from bridge.sinks.answers import SHORT_WAIT_S, CodeReader
 from bridge.sinks.chat_cards import CardLink, ChatCard
 from bridge.sinks.chat_services.chat_service import AppriseFacts, Chat, ChatService, Robot, RobotMessage, hmac_sha256
-from bridge.sinks.splitting import MessageLimit, apprise_json_bytes, json_bytes
+from bridge.sinks.splitting import BODY_LIMIT, apprise_json_bytes
 
-# The limit of the whole body is 20 KB, and 2 KB are reserved for everything around the text.
-_LIMIT: Final = MessageLimit(size=18_000, measure=json_bytes)
 _MOST_BUTTONS: Final = 10
 _TEMPLATES: Final[Mapping[str, str]] = {"success": "green", "failure": "red", "warning": "orange", "info": "blue"}
 
@@ -39,7 +37,7 @@ def _write_card(card: ChatCard, chat: Chat) -> RobotMessage | None:
     header = {"title": {"tag": "plain_text", "content": card.title}, "template": _TEMPLATES[card.tone]}
     content = {"config": {"wide_screen_mode": True}, "header": header, "elements": elements}
     message: RobotMessage = {"msg_type": "interactive", "card": content}
-    return message if len(encode(message)) <= _LIMIT.size else None
+    return message if len(encode(message)) <= BODY_LIMIT.size else None
 
 
 def _button(link: CardLink, place: int) -> RobotMessage:
@@ -65,7 +63,7 @@ FEISHU: Final = ChatService(
         waits={11232: SHORT_WAIT_S, 99991400: SHORT_WAIT_S},
     ),
     robot=Robot(
-        limit=_LIMIT,
+        limit=BODY_LIMIT,
         write=lambda text, chat: {"msg_type": "text", "content": {"text": text}},
         write_card=_write_card,
         sign=_sign,
