@@ -69,12 +69,13 @@ class StillSites:
         state: DaemonNow = WORKS,
         fill: Callable[[Filler], None] = lambda store: None,
         accounts: Sequence[str] = ACCOUNTS,
+        endpoints: Sequence[str] = ENDPOINTS,
         **http: Any,
     ) -> str:
         """The address of a site in this state."""
         with filled(folder) as filler:
             fill(filler)
-        loaded = load(_settings(folder, accounts, http), {})
+        loaded = load(_settings(folder, accounts, endpoints, http), {})
         place = folder / "state.db"
         store = self._stack.enter_context(closing(open_command_store(place, create=False, group_access=False)))
         services = Services(
@@ -105,7 +106,7 @@ def still_sites() -> Iterator[StillSites]:
         yield StillSites(portal, stack)
 
 
-def _settings(folder: Path, accounts: Sequence[str], http: dict[str, Any]) -> Path:
+def _settings(folder: Path, accounts: Sequence[str], endpoints: Sequence[str], http: dict[str, Any]) -> Path:
     path = folder / "genbridge.yaml"
     (folder / "queue").mkdir(exist_ok=True)
     account = {"provider": "kling", "base_url": "http://127.0.0.1:9", "api_key": "provider-key-0123456789"}
@@ -114,7 +115,7 @@ def _settings(folder: Path, accounts: Sequence[str], http: dict[str, Any]) -> Pa
         "store": "state.db",
         "accounts": dict.fromkeys(accounts, account),
         "sources": {"queue": "queue/"},
-        "endpoints": {name: {**endpoint, "url": f"http://127.0.0.1:9/{name}"} for name in ENDPOINTS},
+        "endpoints": {name: {**endpoint, "url": f"http://127.0.0.1:9/{name}"} for name in endpoints},
         "http": {"listen": f"127.0.0.1:{free_port()}", "previews": [CDN], **http},
     }
     path.write_text(json.dumps(settings))
