@@ -154,7 +154,9 @@ class Poller:
 
     async def load(self) -> None:
         """Put all live watches, in slices, so that polls begin after the first slice."""
-        self._revision = await self._put_all()
+        revision = await self._put_all()
+        async with self._fetching:  # a call of `fetch_changes` may be about to set a later one
+            self._revision = revision
         await self.fetch_changes()
 
     async def fetch_changes(self) -> None:

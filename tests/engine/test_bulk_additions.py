@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -13,7 +14,9 @@ from bridge.domain.cadence import Pacing
 from bridge.domain.ids import WatchKey
 from bridge.domain.limits import RateLimits
 from bridge.domain.watch import WatchState, Wish
+from bridge.engine import poller
 from tests.engine.rig import SUCCEEDED, Rig
+from tests.fakes import DirectOffload
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
@@ -122,3 +125,39 @@ async def test_an_older_reading_of_changes_does_not_bring_a_withdrawn_task_back(
         watched = {entry.task_id for entry in rig.poller.accounts["kling"]._queue}
     assert watched >= set(BULK[:-1])
     assert BULK[-1] not in watched
+
+
+class HeldReading(DirectOffload):
+    """Returns the slice of this task only when `go` is set."""
+
+    def __init__(self, task_id: str) -> None:
+        self._task_id = task_id
+        self.was_read, self.go = anyio.Event(), anyio.Event()
+
+    async def __call__(self, call: Callable[..., Any], *args: object) -> Any:
+        found = await super().__call__(call, *args)
+        if call is next and found and found[0].task_id == self._task_id:
+            self.was_read.set()
+            await self.go.wait()
+        return found
+
+
+async def test_a_load_does_not_bring_back_what_was_withdrawn_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(poller, "SLICE", 1)
+    others = [f"other-{number:02}" for number in range(20)]
+    rig = Rig(limits=RateLimits(rate=0.001, burst=1, concurrency=1))
+    async with rig.running():
+        await rig.watch(*others, "withdrawn")
+        held = rig.poller._offload = HeldReading("withdrawn")
+        async with anyio.create_task_group() as group:
+            group.start_soon(rig.poller.load)
+            await held.was_read.wait()
+            for task_id in ("withdrawn", *others):
+                rig.store.withdraw([WatchKey("kling", task_id)], now=rig.clock.now())
+            group.start_soon(rig.fetch)
+            while rig.poller.accounts["kling"]._queue.get("withdrawn") is not None:
+                await anyio.lowlevel.checkpoint()
+            held.go.set()
+    assert not list(rig.poller.accounts["kling"]._queue)
