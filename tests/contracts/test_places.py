@@ -59,11 +59,12 @@ def test_a_small_file_is_created_once_and_can_be_replaced(place: Place) -> None:
 
 @pytest.mark.parametrize("size", [5, SINGLE_BYTES + 20_000_000], ids=["small", "large"])
 def test_a_file_is_moved_in_once_and_never_overwritten(place: Place, tmp_path: Path, size: int) -> None:
-    first, second = MP4[:size].ljust(size, b"1"), b"2" * size
+    first, second = MP4[:size].ljust(size, b"1"), b"2" * (size + 1)
     assert place.put(PATH, source := local(tmp_path, first), media_type="video/mp4")
     assert not source.exists()
     assert place.size(PATH) == size
     assert not place.put(PATH, local(tmp_path, second), media_type="video/mp4")
+    assert place.put(PATH, local(tmp_path, first), media_type="video/mp4")  # as after a crash
     assert place.read(PATH) == first
 
 
