@@ -101,6 +101,7 @@ def test_the_newest_video_plays_with_one_click(browser: Browser, demo: str, look
     with tab(browser, demo, **LOOKS[look]) as page:
         page.open("/")
         page.wait_for("document.querySelectorAll('[data-list=finished] video').length >= 1")
+        page.page.locator("[data-list=finished]").hover()  # while the pointer is there, no new card moves the others
         page.wait_for("document.querySelector('[data-list=finished] video').readyState >= 2")
         box = page.page.locator("[data-list=finished] video").first.bounding_box()
         assert box is not None
