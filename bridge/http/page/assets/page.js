@@ -66,10 +66,10 @@ function drawBar(bar) {
   bar.classList.toggle("late", now() > high);
 }
 
-// A box whose files all cannot be loaded says so, with a link.
+// A box whose files all cannot be loaded says so, with a link. (networkState does not tell: a new video has no source yet.)
 function showLost(box) {
   const files = find("img, video, audio", box);
-  const isLost = (file) => file.error || file.networkState === 3 || (file.complete && !file.naturalWidth);
+  const isLost = (file) => file.error || (file.complete && !file.naturalWidth);
   if (files.length && files.every(isLost)) box.classList.add("broken");
 }
 
