@@ -135,7 +135,7 @@ def _postgres(place: PostgresUrl) -> ModuleType:
         return import_module("bridge.store.postgres")  # here, because a SQLite store does not need the driver
     except ImportError as error:
         # The interpreter finds the right environment, however genbridge was installed.
-        how = f"{sys.executable} -m pip install 'psycopg[binary]>=3.2'"
+        how = f"{sys.executable} -m pip install 'psycopg[binary]>=3.2.13'"
         raise ConfigError(
             [f"store {place}: PostgreSQL's driver is missing ({error}): {how} (or, in a checkout, '.[postgres]')"]
         ) from None

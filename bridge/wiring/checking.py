@@ -74,7 +74,7 @@ def _mistakes(loaded: Loaded) -> Iterator[tuple[Key, str]]:
     yield from _own_files_in_queue(loaded)
     archive = loaded.settings.archive
     if archive is not None and archive.folder is None and find_spec("obstore") is None:
-        how = f"{sys.executable} -m pip install 'obstore>=0.8' (or, in a checkout, '.[s3]')"
+        how = f"{sys.executable} -m pip install 'obstore>=0.12' (or, in a checkout, '.[s3]')"
         yield ("archive", "to"), f"the Python package for buckets is missing: {how}"
 
 
