@@ -31,6 +31,7 @@ from bridge.domain.content_sniffing import FileType, WrongContent, sniffed
         (b"<?xml version='1.0'?><COLLADA/>", "files", "/a.dae", "", ("application/xml", "dae")),
         (b"<?xml version='1.0'?><page/>", "files", "/a.xhtml", "", ("application/xml", "xml")),
         (b"WEBVTT\n\n00:00", "files", "/a.vtt", "text/vtt", ("text/plain", "vtt")),
+        ("café".encode("latin-1"), "files", "/a.sub", "", ("application/octet-stream", "sub")),
         (b"<svg xmlns='x'/>", "images", "/a", "", ("image/svg+xml", "svg")),
         (b"<?xml version='1.0'?>\n<!-- c --><svg/>", "images", "/a.svg", "", ("image/svg+xml", "svg")),
         (b"<html><body>", "files", "/page.html", "", ("text/html", "html")),
