@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-FAILING_POLLS: Final = 3  # after so many failed polls in a row, the log, `status` and Health say that a provider fails
+FAILING_POLLS: Final = 3  # failed polls in a row until the log, `status` and Health say that a provider fails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
