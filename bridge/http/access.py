@@ -54,6 +54,8 @@ class AccessRules:
     token: bytes | None = field(repr=False)
     read_token: bytes | None = field(repr=False)
     previews: tuple[str, ...] = ()  # origins from which pages may show results
+    public_hosts: frozenset[str] = frozenset()  # the Host of requests to `public_url`
+    base_path: str = ""  # the path of `public_url`, without the last slash
 
     @classmethod
     def of(cls, settings: Http) -> AccessRules:
@@ -71,7 +73,14 @@ class AccessRules:
             token=settings.token.reveal().encode() if settings.token else None,
             read_token=settings.read_token.reveal().encode() if settings.read_token else None,
             previews=settings.previews,
+            public_hosts=frozenset({public.netloc.lower(), (public.hostname or "").lower()} - {""}),  # or without port
+            base_path=public.path.rstrip("/"),
         )
+
+    def base_path_of(self, headers: Mapping[str, str]) -> str:
+        """What a browser has in front of the page's paths: the path of `public_url` if the request names its host,
+        because then it came through the reverse proxy."""
+        return self.base_path if headers.get("host", "").lower() in self.public_hosts else ""
 
     def right_of(self, headers: Mapping[str, str]) -> Right:
         """What the caller may do according to its bearer token; everything if the settings have no token."""

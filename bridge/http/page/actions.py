@@ -10,17 +10,28 @@ from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from bridge.errors import StoreError
 from bridge.http.access import Right
 from bridge.http.api_route import validated
 from bridge.http.page.rendering import address
 from bridge.http.page.sign_in import MAX_FORM_BYTES, read_form
-from bridge.http.page.view import DONE, FLEETING, ViewCall, ViewQuery, call_of, form_key, own_path, page
+from bridge.http.page.view import (
+    DONE,
+    FLEETING,
+    ViewCall,
+    ViewQuery,
+    call_of,
+    form_key,
+    own_path,
+    page,
+    to_page,
+    to_sign_in,
+)
 from bridge.http.problem_details import HttpProblem, problem_of
 from bridge.http.services import Services
 from bridge.http.sessions import FORM, NOTICE
@@ -58,7 +69,7 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
     call = replace(call_of(request, services), back=own_path(fields.get("back", "/")))
     words, now = call.words, call.now
     if call.visitor.right is Right.OPEN:
-        return RedirectResponse(f"/signin?next={quote(call.back, safe='')}", HTTPStatus.SEE_OTHER)
+        return to_sign_in(call.visitor, call.back)
     own = {name: value for name, value in fields.items() if value and name not in _OWN}
     if not call.visitor.may_act:
         raise HttpProblem(
@@ -95,7 +106,7 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
         await _free(services, sent)
         return done
     notice = NOTICE.sign(key, now, text=done.text, is_good=done.is_good)
-    return RedirectResponse(_told(call.back, notice), 303)
+    return to_page(call.visitor, _told(call.back, notice))
 
 
 async def _free(services: Services, form: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
@@ -19,6 +20,7 @@ from bridge.http.page.wording import Wording
 MIDDLE_OF_URL: Final = "…"
 _TURNING: Final = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
 SHOWN_OF_URL: Final = 70  # maximum characters of a long address
+_OWN_LINK: Final = re.compile(r'(?<= )(href|src|poster|action|formaction|data-copy)="(?=/)')
 
 
 @cache
@@ -39,9 +41,10 @@ def environment() -> jinja2.Environment:
 
 
 def render(template: str, visitor: Visitor, words: Wording, values: Mapping[str, Any]) -> str:
-    """One page, for this reader, at the time of `words`."""
+    """One page, for this reader, at the time of `words`. Templates write links as if nothing were in front of the
+    page's paths."""
     found = environment().get_template(template)
-    return found.render(
+    html = found.render(
         t=words.text,
         counted=words.counted,
         words=words,
@@ -50,6 +53,9 @@ def render(template: str, visitor: Visitor, words: Wording, values: Mapping[str,
         now=words.now,
         **values,
     )
+    if base := escape(visitor.base_path):
+        html = _OWN_LINK.sub(lambda found: f"{found[0]}{base}", html)
+    return html
 
 
 def one_direction(value: object) -> object:

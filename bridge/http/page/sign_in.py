@@ -8,10 +8,11 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from bridge.http.access import AccessMiddleware, Right
-from bridge.http.page.view import View, ViewCall, ViewQuery, call_of, own_path, page
+from bridge.http.page.view import View, ViewCall, ViewQuery, call_of, own_path, page, to_page
+from bridge.http.page.visitor import visitor_of
 from bridge.http.problem_details import invalid
 from bridge.http.services import Services
 from bridge.http.sessions import COOKIE, SESSION
@@ -49,7 +50,7 @@ async def sign_in(request: Request, services: Services) -> Response:
     if access.rules.token is not None and access.rules.right_of_token(token) is Right.OPEN:
         values = {"next": target, "is_wrong": True, "retry": ""}
         return await page(call_of(request, services), "sign_in.html", values, view="", status=HTTPStatus.FORBIDDEN)
-    answer = RedirectResponse(target, HTTPStatus.SEE_OTHER)
+    answer = to_page(visitor_of(request), target)
     answer.set_cookie(
         COOKIE,
         SESSION.sign(token.encode(), services.clock.now()),
@@ -63,7 +64,7 @@ async def sign_in(request: Request, services: Services) -> Response:
 
 async def sign_out(request: Request, services: Services) -> Response:
     """End the session."""
-    answer = RedirectResponse("/signin", HTTPStatus.SEE_OTHER)
+    answer = to_page(visitor_of(request), "/signin")
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer
 

@@ -83,7 +83,8 @@ class View:
         """The page. A reader who is not signed in is redirected to the sign-in page."""
         call = call_of(request, services)
         if self.right is not Right.OPEN and call.visitor.right is Right.OPEN:
-            return _to_sign_in(request)
+            target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return to_sign_in(call.visitor, target)
         call = replace(call, query=read_query(self.query, request))
         return await page(call, self.template, await self.load(call), view=self.name)
 
@@ -113,7 +114,8 @@ async def page(
     }
     html = render(template, visitor, call.words, {**frame, **values}).encode("utf-8", "replace")
     answer = Response(html, status, media_type="text/html")
-    answer.headers["Link"] = f"<{asset_url('page.css')}>; rel=preload; as=style"  # loaded before the HTML is read
+    style = visitor.base_path + asset_url("page.css")
+    answer.headers["Link"] = f"<{style}>; rel=preload; as=style"  # loaded before the HTML is read
     for name, allowed in () if UPDATE in call.request.headers else CHOICES.items():
         if (chosen := call.request.query_params.get(name)) in allowed:
             answer.set_cookie(name, chosen, max_age=COOKIE_S, samesite="strict", httponly=True)
@@ -175,6 +177,11 @@ def own_path(target: str) -> str:
     return target if is_own and not any(ord(char) < 33 or char == "\\" for char in target) else "/"
 
 
-def _to_sign_in(request: Request) -> Response:
-    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return RedirectResponse(f"/signin?next={quote(target, safe='')}", HTTPStatus.SEE_OTHER)
+def to_sign_in(visitor: Visitor, target: str) -> Response:
+    """A redirect to the sign-in page, which leads to this address of the page."""
+    return to_page(visitor, f"/signin?next={quote(target, safe='')}")
+
+
+def to_page(visitor: Visitor, target: str) -> Response:
+    """A redirect to an address of the page."""
+    return RedirectResponse(visitor.base_path + target, HTTPStatus.SEE_OTHER)

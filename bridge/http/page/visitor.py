@@ -31,6 +31,7 @@ class Visitor:
     theme: str | None  # None: follow the system
     right: Right
     is_signed_in: bool  # with a cookie, so that the reader can sign out
+    base_path: str  # what the reader's browser has in front of every path of the page
 
     @property
     def may_act(self) -> bool:
@@ -50,6 +51,7 @@ def visitor_of(request: Request) -> Visitor:
         theme=theme if theme in THEMES else None,
         right=rules.right_of_browser(request.headers, access.now()),
         is_signed_in=rules.right_of(request.headers) is Right.OPEN,
+        base_path=rules.base_path_of(request.headers),
     )
 
 

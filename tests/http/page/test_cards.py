@@ -196,7 +196,9 @@ def first_view(**values: Any) -> str:
 
 def framed(**values: Any) -> str:
     """The whole page."""
-    visitor = Visitor(language="en", zone=UTC, is_utc=True, theme=None, right=Right.FULL, is_signed_in=False)
+    visitor = Visitor(
+        language="en", zone=UTC, is_utc=True, theme=None, right=Right.FULL, is_signed_in=False, base_path=""
+    )
     frame = {"view": "now", "path": "/", "query": {}, "kept": [], "form_field": "x", "badges": Badges()}
     shown: dict[str, Any] = {
         "navigation": NAVIGATION,

@@ -3,7 +3,6 @@
 // Elements have keys: data-task="ACCOUNT ID", data-delivery="EVENT ENDPOINT TARGET", data-part="NAME". An update changes
 // what is inside an element of the same key. Rows come and go only when the reader asks, or does not look at the list.
 
-const STREAM = "/api/v1/changes";
 const SILENT_MS = 15_000; // the server sends something every 5 s
 const [HIDDEN_MS, REFRESH_MS, EVERY_MS] = [30_000, 2_000, 60_000]; // browsers allow six connections to a server, so a hidden page closes its own
 const AWAY_MS = 5_000; // pointer and focus have left the list for so long
@@ -11,6 +10,7 @@ const [RUNNING, MOST_NEW, LIVE] = [9, 1000, new Set(["submitted", "running"])]; 
 
 const texts = JSON.parse(document.getElementById("texts").textContent);
 const [body, query] = [document.body, new URLSearchParams(location.search)];
+const STREAM = `${body.dataset.base}/api/v1/changes`;
 const find = (selector, within = document) => [...within.querySelectorAll(selector)];
 const keyOf = (element) => element.dataset.task ?? element.dataset.delivery ?? element.dataset.part;
 const KEYED = "[data-task], [data-delivery], [data-part]";
