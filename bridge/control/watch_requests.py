@@ -137,7 +137,7 @@ def poll_now(
     when = dict.fromkeys((key.account for key in keys), "once its account is in the settings again")
     when |= dict.fromkeys(accounts, "as soon as the account's limits allow")
     blocked = [name for name, state in store.accounts().items() if state.blocked_at is not None and name in accounts]
-    when |= dict.fromkeys(blocked, "once the provider accepts the account again: it is blocked")
+    when |= dict.fromkeys(blocked, "now, to see whether the provider accepts its blocked account again")
     when |= {name: f"after the pause of its account: paused {how_long(one, now)}" for name, one in paused.items()}
     return [(one, _detail(one, f"polling {when[one.key.account]}")) for one in touched]
 

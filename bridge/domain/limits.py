@@ -19,6 +19,7 @@ SLOWEST_FACTOR: Final = 0.1  # a 429 without Retry-After halves the rate, down t
 RECOVERY_S: Final = 60.0  # ... and the full rate is back after a minute
 PROBE_FIRST_S: Final = 60.0  # a blocked account is probed after a minute ...
 PROBE_MOST_S: Final = 600.0  # ... and then less often, down to every ten minutes
+PROBE_GAP_S: Final = 10.0  # ... and at most so often if a person requests polls
 GOOD: Final = UNDER_WAY | ENDING
 SOON_S: Final = 0.001  # a shorter wait could be rounded to nothing
 
@@ -92,6 +93,7 @@ class RateLimiter:
         self._troubled: set[str] = set()  # tasks with server errors since the last good answer
         self._probes = 0  # probes since the block began or the breaker opened
         self._probe_at = -math.inf
+        self._probed_at = -math.inf
         self._probe_out = False
         self._tokens = float(limits.burst)
         self._filled_at = now
@@ -134,6 +136,11 @@ class RateLimiter:
         """Start blocked, as stored by an earlier process. The first probe may be sent at once."""
         self.blocked, self._probes, self._probe_at = True, 0, now
         self._update_probing()
+
+    def probe_soon(self, *, now: float) -> None:
+        """Probe a blocked account now, because a person requests a poll: perhaps they have topped up the balance."""
+        if self.blocked:
+            self._probe_at = min(self._probe_at, max(now, self._probed_at + PROBE_GAP_S))
 
     def restore(self) -> None:
         """End the block: another daemon found that the account works again."""
@@ -225,7 +232,7 @@ class RateLimiter:
         self.host.leave()
         if self._probe_out:
             self._probe_out = False
-            self._probe_at = now + PROBE_FIRST_S
+            self._probed_at, self._probe_at = now, now + PROBE_FIRST_S
 
     def answered(
         self,
@@ -268,7 +275,7 @@ class RateLimiter:
             self._cut_burst(now)
         if self._only_probes and (was_probe or not is_as_before):
             self._probes = self._probes + 1 if is_as_before else 1
-            self._probe_at = now + self._until_probe_s(chance)
+            self._probed_at, self._probe_at = now, now + self._until_probe_s(chance)
         return verdict
 
     @property

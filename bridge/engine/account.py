@@ -109,7 +109,8 @@ class AccountPoller:
 
     def put(self, states: Sequence[WatchState]) -> None:
         """Apply changes of watches that were read from the store."""
-        self._schedule.put(states)
+        if self._schedule.put(states):
+            self._limiter.probe_soon(now=self._clock.steady())
         self.wake()
 
     def clear(self) -> None:

@@ -49,8 +49,10 @@ class WatchSchedule:
         self._clock = clock
         self._started_at = clock.steady()
 
-    def put(self, states: Sequence[WatchState]) -> None:
-        """Apply the stored state of watches: new, changed by a person, finished or withdrawn."""
+    def put(self, states: Sequence[WatchState]) -> bool:
+        """Apply the stored state of watches: new, changed by a person, finished or withdrawn. Returns whether a person
+        has requested a poll of one of them."""
+        is_requested = False
         queue, now, wall = self.queue, self._clock.steady(), self._clock.now()
         # A stored time may come from a clock that was changed since: never wait longer than one interval.
         latest_at = now + self.plan.pacing.max_interval_s
@@ -76,8 +78,10 @@ class WatchSchedule:
             elif entry.revision != state.revision:  # equal after a reload, where the stored next poll may be old
                 # The memory in this process is newer than the stored one. Only a request for an earlier poll is new.
                 entry.update(state, added_at=added_at)
+                is_requested |= due_at <= now
                 if entry.due_at is not None or due_at <= now:
                     self.poll_by(entry, due_at, now)
+        return is_requested
 
     def schedule_next(self, entry: PollEntry, memory: Memory, *, polled_at: float, next_at: float) -> None:
         """Record a poll and schedule the next one, if the watch still exists."""

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from bridge.domain.delivery import Refused
 from bridge.domain.event import Event, Parcel, Topic
+from bridge.domain.ids import WatchKey
 from bridge.domain.limits import RateLimits
 from bridge.domain.task import Reading
 from bridge.domain.watch import Rules
@@ -107,6 +108,23 @@ async def test_a_bug_does_not_speed_up_the_probes_of_a_blocked_account() -> None
         await rig.watch("a")
         await rig.clock.advance(600)
         assert len(rig.provider.asked) < 15
+
+
+async def test_a_requested_poll_probes_a_blocked_account_at_most_every_ten_seconds() -> None:
+    rig = Rig()
+    rig.provider.default = REVOKED
+    async with rig.running():
+        await rig.watch("a", "b")
+        await rig.clock.advance(1000)
+        polled = len(rig.provider.asked)
+        for task_id in ("b", "a", "b"):
+            rig.store.poll_now([WatchKey("kling", task_id)], now=rig.clock.now())
+            await rig.fetch()
+            await rig.clock.advance(1)
+        assert [task_id for _, task_id in rig.provider.asked[polled:]] == ["b"]
+        rig.provider.default = RUNNING
+        await rig.clock.advance(10)
+        assert rig.topics() == ["account_blocked", "account_restored"]
 
 
 async def test_an_endpoint_removed_and_added_back_is_not_notified_twice() -> None:
