@@ -16,6 +16,7 @@ GenbridgeError
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 
@@ -23,6 +24,15 @@ def os_reason(error: OSError) -> str:
     """The system's message, without its error number."""
     reason = error.strerror or str(error)
     return reason if error.filename is None else f"{error.filename}: {reason}"
+
+
+def how_to_install(extra: str, *packages: str) -> str:
+    """The command that installs the packages of one of genbridge's extras where this program runs. The interpreter
+    finds the right environment; one that uv made has no pip."""
+    from importlib.util import find_spec  # here, because quick commands do not need it
+
+    program = f"{sys.executable} -m pip install" if find_spec("pip") else f"uv pip install --python {sys.executable}"
+    return f"{program} {' '.join(map(repr, packages))} (or, in a checkout, '.[{extra}]')"
 
 
 class GenbridgeError(Exception):

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from bridge.config.validators import without_retries
 from bridge.domain.quoting import quoted
+from bridge.errors import how_to_install
 from bridge.sinks import plugin_targets
 from bridge.sinks.attached_files import ResultFile
 from bridge.sinks.chat_cards import ChatCard, card_markdown
@@ -241,6 +242,10 @@ def separate_targets(url: str) -> list[PluginTarget]:
 def _plugin(url: str) -> Any:
     import apprise
 
+    service = _service(url)
+    if service is not None and not service.enabled:
+        how = how_to_install("notify", "paho-mqtt>=2", "slixmpp>=1.8", "cryptography>=42")
+        raise UnusableUrl(f"the Python package for {service.service_name} is missing: {how}")
     # genbridge's name; none of Apprise's pictures or files; nothing stored on disk; no redirects, which would forward
     # credentials; no retries in addition to genbridge's own.
     asset = apprise.AppriseAsset(
@@ -265,18 +270,22 @@ def _plugin(url: str) -> Any:
     return plugin
 
 
-def _why_unusable(url: str) -> str:
+def _service(url: str) -> Any:
+    """Apprise's class for the scheme of a URL; None if there is none."""
     from apprise.manager_plugins import NotificationManager
 
     services: Any = NotificationManager()  # type: ignore[no-untyped-call]
+    scheme = url.partition("://")[0].lower()
+    return services[scheme] if scheme in services else None
+
+
+def _why_unusable(url: str) -> str:
     scheme, separator, _ = url.partition("://")
     if not separator:
         return "it has no scheme, such as tgram://"
-    if scheme.lower() not in services:
+    service = _service(url)
+    if service is None:
         return f"unknown service {quoted(scheme)}; https://github.com/caronc/apprise/wiki lists all"
-    service = services[scheme.lower()]
-    if not service.enabled:
-        return f"the Python package for {service.service_name} is missing: install genbridge's extra notify"
     form = str(service.templates[0]).replace("{schema}", scheme.lower())
     return f"it is incomplete or wrong for {service.service_name}; write it like {form}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
-from bridge.errors import ConfigError, StoreError
+from bridge.errors import ConfigError, StoreError, how_to_install
 from bridge.store import files
 from bridge.store.lock import DaemonLock
 from bridge.store.read_store import ReadStore
@@ -134,11 +133,8 @@ def _postgres(place: PostgresUrl) -> ModuleType:
     try:
         return import_module("bridge.store.postgres")  # here, because a SQLite store does not need the driver
     except ImportError as error:
-        # The interpreter finds the right environment, however genbridge was installed.
-        how = f"{sys.executable} -m pip install 'psycopg[binary]>=3.2.13'"
-        raise ConfigError(
-            [f"store {place}: PostgreSQL's driver is missing ({error}): {how} (or, in a checkout, '.[postgres]')"]
-        ) from None
+        how = how_to_install("postgres", "psycopg[binary]>=3.2.13")
+        raise ConfigError([f"store {place}: PostgreSQL's driver is missing ({error}): {how}"]) from None
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +17,7 @@ from bridge.config.provider_trees import official_host
 from bridge.config.secret import SecretText
 from bridge.domain.proxies import NO_PROXY, ProxyRules
 from bridge.domain.source import SourceKind
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, how_to_install
 from bridge.expressions.query import Query
 from bridge.net.client import address_problem, proxy_problem
 from bridge.redaction import hide
@@ -74,7 +73,7 @@ def _mistakes(loaded: Loaded) -> Iterator[tuple[Key, str]]:
     yield from _own_files_in_queue(loaded)
     archive = loaded.settings.archive
     if archive is not None and archive.folder is None and find_spec("obstore") is None:
-        how = f"{sys.executable} -m pip install 'obstore>=0.12' (or, in a checkout, '.[s3]')"
+        how = how_to_install("s3", "obstore>=0.12")
         yield ("archive", "to"), f"the Python package for buckets is missing: {how}"
 
 

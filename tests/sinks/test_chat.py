@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
@@ -159,14 +160,15 @@ def test_an_unusable_url_is_explained_with_the_form_that_the_service_needs(url: 
     assert check_url(url) == f"not a URL Apprise can use: {reason}"
 
 
-def test_a_service_whose_package_is_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_whose_package_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     from apprise.manager_plugins import NotificationManager
 
     manager = NotificationManager()  # type: ignore[no-untyped-call]
     monkeypatch.setattr(manager["mqtt"], "enabled", False)
-    reason = check_url("mqtt://127.0.0.1/topic")
-    assert reason is not None
-    assert "install genbridge's extra notify" in reason
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    packages = project["optional-dependencies"]["notify"]
+    how = f"{sys.executable} -m pip install {' '.join(map(repr, packages))} (or, in a checkout, '.[notify]')"
+    assert check_url("mqtt://127.0.0.1/topic") == f"the Python package for MQTT Notification is missing: {how}"
 
 
 @contextmanager
