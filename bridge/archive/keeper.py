@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,17 +30,15 @@ _DAY: Final = re.compile(r"\d{4}/\d\d/\d\d/[^/]+/[^/]+\Z")  # every file of the 
 _COPY: Final = re.compile(r"(.+)-\d+(?:-[a-z2-7]{8})?\.(?:data\.json|[^./]+)")
 
 
-def space_problem(
-    folder: Path, more_bytes: int = 0, *, usage_of: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage
-) -> str | None:
+def space_problem(folder: Path, more_bytes: int = 0) -> str | None:
     """Why there is no room for copies, or for this many more bytes, on the disk of this folder; None if there is. The
     folder need not exist. Blocks."""
     existing = nearest_existing(folder)
     try:
-        total, _, free = usage_of(existing)
+        disk = shutil.disk_usage(existing)
     except OSError as error:
         return f"{existing}: {error.strerror}"
-    if free - more_bytes >= LEAST_FREE * total:
+    if disk.free - more_bytes >= LEAST_FREE * disk.total:
         return None
     if more_bytes == 0:
         return f"less than {LEAST_FREE:.0%} of the disk is free at {folder}"

@@ -6,6 +6,7 @@ import errno
 import os
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,9 +35,11 @@ async def unframed(exchange: Exchange) -> None:
     await exchange.raw(b"0\r\n\r\n")
 
 
-async def test_a_file_that_would_fill_the_disk_is_not_downloaded(tmp_path: Path) -> None:
-    usage = (40_000_000, 0, 3_000_000)
-    space = partial(space_problem, tmp_path, usage_of=lambda _: usage)
+async def test_a_file_that_would_fill_the_disk_is_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=40_000_000, free=3_000_000))
+    space = partial(space_problem, tmp_path)
     async with loopback(answers(200, BIG)) as server:
         outcome = await copied(archive_in(tmp_path, space=space), finished(f"{server.url}/a.mp4"))
     assert problem(outcome) == (
