@@ -239,7 +239,7 @@ CREATES: list[tuple[str, str, dict[str, Any]]] = [
     ("runpod", "/v2/a1b2c3d4e5f6g7/run", {}),
     ("xai", "/v1/videos/generations", {}),
     ("azure_openai", "/openai/v1/video/generations/jobs", {}),
-    ("heygen", "/v2/video/generate", {}),
+    ("heygen", "/v3/videos", {}),
     ("comfyui", "/prompt", {}),
 ]
 
