@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
@@ -14,7 +14,8 @@ from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
 
 RESULT_KINDS: Final = ("videos", "images", "audios", "texts", "files")
-WANTED_FIRST: Final = ("videos", "audios", "images", "files", "texts")  # most wanted kinds first
+_WANTED_FIRST: Final = ("videos", "audios", "images", "files", "texts")
+_MODELS: Final = frozenset((".glb", ".gltf", ".fbx", ".obj", ".usdz", ".stl", ".ply", ".3mf", ".blend"))  # 3D
 MOST_RESULTS: Final = 500  # maximum for one kind
 MOST_LENGTH_S: Final = 6 * 3600.0  # a longer clip means that the unit was misread
 
@@ -70,6 +71,10 @@ class MadeResult:
         return result_mark(self.url, self.sha256)
 
     @property
+    def is_model(self) -> bool:
+        return _extension(self.url) in _MODELS
+
+    @property
     def pictures(self) -> tuple[str, ...]:
         """The image itself, or else the covers."""
         return (self.url,) if self.kind == "images" else self.covers
@@ -86,7 +91,8 @@ class ResultFacts:
 
     @property
     def kind(self) -> str:
-        return main_kind(each.kind for each in self.made)
+        kinds = {each.kind for each in self.made}
+        return next((kind for kind in wanted_first(self.made) if kind in kinds), "")
 
     @property
     def urls(self) -> list[str]:
@@ -108,6 +114,8 @@ def result_facts(result: Json, urls: Json = (), action: Json = None) -> ResultFa
     every += [MadeResult(kind=kind_of_file(url) or by_action or "files", url=url) for url in listed if url not in named]
     place = {url: number for number, url in enumerate(listed)}
     every = _with_renditions(sorted(every, key=lambda each: place.get(each.url, len(place))))
+    pictures = tuple(each.url for each in every if each.kind == "images" and each.url)
+    every = [replace(each, covers=each.covers or pictures) if each.is_model else each for each in every]
     made = [each for each in every if not each.is_rendition and (not each.url or each.url in place)]
     return ResultFacts(every=tuple(every), made=tuple(made))
 
@@ -129,15 +137,14 @@ def with_copies_of(data: Mapping[str, Json], found: ResultFacts) -> ResultFacts:
     return replace(found, made=tuple(replace(each, url=urls.get(each.mark, "")) for each in found.made))
 
 
-def main_kind(kinds: Iterator[str] | Sequence[str]) -> str:
-    """The kind that people most likely want; "" without results."""
-    there = set(kinds)
-    return next((kind for kind in WANTED_FIRST if kind in there), "")
+def wanted_first(results: Iterable[MadeResult]) -> Sequence[str]:
+    """Kinds of results, most wanted first. Beside a 3D model, pictures and videos only show the model."""
+    return ("files", *_WANTED_FIRST) if any(each.is_model for each in results) else _WANTED_FIRST
 
 
 def kind_of_file(url: str) -> str | None:
     """The kind of a file according to its extension; None if unknown."""
-    return _EXTENSIONS.get(PurePosixPath(re.split(r"[?#]", url, maxsplit=1)[0]).suffix.lower())
+    return _EXTENSIONS.get(_extension(url))
 
 
 def kind_of_action(action: Json) -> str:
@@ -186,6 +193,10 @@ def _with_renditions(results: Sequence[MadeResult]) -> list[MadeResult]:
         else each
         for each in results
     ]
+
+
+def _extension(url: str) -> str:
+    return PurePosixPath(re.split(r"[?#]", url, maxsplit=1)[0]).suffix.lower()
 
 
 def _is_public(url: str) -> bool:

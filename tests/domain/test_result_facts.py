@@ -64,6 +64,16 @@ def test_pictures_without_an_id_beside_a_song_are_its_covers() -> None:
     assert result_facts(result, [f"{CDN}/1.jpg", f"{CDN}/1.mp3"]).urls == [f"{CDN}/1.mp3"]
 
 
+def test_a_3d_model_is_announced_before_pictures_of_it() -> None:
+    shown = {"videos": [{"url": f"{CDN}/turn.mp4"}], "images": [{"url": f"{CDN}/front.png"}]}
+    models = [f"{CDN}/a.GLB?x=1", f"{CDN}/a.obj"]
+    urls = [f"{CDN}/turn.mp4", f"{CDN}/front.png"]
+    found = result_facts({**shown, "files": [{"url": url} for url in models]}, [*urls, *models])
+    assert (found.kind, found.urls, found.covers) == ("files", [*urls, *models], [f"{CDN}/front.png"])
+    assert [each.pictures for each in found.made if each.is_model] == [(f"{CDN}/front.png",)] * 2
+    assert result_facts({**shown, "files": [{"url": f"{CDN}/a.json"}]}, [*urls, f"{CDN}/a.json"]).kind == "videos"
+
+
 def test_a_video_with_a_sound_track_is_a_video() -> None:
     result = {"videos": [{"url": f"{CDN}/1.mp4"}], "audios": [{"url": f"{CDN}/1.mp3"}]}
     found = result_facts(result, [f"{CDN}/1.mp4", f"{CDN}/1.mp3"])

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from bridge.domain.result_facts import WANTED_FIRST, MadeResult, result_facts
+from bridge.domain.result_facts import MadeResult, result_facts, wanted_first
 from bridge.domain.task import Phase, Snapshot
 from bridge.http.page.result_copies import ShownCopy, TaskResult, copies_of
 from bridge.http.services import Services
@@ -122,7 +122,7 @@ def main_results(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
     out."""
     main = [box for box in boxes if not box.made.is_rendition]
     kinds = {box.kind for box in main}
-    kind = next((one for one in map(_KINDS.__getitem__, WANTED_FIRST) if one in kinds), None)
+    kind = next((one for one in map(_KINDS.__getitem__, wanted_first(box.made for box in main)) if one in kinds), None)
     return sorted((box for box in main if box.kind is kind), key=lambda box: box.state is not ResultState.SHOWN)
 
 

@@ -108,6 +108,13 @@ def test_the_main_results_are_those_that_a_person_waits_for() -> None:
     assert found[1].cover == f"{CDN}/a.jpg"
 
 
+def test_a_3d_model_is_the_main_result_beside_its_picture() -> None:
+    model, picture = f"{CDN}/a.glb", f"{CDN}/a.png"
+    result = {"images": [{"url": picture}], "files": [{"url": model}]}
+    [box] = main_results(boxes(Snapshot(result=result, urls=(picture, model)), CDN))
+    assert (box.kind, box.url, box.cover) == (ResultKind.FILE, model, picture)
+
+
 @pytest.mark.parametrize(
     "item",
     [
