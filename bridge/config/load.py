@@ -18,7 +18,7 @@ from bridge.config.mistakes import Mistake, mistakes
 from bridge.config.model import Account, Apprise, Log, Settings, Webhook
 from bridge.config.postgres_url import MIN_SECRET_CHARS, PostgresUrl, names_postgres
 from bridge.config.problems import Problem, Steps, at_key, at_value
-from bridge.config.provider_trees import builtin_names, effective_tree, official_host
+from bridge.config.provider_trees import builtin_names, effective_tree, lacking_base_url
 from bridge.config.secret import ReferenceContext, SecretText, has_reference
 from bridge.config.settings_file import SettingsFile, named_store, read_settings
 from bridge.config.yaml import Pairs, YamlProblem, as_free, as_text
@@ -28,7 +28,6 @@ from bridge.domain.secret_headers import SCHEMES, header_secrets, is_secret_head
 from bridge.errors import ConfigError
 
 LATER_KEYS: Final = {("batch",), ("accounts", "*", "batch"), ("polling", "batch")}  # `*` matches any name
-NO_BASE_URL: Final = "is missing; write the base URL of the API, e.g. https://api.example.com"
 _ANY_ACCOUNT: Final = {"none": {"provider": "comfyui"}}  # a valid one, because at least one is needed
 _PART: Final = re.compile(r"[\w-]+")  # of a key, as in `endpoints.chat.urls[0]`
 _HOST: Final = re.compile(r"localhost|([a-z0-9-]+\.)+[a-z]{2,}|[0-9]+(\.[0-9]+){3}|[0-9]{1,5}")
@@ -265,14 +264,13 @@ def _account_problems(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]
 
 
 def _missing_base_urls(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]:
-    """Accounts of built-in providers that need a base URL and have none. If there are no other mistakes, and for the
-    settings' own providers, the catalogue gives more details."""
+    """Accounts that need a base URL and have none. If there are no other mistakes, the catalogue reports them."""
     own = _mapping(tree.get("providers"))
     for name, account in _accounts(tree):
         provider = account.get("provider")
-        if isinstance(provider, str) and provider not in own and "base_url" not in account:
-            if not official_host(provider, own):
-                yield at_key(node, ("accounts", name, "base_url"), NO_BASE_URL, holder=True)
+        if isinstance(provider, str) and "base_url" not in account:
+            if (lacking := lacking_base_url(provider, own)) is not None:
+                yield at_value(node, ("accounts", name, "base_url"), lacking)
 
 
 def _accounts(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

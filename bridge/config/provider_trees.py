@@ -81,10 +81,33 @@ def effective_tree(name: str, own: Tree) -> Tree:
 
 def official_host(name: str, own: Tree) -> str:
     """The official base URL of a provider, if it has exactly one; otherwise empty."""
+    hosts = _official_hosts(name, own)
+    return hosts[0] if len(hosts) == 1 else ""
+
+
+def lacking_base_url(name: str, own: Tree) -> str | None:
+    """What is wrong with an account of this provider that sets no base URL; None if it needs none."""
+    if official_host(name, own):
+        return None
+    if hosts := _official_hosts(name, own):
+        which = f"{name} has {len(hosts)} official hosts: {', '.join(hosts)}"
+        return f"is missing; {which}. Write the one that your key is for, or the address of your aggregator"
+    parent = own[name].get("extends") if isinstance(own.get(name), Mapping) else None
+    if isinstance(parent, str) and (hosts := _official_hosts(parent, own)):
+        which = (
+            f"a variant does not inherit it from {parent} ({', '.join(hosts)}), because its key may be for another host"
+        )
+        return f"is missing; {which}. Write base_url here or in providers.{name}"
+    return "is missing; write the base URL of the API, e.g. https://api.example.com"
+
+
+def _official_hosts(name: str, own: Tree) -> tuple[str, ...]:
     match effective_tree(name, own).get("base_url"):
-        case str(only) | [str(only)]:
-            return only
-    return ""
+        case str(only):
+            return (only,)
+        case [*hosts]:
+            return tuple(map(str, hosts))
+    return ()
 
 
 @cache

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
-from bridge.config.load import NO_BASE_URL, Loaded
+from bridge.config.load import Loaded
 from bridge.config.model import Account
+from bridge.config.provider_trees import lacking_base_url
 from bridge.config.secret import has_reference
 from bridge.config.settings_file import AccountEntry, SettingsFile
 from bridge.config.validators import scheme_problem
@@ -47,31 +47,13 @@ def _account_problems(loaded: Loaded, known: Mapping[str, Description]) -> Itera
     for name, account in loaded.settings.accounts.items():
         description = known[account.provider]
         problems = {
-            "base_url": _base_url_problem(known, account, loaded.settings.providers),
+            "base_url": None if account.base_url else lacking_base_url(account.provider, loaded.settings.providers),
             "api_key" if account.access_key is None else "access_key": _keys_problem(description, account),
             "callback_secret": _callback_secret_problem(description, account),
             "action": _action_problem(description, account.action),
             "discover": _discover_problem(known, account),
         }
         yield from ((("accounts", name, key), why) for key, why in problems.items() if why)
-
-
-def _base_url_problem(
-    known: Mapping[str, Description], account: Account, own: Mapping[str, Mapping[str, Any]]
-) -> str | None:
-    description = known[account.provider]
-    if account.base_url is not None or description.default_base_url is not None:
-        return None
-    if hosts := description.base_url:
-        which = f"{description.name} has {len(hosts)} official hosts: {', '.join(hosts)}"
-        return f"is missing; {which}. Write the one that your key is for, or the address of your aggregator"
-    parent = own.get(description.name, {}).get("extends")
-    if isinstance(parent, str) and (hosts := known[parent].base_url):
-        which = (
-            f"a variant does not inherit it from {parent} ({', '.join(hosts)}), because its key may be for another host"
-        )
-        return f"is missing; {which}. Write base_url here or in providers.{description.name}"
-    return NO_BASE_URL
 
 
 def _action_problem(description: Description, action: str | None) -> str | None:

@@ -260,6 +260,17 @@ def test_an_invalid_store_setting_is_refused_and_not_printed(command: str, shell
     assert not list(shell.folder.glob("host=*"))
 
 
+def test_a_missing_base_url_is_one_line_beside_other_mistakes(shell: Shell) -> None:
+    accounts = {"a": {"provider": "kling", "api_key": "k12345"}, "b": {"provider": "kling", "limits": {"rat": 1}}}
+    change(shell.folder / "genbridge.yaml", accounts=accounts)
+
+    about = [line.split(": ", 1)[1] for line in shell("check").err.splitlines() if ".base_url: " in line]
+
+    assert len(about) == 2
+    for name, line in zip("ab", about, strict=True):
+        assert line.startswith(f"accounts.{name}.base_url: is missing; kling has 2 official hosts: ")
+
+
 def test_check_requires_a_base_url_for_a_variant_of_a_provider(shell: Shell) -> None:
     account = {"api_key": "k"}
     tree: dict[str, dict[str, Any]] = {"accounts": {}, "providers": {}}
