@@ -25,7 +25,7 @@ from bridge.errors import ConfigError, UnknownNameError, UsageError
 from bridge.providers.catalogue import BUILT_IN, effective
 from bridge.providers.description import Description
 from bridge.screen import screen_of
-from bridge.wiring.account_catalogue import catalogue
+from bridge.wiring.account_catalogue import known_providers
 
 WIDTH: Final = 80
 MOST_BYTES: Final = 64 << 20
@@ -77,7 +77,7 @@ def providers_command(
     if file is None and (status, task_id, action, second) != (None, None, None, None):
         raise UsageError("--status, --id, --action and --second need --read, as in: --read answer.json")
     loaded = _loaded(session)
-    known = BUILT_IN if loaded is None else catalogue(loaded)
+    known = BUILT_IN if loaded is None else known_providers(loaded)
     if name is None:
         if file is not None:
             raise UsageError("--read needs the name of a provider, as in: genbridge providers kie --read answer.json")

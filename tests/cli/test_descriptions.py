@@ -240,6 +240,13 @@ def test_the_names_of_providers_can_be_looked_up_with_invalid_settings(shell: Sh
     assert 'unknown provider "mine"' in unknown.err
 
 
+def test_a_provider_is_found_while_its_account_lacks_a_base_url(shell: Shell) -> None:
+    change(shell.folder / "genbridge.yaml", accounts={"k": {"provider": "kling", "api_key": "k12345"}})
+
+    assert "https://api-beijing.klingai.com" in shell("providers", "kling").out
+    assert "zhipu " in shell("providers").out
+
+
 def test_the_list_shows_the_official_host_of_each_provider(shell: Shell) -> None:
     lines = shell("providers").out.splitlines()
     as_json = {each["provider"]: each["base_url"] for each in shell("providers", "--json").json}
