@@ -14,12 +14,13 @@ import click
 from bridge.cli import config_option
 from bridge.clock import SystemClock
 from bridge.config.settings_file import SettingsFile, find, read_settings
+from bridge.control.daemon_health import daemons_on
 from bridge.control.store_now import StoreNow
 from bridge.domain.quoting import printable
 from bridge.domain.source import SourceKind
 from bridge.errors import ConfigError, StoreDamaged, StoreError
 from bridge.redaction import hide
-from bridge.store import DaemonLock, ReadStore, StorePlace, files, open_command_store, open_reader, open_store
+from bridge.store import ReadStore, StorePlace, files, open_command_store, open_reader, open_store
 from bridge.wiring.store_location import StoreLocation, is_service, note_owner, place_store, prepare
 
 if TYPE_CHECKING:
@@ -165,11 +166,7 @@ class CommandSession:
 
     def daemon(self) -> str | None:
         """The daemons that work on the store, in words; None if there are none."""
-        place = self.store_place
-        if isinstance(place, Path):
-            return DaemonLock.holder(place)
-        with self.reader() as store:
-            return ", ".join(view.member for view in store.members()) or None
+        return daemons_on(self.store_place)
 
     def warn_of_others(self) -> None:
         """Warn on stderr if another store contains tasks that are no longer watched."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import click
@@ -14,23 +12,18 @@ from bridge.cli.options import check_display, json_option, watch_option
 from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
 from bridge.control.account_waits import wait_line
+from bridge.control.daemon_health import daemon_problem
 from bridge.control.formats import ago, count, rfc3339
 from bridge.control.overview import MOST_UNREADABLE, Overview, overview
 from bridge.control.pausing import how_long
-from bridge.control.settings_status import settings_lines, unread_settings
-from bridge.domain.listen_address import ListenAddress
+from bridge.control.settings_status import settings_lines
 from bridge.domain.page_views import StoreSpace
-from bridge.domain.proxies import NO_PROXY
 from bridge.domain.quoting import printable
 from bridge.domain.source import SourceFacts, SourceKind
 from bridge.domain.task import Phase
 from bridge.errors import GenbridgeError, UsageError
 from bridge.screen import BAD, GOOD, Screen, folded, screen_of
-from bridge.store import DaemonLock
 
-TIMEOUT_S: Final = 5.0  # for the request to the HTTP server
-MAX_SILENCE_S: Final = 60.0  # a working daemon stores a sign of life every 15 s
-ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens on all addresses
 MOST_WORDS: Final = 10  # maximum number of names on one line
 MORE: Final = " " * 12  # indentation of a continuation line
 NAME_CELLS: Final = 10  # width of the first word of a line
@@ -73,8 +66,7 @@ def status_command(session: CommandSession, as_json: bool, watch: bool, health: 
 
 def _found(session: CommandSession) -> tuple[Overview, StoreSpace]:
     with session.asking() as at:
-        found, space = overview(at), at.store.space()
-    return (found if session.daemon() else replace(found, settings=[unread_settings(session.file)])), space
+        return overview(at, has_daemon=session.daemon() is not None), at.store.space()
 
 
 def _shown(session: CommandSession, screen: Screen) -> Iterator[str]:
@@ -196,37 +188,8 @@ def _source_state(one: SourceFacts, now: float) -> str:
 
 
 def _health_problem(session: CommandSession) -> str | None:
-    """Why the daemon does not work; None if it works. It works if it holds the store and is not frozen, the store can
-    be read, and its HTTP server, if any, answers."""
     try:
-        daemon, place = session.daemon(), session.store_place
-        if daemon is None:
-            return "no daemon is running"  # or, on a shared store, it was frozen until its lease ended
-        silence_s = DaemonLock.silence_s(place) if isinstance(place, Path) else None
-        if silence_s is not None and silence_s > MAX_SILENCE_S:
-            return f"{daemon} is not responding: it last worked {silence_s:.0f} s ago; restart it"
-        with session.reader():
-            pass
         http = session.checked().settings.http
+        return daemon_problem(session.store_place, None if http is None else http.address)
     except GenbridgeError as error:
         return str(error)
-    if http is None or http.address.path or not http.address.port:
-        return None
-    import anyio  # here, because only this needs it
-
-    return anyio.run(_http_problem, http.address)
-
-
-async def _http_problem(at: ListenAddress) -> str | None:
-    from bridge.net.client import HttpClient, Request, Unanswered  # imported here, because only this needs it
-
-    host = ListenAddress(ANY_HOST.get(at.host, at.host), at.port)
-    client = HttpClient(timeout_s=TIMEOUT_S, concurrency=1, proxy=NO_PROXY)
-    try:
-        answer = await client.fetch(Request(method="GET", url=f"http://{host}/healthz"), cap_bytes=65536)
-    finally:
-        await client.aclose()
-    if isinstance(answer, Unanswered):
-        return f"the HTTP server does not answer: {answer.reason}"
-    # Any answer shows that the event loop runs. A server with another host name answers 421.
-    return f"/healthz answers {answer.status}" if answer.status >= 500 else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,12 +10,12 @@ from bridge.control.account_waits import wait_json, waits_of
 from bridge.control.delivery_waits import QueueWaits, lasting_queue_waits
 from bridge.control.formats import rfc3339
 from bridge.control.pausing import pauses_json
-from bridge.control.settings_status import SettingsFacts, known_settings, settings_json
+from bridge.control.settings_status import SettingsFacts, known_settings, settings_json, unread_settings
 from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import RouteWait
 from bridge.domain.daemon_state import FAILING_POLLS
 from bridge.domain.health import Health
-from bridge.domain.pause import Pause
+from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.source import DISCOVER, SETTINGS, SourceFacts
 from bridge.domain.task import Phase
 from bridge.domain.views import Counts, FailingPolls, MemberView, Unchecked, UnreadView
@@ -50,6 +50,22 @@ class Overview:
     def unread(self) -> list[UnreadView]:
         """Provider answers of the last day that could not be read."""
         return [view for view in self.counts.unread if view.last_at > self.now - RECENT_S]
+
+    def why_stopped(self, account: str) -> str | None:
+        """Why nothing is polled for this account: the reason of its block, or its pause; None if it is able to work."""
+        paused = "paused" if account in lasting(self.pauses, PauseOf.ACCOUNT, self.now) else None
+        return self.counts.blocked.get(account, paused)
+
+    def why_not_ready(self, accounts: Collection[str]) -> list[str]:
+        """Why a daemon with these accounts is not ready: none of them is able to work, or a source cannot be read.
+        Lists of providers are not included, because those are faults of the account."""
+        stopped = {name: why for name in accounts if (why := self.why_stopped(name)) is not None}
+        unable = stopped if len(stopped) == len(accounts) else {}
+        failing = (one for one in self.sources if one.is_failing and not one.source.startswith(DISCOVER))
+        return [
+            *(f"account {name}: {why}" for name, why in unable.items()),
+            *(f"source {one.source}: {one.error}" for one in failing),
+        ]
 
     def json(self) -> dict[str, Any]:
         return {
@@ -90,13 +106,14 @@ def overview(
     over: Mapping[Phase, int] | None = None,
     unchecked: Sequence[Unchecked] | None = None,
     failing_polls: Sequence[FailingPolls] | None = None,
+    has_daemon: bool = True,
 ) -> Overview:
     """The status of this store, for these settings. An account or endpoint that is no longer in them counts only with
     its tasks and deliveries: nobody can repair it.
 
     `unreadable` are the rows that could not be read, `over` counts the tasks that are not live, `unchecked` are answers
     that could not be checked, and `failing_polls` are tasks without usable answers, each from an earlier reading. None:
-    read them now, which takes long in a large store.
+    read them now, which takes long in a large store. Without `has_daemon`, no settings are in force.
     """
     store, file, now = at
     queues, counts = file.queues, store.counts(over)
@@ -111,7 +128,7 @@ def overview(
         ),
         members=store.members(),
         sources=known_sources(at),
-        settings=known_settings(at),
+        settings=known_settings(at) if has_daemon else [unread_settings(file)],
         pauses=store.pauses(),
         unreadable=store.unreadable() if unreadable is None else unreadable,
         unchecked=[one for one in unchecked if one.endpoint in queues],
@@ -230,7 +247,7 @@ def accounts_json(found: Overview, loaded: Loaded) -> list[dict[str, Any]]:
             "account": name,
             "provider": account.provider,
             "live": found.counts.live_by_account.get(name, 0),
-            "is_able": name not in found.counts.blocked and name not in status["paused_accounts"],
+            "is_able": found.why_stopped(name) is None,
             "blocked": found.counts.blocked.get(name),
             "paused": _pause(status["paused_accounts"], name),
             "holds": _about(status["held_accounts"], "account", name),

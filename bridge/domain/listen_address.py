@@ -6,6 +6,8 @@ from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 UNIX: Final = "unix:"
+ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
+"""The hosts of a server that listens on all addresses, each with the one that reaches it from this machine."""
 
 
 class ListenAddress(NamedTuple):
@@ -33,6 +35,16 @@ class ListenAddress(NamedTuple):
     def is_private(self) -> bool:
         """Whether only this machine can reach it."""
         return bool(self.path) or is_loopback(self.host)
+
+    @property
+    def is_on_any_host(self) -> bool:
+        """Whether every address of this machine reaches it."""
+        return self.host in ANY_HOST
+
+    @property
+    def reached_from_here(self) -> ListenAddress:
+        """The same server, at an address for requests of this machine."""
+        return self._replace(host=ANY_HOST.get(self.host, self.host))
 
     def __str__(self) -> str:
         if self.path:

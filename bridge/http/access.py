@@ -20,7 +20,6 @@ from bridge.domain.listen_address import is_loopback
 from bridge.http.problem_details import HttpProblem, problem_response
 from bridge.http.sessions import is_session_of
 
-ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 READING: Final = frozenset({"GET", "HEAD"})
 FORM_PATHS: Final = ("/actions/", "/signin")  # forms of the page
 PASSED_ON: Final = "/gateway/"  # answers of providers keep their own headers
@@ -63,11 +62,11 @@ class AccessRules:
         address = settings.address
         public = urlsplit(settings.public_url or "")
         hosts = {address.host.lower(), *settings.hosts, (public.hostname or "").lower()} - {""}
-        if address.path or is_loopback(address.host) or address.host in ANY_HOST:
+        if address.path or is_loopback(address.host) or address.is_on_any_host:
             hosts |= {"localhost", "127.0.0.1", "::1"}
         return cls(
             hosts=frozenset(hosts),
-            accepts_addresses=address.host in ANY_HOST,
+            accepts_addresses=address.is_on_any_host,
             accepts_any_host=bool(address.path),  # browsers cannot reach a Unix socket
             origins=frozenset({_origin(settings.public_url)} if settings.public_url else ()),
             token=settings.token.reveal().encode() if settings.token else None,

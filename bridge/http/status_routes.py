@@ -11,8 +11,7 @@ import anyio
 import anyio.to_thread
 from starlette.responses import Response
 
-from bridge.control.overview import Overview, accounts_json
-from bridge.domain.source import DISCOVER
+from bridge.control.overview import accounts_json
 from bridge.errors import StoreError
 from bridge.http import api_models as models
 from bridge.http.access import Right
@@ -93,24 +92,12 @@ async def problems(call: ApiCall) -> list[str]:
         return [f"store: no answer within {ANSWER_S:g} s"]
     if (failure := services.store_failure()) is not None:  # it answers, but cannot be written: the disk may be full
         return [_of_store(failure)]
-    return [*_unable(found, accounts_json(found, services.settings())), *_unread_sources(found)]
+    return found.why_not_ready(services.settings().accounts)
 
 
 def _of_store(failure: object) -> str:
     """The failure as a problem of the store. Most messages name the store themselves."""
     return str(failure) if str(failure).startswith("store ") else f"store: {failure}"
-
-
-def _unable(found: Overview, accounts: Sequence[dict[str, Any]]) -> list[str]:
-    if any(one["is_able"] for one in accounts):
-        return []
-    return [f"account {one['account']}: {one['blocked'] or 'paused'}" for one in accounts]
-
-
-def _unread_sources(found: Overview) -> list[str]:
-    """The sources that cannot be read. Lists of providers are not included, because those are faults of the account."""
-    failing = (one for one in found.sources if one.is_failing and not one.source.startswith(DISCOVER))
-    return [f"source {one.source}: {one.error}" for one in failing]
 
 
 def document_route(routes: Sequence[ApiRoute]) -> ApiRoute:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.status import MAX_SILENCE_S
 from bridge.config.postgres_url import PostgresUrl
+from bridge.control.daemon_health import MAX_SILENCE_S
 from bridge.store import DaemonLock
 from tests.daemon_process import DaemonProcess
 from tests.fork_server import completed

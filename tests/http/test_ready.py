@@ -91,13 +91,7 @@ class Overviews:
 
     async def get(self, within_s: float = 0.0) -> Any:
         self.reads += 1
-        held: dict[str, Any] = {
-            "blocked_accounts": {},
-            "paused_accounts": {},
-            "held_accounts": [],
-            "held_endpoints": [],
-        }
-        return SimpleNamespace(sources=[], json=lambda: held, counts=SimpleNamespace(live_by_account={}))
+        return SimpleNamespace(why_not_ready=lambda accounts: [])
 
 
 def working(shared: object, failure: StoreError | None = None) -> SimpleNamespace:
@@ -110,7 +104,7 @@ def working(shared: object, failure: StoreError | None = None) -> SimpleNamespac
         store=SimpleNamespace(revision=None),
         writing=done,
         shared_overview=shared,
-        settings=lambda: SimpleNamespace(settings=SimpleNamespace(accounts={})),
+        settings=lambda: SimpleNamespace(accounts={}),
         store_failure=lambda: failure,
     )
 
