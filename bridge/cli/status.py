@@ -21,7 +21,7 @@ from bridge.domain.page_views import StoreSpace
 from bridge.domain.quoting import printable
 from bridge.domain.source import SourceFacts, SourceKind
 from bridge.domain.task import Phase
-from bridge.errors import GenbridgeError, UsageError
+from bridge.errors import ConfigError, GenbridgeError, UsageError
 from bridge.screen import BAD, GOOD, Screen, folded, screen_of
 
 MOST_WORDS: Final = 10  # maximum number of names on one line
@@ -190,6 +190,9 @@ def _source_state(one: SourceFacts, now: float) -> str:
 def _health_problem(session: CommandSession) -> str | None:
     try:
         http = session.checked().settings.http
+    except ConfigError:
+        http = None  # a daemon works with the settings that it read before the mistake
+    try:
         return daemon_problem(session.store_place, None if http is None else http.address)
     except GenbridgeError as error:
         return str(error)

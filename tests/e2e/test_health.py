@@ -63,6 +63,13 @@ def test_a_frozen_daemon_is_not_healthy_also_without_a_server(tmp_path: Path, wo
     assert health(tmp_path) == (1, "no daemon is running")
 
 
+def test_a_daemon_with_older_settings_is_healthy_while_the_file_is_invalid(tmp_path: Path, world: World) -> None:
+    with ready(world.settings(tmp_path)) as daemon:
+        world.settings(tmp_path, log={"level": "loud"})
+        until(lambda: '"settings.invalid"' in daemon.log.read_text(), seconds=10, what="the mistake")
+        assert health(tmp_path) == (0, "healthy")
+
+
 def test_a_frozen_daemon_on_a_shared_store_is_not_healthy(tmp_path: Path, world: World, postgres: PostgresUrl) -> None:
     sharing = {"name": "a", "takeover": "5s"}
     with ready(world.settings(tmp_path, store=postgres.reveal(), sharing=sharing)) as daemon:
