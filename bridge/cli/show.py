@@ -55,10 +55,10 @@ def explain_command(session: CommandSession, task_id: str, account: str | None, 
     Shows where it came from, how often each answer came, the last error, when the next poll is and why, and every
     delivery with its attempts.
     """
-    rates = {name: each.limits.rate for name, each in session.checked().settings.accounts.items()}
+    loaded = session.checked()
     with session.asking() as at:
         [key] = find_keys(at, [task_id], account)
-        found = explain(at, key, daemon=session.daemon(), rates=rates)
+        found = explain(at, key, loaded, daemon=session.daemon())
     if as_json:
         print_json(found.json())
         return

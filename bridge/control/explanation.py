@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bridge.control.account_waits import opens_at, wait_line, waits_on
 from bridge.control.delivery_list import attempts_json, delivery_json
@@ -20,6 +20,9 @@ from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.source import DISCOVER, SourceKind
 from bridge.domain.task import LIVE
 from bridge.domain.views import BY_PERSON, DeliveryView, ReadingCount, WatchDetails
+
+if TYPE_CHECKING:
+    from bridge.config.load import Loaded
 
 ADDED: Final[Mapping[str, str]] = {
     "cli": "on the command line",
@@ -43,7 +46,7 @@ class TaskExplanation:
     daemon: str | None  # the daemons that work on the store, in words
     notes_every_s: float  # after how long polls become visible in the store
     due: int  # watches of this account that should be polled now
-    rates: Mapping[str, float]  # requests per second, for each account of the settings
+    rate: float | None  # requests per second that the account may send; None: the settings do not have it
     account: AccountState | None  # the account of this watch
     waits: DeliveryWaits
 
@@ -116,7 +119,7 @@ class TaskExplanation:
     def _next_poll(self) -> Iterator[str]:
         """When the next poll is, and what delays it."""
         state, account = self.story.watch.state, self.account
-        if state.account not in self.rates:
+        if self.rate is None:
             yield f"never; the settings have no account {state.account}"
             return
         if account is not None and (pause := account.current_pause(self.now)) is not None:
@@ -128,10 +131,11 @@ class TaskExplanation:
         yield self._when(due_at, is_due=is_due)
         if is_due and self.daemon is not None and self.notes_every_s > SOON_S:
             yield f"it may have been polled already: this store shows polls within {span(self.notes_every_s)}"
-        rate = self.rates[state.account]
-        if is_due and self.due - 1 > rate:
+        if is_due and self.due - 1 > self.rate:
             others = count(self.due - 1, "other task")
-            limit = "" if waits else f"; its limit is {rate:g} requests a second, and less for a minute after a 429"
+            limit = (
+                "" if waits else f"; its limit is {self.rate:g} requests a second, and less for a minute after a 429"
+            )
             yield f"{others} of account {state.account} are due, too{limit}"
         if self.eta == LATE:
             yield f"it runs {LATE}: 90 % of similar tasks have finished at this age"
@@ -220,10 +224,11 @@ def _answer_json(one: ReadingCount) -> dict[str, Any]:
     }
 
 
-def explain(at: StoreNow, key: WatchKey, *, daemon: str | None, rates: Mapping[str, float]) -> TaskExplanation:
-    """Explain one watch. `daemon` names the daemons that work on the store, `rates` the requests per second of each
-    account in the settings. UnknownError if the task is not watched."""
-    store, now = at.store, at.now
+def explain(at: StoreNow, key: WatchKey, loaded: Loaded, *, daemon: str | None) -> TaskExplanation:
+    """Explain one watch. `daemon` names the daemons that work on the store. UnknownError if the task is not watched."""
+    from bridge.wiring.account_catalogue import known_providers, limits_of  # here, because `show` does not need them
+
+    store, now, account = at.store, at.now, loaded.settings.accounts.get(key.account)
     return TaskExplanation(
         now=now,
         story=store.details(key),
@@ -231,7 +236,7 @@ def explain(at: StoreNow, key: WatchKey, *, daemon: str | None, rates: Mapping[s
         daemon=daemon,
         notes_every_s=store.notes_every_s,
         due=store.count_due(key.account, now),
-        rates=rates,
+        rate=None if account is None else limits_of(account, known_providers(loaded)[account.provider]).rate,
         account=store.accounts().get(key.account),
         waits=delivery_waits(at),
     )

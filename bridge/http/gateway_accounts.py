@@ -12,9 +12,8 @@ from bridge.config.model import Account
 from bridge.net.streaming_client import StreamingClient
 from bridge.providers.description import Description
 from bridge.providers.pass_through import PassThrough
-from bridge.wiring.account_catalogue import base_url_of, known_providers
+from bridge.wiring.account_catalogue import base_url_of, known_providers, limits_of
 from bridge.wiring.archive_builder import allowed_hosts
-from bridge.wiring.plan_builder import limits_of
 
 
 class GatewayAccount(NamedTuple):

@@ -94,8 +94,7 @@ async def withdraw(call: ApiCall) -> dict[str, Any]:
 
 def _details(at: StoreNow, loaded: Loaded, key: WatchKey) -> dict[str, Any]:
     fields, deliveries = watch_details(at, key)
-    rates = {name: account.limits.rate for name, account in loaded.settings.accounts.items()}
-    story = explain(at, key, daemon=loaded.member_name, rates=rates)
+    story = explain(at, key, loaded, daemon=loaded.member_name)
     return {**fields, "deliveries": deliveries.json(), "story": story.json()}
 
 

@@ -11,6 +11,7 @@ from bridge.config.provider_trees import lacking_base_url
 from bridge.config.secret import has_reference
 from bridge.config.settings_file import AccountEntry, SettingsFile
 from bridge.config.validators import scheme_problem
+from bridge.domain.limits import RateLimits
 from bridge.errors import ConfigError
 from bridge.providers.auth import SCHEMES
 from bridge.providers.callback_signatures import secret_bytes
@@ -22,6 +23,17 @@ from bridge.providers.description import Description
 def base_url_of(account: Account | AccountEntry, description: Description) -> str:
     """The base URL of the account's API: its own `base_url`, or else the provider's only official host."""
     return account.base_url or description.default_base_url or ""
+
+
+def limits_of(account: Account, description: Description) -> RateLimits:
+    """The account's own limits, or else its provider's, or else the defaults."""
+    own, wanted = account.limits, description.limits
+    given = own.model_fields_set
+    return RateLimits(
+        rate=own.rate if "rate" in given else wanted.rate or own.rate,
+        burst=own.burst if "burst" in given else wanted.burst or own.burst,
+        concurrency=own.concurrency if "concurrency" in given else wanted.concurrency or own.concurrency,
+    )
 
 
 def known_providers(file: SettingsFile) -> Mapping[str, Description]:

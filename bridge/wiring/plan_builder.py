@@ -18,7 +18,6 @@ from bridge.config.secret import SecretText, has_reference
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
 from bridge.domain.ids import ARCHIVE
-from bridge.domain.limits import RateLimits
 from bridge.domain.routes import RoutingRule, requested_topics
 from bridge.domain.task import Phase
 from bridge.domain.watch import Rules
@@ -34,7 +33,7 @@ from bridge.sinks.answers import AcceptRule, AnswerReader, read_nothing
 from bridge.sinks.attached_files import NOTHING_KNOWN, KeptFiles, ResultFiles
 from bridge.sinks.posting import PostSettings
 from bridge.sinks.webhook import WebhookSink
-from bridge.wiring.account_catalogue import base_url_of, known_providers
+from bridge.wiring.account_catalogue import base_url_of, known_providers, limits_of
 from bridge.wiring.archive_builder import (
     COPIES_AT_ONCE,
     RETRIES,
@@ -318,17 +317,6 @@ def _accept(endpoint: Webhook) -> AnswerReader | None:
 
         service = READERS[endpoint.format]
     return AcceptRule(endpoint.accept, where="accept", service=service)
-
-
-def limits_of(account: Account, description: Description) -> RateLimits:
-    """The account's own limits, or else its provider's, or else the defaults."""
-    own, wanted = account.limits, description.limits
-    given = own.model_fields_set
-    return RateLimits(
-        rate=own.rate if "rate" in given else wanted.rate or own.rate,
-        burst=own.burst if "burst" in given else wanted.burst or own.burst,
-        concurrency=own.concurrency if "concurrency" in given else wanted.concurrency or own.concurrency,
-    )
 
 
 def routes(settings: Settings) -> list[RoutingRule] | None:

@@ -160,6 +160,12 @@ def test_explain_says_how_many_other_tasks_wait_for_the_limits(shell: Shell) -> 
     assert "a second, and less for a minute after a 429" in story, "it may be halved now"
 
 
+def test_explain_names_the_limit_of_the_provider_if_the_account_sets_none(shell: Shell) -> None:
+    shell.settings({"accounts": {"wan": {"provider": "dashscope", "api_key": "k12345"}}})
+    shell("add", *(f"t{number}" for number in range(30)))
+    assert "its limit is 20 requests a second" in shell("explain", "t0").out
+
+
 def test_explain_says_that_copies_are_made_and_what_waits_for_them(shell: Shell, store: Store) -> None:
     def parcels(event: Event) -> Sequence[Parcel]:
         due_at = {"hook": FAR, "@archive": -0.8}

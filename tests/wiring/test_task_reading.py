@@ -13,8 +13,7 @@ from bridge.domain.task import Json
 from bridge.errors import ConfigError
 from bridge.providers.catalogue import BUILT_IN
 from bridge.sources.task_reader import TaskProblem
-from bridge.wiring.account_catalogue import base_url_of, catalogue
-from bridge.wiring.plan_builder import limits_of
+from bridge.wiring.account_catalogue import base_url_of, catalogue, limits_of
 from bridge.wiring.task_lookup import TaskLookup
 from bridge.wiring.task_reading import task_reader
 
