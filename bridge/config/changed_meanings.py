@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from bridge.config.problems import Steps, written_key
-from bridge.config.yaml import Node, Pairs, walk
+from bridge.config.yaml_nodes import Node, Pairs, walk
 
 _SPACED: Final = (
     "the wait between two polls depends on how long similar tasks took, within these limits; for the waits of 0.1.0, "

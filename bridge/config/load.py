@@ -21,7 +21,8 @@ from bridge.config.problems import Problem, Steps, at_key, at_value
 from bridge.config.provider_trees import builtin_names, effective_tree, lacking_base_url
 from bridge.config.secret import ReferenceContext, SecretText, has_reference
 from bridge.config.settings_file import SettingsFile, named_store, read_settings
-from bridge.config.yaml import Pairs, YamlProblem, as_free, as_text
+from bridge.config.yaml import YamlProblem
+from bridge.config.yaml_nodes import Pairs, as_free, as_text
 from bridge.domain.proxies import ProxyRules
 from bridge.domain.quoting import unknown_name
 from bridge.domain.secret_headers import SCHEMES, header_secrets, is_secret_header

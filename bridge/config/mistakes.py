@@ -13,7 +13,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 from bridge.config.problems import NOT_A_MAPPING, NOT_A_TEXT, Problem, Steps, at_key, at_value
-from bridge.config.yaml import Node
+from bridge.config.yaml_nodes import Node
 from bridge.domain.quoting import unknown_name
 
 Types = Sequence[Any]  # the alternatives in an annotation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from bridge.config.yaml import Location, Node, Pairs, walk
+from bridge.config.yaml_nodes import Location, Node, Pairs, walk
 from bridge.domain.quoting import quoted
 
 Steps = tuple[str | int, ...]  # keys and list positions, from the top of the settings

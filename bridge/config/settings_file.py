@@ -18,7 +18,8 @@ from bridge.config import provider_trees, validators
 from bridge.config.postgres_url import PostgresUrl, names_postgres
 from bridge.config.problems import NOT_A_MAPPING, Problem, at_value
 from bridge.config.secret import check_references, fill, has_reference
-from bridge.config.yaml import MAX_SETTINGS_BYTES, Node, Pairs, Scalar, YamlProblem, as_free, read_document, walk
+from bridge.config.yaml import MAX_SETTINGS_BYTES, YamlProblem, read_document
+from bridge.config.yaml_nodes import Node, Pairs, Scalar, as_free, walk
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.source import SourceKind
 from bridge.errors import BridgeBug, ConfigError, UsageError

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from bridge.config.yaml import LOADER, AliasProblem, Composer, Node, Pairs, YamlProblem, as_free, as_text
+from bridge.config.yaml import LOADER, AliasProblem, Composer, YamlProblem
+from bridge.config.yaml_nodes import Node, Pairs, as_free, as_text
 from bridge.sources.entry import NO_TASK, NOT_A_LIST, WINDOW_BYTES, Entry, SyntaxProblem, numbered, too_long
 
 _OPENS: Final = (yaml.SequenceStartEvent, yaml.MappingStartEvent)

@@ -15,7 +15,8 @@ from bridge.config.json_schema import json_schema
 from bridge.config.mistakes import fields, keys_of, types_inside
 from bridge.config.model import Settings, Sources, Webhook
 from bridge.config.settings_model import SettingsModel
-from bridge.config.yaml import as_text, read_document
+from bridge.config.yaml import read_document
+from bridge.config.yaml_nodes import as_text
 from bridge.domain.source import SourceKind
 from tests.config.settings_files import LEAST, SIGNING, loaded
 

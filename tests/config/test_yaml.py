@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.config.yaml import Node, YamlProblem, as_free, as_text, read_document, walk
+from bridge.config.yaml import YamlProblem, read_document
+from bridge.config.yaml_nodes import Node, as_free, as_text, walk
 from tests.stopwatch import within_cpu_s
 
 
