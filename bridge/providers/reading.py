@@ -13,7 +13,8 @@ import orjson
 from bridge.domain.task import ENDING, UNDER_WAY, Json, Reading, ReadingKind, Snapshot
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer, Unanswered
-from bridge.providers.description import Description, Form
+from bridge.providers.answer_form import Form
+from bridge.providers.description import Description
 from bridge.providers.http_status import Shape, by_status, part_of, perhaps_about_account, read_as, shape_of
 from bridge.providers.json_values import as_code, as_hint_s, as_id, as_ms, as_progress, one_line
 from bridge.providers.results import PollContext

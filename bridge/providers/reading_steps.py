@@ -12,7 +12,8 @@ import orjson
 from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit
 from bridge.net.client import Answer
-from bridge.providers.description import Description, Form, Results
+from bridge.providers.answer_form import Form, Results
+from bridge.providers.description import Description
 from bridge.providers.json_values import as_code, as_message, as_ms, one_line
 from bridge.providers.reading import FUTURE_S, http_error, judge, read, second_value
 from bridge.providers.results import PollContext, collect

@@ -17,7 +17,7 @@ from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Json
 from bridge.expressions.pattern import Pattern
 from bridge.providers.aggregators import result_candidates, without_address
-from bridge.providers.description import Form, OwnFiles, Results
+from bridge.providers.answer_form import Form, OwnFiles, Results
 from bridge.providers.json_values import as_code, as_message, inline_file, one_line, without_files
 from bridge.providers.selector import selected
 from bridge.providers.task_requests import content_url

@@ -11,7 +11,8 @@ from typing import Final
 from bridge.domain.task import NO_RESULT, RESULT_GONE, Json, Reading, ReadingKind, Snapshot
 from bridge.net.client import Answer, Unanswered
 from bridge.providers.aggregators import messages, reasons
-from bridge.providers.description import Description, Form
+from bridge.providers.answer_form import Form
+from bridge.providers.description import Description
 from bridge.providers.json_values import as_code, as_message, as_ms, one_line
 from bridge.providers.results import CLOUD, Collected, PollContext, collect
 from bridge.providers.selector import selected

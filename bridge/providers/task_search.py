@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 from bridge.domain.task import Json, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit
-from bridge.providers.description import Description, Form
+from bridge.providers.answer_form import Form
+from bridge.providers.description import Description
 from bridge.providers.json_values import as_id, one_line
 from bridge.providers.selector import Selector, selected
 from bridge.providers.task_rules import listed

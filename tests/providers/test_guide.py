@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from bridge.providers import calls as routes
+from bridge.providers.answer_form import Codes, Form, OwnFiles, Results
 from bridge.providers.auth import shown
 from bridge.providers.catalogue import BUILT_IN, effective, load_descriptions
-from bridge.providers.description import Codes, Created, DefaultLimits, Description, Form, Life, OwnFiles, Results
+from bridge.providers.description import Created, DefaultLimits, Description, Life
 from bridge.providers.new_tasks import created
 from bridge.providers.reading import read
 from bridge.providers.results import PollContext
