@@ -9,13 +9,13 @@ ON CONFLICT (purpose) DO UPDATE SET key = excluded.key, created_at = excluded.cr
 -- own: SQLite only: record which settings file owns this store.
 UPDATE store SET settings = :settings, base_urls = :base_urls
 
--- hasten_waiting: Deliveries that waited for the end of a wait are due at once.
+-- hasten_waiting: Make deliveries due at once if their queue had to wait.
 UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
     SELECT delivery_id FROM queues JOIN deliveries USING (endpoint, target)
     WHERE queues.endpoint IN (:endpoints[]) AND state = 'waiting' AND next_attempt_at <= held_until
     {postgres:ORDER BY delivery_id FOR NO KEY UPDATE OF deliveries})
 
--- end_queue_waits: End all waits of queues of these endpoints.
+-- end_queue_waits: End the waits of all queues of these endpoints.
 DELETE FROM queues WHERE endpoint IN (:endpoints[])
 
 -- enable: Deliver to these endpoints again.
@@ -25,11 +25,11 @@ UPDATE endpoints SET disabled_at = NULL WHERE endpoint IN (:endpoints[]) AND dis
 SELECT delivery_id, endpoint FROM deliveries JOIN events USING (event_id) WHERE {where}
 ORDER BY delivery_id {postgres:FOR NO KEY UPDATE OF deliveries}
 
--- redeliver: Make deliveries wait again, for a full round of attempts.
+-- redeliver: Set deliveries to waiting, with a full round of attempts.
 UPDATE deliveries SET state = 'waiting', attempts = 0, next_attempt_at = 0, settled_at = NULL, sent_so_far = ''
 WHERE delivery_id IN (:delivery_ids[])
 
--- hasten: All waiting deliveries of an endpoint are due at once.
+-- hasten: Make all waiting deliveries of an endpoint due at once.
 UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
     SELECT delivery_id FROM deliveries WHERE state = 'waiting' AND endpoint = :endpoint
     {postgres:ORDER BY delivery_id FOR NO KEY UPDATE})
@@ -37,7 +37,7 @@ UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
 -- forget_names: Remove the names of these watches, except the names that lists gave them.
 DELETE FROM naming WHERE watch_id IN (:watch_ids[]) AND NOT is_listed
 
--- use_form: Record that a form of the page was submitted, unless it was already.
+-- use_form: Record that a form of the page was submitted, unless this is recorded already.
 INSERT INTO forms (form, used_at) VALUES (:form, :now) ON CONFLICT DO NOTHING
 
 -- free_form: Allow a form to be submitted again, because it had no effect.

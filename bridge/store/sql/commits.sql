@@ -1,5 +1,5 @@
 -- meant (account, task_id, generation) -> {watches.watch}, watch_id: The watches of these transitions, of any phase.
--- With a condition on live watches, PostgreSQL would read their index as long as it has no statistics.
+-- There is no condition on live watches: without statistics, PostgreSQL would read their whole index.
 FROM {new} JOIN watches USING (account, task_id, generation)
 {postgres:ORDER BY watch_id FOR NO KEY UPDATE OF watches}
 
@@ -11,11 +11,11 @@ FROM deliveries WHERE delivery_id IN (:delivery_ids[])
 SELECT endpoints, snapshot FROM watches WHERE watch_id = :watch_id
 
 -- never_attempted: Part of the following: a delivery that was never attempted. If it is not due for a while, no daemon
--- has it in memory, so its bytes may still be written.
+-- has it in memory, so its bytes may still be replaced.
 state = 'waiting' AND attempts = 0 AND last_outcome IS NULL
 
--- held: The deliveries of an event that are held for a later event, if they are not due soon. Soon is half of the time
--- for which they are held, within these limits.
+-- held: The deliveries of an event that are held for a later event and are not due soon. "Soon" means within half of
+-- the time for which they are held, but at least `least_s` and at most `most_s`.
 SELECT endpoint, target FROM deliveries WHERE event_id = :event_id AND {never_attempted}
     AND next_attempt_at - :at > {sqlite:max}{postgres:greatest}(:least_s,
         {sqlite:min}{postgres:least}(:most_s, (next_attempt_at - created_at) / 2))
@@ -27,7 +27,7 @@ FROM {new} WHERE deliveries.event_id = new.event_id AND deliveries.endpoint = ne
     AND deliveries.target = new.target AND {never_attempted}
 
 -- add_events (event_id, topic, account, subject, occurred_at, documented_at): Events, in the order of the log. On PostgreSQL a sequence numbers them, so that daemons do not
--- wait for each other. On SQLite the newest event always keeps its number, so none is used twice.
+-- wait for each other. On SQLite the newest event is never removed from the log, so no number is used twice.
 INSERT INTO events ({columns}{sqlite:, number}) SELECT {columns}{sqlite:,
     row_number() OVER () + coalesce((SELECT max(number) FROM events WHERE number IS NOT NULL), 0)}
 FROM {new} WHERE true {in order} ON CONFLICT DO NOTHING
@@ -60,8 +60,8 @@ RETURNING account
 UPDATE accounts SET blocked_at = NULL, blocked_s = :blocked_s WHERE account = :account AND blocked_at IS NOT NULL
 RETURNING account
 
--- account_waits: An account waits, because of a Retry-After. A daemon that has not yet heard of a longer wait does
--- not shorten it. A wait that is an hour longer than another was written by a wrong clock, and is replaced.
+-- account_waits: Store until when an account waits, because of a Retry-After. A daemon that has not yet heard of a longer wait does
+-- not shorten it. A stored wait that ends more than an hour after the new one came from a wrong clock: it is replaced.
 INSERT INTO accounts (account, paused_until) VALUES (:account, :until_at)
 ON CONFLICT (account) DO UPDATE SET paused_until = excluded.paused_until
     WHERE accounts.paused_until IS NULL
@@ -73,8 +73,8 @@ ON CONFLICT (account, route) DO UPDATE SET held_until = excluded.held_until, rea
     WHERE excluded.held_until = 0
         OR holds.held_until NOT BETWEEN excluded.held_until AND excluded.held_until + 3600
 
--- unread_words: The number of unreadable words of an account, how many of them caused an event since then, and whether
--- this word is one of them.
+-- unread_words: How many unreadable words an account has, how many of them caused an event after `since`, and whether
+-- `word` is one of them.
 SELECT count(*), count(CASE WHEN told_at > :since THEN 1 END), count(CASE WHEN word = :word THEN 1 END)
 FROM unread_answers WHERE account = :account
 
@@ -103,7 +103,7 @@ INSERT INTO health ({columns}) SELECT {columns} FROM {new} WHERE true
 ON CONFLICT (endpoint) DO UPDATE SET failing_since = excluded.failing_since, failures = excluded.failures,
     reason = excluded.reason, told_at = excluded.told_at, told_failures = excluded.told_failures, count = excluded.count
 
--- queue_waits (endpoint, target, held_until, reason, fingerprint): Queues wait.
+-- queue_waits (endpoint, target, held_until, reason, fingerprint): Store until when queues wait.
 INSERT INTO queues ({columns}) SELECT {columns} FROM {new} WHERE true
 ON CONFLICT (endpoint, target) DO UPDATE SET held_until = excluded.held_until, reason = excluded.reason,
     fingerprint = excluded.fingerprint

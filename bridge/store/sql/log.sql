@@ -1,4 +1,4 @@
--- bounds: The last number that retention has removed from the log, and the newest one.
+-- bounds: The last number that retention has removed from the log, and the newest number.
 SELECT coalesce((SELECT number FROM forgotten), 0),
     coalesce((SELECT max(number) FROM events WHERE number IS NOT NULL), 0)
 
@@ -17,8 +17,8 @@ SELECT events.number, topic, events.account, events.subject, events.event_id,
 -- numbers: The existing numbers.
 SELECT number FROM events WHERE number > :after ORDER BY number LIMIT :limit
 
--- writers: Which transactions may still commit a missing number. Unlike rows, locks are read as they are now, not as
--- they were at the snapshot.
+-- writers: Which transactions may still commit a missing number. A snapshot shows old rows, but always the present
+-- locks.
 {sqlite:SELECT '' WHERE false}
 {postgres:SELECT DISTINCT virtualtransaction FROM pg_locks
     WHERE relation = 'events'::regclass AND mode = 'RowExclusiveLock' AND granted
@@ -56,7 +56,7 @@ SELECT (SELECT revision FROM {sqlite:store}{postgres:genbridge_store}),
         coalesce((SELECT max(settled_at) FROM deliveries WHERE state = 'dead' AND state <> 'waiting'), 0),
         coalesce((SELECT max(settled_at) FROM deliveries WHERE state = 'canceled' AND state <> 'waiting'), 0))
 
--- touched: The watches that others than the poller have changed.
+-- touched: The watches that something other than a poll has changed.
 SELECT watch_id FROM watches WHERE revision > :revision ORDER BY revision DESC LIMIT :most
 
 -- facts: The watches with new facts.
@@ -65,6 +65,6 @@ SELECT watch_id FROM history WHERE history_id > :fact ORDER BY history_id DESC L
 -- created: The new deliveries.
 SELECT delivery_id FROM deliveries WHERE delivery_id > :delivery ORDER BY delivery_id DESC LIMIT :most
 
--- settled: The deliveries that were settled since then.
+-- settled: The deliveries in this state that were settled after `since`.
 SELECT delivery_id FROM deliveries WHERE state = :state AND state <> 'waiting' AND settled_at > :since
 ORDER BY settled_at DESC LIMIT :most

@@ -2,7 +2,7 @@
 FROM deliveries AS next WHERE next.state = 'waiting' AND (next.endpoint, next.target) > (last.endpoint, last.target)
 ORDER BY next.endpoint, next.target LIMIT 1
 
--- queues: The queues with waiting deliveries, with one look-up for each: DISTINCT would read every waiting delivery.
+-- queues: The queues with waiting deliveries. Each queue takes one look-up; DISTINCT would read every waiting delivery.
 -- ('', '') sorts before every endpoint.
 WITH RECURSIVE last (endpoint, target) AS (
     SELECT CAST('' AS text) {postgres:COLLATE "C"}, CAST('' AS text) {postgres:COLLATE "C"}
@@ -11,9 +11,9 @@ WITH RECURSIVE last (endpoint, target) AS (
 )
 SELECT endpoint, target FROM last WHERE endpoint <> ''
 
--- attemptable: Part of the following: the deliveries of a queue that may be attempted. For each task, this is only the oldest
--- waiting one; the others wait for it, even if they are due. A subquery for each row: PostgreSQL might turn NOT EXISTS
--- into a join with the whole queue. SQLite drops a LEFT JOIN when none of its columns is read.
+-- attemptable: Part of the following: the deliveries of a queue that may be attempted. For each task, this is only the
+-- oldest waiting one; the others wait for it, even if they are due. It is a subquery for each row, because PostgreSQL
+-- might turn NOT EXISTS into a join with the whole queue. SQLite drops a LEFT JOIN when none of its columns is read.
 FROM deliveries LEFT JOIN events USING (event_id)
 WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:AND slot IN (:slots[])}
     AND delivery_id NOT IN (:apart_from[])
@@ -22,18 +22,18 @@ WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:
         WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
             AND older.endpoint = :endpoint AND older.target = :target))
 
--- due -> delivery_id, length(body): The deliveries that are due. First their lengths are read, so that few long bodies
--- are read at once: SQLite allows no text beyond a billion bytes.
+-- due -> delivery_id, length(body): The deliveries that are due. Their lengths are read first, so that only a few long
+-- bodies are read at once: SQLite allows at most a billion bytes in a value.
 {attemptable} AND next_attempt_at <= :now ORDER BY next_attempt_at, delivery_id LIMIT :limit
 
 -- due_in_order -> delivery_id, length(body): The same, in the order in which they were created.
 {attemptable} AND next_attempt_at <= :now ORDER BY delivery_id LIMIT :limit
 
--- next_due: When the next delivery behind those found is due.
+-- next_due: When the next delivery is due, after those that were found.
 SELECT next_attempt_at {attemptable} ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET :found
 
--- make_due: Deliveries that are due after `latest_at` are now due at once. So are those that are due after `first_at` and
--- have had no attempt.
+-- make_due: Make deliveries due at once if they are due after `latest_at`, or if they are due after `first_at` and have
+-- had no attempt.
 UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
     SELECT delivery_id FROM deliveries WHERE state = 'waiting'
         AND (next_attempt_at > :latest_at OR (next_attempt_at > :first_at AND {commits.never_attempted}))

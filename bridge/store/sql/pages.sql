@@ -12,7 +12,7 @@ SELECT account, avg(polls), count(*) FROM (
     ORDER BY ended_at DESC LIMIT :most
 ) AS latest GROUP BY account
 
--- lags: How long deliveries took from the commit of the finish.
+-- lags: How long deliveries took, from the commit of the transition to the accepted attempt.
 SELECT settled_at - created_at FROM deliveries
 WHERE state = 'accepted' AND state <> 'waiting' AND settled_at >= :since AND NOT is_live
     AND watch_id IS NOT NULL AND endpoint <> :without
@@ -30,27 +30,27 @@ ORDER BY dead.endpoint
 -- disabled: The endpoints that are disabled.
 SELECT endpoint, disabled_at, reason FROM endpoints WHERE disabled_at IS NOT NULL ORDER BY endpoint
 
--- accepted: How many of the last deliveries were accepted, and when the last was, by endpoint.
+-- accepted: How many deliveries were accepted lately, and when the last one was, by endpoint.
 SELECT endpoint, count(*), max(settled_at) FROM (
     SELECT endpoint, settled_at FROM deliveries
     WHERE state = 'accepted' AND state <> 'waiting' AND settled_at >= :since
     ORDER BY settled_at DESC LIMIT :most
 ) AS latest GROUP BY endpoint
 
--- expiring: Failed deliveries that are tried again, with what the provider last said of their tasks.
+-- expiring: Deliveries that failed and will be retried, with what the provider last said about their tasks.
 SELECT d.endpoint, account, task_id, due_at, snapshot FROM (
     SELECT endpoint, watch_id, {reads.due_at} AS due_at FROM deliveries
     WHERE state = 'waiting' AND attempts > 0 AND watch_id IS NOT NULL LIMIT :most
 ) AS d JOIN watches USING (watch_id) WHERE length(snapshot) <= :most_chars
 
--- live -> watch_id, account, action, added_at: The tasks that run.
+-- live -> watch_id, account, action, added_at: The tasks that have not finished.
 FROM watches WHERE phase IN ('submitted', 'running') LIMIT :most
 
 -- last_finished: The tasks that finished last.
 SELECT watch_id FROM watches WHERE ended_at IS NOT NULL AND {of_finished}
 ORDER BY ended_at DESC, watch_id DESC LIMIT :most
 
--- snapshots: What the provider last said of these watches.
+-- snapshots: What the provider last said about the tasks of these watches.
 SELECT watch_id, account || '/' || task_id, snapshot FROM watches
 WHERE watch_id IN (:ids[]) AND length(snapshot) <= :most_chars
 
@@ -78,39 +78,39 @@ EXISTS (SELECT 1 FROM events WHERE events.event_id = deliveries.event_id AND top
 -- of_text: A condition: the deliveries of an event, or of the watches that a text finds. They are looked up one by one.
 delivery_id IN (SELECT delivery_id FROM deliveries WHERE event_id = :text OR watch_id IN (:watch_ids[]))
 
--- waits_of_text: A condition: deliveries of a text that wait, after a mark. The plus sign keeps SQLite from using the
--- index of all deliveries.
+-- waits_of_text: A condition, together with `of_text`: waiting deliveries after this position. The plus sign keeps
+-- SQLite from using the index of all deliveries.
 {sqlite:+}state = 'waiting' AND delivery_id > :delivery_id
 
--- settled_of_text: A condition: deliveries of a text that are settled in this state, after a mark.
+-- settled_of_text: A condition, together with `of_text`: deliveries settled in this state, after this position.
 {sqlite:+}state = :state AND settled_at <= :at AND (settled_at, delivery_id) < (:at, :delivery_id)
 
--- settled: A condition: deliveries that are settled in this state, after a mark.
+-- settled: A condition: deliveries settled in this state, after this position.
 state = :state AND state <> 'waiting' AND settled_at <= :at AND (settled_at, delivery_id) < (:at, :delivery_id)
 
--- waits: A condition: deliveries that wait, after a mark. The plus sign and the endpoint make SQLite use the small
+-- waits: A condition: waiting deliveries after this position. The plus sign and the endpoint make SQLite use the small
 -- index of waiting deliveries.
 state = 'waiting' AND endpoint >= '' AND +delivery_id > :delivery_id
 
--- tasks: Tasks along an index, the last added first.
+-- tasks: Tasks in the order of an index, the last added first.
 SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT :most
 
 -- tasks_apart: The same with conditions that the index does not have. Without this form, PostgreSQL would follow the
 -- order of ids, and read every row if few match.
 SELECT watch_id FROM watches WHERE {where} ORDER BY {sqlite:watch_id}{postgres:(watch_id + 0)} DESC LIMIT :most
 
--- task_floor: The id of the last of this many tasks.
+-- task_floor: The id of the last task, when `skipped` tasks come before it.
 SELECT watch_id FROM watches WHERE {where} ORDER BY watch_id DESC LIMIT 1 OFFSET :skipped
 
--- waiting_deliveries: Deliveries that wait, the oldest first. The plus sign makes SQLite use the index of `waits`.
+-- waiting_deliveries: Waiting deliveries, the oldest first. The plus sign makes SQLite use the index of `waits`.
 SELECT 0.0, delivery_id FROM deliveries WHERE {where} ORDER BY +delivery_id LIMIT :most
 
--- settled_deliveries: Deliveries that are settled, the last first.
+-- settled_deliveries: Settled deliveries, the last settled first.
 SELECT settled_at, delivery_id FROM deliveries WHERE {where} ORDER BY settled_at DESC, delivery_id DESC LIMIT :most
 
--- delivery_floor: The last of this many deliveries.
+-- delivery_floor: The last delivery, when `skipped` deliveries come before it.
 SELECT settled_at, delivery_id FROM deliveries WHERE {where}
 ORDER BY settled_at DESC, delivery_id DESC LIMIT 1 OFFSET :skipped
 
--- count_deliveries: How many deliveries there are, up to a number.
+-- count_deliveries: How many deliveries there are; it counts no further than `most`.
 SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE {where} LIMIT :most) AS bounded

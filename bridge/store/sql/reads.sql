@@ -1,4 +1,4 @@
--- sources: The sources that name a watch, or did so once.
+-- sources: The sources that name a watch, or named it once.
 SELECT source FROM naming WHERE watch_id = :watch_id ORDER BY source
 
 -- watch_counts: All watches by account and phase.
@@ -11,13 +11,13 @@ SELECT account, phase, count(*) FROM watches WHERE phase IN ('submitted', 'runni
 SELECT count(*) FROM watches WHERE phase IN ('submitted', 'running') AND account = :account
     AND (next_poll_at IS NULL OR poll_asked_at IS NOT NULL OR next_poll_at <= :now)
 
--- waiting: Waiting deliveries by endpoint. This and `dead` are two statements, one for each partial index.
+-- waiting: Waiting deliveries by endpoint. `dead` is a separate statement, because it uses another partial index.
 SELECT endpoint, count(*), min(created_at) FROM deliveries WHERE state = 'waiting' GROUP BY endpoint
 
 -- dead: Dead deliveries by endpoint.
 SELECT endpoint, count(*) FROM deliveries WHERE state = 'dead' AND state <> 'waiting' GROUP BY endpoint
 
--- unchecked: Answers that could not be checked, by endpoint and detail, the newest last.
+-- unchecked: Receivers' answers that `accept` could not check, by endpoint and detail, the newest last.
 SELECT endpoint, count(*), max(settled_at) AS newest_at, last_detail FROM deliveries
 WHERE state = 'accepted' AND state <> 'waiting' AND settled_at >= :since
     AND {sqlite:instr}{postgres:strpos}(last_detail, :mark) > 0
@@ -48,8 +48,8 @@ EXISTS (SELECT 1 FROM endpoints AS e WHERE e.endpoint = deliveries.endpoint AND 
 -- held_until: Part of `due_at`.
 (SELECT held_until FROM queues AS q WHERE (q.endpoint, q.target) = (deliveries.endpoint, deliveries.target))
 
--- behind: Part of `due_at`: when the latest of the task's earlier deliveries is due, which are sent first. `|| ''`
--- keeps both engines from the index of the whole queue.
+-- behind: Part of `due_at`. Earlier deliveries of the task are sent first: this is when the latest of them is due.
+-- `|| ''` keeps both engines from using the index of the whole queue.
 (SELECT max(older.next_attempt_at) FROM deliveries AS older WHERE older.watch_id = deliveries.watch_id
     AND older.state || '' = 'waiting' AND older.delivery_id < deliveries.delivery_id
     AND (older.endpoint, older.target) = (deliveries.endpoint, deliveries.target))
@@ -58,13 +58,14 @@ EXISTS (SELECT 1 FROM endpoints AS e WHERE e.endpoint = deliveries.endpoint AND 
 CASE WHEN next_attempt_at >= -1 AND NOT {is_disabled} THEN {sqlite:max}{postgres:greatest}(
     next_attempt_at, created_at, coalesce({held_until}, 0), coalesce({behind}, 0)) END
 
--- by_label: Part: the watches of a label. Lower case for the index; `|| ''` keeps SQLite from putting the value into it.
+-- by_label: A condition: the watches with this label. Lower case, because the index is; `|| ''` keeps SQLite from
+-- looking up the exact value there.
 label IS NOT NULL AND lower(label){postgres: COLLATE "C"} = lower(:label) AND label || '' = :label
 
--- has_text: Part: the watches that contain a text.
+-- has_text: A condition: the watches whose ACCOUNT/ID or label contains a text.
 (account || '/' || task_id {sqlite:LIKE}{postgres:ILIKE} :text ESCAPE '!' OR label {sqlite:LIKE}{postgres:ILIKE} :text ESCAPE '!')
 
--- of_task: Part: the deliveries of a task.
+-- of_task: A condition: the deliveries of a task.
 watch_id = (SELECT watch_id FROM watches WHERE task_id = :task_id AND account = :account)
 
 -- wrong_types: Part of `unreadable`: SQLite keeps any type in any column.
@@ -87,8 +88,8 @@ typeof(generation) NOT IN ('integer', 'real', 'null')
     OR NOT json_valid(coalesce(meta, 'null')) OR NOT json_valid(coalesce(endpoints, 'null'))
     OR NOT json_valid(coalesce(snapshot, 'null'))
 
--- unreadable: The kinds and keys of unreadable rows. The phases and states that occur take one look-up each: NOT IN alone
--- would read every row. Only the phase of finished watches is checked, because there may be millions.
+-- unreadable: The kinds and keys of unreadable rows. Each phase or state that occurs takes one look-up; NOT IN alone
+-- would read every row. Of finished watches, only the phase is checked, because there may be millions of them.
 WITH RECURSIVE phases (phase) AS (
     SELECT min(phase) FROM watches
     UNION ALL SELECT (SELECT min(phase) FROM watches WHERE phase > phases.phase) FROM phases WHERE phase IS NOT NULL

@@ -1,8 +1,8 @@
 -- durations: How long each kind of task takes.
 SELECT account, action, variant, sums FROM durations
 
--- locked_durations (account, action, variant): The same of some kinds; nobody changes them until the transaction has
--- ended. Locked in one order, so two daemons never wait for each other.
+-- locked_durations (account, action, variant): The same for some kinds; nobody else changes them before the transaction
+-- ends. They are locked in one order, so that two daemons never wait for each other.
 SELECT account, action, variant, sums FROM {new} JOIN durations USING (account, action, variant)
 {postgres:ORDER BY account, action, variant FOR UPDATE OF durations}
 
@@ -16,5 +16,5 @@ ON CONFLICT (daemon, source, path) DO UPDATE SET read_at = excluded.read_at, tak
     rejected = excluded.rejected, left_alone = excluded.left_alone, error = excluded.error,
     error_at = excluded.error_at, is_failing = excluded.is_failing, note = excluded.note
 
--- add_durations (account, action, variant, sums): Add kinds of tasks, unless they are there.
+-- add_durations (account, action, variant, sums): Add the kinds of tasks that are missing.
 INSERT INTO durations ({columns}) SELECT {columns} FROM {new} WHERE true ON CONFLICT DO NOTHING

@@ -2,7 +2,7 @@
 SELECT quote_ident(current_schema()), has_schema_privilege(current_schema(), 'CREATE'),
     pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool
 
--- closed: A table that this user may not read or write.
+-- closed: A table that this user cannot fully read and write.
 SELECT relname FROM pg_class
 WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname IN (:tables[]) AND EXISTS (
     SELECT FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
@@ -12,13 +12,13 @@ ORDER BY relname LIMIT 1
 -- now: The server's time.
 SELECT extract(epoch FROM clock_timestamp())::float8
 
--- mark: Mark a commit. Each connection has its row, so a later commit on another connection is not mistaken for a
--- commit in doubt. A store of another version takes no mark. A migration makes marks wait until it has ended.
+-- mark: Number a commit. Each connection has its own row, so a later commit on another connection is not mistaken for a
+-- commit in doubt. A store of another version takes no mark. A mark waits until a running migration has ended.
 INSERT INTO writers (writer, serial, at) SELECT :writer, :serial, now() FROM genbridge_store WHERE version = :latest
 ON CONFLICT (writer) DO UPDATE SET serial = excluded.serial, at = excluded.at
 
--- last_commit: The last mark of a connection. If a transaction of it is still open at the server, it waits for that
--- transaction, which holds the row.
+-- last_commit: The last mark of a connection. If a transaction of this connection is still open at the server, it holds
+-- the row, and this statement waits for it.
 INSERT INTO writers (writer, serial, at) VALUES (:writer, 0, now())
 ON CONFLICT (writer) DO UPDATE SET at = excluded.at
 RETURNING serial
@@ -32,27 +32,27 @@ SELECT current_schema(), EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('g
 SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class
 WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
 
--- unlimited: Remove the time limit of statements. Locks are awaited for at most 30 s.
+-- unlimited: Remove the time limit of statements. Wait for a lock for at most 30 s.
 SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = 0
 
--- guard: Part of the following: this daemon's lease. If the connection dies while it holds this lock, the server must
--- not keep the lock longer than others wait for this daemon.
+-- guard: Part of the following: locks this daemon's lease. If the connection dies, the server must not keep the lock
+-- longer than other daemons wait for this one.
 SELECT set_config('idle_in_transaction_session_timeout', :idle_ms, true)
 FROM members WHERE fence = :fence AND lease_until > clock_timestamp()
 
--- guard_together: Others may guard their transactions at the same time.
+-- guard_together: Other transactions of this daemon may be guarded at the same time.
 {guard} FOR KEY SHARE
 
--- guard_alone: No other guarded transaction of this daemon runs at the same time.
+-- guard_alone: No other transaction of this daemon may be guarded at the same time.
 {guard} FOR UPDATE
 
--- synced: An acknowledged commit is on the server's disk, even if role or database say otherwise. Stricter settings
--- stay.
+-- synced: Acknowledge a commit only once it is on the server's disk, even if the settings of role or database are
+-- weaker. Stricter settings stay.
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 
 -- migrate_first: Intake begins with the row of genbridge_store, and every write ends with its mark. A migration locks
--- that row first, then alters the tables, then locks the marks. So only few writers wait for the migration while it
--- waits for them.
+-- that table first, then alters the tables, then locks the marks. So while the migration waits for writers, only a few
+-- of them wait for it.
 LOCK TABLE genbridge_store IN EXCLUSIVE MODE
 
 -- migrate_last: See `migrate_first`.
@@ -64,10 +64,10 @@ DELETE FROM writers WHERE starts_with(writer, :writer)
 -- counters: What changes with every write.
 SELECT revision, touched FROM genbridge_store
 
--- notify: Wake the daemons of this store: a channel is the database's, a store a schema's.
+-- notify: Wake the daemons of this store. All schemas of a database share the channel, so the message names the schema.
 SELECT pg_notify('genbridge', current_schema() || ' ' || :what)
 
--- briefly: Wait for locks only briefly: renewals of the lease wait meanwhile.
+-- briefly: Wait only briefly for locks, because renewals of the lease wait during this time.
 SET LOCAL lock_timeout = '0.5s'
 
 -- lock_store: Block other transactions that change watches.
@@ -79,7 +79,7 @@ UPDATE genbridge_store SET touched = touched + 1
 -- next_revision: Count a change of watches.
 UPDATE genbridge_store SET revision = revision + 1, touched = touched + 1 RETURNING revision
 
--- count_on: Number new rows after those that were copied.
+-- count_on: Make the numbers of new rows continue after the copied rows.
 SELECT setval(pg_get_serial_sequence('watches', 'watch_id'), last)
 FROM (SELECT max(watch_id) FROM watches) AS found (last) WHERE last IS NOT NULL
 UNION ALL SELECT setval(pg_get_serial_sequence('history', 'history_id'), last)

@@ -17,10 +17,10 @@ SELECT {state} FROM watches WHERE phase IN ('submitted', 'running')
 -- live_slice: Some of the live watches, by id.
 SELECT {state}, watch_id FROM watches WHERE phase = :phase AND watch_id > :after
 
--- changed_states: The watches that others than the poller have changed.
+-- changed_states: The watches that something other than a poll has changed.
 SELECT {state} FROM watches WHERE revision > :since
 
--- answered_actions: The actions of an account for which the provider has answered about a task.
+-- answered_actions: The actions of an account with at least one answer about a task.
 SELECT DISTINCT action FROM watches AS w WHERE account = :account AND EXISTS (
     SELECT 1 FROM readings AS r WHERE r.watch_id = w.watch_id AND r.kind IN
     ('pending', 'running', 'succeeded', 'failed', 'canceled', 'expired_result', 'needs_input'))
@@ -73,7 +73,7 @@ DELETE FROM readings WHERE watch_id IN (:watch_ids[])
 -- already_named: Those of these watches that the source names.
 SELECT watch_id FROM naming WHERE source = :source AND watch_id IN (:watch_ids[])
 
--- unname: The source no longer names these watches.
+-- unname: Store that the source no longer names these watches.
 DELETE FROM naming WHERE source = :source AND watch_id IN (:watch_ids[])
 
 -- unnamed: Those of these watches that nobody needs: live ones that nothing names, and tombstones that no list names.
@@ -96,14 +96,15 @@ ON CONFLICT (watch_id, kind) DO UPDATE SET count = readings.count + excluded.cou
 -- poll_columns: Part of the following: what a poll changes.
 watch_id, {memory}, next_poll_at, next_poll_why, asked_at, revision
 
--- poll: Part of the following. A poll that began before a request for a poll was known does not answer it.
+-- poll: Part of the following. If a poll began before the daemon knew of a request for a poll, the request stays.
 polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
     doubt_answers = new.doubt_answers, doubt_since_at = new.doubt_since_at, progress = new.progress,
     progress_told = new.progress_told, progress_told_at = new.progress_told_at, input_told = new.input_told,
     next_poll_at = new.next_poll_at, next_poll_why = new.next_poll_why, asked_at = new.asked_at,
     poll_asked_at = CASE WHEN watches.revision > new.revision THEN poll_asked_at END
 
--- note ({poll_columns}): Store polls that found the phase unchanged. SQLite would also write its indexes again.
+-- note ({poll_columns}): Store polls that found the phase unchanged. It does not set the phase, because SQLite would
+-- then write the indexes of the phase again.
 UPDATE watches SET {poll} FROM {new} WHERE watches.watch_id = new.watch_id
 
 -- note_phase ({poll_columns}): Store polls that found a new phase.
@@ -119,7 +120,7 @@ INSERT INTO watches ({columns}{postgres:, slot}) SELECT {columns}{postgres:, slo
 RETURNING account, task_id, watch_id
 
 -- start_over (watch_id, revision, added_at, blocked_before_s, action, give_up_after_s, label, endpoints, meta): Watch tasks again.
--- Values that the new wish lacks stay unchanged.
+-- Values that are missing in the new wish stay unchanged.
 UPDATE watches SET revision = new.revision, added_at = new.added_at, blocked_before_s = new.blocked_before_s,
     action = coalesce(new.action, watches.action), give_up_after_s = coalesce(new.give_up_after_s, watches.give_up_after_s),
     label = coalesce(new.label, watches.label), endpoints = coalesce(new.endpoints, watches.endpoints),
@@ -128,5 +129,5 @@ UPDATE watches SET revision = new.revision, added_at = new.added_at, blocked_bef
     doubt_kind = NULL, doubt_answers = NULL, doubt_since_at = NULL
 FROM {new} WHERE watches.watch_id = new.watch_id
 
--- name (source, watch_id, is_listed): A source names watches.
+-- name (source, watch_id, is_listed): Store that a source names watches.
 INSERT INTO naming ({columns}) SELECT {columns} FROM {new} WHERE true ON CONFLICT DO NOTHING
