@@ -51,7 +51,7 @@ COMMANDS: Final = {  # the module and the summary of each command
     "redeliver": ("bridge.cli.deliveries", "Send deliveries again: accepted, dead or waiting."),
     "enable": ("bridge.cli.deliveries", "Send again to an endpoint that is disabled or asked to wait."),
     "test": ("bridge.cli.endpoint_test", "Send a sample to an endpoint and show its answer."),
-    "revoke-links": ("bridge.cli.secret_addresses", "Make every link to a copy invalid."),
+    "revoke-links": ("bridge.cli.secret_addresses", "Make every existing link to a copy invalid."),
     "callback-url": ("bridge.cli.secret_addresses", "Print the address for a provider's callbacks."),
 }
 
@@ -119,7 +119,8 @@ def config_option(command: F) -> F:
         type=click.Path(readable=False),  # an unreadable file is an error of the settings, not of usage
         callback=_choose_config,
         expose_value=False,
-        help="Settings file. Else $GENBRIDGE_CONFIG, ./genbridge.yaml, ~/.config/genbridge, /etc/genbridge.",
+        help="Settings file. Default: $GENBRIDGE_CONFIG; or else genbridge.yaml in the current folder, "
+        "~/.config/genbridge or /etc/genbridge.",
     )
     return option(command)
 
@@ -135,7 +136,9 @@ def genbridge() -> None:
 
     Exit codes: 0 success, 1 failure, 2 usage, 69 unavailable, 75 try again later, 78 settings.
 
-    Tab completion for bash: eval "$(_GENBRIDGE_COMPLETE=bash_source genbridge)"; zsh and fish work the same way.
+    \b
+    Tab completion for bash (for zsh: zsh_source):
+      eval "$(_GENBRIDGE_COMPLETE=bash_source genbridge)"
     """
 
 

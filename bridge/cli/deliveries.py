@@ -36,7 +36,7 @@ STATE_MARKS: Final = {
 @click.option("--endpoint", metavar="NAME", help="Only those to this endpoint.")
 @click.option("--topic", type=click.Choice([topic.value for topic in Topic]), metavar="TOPIC", help="Only this topic.")
 @click.option("--task", metavar="ID", help="Only those of this task: ID or ACCOUNT/ID.")
-@since_option("Only those created since 2025-11-01T12:00Z, or within the last 2h.")
+@since_option("Only those created since TIME: 2025-11-01T12:00Z, or 2h for the last 2 hours.")
 @limit_option
 @wide_option
 @json_option
@@ -118,8 +118,8 @@ def _answer(view: DeliveryView, found: DeliveryList) -> str:
 
 @command("redeliver")
 @click.argument("event_ids", nargs=-1, metavar="[EVENT_ID]...")
-@click.option("--dead", is_flag=True, help="All dead deliveries, except copies.")
-@since_option("All events since 2025-11-01T12:00Z, or of the last 2h, delivered or not.")
+@click.option("--dead", is_flag=True, help="All dead deliveries, except copies to the archive.")
+@since_option("All deliveries created since TIME (2025-11-01T12:00Z, or 2h for the last 2 hours).")
 @click.option("--endpoint", metavar="NAME", help="Only to this endpoint.")
 def redeliver_command(
     session: CommandSession, event_ids: tuple[str, ...], dead: bool, since: float | None, endpoint: str | None

@@ -34,7 +34,7 @@ from bridge.wiring.plan_builder import PlanBuilder
     default=Topic.TASK_SUCCEEDED.value,
     show_default=True,
     metavar="TOPIC",
-    help="What the sample is about.",
+    help="The topic of the sample.",
 )
 @click.option(
     "--results",
@@ -42,7 +42,7 @@ from bridge.wiring.plan_builder import PlanBuilder
     default=1,
     show_default=True,
     metavar="N",
-    help=f"The number of results, at most {MOST_RESULTS}: 1 is a video, more are images.",
+    help=f"The number of results, at most {MOST_RESULTS}. One result is a video; several are images.",
 )
 @click.option(
     "--attach",
@@ -52,7 +52,7 @@ from bridge.wiring.plan_builder import PlanBuilder
 def test_command(session: CommandSession, endpoint: str, topic: str, results: int, attach: bool) -> int:
     """Send a sample to an endpoint and show its answer.
 
-    The sample is a `task_succeeded` event, or one of another topic, for a task that does not exist. Nothing is stored.
+    The sample is an event about a task that does not exist. Nothing is stored.
 
     Exit 0 when the sample was accepted, 1 when it was not.
     """

@@ -97,7 +97,7 @@ class Questions:
 @click.option("--provider", metavar="NAME", help="The provider; `genbridge providers` lists them.")
 @click.option("--base-url", metavar="URL", help="The base URL of its API, if it is not the official host.")
 @click.option(
-    "--key", metavar="KEY", help="The key, ${NAME}, file:/path or credential:NAME. Separate two keys by a space."
+    "--key", metavar="KEY", help="The key itself, ${NAME}, file:/path or credential:NAME. Put a space between two keys."
 )
 @click.option("--tasks", metavar="WHERE", help=f"Where tasks come from: {', '.join(SOURCES)}.")
 @click.option("--to", "to_url", metavar="URL", help='URL of a webhook or group robot, or an Apprise URL; "" for none.')

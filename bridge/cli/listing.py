@@ -36,7 +36,7 @@ PHASE_MARKS: Final = {Phase.SUCCEEDED: GOOD, Phase.WITHDRAWN: GONE, Phase.CANCEL
 @click.option("--live", is_flag=True, help="Only tasks that have not finished.")
 @click.option("--account", metavar="NAME", help="Only tasks of this account.")
 @click.option("--label", metavar="TEXT", help="Only tasks with exactly this label.")
-@since_option("Only tasks added or finished since 2025-11-01T12:00Z, or within the last 2h.")
+@since_option("Only tasks added or finished since TIME: 2025-11-01T12:00Z, or 2h for the last 2 hours.")
 @limit_option
 @watch_option
 @wide_option

@@ -43,7 +43,7 @@ def callback_url_command(session: CommandSession, account: str) -> None:
 
 @command("revoke-links")
 def revoke_links_command(session: CommandSession) -> None:
-    """Make every link to a copy invalid.
+    """Make every existing link to a copy invalid.
 
     Use it if links have leaked. Links that genbridge sends afterwards are valid. A running daemon notices the change at
     once.

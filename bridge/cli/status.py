@@ -40,8 +40,8 @@ STYLES: Final = {
 def status_command(session: CommandSession, as_json: bool, watch: bool, health: bool) -> int:
     """Show the overall status.
 
-    Shows whether a daemon is running, what is watched, which deliveries wait, and what is failing or held back, and
-    why.
+    Shows whether a daemon is running, what is watched, which deliveries are waiting, and which accounts and endpoints
+    fail or have to wait, and why.
     """
     check_display(as_json=as_json, watch=watch)
     if health and (as_json or watch):

@@ -58,7 +58,7 @@ def wait_command(session: CommandSession, ids: Sequence[str], account: str | Non
     """Wait until tasks have finished, with live progress.
 
     Without ids: all tasks that are watched now. Progress goes to stderr. At the end, stdout has a line for each task:
-    account, id, phase and URLs, separated by tabs; on a terminal, the same with marks, and each URL on its own line.
+    account, id, phase and URLs, separated by tabs. On a terminal, the lines have marks, and each URL has its own line.
 
     Exit 0 when all tasks succeeded, 1 when some did not, 75 after --timeout. A daemon does the work: make sure that
     one is running.
