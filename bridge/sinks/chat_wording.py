@@ -44,10 +44,10 @@ class ChatWording:
         (Topic.TASK_SUCCEEDED, ("succeeded", ""), ("成功", "")),
         (Topic.TASK_FAILED, ("failed", " failed"), ("失败", " 失败")),
         (Topic.TASK_CANCELED, ("canceled", " was canceled"), ("已取消", " 已取消")),
-        (Topic.TASK_NOT_FOUND, ("not found", " was not found"), ("不存在", " 任务不存在")),
+        (Topic.TASK_NOT_FOUND, ("not found", " was not found"), ("查无此任务", " 查无此任务")),
         (Topic.TASK_TIMED_OUT, ("timed out", " timed out"), ("超时", " 超时")),
-        (Topic.TASK_RUNNING, ("running", " is running"), ("生成中", " 生成中")),
-        (Topic.TASK_PROGRESS, ("running", " is running"), ("生成中", " 生成中")),
+        (Topic.TASK_RUNNING, ("running", " is running"), ("进行中", " 进行中")),
+        (Topic.TASK_PROGRESS, ("running", " is running"), ("进行中", " 进行中")),
         (Topic.TASK_ARCHIVED, ("archived", " is archived"), ("已归档", " 已归档")),
         (Topic.ACCOUNT_BLOCKED, ("blocked", " is blocked"), ("不可用", " 不可用")),
         (Topic.ACCOUNT_RESTORED, ("restored", " works again"), ("已恢复", " 已恢复")),
@@ -60,7 +60,7 @@ class ChatWording:
             ("返回了无法识别的响应", " 返回了无法识别的响应"),
         ),
     )
-    progress = Said(": {percent} %", " 生成中，{percent}%")
+    progress = Said(": {percent} %", " 进行中，{percent}%")
     advice = _each(
         (
             Topic.ACCOUNT_BLOCKED,
@@ -81,7 +81,7 @@ class ChatWording:
         (
             Topic.ENDPOINT_RECOVERED,
             "Its waiting deliveries are sent when their next retry is due.",
-            "未送达的通知会在下次重试时发送。",
+            "等待中的通知会在下次重试时发送。",
         ),
         (Topic.UNKNOWN_STATUS, "To see all such answers: genbridge status", "查看全部：genbridge status"),
     )
@@ -163,7 +163,7 @@ class ChatWording:
         "{span}后仍未完成，{account} 之后可能仍会完成。",
     )
     answered = Said("It answered {reason}.", "它返回了 {reason}。")
-    was_blocked = Said("It was blocked for {span}.", "中断了 {span}。")
+    was_blocked = Said("It was blocked for {span}.", "此前有 {span}不可用。")
     inside = Said(
         "The result came inside the provider's answer, without a link.",
         "结果直接包含在服务商的响应中，没有链接。",
