@@ -1,11 +1,11 @@
 // Live updates, keys and players of the status page. Every view is complete without this script.
 //
 // Elements have keys: data-task="ACCOUNT ID", data-delivery="EVENT ENDPOINT TARGET", data-part="NAME". An update changes
-// what is inside an element of the same key. Rows come and go only when the reader asks, or does not look at the list.
+// what is inside an element of the same key. Rows come and go only on request, or while the reader is not at the list.
 
 const SILENT_MS = 15_000; // the server sends something every 5 s
 const [HIDDEN_MS, REFRESH_MS, EVERY_MS] = [30_000, 2_000, 60_000]; // browsers allow six connections to a server, so a hidden page closes its own
-const AWAY_MS = 5_000; // pointer and focus have left the list for so long
+const AWAY_MS = 5_000; // the reader is not at a list when pointer and focus left it this long ago
 const [RUNNING, MOST_NEW, LIVE] = [9, 1000, new Set(["submitted", "running"])]; // rows on Now; new results that are counted, so that memory stays flat; live phases
 
 const texts = JSON.parse(document.getElementById("texts").textContent);
@@ -15,7 +15,7 @@ const find = (selector, within = document) => [...within.querySelectorAll(select
 const keyOf = (element) => element.dataset.task ?? element.dataset.delivery ?? element.dataset.part;
 const KEYED = "[data-task], [data-delivery], [data-part]";
 
-let ahead = Date.parse(body.dataset.now) - Date.now(); // of this browser's clock, which may be wrong
+let ahead = Date.parse(body.dataset.now) - Date.now(); // how far the server's clock is ahead of the browser's
 const now = () => Date.now() + ahead;
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const number = (value) => value.toLocaleString("en-US");
@@ -37,7 +37,7 @@ function relative(at) {
   return Math.abs(age) < 0.95 ? texts.now : fill(age > 0 ? texts.ago : texts.in, { span });
 }
 
-// In steps, so that it can be read: 5 s below a minute, 30 s below ten, then minutes.
+// Rounded, so that the text does not change every second: to 5 s below a minute, to 30 s below ten minutes, else to minutes.
 const stepped = (seconds, round, unit = seconds < 60 ? 5 : seconds < 600 ? 30 : 60) => Math.max(5, round(seconds / unit) * unit);
 
 function expected(bar) {
@@ -66,7 +66,7 @@ function drawBar(bar) {
   bar.classList.toggle("late", now() > high);
 }
 
-// A box whose files all cannot be loaded says so, with a link. (networkState does not tell: a new video has no source yet.)
+// If no file of a box can be loaded, the box says so, with a link. (networkState is no help: a new video has no source yet.)
 function showLost(box) {
   const files = find("img, video, audio", box);
   const isLost = (file) => file.error || (file.complete && !file.naturalWidth);
@@ -93,12 +93,12 @@ function tick() {
 const setText = (element, text) => element.textContent === text || (element.textContent = text);
 const say = (when, phrase, tone) => (setText(when, phrase), (when.className = `when ${tone}`));
 
-// An answer as a document. XMLHttpRequest parses it without a place where text could become script.
+// An answer as a document. XMLHttpRequest parses it, and runs no script in it.
 function load(address) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("GET", address);
-    request.setRequestHeader("X-Update", "1"); // by itself: it sets no cookie for a choice in the address
+    request.setRequestHeader("X-Update", "1"); // not by the reader: so a choice in the address sets no cookie
     Object.assign(request, { responseType: "document", timeout: 10_000, onerror: reject, ontimeout: reject });
     const isOurs = () => request.status === 200 && request.response?.body?.dataset.view !== undefined;
     request.onload = () => (isOurs() ? resolve(request.response) : reject());
@@ -106,7 +106,7 @@ function load(address) {
   });
 }
 
-// Whether an update would disturb the reader, who types, plays or selects something, or has opened it.
+// Whether an update would disturb the reader, who is typing, playing, selecting or opening something there.
 function isInUse(element) {
   const chosen = getSelection();
   return (
@@ -126,7 +126,7 @@ function patch(old, fresh) {
   if (old.nodeType !== Node.ELEMENT_NODE || old.matches("video, audio, input:not([type=hidden]), textarea, [data-list]")) return;
   for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
-  const hasRows = old.matches("[data-rows]"); // rows come and go by themselves; each keeps its element, and so the focus
+  const hasRows = old.matches("[data-rows]"); // rows may be added and removed; each row keeps its element, and so its focus
   if (hasRows) renew(old, fresh);
   const [before, after] = [old, fresh].map((one) => [...(hasRows ? one.children : one.childNodes)]);
   after.forEach((child, place) => (before[place] ? patch(before[place], child) : old.append(document.importNode(child, true))));
@@ -394,6 +394,6 @@ function start() {
   document.addEventListener("visibilitychange", rest);
 }
 
-// The view is drawn first: its first frame is on the screen when the second one begins.
+// The view is drawn before this: the first frame is on the screen when the second one begins.
 const soon = (step) => document.hidden ? step() : requestAnimationFrame(step);
 if (document.querySelector("[data-live]")) soon(() => soon(start));
