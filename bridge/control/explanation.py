@@ -15,7 +15,7 @@ from bridge.control.formats import ago, count, due, rfc3339, span
 from bridge.control.pausing import how_long
 from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import AccountState
-from bridge.domain.cadence import POLLED_AFTER
+from bridge.domain.cadence import INTERVAL
 from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.source import DISCOVER, SourceKind
 from bridge.domain.task import LIVE
@@ -155,7 +155,7 @@ class TaskExplanation:
         late = f" (due {ago(next_poll_at, self.now)})" if is_due and next_poll_at else ""
         why = self.story.next_poll_why or ""
         if (next_poll_at or 0.0) <= self.now:
-            why = why.partition(POLLED_AFTER)[0]  # the time of that poll has already passed
+            why = why.partition(INTERVAL)[0]  # the time of that poll has already passed
         return f"{when}{late}" + (f"; {why}" if why else "")
 
     def _delivery(self, delivery: DeliveryView) -> Iterator[str]:

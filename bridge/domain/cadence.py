@@ -15,7 +15,7 @@ from bridge.domain.limits import PROBE_FIRST_S, PROBE_MOST_S
 from bridge.domain.task import ReadingKind
 from bridge.domain.watch import LACKING_OVER_S, Memory, Rules, Spacing
 
-POLLED_AFTER: Final = "; polled again after "  # in a reason for `explain`: the wait follows
+INTERVAL: Final = "; time between polls: "  # in a reason for `explain`: the wait follows
 SHARE_OF_AGE: Final = 0.1
 TROUBLE_MOST_S: Final = 60.0  # after an outage, polling resumes within a minute
 SOON_S: Final = 0.05  # a shorter wait could, by rounding, end just before its target time again and again
@@ -93,5 +93,5 @@ def _doubt_s(memory: Memory, now: float, pacing: Pacing, rules: Rules, chance: f
     left_s = doubt.since_at + over_s - now
     if left_s > 0:
         wait_s = min(wait_s, max(left_s, SOON_S))
-    answered = "once" if doubt.answers == 1 else f"{doubt.answers} times"
-    return wait_s, f'"{doubt.kind}" answered {answered}; believed only if it repeats for {over_s:g} s'
+    answers = "1 answer was" if doubt.answers == 1 else f"{doubt.answers} answers were"
+    return wait_s, f'{answers} read as "{doubt.kind}"; genbridge accepts this only if it repeats for {over_s:g} s'

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.domain.cadence import POLLED_AFTER
+from bridge.domain.cadence import INTERVAL
 from bridge.domain.callback import CallbackHeard
 from bridge.domain.callback_pace import TASK_EVERY_S, CallbackReliance, HintPace
 from bridge.domain.task import Reading
@@ -60,4 +60,4 @@ class AccountCallbacks:
         thin_s = min(self._reliance.stretched_s(wait_s, now), max(wait_s, most_s))
         if thin_s <= wait_s:
             return wait_s, why
-        return thin_s, f"{why.partition(POLLED_AFTER)[0]}; callbacks arrive{POLLED_AFTER}{thin_s:.0f} s"
+        return thin_s, f"{why.partition(INTERVAL)[0]}; callbacks arrive{INTERVAL}{thin_s:.0f} s"

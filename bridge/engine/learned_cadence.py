@@ -9,7 +9,7 @@ from functools import lru_cache
 from sys import intern
 from typing import Final
 
-from bridge.domain.cadence import POLLED_AFTER, Pacing
+from bridge.domain.cadence import INTERVAL, Pacing
 from bridge.domain.durations.bins import bin_of
 from bridge.domain.durations.budget import Budget
 from bridge.domain.durations.fit import Fit
@@ -110,7 +110,7 @@ class LearnedCadence:
         wait_s = next_by_progress_in_s(
             kind.fit, age_s=age_s, rest_s=rest_s, worth=self._budget.worth, bounds=self._bounds
         )
-        return wait_s, f"{kind.usual}, its progress suggests {rest_s:.0f} s more{POLLED_AFTER}{wait_s:.0f} s"
+        return wait_s, f"{kind.usual}, its progress suggests {rest_s:.0f} s more{INTERVAL}{wait_s:.0f} s"
 
     def together_in_s(self, entries: Sequence[PollEntry], now: float) -> tuple[float, str]:
         """Seconds until the next request about these watches together, and the reason."""
@@ -171,7 +171,7 @@ def _key(account: str, action: str | None, variant: str) -> DurationKey:
 @lru_cache(4096)
 def _why(usual: str, wait_s: int) -> str:
     """One string object for all notes with the same text, to save memory while they wait to be stored."""
-    return f"{usual}{POLLED_AFTER}{wait_s} s"
+    return f"{usual}{INTERVAL}{wait_s} s"
 
 
 def _variant(snapshot: Snapshot) -> str:

@@ -114,7 +114,7 @@ def test_explain_says_that_a_delivery_waits_for_an_earlier_one(shell: Shell, sto
 
 
 def test_explain_of_an_overdue_poll_names_no_past_wait(shell: Shell, store: Store) -> None:
-    why = "similar tasks usually take 8 s to 11 s (12 tasks seen); polled again after 2 s"
+    why = "similar tasks usually take 8 s to 11 s (12 tasks seen); time between polls: 2 s"
     store.note([make_note(LIVE, next_poll_at=FAR, next_poll_why=why)])
     assert f"; {why}\n" in shell("explain", "live").out
     store.note([make_note(LIVE, next_poll_at=NOW + 3, next_poll_why=why)])

@@ -109,9 +109,9 @@ def test_no_wait_goes_beyond_the_instant_of_belief(kind: ReadingKind, over_s: fl
     assert wait(Spacing.DOUBT, memory=memory, at=over_s - 3)[0] == 3.0
     assert wait(Spacing.DOUBT, memory=memory, at=over_s - 1e-6)[0] == 0.05
     assert wait(Spacing.DOUBT, memory=memory, at=over_s)[0] >= 128.0
-    assert wait(Spacing.DOUBT, memory=doubting(1, kind))[1].startswith(f'"{kind}" answered once; ')
+    assert wait(Spacing.DOUBT, memory=doubting(1, kind))[1].startswith(f'1 answer was read as "{kind}"; ')
     assert wait(Spacing.DOUBT, memory=memory)[1] == (
-        f'"{kind}" answered 8 times; believed only if it repeats for {over_s:g} s'
+        f'8 answers were read as "{kind}"; genbridge accepts this only if it repeats for {over_s:g} s'
     )
 
 

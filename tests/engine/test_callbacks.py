@@ -196,7 +196,7 @@ async def test_the_next_poll_says_that_callbacks_arrive() -> None:
         await rig.clock.advance(2)
         why = rig.store.details(WatchKey("kling", "a")).next_poll_why
         assert why is not None
-        assert why.endswith("; callbacks arrive; polled again after 40 s")
+        assert why.endswith("; callbacks arrive; time between polls: 40 s")
 
 
 async def test_polls_are_as_usual_after_a_callback_failed_to_come() -> None:

@@ -215,12 +215,12 @@ async def test_explain_shows_the_expected_duration() -> None:
         await rig.watch("first")
         await rig.clock.advance(5)
         first = rig.store.details(rig.store.find("first", None)[0].state.key).next_poll_why
-        assert first.startswith("the duration of similar tasks is not known yet (0 tasks seen); polled again after ")
+        assert first.startswith("the duration of similar tasks is not known yet (0 tasks seen); time between polls: ")
         await finish(rig, 30, 90.0)
         await rig.watch("late")
         await rig.clock.advance(5)
         why = rig.store.details(rig.store.find("late", None)[0].state.key).next_poll_why
-        assert re.search(r"\((28|29|30) tasks seen\); polled again after ", why)
+        assert re.search(r"\((28|29|30) tasks seen\); time between polls: ", why)
         assert why.startswith("similar tasks usually take ")
 
 
