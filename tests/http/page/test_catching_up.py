@@ -17,7 +17,7 @@ from tests.http.page.relay import relay
 from tests.http.site import TOKEN, Site, running_site
 from tests.world import until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 IS_LIVE = "document.querySelector('[data-live] .dot:not(.off)') !== null"
 BANNER = "document.querySelector('[data-not-live]')"

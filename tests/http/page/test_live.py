@@ -14,7 +14,7 @@ from tests.http.page.browser import WIDTHS, Tab, tab
 from tests.http.site import TOKEN, Site, running_site
 from tests.world import until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 TOP_CARD = """
     (one => [one.dataset.task, one.getBoundingClientRect().width])(document.querySelector("[data-list=finished] .card"))
