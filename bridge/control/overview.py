@@ -10,7 +10,7 @@ from bridge.control.account_waits import wait_json, waits_of
 from bridge.control.delivery_waits import QueueWaits, lasting_queue_waits
 from bridge.control.formats import rfc3339
 from bridge.control.pausing import pauses_json
-from bridge.control.settings_status import SettingsFacts, known_settings, settings_json, unread_settings
+from bridge.control.settings_status import SettingsFacts, known_settings, settings_json
 from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import RouteWait
 from bridge.domain.daemon_state import FAILING_POLLS
@@ -22,6 +22,7 @@ from bridge.domain.views import Counts, FailingPolls, MemberView, Unchecked, Unr
 
 if TYPE_CHECKING:
     from bridge.config.load import Loaded
+    from bridge.config.settings_file import SettingsFile
 
 COUNT_EVERY_S: Final = 1.0
 COUNT_SHARE: Final = 20  # counting takes at most a twentieth of the time
@@ -116,7 +117,8 @@ def overview(
     read them now, which takes long in a large store. Without `has_daemon`, no settings are in force.
     """
     store, file, now = at
-    queues, counts = file.queues, store.counts(over)
+    queues, counts, members, stored = file.queues, store.counts(over), store.members(), store.sources()
+    working = {view.daemon for view in members} if store.is_shared else {""}
     unchecked = store.unchecked(since=now - RECENT_S) if unchecked is None else unchecked
     failing_polls = store.failing_polls(least=FAILING_POLLS) if failing_polls is None else failing_polls
     return Overview(
@@ -126,9 +128,9 @@ def overview(
             disabled={name: reason for name, reason in counts.disabled.items() if name in queues},
             unread=[view for view in counts.unread if view.account in file.accounts],
         ),
-        members=store.members(),
-        sources=known_sources(at),
-        settings=known_settings(at) if has_daemon else [unread_settings(file)],
+        members=members,
+        sources=_known_sources(file, stored, working, daemon=file.member_name if store.is_shared else ""),
+        settings=known_settings(file, stored, working if has_daemon else ()),
         pauses=store.pauses(),
         unreadable=store.unreadable() if unreadable is None else unreadable,
         unchecked=[one for one in unchecked if one.endpoint in queues],
@@ -206,18 +208,17 @@ def _unread(view: UnreadView) -> dict[str, Any]:
     }
 
 
-def known_sources(at: StoreNow) -> list[SourceFacts]:
-    """Every source of these settings, even if it was never read. On a shared store, also those of the other running
-    daemons."""
-    store, file, _ = at
-    daemon = file.member_name if store.is_shared else ""
-    stored = {one.key: one for one in store.sources()}
+def _known_sources(
+    file: SettingsFile, stored: Sequence[SourceFacts], working: Collection[str], *, daemon: str
+) -> list[SourceFacts]:
+    """Every source of these settings, even if it was never read, then those of the other daemons that work. `daemon` is
+    the name of the daemon of these settings."""
+    by_key = {one.key: one for one in stored}
     own = [(daemon, source.value, str(path)) for source, path in file.source_paths.items()]
     own += [(daemon, f"{DISCOVER}{name}", "") for name, account in file.accounts.items() if account.is_discovered]
-    working = {view.member.rpartition("#")[0] for view in store.members()} - {daemon}
-    others = [key for key in stored if key[0] in working and key[1] != SETTINGS]
+    others = [key for key in by_key if key[0] in working and key[0] != daemon and key[1] != SETTINGS]
     unread = {key: SourceFacts(daemon=key[0], source=key[1], path=key[2]) for key in own}
-    return [stored.get(key) or unread[key] for key in (*own, *others)]
+    return [by_key.get(key) or unread[key] for key in (*own, *others)]
 
 
 def sources_json(sources: Sequence[SourceFacts]) -> list[dict[str, Any]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.config.settings_file import SettingsFile
 from bridge.control.formats import ago, count, rfc3339
-from bridge.control.store_now import StoreNow
 from bridge.domain.source import SETTINGS, SourceFacts
 
 
@@ -24,18 +23,10 @@ class SettingsFacts:
     mistakes: int = 0
 
 
-def known_settings(at: StoreNow) -> list[SettingsFacts]:
-    """The settings of the daemons that work on this store. On a store that is not shared, these are the settings of the
-    last daemon, even if it has stopped."""
-    store = at.store
-    working = {view.member.rpartition("#")[0] for view in store.members()} if store.is_shared else {""}
-    found = [_facts(one) for one in store.sources() if one.source == SETTINGS and one.daemon in working]
-    return found or [unread_settings(at.file)]
-
-
-def unread_settings(file: SettingsFile) -> SettingsFacts:
-    """The facts about settings that no daemon uses."""
-    return SettingsFacts(daemon="", path=str(file.path), read_at=None)
+def known_settings(file: SettingsFile, stored: Sequence[SourceFacts], working: Collection[str]) -> list[SettingsFacts]:
+    """The settings of the daemons with these names, according to the store; or else of this file, which none uses."""
+    found = [_facts(one) for one in stored if one.source == SETTINGS and one.daemon in working]
+    return found or [SettingsFacts(daemon="", path=str(file.path), read_at=None)]
 
 
 def _facts(stored: SourceFacts) -> SettingsFacts:

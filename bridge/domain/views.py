@@ -219,6 +219,11 @@ class MemberView(NamedTuple):
     lease_until: float
     shares: int
 
+    @property
+    def daemon(self) -> str:
+        """Its name in the settings, which may have belonged to earlier members."""
+        return self.member.rpartition("#")[0]
+
 
 class Ownership(NamedTuple):
     """What a store records about its owner. `live` has each account with watches, and how many of them are not
