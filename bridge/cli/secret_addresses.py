@@ -9,9 +9,9 @@ import click
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.config.secret import fill
-from bridge.domain.quoting import unknown_name
+from bridge.control.lookup import known_account
 from bridge.domain.store_key import KeyPurpose, callback_path
-from bridge.errors import ConfigError, UnknownNameError
+from bridge.errors import ConfigError
 from bridge.wiring.account_catalogue import known_providers
 
 
@@ -24,8 +24,7 @@ def callback_url_command(session: CommandSession, account: str) -> None:
     knows the address can cause polls, so treat it like a key.
     """
     file = session.file
-    if account not in file.accounts:
-        raise UnknownNameError(f"{file.path}: {unknown_name('account', account, file.accounts)}", at="account")
+    known_account(file, account)
     if file.public_url is None:
         message = "is missing; write the address at which providers reach genbridge, e.g. https://bridge.example.com"
         raise ConfigError([file.problem(("http", "public_url"), message)])

@@ -25,7 +25,7 @@ from bridge.cli.session import CommandSession, clock_of, command
 from bridge.clock import SystemClock
 from bridge.control.estimates import Estimates, estimates, eta, is_vague, when_done
 from bridge.control.formats import clock_span, count
-from bridge.control.lookup import find_keys, known_account
+from bridge.control.lookup import find_keys, listed_account
 from bridge.control.store_now import StoreNow
 from bridge.control.watch_list import WatchList
 from bridge.domain.filters import WatchFilter
@@ -282,7 +282,7 @@ def _awaited_tasks(at: StoreNow, ids: Sequence[str], account: str | None) -> Wat
     `find_keys`."""
     if ids:
         return {key: at.store.view(key) for key in find_keys(at, ids, account)}
-    known_account(at, account)
+    listed_account(at, account)
     live = at.store.list_watches(WatchFilter(phases=tuple(sorted(LIVE)), account=account))
     return {WatchKey(view.account, view.task_id): view for view in reversed(live)}
 

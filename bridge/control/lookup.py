@@ -20,7 +20,7 @@ _URL: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 def find_keys(at: StoreNow, ids: Sequence[str], account: str | None) -> list[WatchKey]:
     """The watches of these ids, without repetition. UnknownError if one is not watched. UsageError if one is empty, if
     several accounts watch the same id and `account` does not select one, or if `account` is unknown."""
-    known_account(at, account)
+    listed_account(at, account)
     return list(dict.fromkeys(_find_key(at, one, account) for one in ids))
 
 
@@ -61,13 +61,10 @@ def _located(file: SettingsFile, url: str, account: str | None) -> WatchKey:
         raise UsageError(str(problem), at="id") from None
 
 
-def known_account(at: StoreNow, account: str | None) -> None:
-    """UnknownNameError unless the settings have this account or the store still has tasks of it. Without an account,
-    does nothing."""
-    file = at.file
-    if account is None or account in file.accounts or at.store.list_watches(WatchFilter(account=account), limit=1):
-        return
-    raise UnknownNameError(f"{file.path}: {unknown_name('account', account, file.accounts)}", at="account")
+def known_account(file: SettingsFile, account: str) -> None:
+    """UnknownNameError unless the settings have this account."""
+    if account not in file.accounts:
+        raise UnknownNameError(f"{file.path}: {unknown_name('account', account, file.accounts)}", at="account")
 
 
 def known_endpoint(file: SettingsFile, endpoint: str) -> None:
@@ -81,6 +78,14 @@ def sampled_endpoint(file: SettingsFile, endpoint: str) -> None:
     known_endpoint(file, endpoint)
     if endpoint == ARCHIVE:
         raise UsageError(f"{ARCHIVE} gets no samples; `genbridge check --online` checks the archive")
+
+
+def listed_account(at: StoreNow, account: str | None) -> None:
+    """As `known_account`, for listings: a removed account is known while the store has tasks of it. Without an account,
+    does nothing."""
+    if account is not None and account not in at.file.accounts:
+        if not at.store.list_watches(WatchFilter(account=account), limit=1):
+            known_account(at.file, account)
 
 
 def listed_endpoint(at: StoreNow, endpoint: str | None) -> None:

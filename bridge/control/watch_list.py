@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bridge.control.delivery_list import DeliveryList, deliveries_at
 from bridge.control.estimates import Estimates, estimates, eta_json
 from bridge.control.formats import rfc3339
-from bridge.control.lookup import known_account
+from bridge.control.lookup import listed_account
 from bridge.control.paging import TASKS, cursor_at, row_before
 from bridge.control.pausing import held_watches
 from bridge.control.store_now import StoreNow
@@ -48,14 +48,14 @@ class WatchList:
 def list_watches(at: StoreNow, wanted: WatchFilter, *, limit: int | None = None) -> WatchList:
     """These watches, the last added first, at most `limit`. UsageError for an account that neither the settings nor the
     store have."""
-    known_account(at, wanted.account)
+    listed_account(at, wanted.account)
     return watches_at(at, at.store.list_watches(wanted, limit=limit))
 
 
 def current_watches(at: StoreNow, wanted: WatchFilter, *, finished: int) -> WatchList:
     """All matching live watches, the newest first, then at most `finished` of the matching watches that finished last.
     `next` is not None if more have finished. UsageError for an unknown account."""
-    known_account(at, wanted.account)
+    listed_account(at, wanted.account)
     live = at.store.list_watches(wanted._replace(phases=tuple(sorted(LIVE))))
     over = at.store.last_finished(wanted, limit=finished)
     return watches_at(at, [*live, *over], following=cursor_at(TASKS, over.next_before))

@@ -16,7 +16,7 @@ import anyio
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from bridge.control.lookup import known_account
+from bridge.control.lookup import listed_account
 from bridge.domain.event import Topic
 from bridge.http.api_route import ApiCall, ApiModel, route
 from bridge.http.gateway_bodies import cancel_when_gone
@@ -53,7 +53,7 @@ async def events(call: ApiCall) -> Response:
     after = _number(call.request.headers.get("last-event-id"))
     query, services = call.query, call.services
     with named_filters():
-        await services.ask(known_account, query.account)
+        await services.ask(listed_account, query.account)
     return await _stream(call, services.live.events.follow(after, topic=query.topic, account=query.account))
 
 

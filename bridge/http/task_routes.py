@@ -13,7 +13,7 @@ from starlette.responses import Response
 from bridge.config.load import Loaded
 from bridge.control import watch_requests
 from bridge.control.explanation import explain
-from bridge.control.lookup import find_keys, known_account
+from bridge.control.lookup import find_keys, listed_account
 from bridge.control.store_now import StoreNow
 from bridge.control.watch_list import search_watches, watch_details
 from bridge.domain.filters import WatchFilter
@@ -65,7 +65,7 @@ async def list_tasks(call: ApiCall) -> dict[str, Any]:
         text=query.q,
     )
     with named_filters():
-        await services.ask(known_account, query.account)
+        await services.ask(listed_account, query.account)
     found = await services.ask(search_watches, wanted, limit=query.limit, cursor=query.cursor)
     return {"tasks": found.json(), "next": found.next}
 
