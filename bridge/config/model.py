@@ -378,3 +378,8 @@ class Settings(SettingsModel):
     log: Log = Field(Log(), description="the log on stderr")
     http: Http | None = Field(None, description="the HTTP server; without this block there is none")
     archive: Archive | None = Field(None, description="copies of results; without this block none are made")
+
+    @property
+    def public_url(self) -> str | None:
+        """How others reach the HTTP server, if there is one and its settings say so."""
+        return None if self.http is None else self.http.public_url

@@ -73,7 +73,7 @@ class AccessRules:
             read_token=settings.read_token.reveal().encode() if settings.read_token else None,
             previews=settings.previews,
             public_hosts=frozenset({public.netloc.lower(), (public.hostname or "").lower()} - {""}),  # or without port
-            base_path=public.path.rstrip("/"),
+            base_path=public.path,
         )
 
     def base_path_of(self, headers: Mapping[str, str]) -> str:

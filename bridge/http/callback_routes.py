@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -50,14 +49,12 @@ async def take_callback(call: ApiCall) -> Response:
         raise StoreError("the daemon is starting; try again")
     if not callbacks.is_address(account, secret):
         raise HttpProblem(HTTPStatus.NOT_FOUND, "unknown callback address; see `genbridge callback-url`")
-    http = call.services.settings().settings.http
-    prefix = urlsplit(http.public_url).path.rstrip("/") if http is not None and http.public_url else ""
     reply = callbacks.receive(
         account,
         CallbackRequest(
             headers=dict(call.request.headers),
             body=await read_body(call.request, max_bytes=MAX_BODY_BYTES),
-            path=prefix + callbacks.path(account),
+            path=call.request.app.state.access.rules.base_path + callbacks.path(account),
             query=call.request.url.query,
         ),
     )

@@ -185,8 +185,7 @@ def outside_client(loaded: Loaded, own_urls: Iterable[str], network: Network) ->
 
 
 def _link_to(place: Folder | Bucket, loaded: Loaded, *, clock: Clock, link_key: LinkKey) -> LinkTo:
-    http = loaded.settings.http
-    public_url = http.public_url if http is not None else None
+    public_url = loaded.settings.public_url
 
     async def link_to(path: str) -> str | None:
         if public_url is not None:

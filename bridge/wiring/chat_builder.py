@@ -56,12 +56,11 @@ def robot_sink(
 
 def _style(endpoint: Webhook | Apprise, settings: Settings) -> ChatStyle:
     """How to write the texts for people."""
-    page_url = settings.http.public_url if settings.http is not None else None
     return ChatStyle(
         language=endpoint.language,
         timezone=endpoint.timezone,
         marks=endpoint.marks,
         previews=endpoint.attach == "preview",
         files=endpoint.attach == "file",
-        page_url=(page_url or "").rstrip("/"),
+        page_url=settings.public_url or "",
     )

@@ -181,7 +181,7 @@ class PlanBuilder:
             settings.polling.transport,
             loaded.proxies,
             (settings.accounts, settings.providers, settings.archive) if endpoint.attach == "file" else None,
-            settings.http.public_url if settings.http is not None else None,
+            settings.public_url,
         )
         known = self._endpoints.get(name)
         if known and known[0] == basis:
