@@ -91,6 +91,8 @@ class CommandSession:
     def placed(self) -> StoreLocation:
         """The location of the store, and why it is there."""
         if self._placed is None:
+            if self.file.may_misspell_store:
+                self.checked()  # otherwise, `add` would add tasks to a store that no daemon will serve
             self._placed = place_store(self.file, os.environ)
         return self._placed
 

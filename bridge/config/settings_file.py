@@ -26,6 +26,10 @@ from bridge.errors import BridgeBug, ConfigError, UsageError
 
 SYSTEM_SETTINGS: Final = Path("/etc/genbridge/genbridge.yaml")
 
+SECTIONS: Final = frozenset(
+    "store providers accounts sources endpoints routes polling delivery retention sharing log http archive".split()
+)
+
 _WHO_MAY_READ: Final = "only root and the group genbridge may read it (0640 root:genbridge); run this as one of them"
 
 
@@ -58,6 +62,11 @@ class SettingsFile:
     def store(self) -> str | None:
         """The store as written: `named_store` replaces its references."""
         return self._text(validators.store_file, "store", is_resolved=False)
+
+    @property
+    def may_misspell_store(self) -> bool:
+        """Whether `store` is missing, and an unknown key may have been meant as `store`."""
+        return self.store is None and not self.node.values.keys() <= SECTIONS
 
     @cached_property
     def accounts(self) -> Mapping[str, AccountEntry]:

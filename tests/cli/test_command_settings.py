@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from bridge.config.model import Settings
+from bridge.config.settings_file import SECTIONS
 from tests.cli.shell import ONE_ACCOUNT, Shell
 
 
@@ -65,6 +67,19 @@ def test_quick_commands_check_only_what_they_use(shell: Shell) -> None:
         "endpoints.x.type",
         "polling.timeout",
     ]
+
+
+def test_no_task_is_added_to_another_store_because_of_a_misspelled_key(shell: Shell) -> None:
+    shell.settings({"store": None, "accounts": ONE_ACCOUNT, "stroe": "state.db"})
+    for words in (["add", "a1"], ["list"], ["pause", "kling"]):
+        said = shell(*words)
+        assert said.code == 78, words
+        assert 'stroe: unknown key "stroe"; did you mean "store"?' in said.err
+    assert not (shell.folder / ".genbridge").exists()
+
+
+def test_every_section_of_the_settings_is_known_to_quick_commands() -> None:
+    assert {field.alias or name for name, field in Settings.model_fields.items()} == SECTIONS
 
 
 def test_a_quick_command_that_cannot_use_the_settings_names_every_mistake(shell: Shell) -> None:
