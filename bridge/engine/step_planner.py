@@ -13,7 +13,7 @@ from bridge.domain.change import OTHER_WORDS, AnswerUnread, Note, TaskChange
 from bridge.domain.event import ON_REQUEST
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import ENDING, UNDER_WAY, Reading, ReadingKind, Snapshot
-from bridge.domain.watch import Memory, Rules, Spacing, Step, advance, give_up
+from bridge.domain.watch import Doubt, Memory, Rules, Spacing, Step, advance, give_up
 from bridge.engine.account_callbacks import AccountCallbacks
 from bridge.engine.learned_cadence import FINISHED, LearnedCadence
 from bridge.engine.plans import AccountPlan
@@ -139,9 +139,9 @@ class StepPlanner:
     ) -> NextStep:
         """The step for a reading taken at `now`. `memory` and `age_s` belong to the watch and exclude the time in which
         its account was paused. `shared`: when the watch is polled next, and why, if its batch decides that."""
-        unreadable = self._count_unreadable(reading, entry, now) if reading.unread else None
         rules = self._rules_for(reading, entry)
         step = advance(memory, reading, now=now, age_s=age_s, rules=rules)
+        unreadable = self._count_unreadable(reading, entry, now, step.memory.doubt) if reading.unread else None
         if reading.kind in UNDER_WAY:
             self._cadence.record_running(entry, reading.snapshot, now)
         elif reading.kind in FINISHED:
@@ -211,10 +211,14 @@ class StepPlanner:
         if snapshot is not None and snapshot.updated_ms is not None:
             self._metrics.detection_s.observe(now - max(snapshot.updated_ms / 1000, entry.added_at))
 
-    def _count_unreadable(self, reading: Reading, entry: PollEntry, now: float) -> AnswerUnread | None:
+    def _count_unreadable(
+        self, reading: Reading, entry: PollEntry, now: float, doubt: Doubt | None
+    ) -> AnswerUnread | None:
         """Count an answer with an unknown word. Returns the change to store: for each word at once, then once a
         minute."""
-        if reading.kind is ReadingKind.TRANSIENT and self._routes.knows(entry.action, self.plan.provider):
+        is_brief = doubt is None or now - doubt.since_at < self.plan.rules.not_found_over_s
+        is_passing = reading.kind is ReadingKind.TRANSIENT or (reading.kind is ReadingKind.NO_ROUTE and is_brief)
+        if is_passing and self._routes.knows(entry.action, self.plan.provider):
             return None  # a temporary fault of an address that is known to be right
         word = reading.unread
         if word not in self._unreadable and len(self._unreadable) >= MAX_WORDS:

@@ -83,6 +83,22 @@ async def test_an_action_that_was_answered_once_never_fails_for_its_address() ->
     assert rig.phase("first") == "running"
 
 
+async def test_an_address_that_answered_before_is_reported_only_if_it_stays_unknown() -> None:
+    rig = Rig(pacing=Pacing(min_interval_s=2, max_interval_s=60))
+    rig.script("brief", ALIVE, NO_ROUTE, NO_ROUTE, ALIVE)
+    async with rig.running():
+        await _watch(rig, "brief", "videos/text2video")
+        await rig.clock.advance(600)
+        assert rig.topics() == []
+        rig.script("gone", ALIVE, NO_ROUTE)
+        await _watch(rig, "gone", "videos/text2video")
+        await rig.clock.advance(150)
+        assert rig.topics() == []
+        await rig.clock.advance(300)
+    assert rig.topics() == ["unknown_status"]
+    assert rig.phase("gone") == "running"
+
+
 VAGUE = NO_ROUTE._replace(is_vague=True)
 EMPTY = Reading(kind=ReadingKind.TRANSIENT, detail="HTTP 404: an empty body", is_vague=True)
 
