@@ -126,6 +126,7 @@ def test_text_can_be_the_result() -> None:
         "suno/success_lyrics.json": "[Verse]\nla",
         "replicate/succeeded_text.json": "Once upon a time",
         "midjourney/success_describe.json": "1. cat --ar 5:4",
+        "minimax_v2/context.json": "Wide shot.",
     }
     for file, text in texts.items():
         reading = _read(next(each for each in FIXTURES if each["file"] == file))

@@ -226,6 +226,7 @@ def test_a_create_answer_of_flux_also_gives_the_region() -> None:
         ("avatar", {"id": "av-1", "work_name": "demo"}, "av-1"),
         ("minimax", {"task_id": 17, "base_resp": {"status_code": 0}}, "17"),
         ("minimax_v2", {"task": {"id": "17", "status": "queued"}}, "17"),
+        ("minimax_v2", {"task_id": "17"}, "17"),
     ],
 )
 def test_a_create_answer_names_its_task_and_looks_like_its_provider(

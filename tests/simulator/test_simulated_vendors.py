@@ -224,7 +224,7 @@ CREATES: list[tuple[str, str, dict[str, Any]]] = [
     ("luma", "/luma/generations", {}),
     ("luma", "/dream-machine/v1/generations", {}),
     ("runway", "/v1/image_to_video", {}),
-    ("minimax", "/v1/video_generation", {}),
+    *((f"minimax{api}", f"/v{n}/video_generation", {}) for n, api in enumerate(("", "_v2"), 1)),
     ("vidu", "/ent/v2/text2video", {}),
     ("ark", "/api/v3/contents/generations/tasks", {}),
     ("jimeng", "/jimeng/?Action=CVSync2AsyncSubmitTask&Version=2022-08-31", {"req_key": ACTIONS["jimeng"]}),
