@@ -19,7 +19,9 @@ AGGREGATORS: Final = {"suno", "newapi", "midjourney", "unified_v2", "avatar"}  #
 ABOUT_TASKS: Final = [
     each for each in FIXTURES if each["outcome"] in OUTER and each["http_status"] == 200 and each["file"] not in OTHERS
 ]
-DIRECT: Final = {"fal", "kie", "kie_suno", "runpod", "azure_openai", "heygen", "comfyui"}  # without aggregators
+DIRECT: Final = {  # without aggregators
+    *("fal", "kie", "kie_suno", "runpod", "azure_openai", "heygen", "comfyui", "luma_agents")
+}
 OF_VENDORS: Final = [each for each in ABOUT_TASKS if provider_of(each) not in AGGREGATORS | DIRECT]
 
 

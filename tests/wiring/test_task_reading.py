@@ -43,6 +43,7 @@ HOSTED = {
     "kie": "https://api.kie.ai",
     "kie_suno": "https://api.kie.ai",
     "luma": "https://api.lumalabs.ai",
+    "luma_agents": "https://agents.lumalabs.ai",
     "openai_video": "https://api.openai.com",
     "replicate": "https://api.replicate.com",
     "runpod": "https://api.runpod.ai",
