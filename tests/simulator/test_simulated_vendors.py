@@ -219,7 +219,7 @@ CREATES: list[tuple[str, str, dict[str, Any]]] = [
     ("replicate", "/replicate/v1/predictions", {"version": "v"}),
     ("suno", "/suno/submit/music", {}),
     ("midjourney", "/mj/submit/imagine", {}),
-    ("openai_video", "/v1/videos", {}),
+    *((name, "/v1/videos", {}) for name in ("openai_video", "openrouter")),
     ("flux", "/v1/flux-pro-1.1", {}),
     *(("luma", f"{base}/generations", {}) for base in ("/luma", "/dream-machine/v1")),
     ("luma_agents", "/v1/generations", {}),

@@ -45,6 +45,7 @@ HOSTED = {
     "luma": "https://api.lumalabs.ai",
     "luma_agents": "https://agents.lumalabs.ai",
     "openai_video": "https://api.openai.com",
+    "openrouter": "https://openrouter.ai/api",
     "replicate": "https://api.replicate.com",
     "runpod": "https://api.runpod.ai",
     "runway": "https://api.dev.runwayml.com",
