@@ -19,7 +19,7 @@ from bridge.providers.json_values import as_code, as_id, as_ms, one_line
 from bridge.providers.reading import judge
 from bridge.providers.selector import selected
 from bridge.providers.success import error_text
-from bridge.providers.task_requests import locate_anywhere
+from bridge.providers.task_requests import locate, locate_anywhere
 
 ERROR_KEYS: Final = ("error", "errors", "detail")
 MOST_CHARS: Final = 300  # maximum for a quoted message
@@ -28,8 +28,9 @@ MOST_MORE_CHARS: Final = 2048  # maximum length of the values that an answer giv
 Task = tuple[str, str | None]  # id, and the action if the answer contains it
 
 
-def created(description: Description, answer: Json) -> Task | None:
-    """The id (and action) of the task that this answer of the provider created; None if it created none.
+def created(description: Description, answer: Json, base_url: str = "") -> Task | None:
+    """The id (and action) of the task that this answer of the provider created; None if it created none. `base_url` is
+    that of the account, if it is known: addresses below its path are found, too.
 
     ExpressionLimit if an expression of the description exceeds its budget.
     """
@@ -38,8 +39,10 @@ def created(description: Description, answer: Json) -> Task | None:
         if form is None or _is_refused(description, answer) or (_has_error(answer) and not form.when(answer)):
             return None
         url = form.url(answer) if form.url is not None else None
-        if isinstance(url, str) and (located := locate_anywhere(description, url)) is not None:
-            return located[1], located[0]
+        if isinstance(url, str):
+            located = locate(description, base_url, url) or locate_anywhere(description, url)
+            if located is not None:
+                return located[1], located[0]
         task_id = next(filter(None, map(as_id, selected(form.id, answer))), None)
         try:
             return None if task_id is None else (clean_task_id(task_id), None)
@@ -47,8 +50,9 @@ def created(description: Description, answer: Json) -> Task | None:
             return None
 
 
-def created_by_any(descriptions: Mapping[str, Description], answer: Json) -> dict[str, Task]:
-    """The names of the descriptions whose create call may have given this answer, each with the task.
+def created_by_any(descriptions: Mapping[str, Description], answer: Json, base_url: str = "") -> dict[str, Task]:
+    """The names of the descriptions whose create call may have given this answer, each with the task. `base_url` is as
+    for `created`.
 
     ExpressionLimit if none fits and an expression of a description exceeds its budget.
     """
@@ -57,7 +61,7 @@ def created_by_any(descriptions: Mapping[str, Description], answer: Json) -> dic
         try:
             with answer_budget():
                 is_its_own = description.created is not None and description.created.when(answer)
-                task = created(description, answer) if is_its_own else None
+                task = created(description, answer, base_url) if is_its_own else None
         except ExpressionLimit as error:
             limit = error
             continue

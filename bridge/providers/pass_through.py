@@ -131,9 +131,10 @@ class PassThrough:
             return None
         try:
             body: Json = orjson.loads(answer.body)
-            task = (
-                created(self._description, body) if is_sure else created_by_any({"": self._description}, body).get("")
-            )
+            if is_sure:
+                task = created(self._description, body, self.base_url)
+            else:
+                task = created_by_any({"": self._description}, body, self.base_url).get("")
         except orjson.JSONDecodeError:
             return None
         except ExpressionLimit as limit:

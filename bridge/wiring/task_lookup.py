@@ -100,8 +100,10 @@ class TaskLookup:
     def _created_at(self, answer: dict[str, Json], account: str | None) -> dict[str, tuple[str, str | None]]:
         """Each account that may have given this answer to a create call, with the task's id and action."""
         if account is not None and account in self._accounts:
-            description = self._known[self._accounts[account].provider]
-            task = created(description, answer) if _is_answer(description, answer) else None
+            settings = self._accounts[account]
+            description = self._known[settings.provider]
+            base_url = base_url_of(settings, description)
+            task = created(description, answer, base_url) if _is_answer(description, answer) else None
             return {} if task is None else {account: task}
         providers = {one.provider for one in self._accounts.values()}
         made_by = created_by_any({name: self._known[name] for name in sorted(providers)}, answer)

@@ -57,6 +57,12 @@ def answer(body: Any, status: int = 200) -> Answer:
             {"request_id": "8570", "status_url": "https://queue.fal.run/fal-ai/veo3/requests/8570/status"},
             "fal-ai/veo3",
         ),
+        (
+            "fal",
+            "/fal-ai/veo3/fast",
+            {"request_id": "8570", "status_url": f"{BASE}/fal-ai/veo3/requests/8570/status"},
+            "fal-ai/veo3",
+        ),
         ("runpod", "/v2/a1b2c3/run", {"id": "8570", "status": "IN_QUEUE"}, "a1b2c3"),
         ("unified_v2", "/v2/images/generations", {"task_id": "8570"}, "images"),
         (
