@@ -122,7 +122,7 @@ class PassThrough:
 
         NotCreated if the task cannot be watched, or if the answer to a known create call cannot be read.
         """
-        is_sure = any(collection_action(template, path) is not None for template in self._paths)
+        is_sure = any(self._is_possible(collection_action(template, path)) for template in self._paths)
         if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             return None
         if not answer.complete:
@@ -150,11 +150,15 @@ class PassThrough:
 
     def action_of(self, path: str) -> str | None:
         """The action in the path of a create call, such as videos/text2video."""
-        allowed, rules = self._description.action, self._description.task_rules
+        allowed = self._description.action
         if allowed is not None and (named := allowed.at_path(path)) is not None:
             return named
         shown_actions = (each for template in self._paths for each in _actions_in(template, path))
-        return next((each for each in shown_actions if each and rules.action_problem(each) is None), None)
+        return next((each for each in shown_actions if each and self._is_possible(each)), None)
+
+    def _is_possible(self, action: str | None) -> bool:
+        """Whether a path where tasks are created shows this action ("": it shows none)."""
+        return action == "" or (action is not None and self._description.task_rules.action_problem(action) is None)
 
     @property
     def _paths(self) -> Iterator[str]:

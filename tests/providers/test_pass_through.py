@@ -84,6 +84,11 @@ def test_a_create_answer_names_its_task_and_the_path_its_action(
     ("provider", "path", "body"),
     [
         ("openai_video", "/v1/chat/completions", {"id": "chatcmpl-1", "object": "chat.completion"}),
+        *(
+            (provider, path, {"id": "8570", "object": "chat.completion", "choices": []})
+            for provider in ("kling", "newapi", "azure_openai")
+            for path in ("/v1/chat/completions", "/v1/messages", "/openai/v1/chat/completions")
+        ),
         ("openai_video", "/v1/files", {"id": "file-1", "object": "file"}),
         ("openai_video", "/v1/videos", [{"id": "8570"}]),
         ("openai_video", "/v1/videos", b"<html>"),
