@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import anyio
 import anyio.abc
@@ -32,6 +33,7 @@ PREFIX: Final = "genbridge-"
 KNOWN: Final = frozenset({b"genbridge-label", b"genbridge-meta", b"genbridge-endpoints", WATCH_HEADER})
 VISIBLE: Final = "".join(map(chr, range(33, 127)))
 MOST_REASON: Final = 300
+_ENCODED: Final = re.compile(rb"utf-8'[a-z0-9-]*'", re.IGNORECASE)
 
 
 class WatchWish:
@@ -133,7 +135,10 @@ def _refused(header: str, message: str) -> HttpProblem:
 
 
 def _text(value: bytes) -> str:
-    """A header's text: UTF-8, as clients send it today, or else Latin-1, as in the old standard."""
+    """A header's text: UTF-8, as clients send it today, or else Latin-1, as in the old standard. `UTF-8''%E7%8C%AB` is
+    for clients that can only send ASCII (RFC 8187, 3.2.1)."""
+    if (encoded := _ENCODED.match(value)) is not None:
+        value = unquote_to_bytes(value[encoded.end() :])
     try:
         return value.decode()
     except UnicodeDecodeError:

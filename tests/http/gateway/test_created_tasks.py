@@ -38,6 +38,14 @@ def test_a_create_answer_is_committed_before_it_is_passed_on(gate: Gate) -> None
     assert (task["label"], task["meta"], task["action"]) == ("cat", {"a": [1]}, "videos/text2video")
 
 
+def test_a_client_that_can_only_send_ascii_percent_encodes_a_label(gate: Gate) -> None:
+    gate.provider.answer = lambda arrived: reply(created("t-ascii"))
+    gate.request("POST", PATH, json={}, headers={"Genbridge-Label": "UTF-8''f%C3%B6x%20%E7%8C%AB"})
+    task = gate.watched("t-ascii")
+    assert task is not None
+    assert task["label"] == "föx 猫"
+
+
 def test_a_compressed_create_answer_is_read_and_passed_on_compressed(gate: Gate) -> None:
     packed = gzip.compress(created("t-gzip"))
     gate.provider.answer = lambda arrived: reply(packed, "Content-Encoding: gzip")
