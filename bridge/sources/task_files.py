@@ -51,6 +51,7 @@ Read = Callable[[bytes, str], Iterable[Entry]]
 
 def read_json_text(data: bytes, read: Read = read_tasks) -> Iterable[Entry]:
     """Every task of a text that must be JSON, valid or not; none if the text is empty."""
+    data = data.removeprefix(BOM)
     return read(data, ".json" if data.lstrip()[:1] in {b"{", b"["} else ".jsonl")
 
 

@@ -97,7 +97,8 @@ def test_a_body_that_says_it_is_json_must_be_json(site: Site) -> None:
     json_type = {"Content-Type": "application/json; charset=utf-8"}
     answer = site.client.post("/api/v1/tasks", content="g1\ng2\n", headers=json_type)
     assert answer.status_code == 422
-    assert site.client.post("/api/v1/tasks", content='"g1"', headers=json_type).status_code == 201
+    for body in ('"g1"', '\ufeff["g1"]'):  # Windows programs begin a text with a BOM
+        assert site.client.post("/api/v1/tasks", content=body, headers=json_type).status_code == 201
 
 
 def test_tasks_are_polled_and_withdrawn_on_request(site: Site) -> None:
