@@ -58,6 +58,7 @@ class Services:
         self.clock = clock
         self.settings = settings
         self.app = app
+        self.place = place
         self.reader = open_reader(place)
         self.reading = ThreadOffload()
         self.store = store

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 from starlette.responses import Response
 
+from bridge.control.daemon_health import daemons_on
 from bridge.control.overview import accounts_json
 from bridge.errors import StoreError
 from bridge.http import api_models as models
@@ -64,7 +65,8 @@ async def status(call: ApiCall) -> dict[str, Any]:
     """The overall status, as `genbridge status --json`."""
     services = call.services
     found = await services.overview()
-    return found.json()
+    daemon = await services.reading(partial(daemons_on, services.place))
+    return {"store": str(services.place), "daemon": daemon, **found.json()}
 
 
 @route("GET", "/api/v1/accounts", answer=models.AccountsAnswer)

@@ -101,6 +101,11 @@ def test_a_body_that_says_it_is_json_must_be_json(site: Site) -> None:
         assert site.client.post("/api/v1/tasks", content=body, headers=json_type).status_code == 201
 
 
+def test_the_status_names_the_store_and_its_daemon(site: Site) -> None:
+    status = site.client.get("/api/v1/status").json()
+    assert (status["store"], f"pid {site.daemon.pid}" in status["daemon"]) == (str(site.folder / "state.db"), True)
+
+
 def test_tasks_are_polled_and_withdrawn_on_request(site: Site) -> None:
     site.add("steady")
     polled = site.client.post("/api/v1/task/poll", json={"id": "steady"}).json()
