@@ -16,7 +16,7 @@ from bridge.domain.event import Event, Parcel
 from bridge.sinks.apprise_plugin import separate_targets
 from bridge.sinks.attached_files import ResultFiles
 from bridge.sinks.chat_attempts import ChatAttempt, ChatTarget
-from bridge.sinks.message_values import ChatStyle
+from bridge.sinks.message_values import USUAL_STYLE, ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
 from bridge.sinks.texts import ChatTexts, bare_texts, read_stored
 
@@ -54,19 +54,19 @@ class ChatSink:
         timeout_s: float,
         give_up_s: float = GIVE_UP_S,
         network: ChatNetwork | None = None,
-        style: ChatStyle | None = None,
+        style: ChatStyle = USUAL_STYLE,
         files: ResultFiles | None = None,
     ) -> None:
         self._name = name
         self._texts = ChatTexts(endpoint=name, title=title, body=body, style=style)
-        self._words = (style or ChatStyle()).words
+        self._words = style.words
         self._new_target = partial(
             ChatTarget,
             name=name,
             timeout_s=timeout_s,
             give_up_s=give_up_s,
             network=network,
-            previews=style is not None and style.previews,
+            previews=style.previews,
         )
         self._urls = urls
         self._files = files

@@ -73,9 +73,11 @@ class ChatStyle:
         return ChatWording(self.language)
 
 
-def template_values(event: Event, style: ChatStyle | None = None) -> dict[str, object]:
+USUAL_STYLE: Final = ChatStyle()
+
+
+def template_values(event: Event, style: ChatStyle = USUAL_STYLE) -> dict[str, object]:
     """The value of each name in `NAMES`: strings from outside made harmless, URLs unchanged."""
-    style = style or ChatStyle()
     data, words, found = event.data, style.words, facts_of(event)
     task_id = None if "task_id" not in data else neutral(event.subject, most_chars=MAX_TASK_ID_CHARS)
     reason = _text(data, "reason")

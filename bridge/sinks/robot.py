@@ -17,7 +17,7 @@ from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.chat_services import READERS, ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat, FileForm, RobotMessage
 from bridge.sinks.human_values import rest_notice
-from bridge.sinks.message_values import ChatStyle
+from bridge.sinks.message_values import USUAL_STYLE, ChatStyle
 from bridge.sinks.posting import Poster, PostSettings
 from bridge.sinks.splitting import count_sent, mark_sent, split_text
 from bridge.sinks.texts import ChatTexts, WrittenMessage, bare_texts, read_stored
@@ -44,7 +44,7 @@ class RobotSink:
         title: str | None,
         body: str | None,
         chat: Chat,
-        style: ChatStyle | None = None,
+        style: ChatStyle = USUAL_STYLE,
         files: ResultFiles | None = None,
     ) -> None:
         self._name = name
@@ -53,7 +53,7 @@ class RobotSink:
         self._poster = Poster(name, settings, read=READERS[format])
         self._secret = secret
         self._texts = ChatTexts(endpoint=name, title=title, body=body, style=style)
-        self._words = (style or ChatStyle()).words
+        self._words = style.words
         self._chat = chat
         self._clock = settings.clock
         self._is_limited = False

@@ -18,6 +18,7 @@ from bridge.sinks.human_values import LOCAL, format_time, rest_notice
 from bridge.sinks.message_values import (
     MOST_URLS,
     NAMES,
+    USUAL_STYLE,
     ChatStyle,
     card_links,
     facts_of,
@@ -51,9 +52,9 @@ class WrittenMessage:
 class ChatTexts:
     """The texts of one endpoint. TemplateFault if a template is invalid."""
 
-    def __init__(self, *, endpoint: str, title: str | None, body: str | None, style: ChatStyle | None = None) -> None:
+    def __init__(self, *, endpoint: str, title: str | None, body: str | None, style: ChatStyle = USUAL_STYLE) -> None:
         self._endpoint = endpoint
-        self._style = style or ChatStyle()
+        self._style = style
         self._faulty: set[str] = set()
         self._own = {
             part: chat_template(source, self._style.timezone)

@@ -10,7 +10,7 @@ from bridge.domain.event import Event
 from bridge.net.client import HttpClient
 from bridge.ports import Clock, Sink
 from bridge.sinks.chat_services.chat_service import Chat
-from bridge.sinks.message_values import ChatStyle
+from bridge.sinks.message_values import USUAL_STYLE, ChatStyle
 from bridge.sinks.posting import PostSettings
 from bridge.sinks.robot import RobotSink
 from bridge.sinks.webhook import WebhookSink
@@ -69,7 +69,7 @@ async def robot_at(
     title: str | None = None,
     body: str | None = None,
     chat: Chat | None = None,
-    style: ChatStyle | None = None,
+    style: ChatStyle = USUAL_STYLE,
     timeout_s: float = 10.0,
     clock: Clock | None = None,
 ) -> AsyncIterator[RobotSink]:
