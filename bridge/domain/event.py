@@ -99,6 +99,12 @@ class Event:
         """The slot of its deliveries, in the scope of each endpoint."""
         return slot_of(self.subject or self.account)
 
+    @property
+    def urls(self) -> list[str]:
+        """The URLs of its results."""
+        urls = self.data.get("urls")
+        return [url for url in urls if isinstance(url, str)] if isinstance(urls, list | tuple) else []
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:

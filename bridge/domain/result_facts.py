@@ -105,6 +105,11 @@ class ResultFacts:
         return list(dict.fromkeys(filter(None, found)))
 
 
+def result_texts(result: Json) -> list[str]:
+    """The results in a `task_result` that are texts (lyrics)."""
+    return [each.text for each in _items(result) if each.kind == "texts" and each.text.strip()]
+
+
 def result_facts(result: Json, urls: Json = (), action: Json = None) -> ResultFacts:
     """The facts of a `task_result` and its `urls`. Accepts any JSON value."""
     listed = [url for url in _list(urls)[:MOST_RESULTS] if isinstance(url, str) and url]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
@@ -13,7 +13,14 @@ from bridge.domain.archive_names import copies_in
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, TOPICS, Event, Topic
 from bridge.domain.ids import MAX_TASK_ID_CHARS
 from bridge.domain.quoting import printable
-from bridge.domain.result_facts import ResultFacts, kind_of_action, result_facts, with_copies_of, with_paths_of
+from bridge.domain.result_facts import (
+    ResultFacts,
+    kind_of_action,
+    result_facts,
+    result_texts,
+    with_copies_of,
+    with_paths_of,
+)
 from bridge.domain.task import NO_RESULT, RESULT_GONE, Json
 from bridge.sinks.chat_cards import TOPIC_LOOKS, CardLink, markdown_link
 from bridge.sinks.chat_wording import CHINESE, MARKS, ChatWording
@@ -84,8 +91,7 @@ def template_values(event: Event, style: ChatStyle = USUAL_STYLE) -> dict[str, o
     watched_at, ended_at = _number(data.get("watched_at")), _number(data.get("ended_at"))
     expires_at, progress = _number(data.get("expires_at")), _number(data.get("progress"))
     meta, result = neutral_json(data.get("meta") or {}), neutral_json(data.get("task_result") or {})
-    urls = data.get("urls")
-    links = [link(url) for url in urls[:MOST_URLS] if isinstance(url, str)] if isinstance(urls, list) else []
+    links = [link(url) for url in event.urls[:MOST_URLS]]
     inert = {key: neutral_json(value) for key, value in data.items()}
     has_expiry = bool(links) and event.topic is not Topic.TASK_ARCHIVED
     until = _until(expires_at, ended_at or event.occurred_at * 1000, style) if has_expiry else None
@@ -135,7 +141,7 @@ def template_values(event: Event, style: ChatStyle = USUAL_STYLE) -> dict[str, o
 def facts_of(event: Event) -> ResultFacts:
     """What the task made; for `task_archived`, the copies of it."""
     data = event.data
-    found = result_facts(data.get("task_result"), data.get("urls"), data.get("action"))
+    found = result_facts(data.get("task_result"), event.urls, data.get("action"))
     if data.get("archive"):
         found = with_paths_of(data, found)
     if event.topic is not Topic.TASK_ARCHIVED:
@@ -342,11 +348,8 @@ def _message(data: Mapping[str, Json], reason: str | None) -> str | None:
 
 
 def _texts(result: Json) -> list[str]:
-    """Results that are texts (lyrics), made harmless and cut to a suitable length for chats."""
-    items = result.get("texts") if isinstance(result, Mapping) else None
-    words = [item.get("text") for item in items if isinstance(item, Mapping)] if isinstance(items, Sequence) else []
-    found = [text for text in words if isinstance(text, str) and text.strip()][:MOST_TEXTS]
-    lines = [_cut_text(text.strip()).splitlines() for text in found]
+    """Results that are texts, made harmless and cut to a suitable length for chats."""
+    lines = [_cut_text(text.strip()).splitlines() for text in result_texts(result)[:MOST_TEXTS]]
     return ["\n".join(neutral(line, most_chars=MOST_TEXT) for line in each) for each in lines]
 
 

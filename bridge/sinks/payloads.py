@@ -6,11 +6,12 @@ documented format.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from bridge.domain.event import OPERATOR_TOPICS, TOPICS, Event, Topic
+from bridge.domain.result_facts import result_texts
 from bridge.domain.task import Json
 from bridge.encoding import documented, encode, rfc3339_of_ms
 
@@ -51,7 +52,7 @@ def replicate(event: Event) -> bytes:
     data, kept = event.data, event.kept
     status, why = TOPICS[event.topic].status, _why(event)
     status = _IN_REPLICATE.get(status, status)
-    output = _urls(event) or _texts(event) or None
+    output = event.urls or result_texts(data.get("task_result")) or None
     progress = data.get("progress")
     return encode(
         {
@@ -91,7 +92,7 @@ def newapi(event: Event) -> bytes:
             "type": event.topic.value,
             "title": written.title,
             "content": written.body,
-            "values": [event.subject or event.account, *_urls(event)],
+            "values": [event.subject or event.account, *event.urls],
             "timestamp": int(event.occurred_at),
         }
     )
@@ -131,18 +132,6 @@ def _kept_text(kept: Mapping[str, Json], name: str) -> str:
 def _kept_object(kept: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     value = kept.get(name)
     return value if isinstance(value, Mapping) else {}
-
-
-def _urls(event: Event) -> list[Json]:
-    urls = event.data.get("urls")
-    return list(urls) if isinstance(urls, Sequence) and not isinstance(urls, str | bytes) else []
-
-
-def _texts(event: Event) -> list[Json]:
-    result = event.data.get("task_result")
-    items = result.get("texts") if isinstance(result, Mapping) else None
-    found = items if isinstance(items, Sequence) else ()
-    return [item["text"] for item in found if isinstance(item, Mapping) and item.get("text")]
 
 
 def _bar(percent: Json) -> str:

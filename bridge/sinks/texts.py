@@ -94,10 +94,8 @@ class ChatTexts:
 
 def bare_texts(event: Event) -> WrittenMessage:
     """Title and body without a template, for an event whose texts could not be rendered."""
-    urls = event.data.get("urls")
-    links = [url for url in urls[:MOST_URLS] if isinstance(url, str)] if isinstance(urls, list | tuple) else []
     title = f"{neutral(event.subject or event.account, most_chars=80)}: {ENGLISH.topics[event.topic][0]}"
-    return WrittenMessage(title=title, body=presentable("\n".join(map(link, links))) or title)
+    return WrittenMessage(title=title, body=presentable("\n".join(map(link, event.urls[:MOST_URLS]))) or title)
 
 
 def read_stored(body: bytes) -> WrittenMessage:
