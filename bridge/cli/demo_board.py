@@ -34,7 +34,7 @@ class DemoBoard:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._events: deque[str] = deque(maxlen=LAST_EVENTS)
-        self._console = Console(highlight=False)
+        self._console = Console(highlight=False, color_system="auto" if screen.marks else None)
         self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
 
     def __enter__(self) -> DemoBoard:

@@ -139,7 +139,8 @@ async def _wait(
     """The views when every task has finished, or after the timeout. Reads the store only after a change."""
     screen = screen_of(sys.stderr)
     until = math.inf if timeout_s is None else clock.steady() + timeout_s
-    bars = Bars(Console(stderr=True, highlight=False), screen, known_ends, clock) if can_move_cursor(screen) else None
+    console = Console(stderr=True, highlight=False, color_system="auto" if screen.marks else None)
+    bars = Bars(console, screen, known_ends, clock) if can_move_cursor(screen) else None
     with cursor_after_sigterm() if bars else nullcontext(), bars or nullcontext(Lines(known_ends, clock)) as board:
         while True:
             board.show(views)
