@@ -137,7 +137,7 @@ def _stdin_entries() -> list[Entry]:
 def _not_a_file(text: str) -> str:
     """The argument; UsageError when it names an existing file."""
     if ("/" in text or "." in text) and os.path.isfile(text):  # noqa: PTH113 - the other raises on a long name
-        raise UsageError(f"{quoted(text)} is a file name: genbridge add - < {printable(text)}")
+        raise UsageError(f"{quoted(text)} is a file name: use `genbridge add - < {printable(text)}`")
     return text
 
 

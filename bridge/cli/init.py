@@ -204,7 +204,7 @@ def _rest(
     if to_url is None:
         questions.say("   A webhook's URL, or an Apprise URL such as tgram://TOKEN/CHAT_ID")
     endpoint = questions.ask(
-        "4. Where to send results?",
+        "4. Where should genbridge send results?",
         parse_endpoint,
         given=to_url,
         option="--to",

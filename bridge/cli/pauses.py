@@ -25,7 +25,7 @@ def pause_command(session: CommandSession, name: str, for_s: float | None) -> No
     The pause survives restarts. It ends with `genbridge resume`, or after --for. Requests in flight still finish.
     """
     if for_s == 0:
-        raise click.BadParameter("a pause lasts longer than 0 s", param_hint="--for")
+        raise click.BadParameter("must be more than 0", param_hint="--for")
     with session.store() as store:
         now = clock_of(store).now()
         until_at = None if for_s is None else now + for_s

@@ -147,7 +147,7 @@ def _read(path: Path, around: ReferenceContext, what: str, *, private: bool) -> 
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise ValueError(f"{what} is not a plain file")
+            raise ValueError(f"{what} is not a regular file")
         with path.open("rb") as file:
             raw = file.read(MAX_SECRET_BYTES + 1)
     except FileNotFoundError:

@@ -81,9 +81,9 @@ def next_poll_in_s(
 
 
 def _doubt_s(memory: Memory, now: float, pacing: Pacing, rules: Rules, chance: float) -> tuple[float, str]:
-    """The wait while an answer is in doubt, with its reason. It is short at first, because a new id may not be known
-    everywhere yet, unless the answers before were unusable, too. Then it grows, but ends when the doubt can be
-    believed."""
+    """The wait while an answer is in doubt, with its reason. Usually it is short at first, because a new id may not be
+    known everywhere yet; not if earlier answers were unusable, too. Then it grows, but never beyond the time at which
+    the answer can be accepted."""
     doubt = memory.doubt
     if doubt is None:
         raise ValueError("Spacing.DOUBT needs a doubt")

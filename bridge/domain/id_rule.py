@@ -75,7 +75,7 @@ def id_problem(task_id: str) -> str | None:
         return None
     if re.fullmatch(_FILE, task_id, re.IGNORECASE):
         name = task_id if re.fullmatch(r"[\w./-]+", task_id) else "tasks.yaml"
-        return f"a file name: genbridge add - < {name}"
+        return f"a file name: use `genbridge add - < {name}`"
     for whole, cause in _WHOLES:
         if re.fullmatch(whole, task_id, re.IGNORECASE):
             return cause

@@ -120,7 +120,7 @@ class Spacing(Enum):
     STEADY = "steady"  # by the cadence
     BACKOFF = "backoff"  # growing with `Memory.failures`
     TROUBLE = "trouble"  # like BACKOFF with a lower maximum: the provider is down, and may soon work again
-    DOUBT = "doubt"  # short at first, then longer, but not past the time when the doubt is believed
+    DOUBT = "doubt"  # short at first, then longer, but not past the time at which the answer can be accepted
     SLOW = "slow"  # the task waits for input from a person
     ACCOUNT = "account"  # the account must slow down: as soon as its limiter allows
     REFUSED = "refused"  # the account was rejected: poll the other watches first, so that one of them is the next probe

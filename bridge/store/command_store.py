@@ -111,7 +111,8 @@ class CommandStore(WatchStore):
             return True
 
     def ensure_key(self, purpose: KeyPurpose, *, now: float) -> bytes:
-        """The store's key for this purpose, made if there is none. Daemons that make it at once get the same one."""
+        """The store's key for this purpose, made if there is none. All daemons get the same key, even if several make
+        it at the same time."""
         return self.key(purpose) or self._set_key("commands.add_key", purpose, now)
 
     def renew_key(self, purpose: KeyPurpose, *, now: float) -> bytes:

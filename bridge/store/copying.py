@@ -89,7 +89,7 @@ def remove_old_copies(store: Path) -> None:
 def restore(
     backup: Path, store: Path, *, force: bool, group_access: bool, prepare: Callable[[], None] = lambda: None
 ) -> None:
-    """Replace a store by a backup, which gets its owner and mode.
+    """Replace a store with a backup, which gets the store's owner and mode.
 
     The backup is checked first, before anything changes: StoreDamaged when it is damaged, belongs to another program,
     or is of a newer version. Then `prepare` is called, to make the store's folder. StoreBusy while a daemon works on

@@ -70,7 +70,8 @@ class DaemonLock:
     def silence_s(path: Path | str) -> float | None:
         """How long ago the holder of this store's lock last called `beat`; None when it has not yet done so.
 
-        Without the time in which the machine was suspended. Ask `holder` first: a killed process leaves its record.
+        The time in which the machine was suspended does not count. Ask `holder` first: a killed process leaves its
+        record.
         """
         try:
             alive_us = int(json.loads(lock_of(Path(path)).read_bytes())["alive_us"])

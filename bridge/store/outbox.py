@@ -49,8 +49,8 @@ class OutboxStore(ReadStore):
         apart_from: Collection[int] = (),
         in_order: bool = False,
     ) -> tuple[list[Delivery], float | None]:
-        """See `ports.Outbox.due`. The instant is when the next delivery that does not wait for another one is due. A
-        delivery waits until all earlier deliveries of its task are settled."""
+        """See `ports.Outbox.due`. A delivery waits until all earlier deliveries of its task are settled; the instant
+        is when the next one that does not wait in this way is due."""
         slots = range(SLOTS) if self._held is None else slots_held(endpoint_scope(endpoint), self._held)
         queue = {"endpoint": endpoint, "target": target, "slots": list(slots), "apart_from": list(apart_from)}
         asked = SQL["outbox.due_in_order" if in_order else "outbox.due"]

@@ -99,7 +99,7 @@ class Pages(OpenStore):
         return sorted(found, key=lambda one: one.gone_at)
 
     def live_watches(self) -> list[LiveWatch]:
-        """The tasks that run, in no order; at most 10,000."""
+        """The live tasks, in no order; at most 10,000."""
         return [LiveWatch(*row) for row in self._database.find(SQL["pages.live"], most=MOST_LIVE)]
 
     def watches_by_id(self, watch_ids: Sequence[int]) -> list[WatchView]:

@@ -111,7 +111,7 @@ def test_one_bad_task_on_stdin_adds_none(stdin: bytes | None, hint: str, shell: 
         (["--", "-", "-x"], "give no other ids"),
         (["a", "x" * 513], "at most 512"),
         (["a", ""], "empty"),
-        (["a", "tasks.yaml"], "a file name: genbridge add - < tasks.yaml"),
+        (["a", "tasks.yaml"], "a file name: use `genbridge add - < tasks.yaml`"),
         (["a", "a cat"], "did the create call fail?"),
         (["a\x1b[2J"], "control character"),
         (["\udcff"], "the id is not valid UTF-8"),
@@ -300,4 +300,4 @@ def test_the_name_of_an_existing_file_is_not_an_id(shell: Shell) -> None:
     (path := shell.folder / "ids.list").write_text("a\n")
     said = shell("add", str(path))
     assert (said.code, said.out) == (2, "")
-    assert f"is a file name: genbridge add - < {path}" in said.err
+    assert f"is a file name: use `genbridge add - < {path}`" in said.err

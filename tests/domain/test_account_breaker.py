@@ -115,7 +115,7 @@ def test_one_good_answer_closes_the_breaker() -> None:
     assert limiter.wait_s(NOW + 2) == 0.0
 
 
-def test_answers_from_before_the_breaker_opened_do_not_lengthen_the_trials() -> None:
+def test_answers_from_before_the_breaker_opened_do_not_delay_probes() -> None:
     limiter = make_limiter()
     for _ in range(16):
         limiter.take(NOW)

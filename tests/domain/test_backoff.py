@@ -97,11 +97,11 @@ def test_a_date_means_nothing_without_the_answers_own_date(date: str | None) -> 
     assert parse_retry_after("Sat, 01 Nov 2025 12:01:30 GMT", date=date) is None
 
 
-def test_seconds_need_no_date() -> None:
+def test_a_retry_after_in_seconds_needs_no_date() -> None:
     assert parse_retry_after("30", date=None) == 30.0
 
 
-def test_a_receivers_hint_may_have_another_cap() -> None:
+def test_a_receivers_retry_after_may_have_another_maximum() -> None:
     assert parse_retry_after("1e9", date=None, most_s=86_400.0) == 86_400.0
 
 

@@ -93,7 +93,7 @@ def test_a_doubtful_answer_is_polled_soon_and_when_it_can_be_final() -> None:
 
 
 @pytest.mark.parametrize("other", [ReadingKind.TRANSIENT, ReadingKind.BAD_REQUEST])
-def test_answers_that_contradict_each_other_are_polled_ever_more_rarely(other: ReadingKind) -> None:
+def test_contradictory_answers_are_polled_less_and_less_often(other: ReadingKind) -> None:
     memory, at, polls = Memory(), 0.0, 0
     while at < 3600:
         kind = ReadingKind.NOT_FOUND if polls % 2 else other
@@ -104,7 +104,7 @@ def test_answers_that_contradict_each_other_are_polled_ever_more_rarely(other: R
 
 
 @pytest.mark.parametrize(("kind", "over_s"), [(ReadingKind.NOT_FOUND, 180.0), (ReadingKind.AMBIGUOUS, 120.0)])
-def test_no_wait_goes_beyond_the_instant_of_belief(kind: ReadingKind, over_s: float) -> None:
+def test_no_wait_ends_after_the_answer_can_be_accepted(kind: ReadingKind, over_s: float) -> None:
     memory = doubting(8, kind)
     assert wait(Spacing.DOUBT, memory=memory, at=over_s - 3)[0] == 3.0
     assert wait(Spacing.DOUBT, memory=memory, at=over_s - 1e-6)[0] == 0.05
@@ -131,7 +131,7 @@ def test_a_finished_watch_has_no_next_poll() -> None:
         wait(Spacing.OVER)
 
 
-def test_waiting_by_doubt_without_a_doubt_is_an_error() -> None:
+def test_the_wait_for_a_doubtful_answer_needs_a_doubt() -> None:
     with pytest.raises(ValueError, match="needs a doubt"):
         wait(Spacing.DOUBT)
 

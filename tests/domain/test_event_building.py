@@ -99,7 +99,7 @@ def test_a_succeeded_task_is_reported_as_documented() -> None:
 
 
 @pytest.mark.parametrize("topic", sorted(END_TOPICS))
-def test_every_end_has_all_the_keys_also_when_nothing_is_known(topic: Topic) -> None:
+def test_every_final_event_has_all_keys_even_if_nothing_is_known(topic: Topic) -> None:
     event = told(topic, reason="why")
     assert list(event.data) == KEYS
     assert event.data["task_status"] == TOPICS[topic].status

@@ -60,7 +60,7 @@ def test_an_endpoint_fails_after_five_failures_and_fifteen_minutes() -> None:
     assert not FRESH.is_notification_due(NOW)
 
 
-def test_a_success_in_between_begins_again() -> None:
+def test_a_success_in_between_starts_the_count_again() -> None:
     [well], _ = followed([failing(0, 5, 300, 301, 600)], attempt("accepted", at=700))
     again = failing(850, 851, 852, 853, 854, health=well)
     assert not reported(again, at=1000)

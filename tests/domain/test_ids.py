@@ -55,7 +55,7 @@ def test_every_valid_id_can_be_encoded_and_stays_valid(text: str) -> None:
     assert clean_task_id(task_id) == task_id
 
 
-def test_an_event_id_is_the_same_for_ever() -> None:
+def test_an_event_id_never_changes() -> None:
     assert event_id("task_succeeded", "kling", "task-1", 1) == "evt_fbrzkyanrdwibc25ogy3rv2i5h4ufb67"
 
 

@@ -32,7 +32,7 @@ PROXY = "http://proxy.example:3128"
         ({"HTTP_PROXY": PROXY}, "http://192.168.1.5", PROXY),
     ],
 )
-def test_the_proxy_of_an_address(env: dict[str, str], url: str, proxy: str | None) -> None:
+def test_an_address_gets_the_proxy_of_its_scheme_or_none(env: dict[str, str], url: str, proxy: str | None) -> None:
     scheme, _, host = url.partition("://")
 
     assert ProxyRules.of(env).proxy_for(scheme, host, None) == proxy
@@ -71,7 +71,9 @@ def test_the_proxy_of_an_address(env: dict[str, str], url: str, proxy: str | Non
         ("10.0.0.0/99", "10.0.0.1", None, False),
     ],
 )
-def test_the_exemptions_of_no_proxy(no_proxy: str, host: str, port: int | None, is_exempt: bool) -> None:
+def test_no_proxy_exempts_hosts_with_subdomains_networks_and_ports(
+    no_proxy: str, host: str, port: int | None, is_exempt: bool
+) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         rules = ProxyRules.of({"HTTPS_PROXY": PROXY, name: no_proxy})
 
@@ -83,7 +85,7 @@ def test_a_host_that_has_no_ascii_form_is_taken_as_it_is() -> None:
     assert rules.proxy_for("http", "other.test", None) == "http://proxy.test:3128"
 
 
-def test_an_own_proxy_serves_every_address_and_none_ignores_the_environment() -> None:
+def test_the_accounts_proxy_serves_every_address_and_none_ignores_the_environment() -> None:
     environment = ProxyRules.of({"HTTP_PROXY": "http://proxy.test", "NO_PROXY": "exempt.test"})
     assert environment.with_own(None) == environment
     own = environment.with_own("http://own.test")

@@ -36,7 +36,7 @@ def test_a_ring_keeps_a_day() -> None:
     assert len(ring._sums) == KEPT
 
 
-def test_the_total_of_the_last_slots() -> None:
+def test_the_total_sums_the_last_slots() -> None:
     ring = Ring(1, began_at=NOW)
     for slot in range(4):
         ring.add([10**slot], at=NOW + slot * EVERY_S)

@@ -119,14 +119,14 @@ def test_a_group_held_in_part_gives_no_right_to_its_limits() -> None:
     assert WHOLE.of_count(7) == 7
 
 
-def test_slots_are_the_same_everywhere_and_spread() -> None:
+def test_a_task_always_has_the_same_slot_and_slots_are_spread() -> None:
     assert slot_of("857000000000000001") == slot_of("857000000000000001")
     spread = Counter(slot_of(f"task-{place}") for place in range(16_000))
     assert set(spread) == set(range(SLOTS))
     assert max(spread.values()) < 1.2 * min(spread.values())
 
 
-def test_accounts_and_slots_are_the_same_one_by_one() -> None:
+def test_accounts_and_slots_leave_out_endpoints() -> None:
     held = [Share(KLING, 3), Share(endpoint_scope("hook"), 1), Share(account_scope("a/b"), 0)]
     assert accounts_and_slots(held) == [("a/b", 0), ("kling", 3)]
 

@@ -265,7 +265,7 @@ def test_new_progress_causes_an_event_at_most_every_half_minute() -> None:
     ]
 
 
-def test_progress_is_told_also_after_the_clock_was_set_back() -> None:
+def test_progress_is_reported_also_after_the_clock_was_set_back() -> None:
     told = step(RUNNING, progress(10), at=86_400)
     assert step(told.memory, progress(20)).topic is Topic.TASK_PROGRESS
 
@@ -381,7 +381,7 @@ def test_a_doubtful_answer_is_final_exactly_when_repeated_as_the_rules_require(
 
 
 @given(STORIES)
-def test_the_running_topics_come_only_from_answers_that_the_task_goes_on(story: list[tuple[Reading, float]]) -> None:
+def test_running_topics_come_only_from_answers_about_a_running_task(story: list[tuple[Reading, float]]) -> None:
     memory, at = Memory(), 0.0
     for reading, wait_s in story:
         at += wait_s

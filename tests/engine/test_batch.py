@@ -144,7 +144,7 @@ async def test_a_blocked_account_is_probed_with_a_single_task() -> None:
         assert rig.topics() == ["account_blocked", "account_restored"]
 
 
-async def test_limits_count_requests_and_an_outage_causes_few() -> None:
+async def test_batches_stay_within_the_limits_and_an_outage_causes_few_requests() -> None:
     rig = batching(limits=RateLimits(rate=1, burst=1, concurrency=1))
     ids = [f"t{number}" for number in range(40)]
     async with rig.running():

@@ -119,7 +119,7 @@ async def test_a_429_to_a_request_of_others_pauses_polls_and_requests() -> None:
         assert await rig.poller.admit("kling", within_s=1) is None
 
 
-async def test_an_account_that_is_not_in_the_settings_holds_every_request() -> None:
+async def test_an_account_that_is_not_in_the_settings_admits_no_request() -> None:
     rig = Rig()
     async with rig.running():
         refusal = await rig.poller.admit("nobody", within_s=1)

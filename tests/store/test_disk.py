@@ -32,7 +32,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield place
 
 
-def test_a_full_disk_is_an_error_that_passes(disk: Path) -> None:
+def test_a_full_disk_is_a_temporary_error(disk: Path) -> None:
     store = open_store(disk / "state.db", create=True, group_access=False)
     add(store, "task-1")
     filler = fill(disk)
@@ -90,7 +90,7 @@ def remount(disk: Path, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
 
 
-def test_a_disk_remounted_read_only_is_an_error_that_passes(disk: Path) -> None:
+def test_a_disk_remounted_read_only_is_a_temporary_error(disk: Path) -> None:
     path = disk / "state.db"
     store = open_store(path, create=True, group_access=False)
     add(store, "task-1")

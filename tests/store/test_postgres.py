@@ -225,7 +225,7 @@ class TestListening:
             other.execute("SELECT pg_notify('genbridge', current_schema() || ' somebody work')")
         until(lambda: store.news().work == 2, seconds=10, what="it hears")
 
-    def test_after_a_lost_connection_it_listens_again_and_looks(self, postgres: PostgresUrl) -> None:
+    def test_after_a_lost_connection_the_listener_reads_what_it_missed(self, postgres: PostgresUrl) -> None:
         name = f"cut off {os.getpid()}"  # other tests have connections to this server, too
         place = PostgresUrl(f"{postgres.reveal()}&application_name={quote(name)}")
         store = open_store(place, create=True, group_access=False)

@@ -69,7 +69,7 @@ def test_many_writers_take_turns(store: Store, path: Path) -> None:
     assert sorted(state.revision for state in states) == list(range(1, 126))
 
 
-def test_a_store_kept_locked_is_an_error_that_passes(store: Store, path: Path) -> None:
+def test_a_store_kept_locked_is_a_temporary_error(store: Store, path: Path) -> None:
     add(store, "task-1")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

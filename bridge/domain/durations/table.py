@@ -56,7 +56,7 @@ class Table:
     moments: Moments = field(default_factory=Moments)
     _ends: list[float] = field(default_factory=_zeros)
     _exposure_s: list[float] = field(default_factory=_zeros)
-    _unit: float = 1.0  # the current weight of a 1 in both lists: decay changes this number instead of all 104 others
+    _unit: float = 1.0  # factor for both lists: decay multiplies this number instead of the 104 numbers in them
 
     @property
     def ends(self) -> list[float]:

@@ -162,7 +162,7 @@ def test_progress_that_grows_is_extrapolated() -> None:
 
 
 @pytest.mark.parametrize("percents", [[None] * 5, [0.0] * 5, [0.5, 0.5, 0.5, 0.5, 0.5], [-3.0, 400.0, math.nan, 0, 0]])
-def test_progress_that_says_nothing_leaves_no_trail(percents: list[float | None]) -> None:
+def test_progress_without_a_usable_value_gives_no_trend(percents: list[float | None]) -> None:
     trend = None
     for place, percent in enumerate(percents):
         trend = trend_after(trend, percent, polled_s=place * 10.0, age_s=place * 10.0 + 10)
