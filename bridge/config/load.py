@@ -17,7 +17,7 @@ from bridge.config.field_types import ROBOT_NAMES
 from bridge.config.mistakes import Mistake, mistakes
 from bridge.config.model import Account, Apprise, Log, Settings, Webhook
 from bridge.config.postgres_url import MIN_SECRET_CHARS, PostgresUrl, names_postgres
-from bridge.config.problems import Problem, Steps, at_key, at_value
+from bridge.config.problems import Problem, Steps, at_key, at_value, written_key
 from bridge.config.provider_trees import builtin_names, effective_tree, lacking_base_url
 from bridge.config.secret import ReferenceContext, SecretText, has_reference
 from bridge.config.settings_file import SettingsFile, named_store, read_settings
@@ -30,7 +30,6 @@ from bridge.errors import ConfigError
 
 LATER_KEYS: Final = {("batch",), ("accounts", "*", "batch"), ("polling", "batch")}  # `*` matches any name
 _ANY_ACCOUNT: Final = {"none": {"provider": "comfyui"}}  # a valid one, because at least one is needed
-_PART: Final = re.compile(r"[\w-]+")  # of a key, as in `endpoints.chat.urls[0]`
 _HOST: Final = re.compile(r"localhost|([a-z0-9-]+\.)+[a-z]{2,}|[0-9]+(\.[0-9]+){3}|[0-9]{1,5}")
 _SHELL: Final = re.compile(r"\$[A-Z][A-Z0-9_]*")
 _TOKEN: Final = re.compile(r"\d|.{20}")  # looks like a token, unlike words in a path such as "webhooks"
@@ -102,12 +101,14 @@ def sound_part(path: Path, env: Mapping[str, str]) -> Loaded | None:
     context = ReferenceContext(env=env, base_dir=file.path.parent)
     tree = _tree(file.node)
     for problem in _validated(tree, file.node, context)[1]:
-        section, name, *_ = *_PART.findall(problem.key)[:2], "", ""
-        if section in {"accounts", "endpoints"} and name in _mapping(tree.get(section)):
-            tree[section] = {key: value for key, value in tree[section].items() if key != name}
+        section, is_inside, _ = problem.key.partition(".")
+        if is_inside and section in {"accounts", "endpoints"}:
+            parts = _mapping(tree.get(section))
+            wrong = {name for name in parts if f"{problem.key}.".startswith(f"{written_key((section, name))}.")}
+            tree[section] = {name: part for name, part in parts.items() if name not in wrong}
             tree.pop("routes", None)  # they may name what was left out
-        elif not name or section not in {"accounts", "endpoints"}:
-            tree.pop(section, None)
+        else:
+            tree.pop(section.partition("[")[0], None)
     tree["accounts"] = tree.get("accounts") or _ANY_ACCOUNT
     settings, problems = _validated(tree, file.node, context)
     if settings is None or problems:

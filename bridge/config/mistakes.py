@@ -19,6 +19,7 @@ from bridge.domain.quoting import unknown_name
 Types = Sequence[Any]  # the alternatives in an annotation
 
 MISSING: Final = {"missing", "union_tag_not_found"}
+_UNTYPED: Final = {"union_tag_not_found", "union_tag_invalid"}
 
 # Other names of robots.
 _MEANT: Final = {
@@ -77,6 +78,10 @@ def mistakes(
         has_inner = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
         if detail["type"] != "too_short" or not has_inner:  # if items are invalid, their number does not matter
             found.append(_mistake(detail, model, tree, keys))
+        if detail["type"] in _UNTYPED:  # pydantic does not look at the other keys then
+            types, written = _follow(model, path)
+            strange = [key for key in _reached(tree, written)[0] if key not in keys_of(types)]
+            found += [_unknown_key((*written, key), keys_of(types)) for key in strange]
     # A key that is only misspelled is one mistake, not also a missing key.
     misspelled = [(each.path[:-1], each.message) for each in found if each.is_unknown]
     for each in found:
@@ -90,14 +95,13 @@ def _mistake(detail: Mapping[str, Any], model: type[BaseModel], tree: Any, keys:
     if kind == "extra_forbidden":
         types, path = _follow(model, location[:-1])
         known = keys_of(types) if path or not keys else keys
-        message = unknown_name("key", str(location[-1]), known)
-        return Mistake(path=(*path, location[-1]), message=message, is_key=True, is_unknown=True)
+        return _unknown_key((*path, location[-1]), known)
     _, path = _follow(model, location)
     if path[-1:] == ("[key]",):
         allowed = re.findall(r"'([^']+)'", str(context.get("expected", "")))
         message = unknown_name("key", str(path[-2]), allowed) if allowed else str(context.get("error"))
         return Mistake(path=_within(tree, path[:-1]), message=message, is_key=True)
-    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+    if kind in _UNTYPED:
         path = (*path, context["discriminator"].strip("'"))
     value, left = _reached(tree, path)
     if kind in MISSING and left:
@@ -106,6 +110,10 @@ def _mistake(detail: Mapping[str, Any], model: type[BaseModel], tree: Any, keys:
     if message == NOT_A_MAPPING and (known := keys_of(_follow(model, location)[0])):
         message = f"{message}, such as {', '.join(known[:3])}"
     return Mistake(path=_within(tree, path), message=message)
+
+
+def _unknown_key(path: Steps, known: Sequence[str]) -> Mistake:
+    return Mistake(path=path, message=unknown_name("key", str(path[-1]), known), is_key=True, is_unknown=True)
 
 
 def _message(detail: Mapping[str, Any], value: object, path: Steps) -> str:

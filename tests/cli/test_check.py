@@ -140,6 +140,15 @@ def test_mistakes_in_a_description_and_in_a_template_are_reported_together(shell
     assert [line.split(": ")[1] for line in said.err.splitlines()] == ["providers.mine.extends", "endpoints.chat.body"]
 
 
+@pytest.mark.parametrize("name", ["kling.main", "no name"])
+def test_a_mistake_in_an_unusual_name_hides_no_other(name: str, shell: Shell, world: World) -> None:
+    accounts = {name: {**ACCOUNT, "api_key": ""}}
+    change(shell.folder / "genbridge.yaml", accounts=accounts, endpoints={"hook": {**HOOK, "accept": "a =="}})
+    said = shell("check")
+    assert said.code == 78
+    assert "endpoints.hook.accept: " in said.err.splitlines()[-1]
+
+
 def chat(**changes: Any) -> dict[str, Any]:
     return {"endpoints": {"hook": {"type": "apprise", "urls": ["json://127.0.0.1:9/x"], **changes}}}
 

@@ -198,6 +198,7 @@ def test_a_mistake_in_an_account_is_reported(tmp_path: Path, line: str, expected
     [
         ("{type: webhook}", "3: endpoints.x.url: is missing"),
         ("{url: http://a}", "3: endpoints.x.type: is missing"),
+        ("{typ: webhook}", '7: endpoints.x.typ: unknown key "typ"; did you mean "type"?'),
         ("{type: ~, url: http://a}", "13: endpoints.x.type: is empty"),
         ("{type: webhok}", '13: endpoints.x.type: unknown type "webhok"; did you mean "webhook"?'),
         ("https://a.example", "6: endpoints.x: must be a mapping of keys"),
@@ -280,6 +281,14 @@ def test_all_mistakes_are_reported_together_sorted_by_location(tmp_path: Path) -
     found = problems(tmp_path, text + "routes: [{endpoints: [nobody], topics: []}]\npollng: {}\n")
     assert [line.split(": ")[0] for line in found] == [
         f"{HERE}:{place}" for place in ("4:15", "9:5", "11:23", "11:40", "12:1")
+    ]
+
+
+def test_an_invalid_type_does_not_hide_unknown_keys(tmp_path: Path) -> None:
+    found = problems(tmp_path, LEAST.replace("type: webhook", "type: webhok\n    secrt: x"))
+    assert [line.split(": ", 1)[1] for line in found] == [
+        'endpoints.automation.type: unknown type "webhok"; did you mean "webhook"?',
+        'endpoints.automation.secrt: unknown key "secrt"; did you mean "secret"?',
     ]
 
 
