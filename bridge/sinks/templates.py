@@ -140,6 +140,8 @@ class TextTemplate:
                     size += len(piece)
                     if size > most_chars:
                         break
+        except TemplateFault:
+            raise
         # Any error (a missing key, a text that is not a number) is the template's.
         except Exception as error:
             raise TemplateFault(f"{type(error).__name__}: {error}") from error
@@ -189,7 +191,7 @@ def _in_url(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str | int | float):
-        raise TypeError("the value is neither text nor a number")
+        raise TemplateFault("the value is neither text nor a number")
     return quote(str(value), safe="", errors="replace")
 
 

@@ -14,6 +14,7 @@ from bridge.sources.json_syntax import parse_json
 
 _DELIMITERS: Final = ",;\t"
 _PIPED: Final = "| does not separate cells: use commas, semicolons or tabs, or put an id that contains | in quotes"
+_OLD_MAC: Final = "a line ends with CR alone; save the file with LF or CRLF, e.g. as CSV UTF-8"
 _HEADINGS: Final = frozenset({"task_id", "taskid", "task id", "task", "ids", "tasks"})
 _NAMES: Final = re.compile(r"[,;|\s]+")  # separators of endpoints in a cell
 
@@ -76,7 +77,8 @@ def _rows(data: bytes, delimiter: str) -> Iterator[_Row]:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise SyntaxProblem(line, f"not CSV: {error}") from None
+            why = _OLD_MAC if str(error).startswith("new-line") else f"not CSV: {error}"
+            raise SyntaxProblem(line, why) from None
         if cells is None:
             return
         if any(cell.strip() for cell in cells):

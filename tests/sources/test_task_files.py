@@ -69,6 +69,7 @@ def test_rows_of_a_csv_file_know_their_lines() -> None:
         ("a|b|c\nd|e|f\n", "| does not separate cells"),
         ("id|account|label\na|kling|x\n", "| does not separate cells"),
         ('id,label\na,"x\n', "not CSV"),
+        ("id,label\ra,x\r", "a line ends with CR alone"),
         ("id,label\na,标题\n".encode("gbk"), "it looks like GBK"),
         ("id,label\na,étude\n".encode("cp1252"), "it looks like Windows-1252"),
         ("id\na\n".encode("utf-16-le"), "UTF-16"),
