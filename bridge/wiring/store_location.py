@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +30,10 @@ ADOPTED: Final = (
     "now belongs to this file. Every other settings file gets its own store"
 )
 
+_CLOSED: Final = (
+    "{folder} belongs to another user, so its store is not used. This user has a separate store, {own}; to use the "
+    "other one, run this as the owner of that folder"
+)
 _FORMER: Final = "the store {}, which settings files without `store` shared before,"
 
 
@@ -51,7 +55,10 @@ def place_store(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
         return StoreLocation(place=named)
     if is_service(file.path):
         return StoreLocation(place=SYSTEM_STORE)
-    return _own(file, env)
+    placed, folder = _own(file, env), _identity(file.path).parent / FOLDER
+    if placed.warning or not folder.is_dir() or os.access(folder, os.X_OK, effective_ids=True):
+        return placed
+    return replace(placed, warning=_CLOSED.format(folder=folder, own=placed.place))
 
 
 def is_service(settings: Path) -> bool:

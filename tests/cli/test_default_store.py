@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from bridge.config.settings_file import read_settings
 from bridge.store import Store, open_store
-from bridge.wiring.store_location import is_service
+from bridge.wiring.store_location import is_service, place_store
 from tests.cli.shell import Shell
 from tests.daemon_process import DaemonProcess
 from tests.factories import NOW, make_wish
@@ -251,6 +253,23 @@ def test_an_unwritable_folder_moves_the_store_to_the_state_folder(shell: Shell, 
     assert shell("add", "task-one-1", "-c", str(one)).code == 0
     (one.parent / ".genbridge").unlink()
     assert [row["id"] for row in shell("list", "--json", "-c", str(one)).json] == ["task-one-1"], "it stays where it is"
+
+
+def test_a_store_folder_of_another_user_is_named_in_a_warning() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("acting as another user needs root (run the tests as root)")
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        file = read_settings(project(Path(name) / "one"))
+        (Path(name) / "one/.genbridge").mkdir(mode=0o700)
+        assert place_store(file, {"HOME": name}).warning is None
+        os.seteuid(65534)
+        try:
+            placed = place_store(file, {"HOME": name})
+        finally:
+            os.seteuid(0)
+    assert str(placed.place).startswith(f"{name}/.local/state/genbridge/")
+    assert str(placed.warning).startswith(f"{name}/one/.genbridge belongs to another user")
 
 
 def test_a_user_without_a_home_folder_has_the_store_beside_the_settings(
