@@ -60,7 +60,8 @@ class TaskExplanation:
         yield "history"
         for fact in self.story.history:
             detail = "found in the provider's list" if fact.detail.startswith(DISCOVER) else _from(fact.detail)
-            yield f"  {rfc3339(fact.at)}  {fact.what}" + (f": {detail}" if detail else "")
+            what = "poll requested" if fact.what == "poll asked" else fact.what  # stored under its old name
+            yield f"  {rfc3339(fact.at)}  {what}" + (f": {detail}" if detail else "")
         yield from self._answers()
         yield from self._result()
         if state.memory.phase in LIVE:

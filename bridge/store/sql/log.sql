@@ -17,8 +17,8 @@ SELECT events.number, topic, events.account, events.subject, events.event_id,
 -- numbers: The existing numbers.
 SELECT number FROM events WHERE number > :after ORDER BY number LIMIT :limit
 
--- writers: Which transactions may still commit a missing number. A snapshot shows old rows, but always the present
--- locks.
+-- writers: Which transactions may still commit a missing number. Also in a snapshot, PostgreSQL shows the locks that
+-- are held now.
 {sqlite:SELECT '' WHERE false}
 {postgres:SELECT DISTINCT virtualtransaction FROM pg_locks
     WHERE relation = 'events'::regclass AND mode = 'RowExclusiveLock' AND granted

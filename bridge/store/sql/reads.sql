@@ -58,8 +58,8 @@ EXISTS (SELECT 1 FROM endpoints AS e WHERE e.endpoint = deliveries.endpoint AND 
 CASE WHEN next_attempt_at >= -1 AND NOT {is_disabled} THEN {sqlite:max}{postgres:greatest}(
     next_attempt_at, created_at, coalesce({held_until}, 0), coalesce({behind}, 0)) END
 
--- by_label: A condition: the watches with this label. Lower case, because the index is; `|| ''` keeps SQLite from
--- looking up the exact value there.
+-- by_label: A condition: the watches with this label. The index contains labels in lower case. `|| ''` keeps SQLite
+-- from looking up the exact label there.
 label IS NOT NULL AND lower(label){postgres: COLLATE "C"} = lower(:label) AND label || '' = :label
 
 -- has_text: A condition: the watches whose ACCOUNT/ID or label contains a text.
