@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from bridge.domain.watch import Wish
 from bridge.errors import StoreBusy, StoreDamaged, StoreError
-from bridge.store import ReadStore, Store, open_command_store, open_reader, open_store
+from bridge.store import DaemonLock, ReadStore, Store, open_command_store, open_reader, open_store
 from bridge.store.command_store import CommandStore
 from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST, version_of
 from tests.factories import NOW
@@ -198,6 +199,19 @@ class TestPlaces:
             closed_store(path)
         with pytest.raises(StoreDamaged, match="removed or replaced while in use"):
             store.news()
+
+    @pytest.mark.parametrize("ending", ["-wal", "-shm", ".lock"])
+    def test_a_file_beside_the_store_deleted_while_open_is_reported_at_the_next_check(
+        self, ending: str, path: Path
+    ) -> None:
+        with DaemonLock(path), closing(opened(path)) as store:
+            add(store, "task-1")
+            store.news()
+            path.with_name(path.name + ending).unlink()
+            with pytest.raises(StoreDamaged, match=f"{ending} was removed or replaced while in use; start again"):
+                store.news()
+        with closing(opened(path)) as store:
+            assert store.counts().live == 1
 
     def test_a_briefly_unreadable_store_does_not_count_as_deleted(self, store: Store, path: Path) -> None:
         before = store.news()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from bridge.errors import StoreDamaged, StoreError
 from bridge.store import files
+from bridge.store.lock import lock_of
 from bridge.store.migrate import migrate, migrations, other_version
 from bridge.store.rows import Row
 from bridge.store.sqlite import failures, inspection
@@ -43,7 +44,7 @@ class Database:
         self.read_only = read_only
         self._connection: sqlite3.Connection | None = None
         self._is_for_one_look = False
-        self._inode: int | None = None  # the inode of the open file
+        self._inodes: dict[Path, int] = {}  # the open file, those that SQLite keeps beside it, and the lock
         self._connections = 0  # number of connections opened so far
         self._is_syncing = False  # a commit is being written to the disk
 
@@ -86,16 +87,18 @@ class Database:
     def news(self) -> News:
         """See `ports.News`. `work` changes when another connection has committed, and when this one was reopened.
 
-        StoreDamaged when the file was removed or replaced: everything written to it would be lost. With a write-ahead
-        log, SQLite does not check this itself.
+        StoreDamaged when the file was removed or replaced, because everything written to it would be lost. With a
+        write-ahead log, SQLite does not check this itself. Without the files beside it, other processes do not see
+        what this one writes; without the lock, another daemon may start.
         """
         from bridge.ports import News  # here, because commands do not need it
 
         with self._failures():
             version: int = self._connected().execute("PRAGMA data_version").fetchone()[0]
-            if self.place != MEMORY and files.inode(self.place) != self._inode:
-                problem = "was removed or replaced while in use; put it back and start again"
-                raise StoreDamaged(f"store {self.place} {problem}")
+            for file, inode in self._inodes.items():
+                if files.inode(file) != inode:
+                    way_out = "put it back and start again" if file == self.place else "start again"
+                    raise StoreDamaged(f"store {file} was removed or replaced while in use; {way_out}")
         return News(work=self._connections << 32 | version)
 
     def space(self) -> StoreSpace:
@@ -178,9 +181,10 @@ class Database:
             connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             _mark(connection)
         else:
-            self._inode = files.inode(self.place)
-            if self._inode is None:
+            inode = files.inode(self.place)
+            if inode is None:
                 raise files.vanished(self.place)
+            self._inodes = {self.place: inode}
             inspection.version_of(self.place)
             how = inspection.connect_read_only(self.place) if self.read_only else None
             connection, self._is_for_one_look = how or (inspection.connect(self.place, "mode=rw"), False)
@@ -189,6 +193,9 @@ class Database:
         except BaseException:
             connection.close()
             raise
+        if self.place != MEMORY:
+            beside = (*files.beside(self.place), lock_of(self.place))
+            self._inodes |= {file: inode for file in beside if (inode := files.inode(file)) is not None}
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
