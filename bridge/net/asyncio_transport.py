@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
+import weakref
 from collections import defaultdict, deque
 from typing import Final
 
@@ -17,9 +18,12 @@ import httpx
 from bridge.net.connection import Connection
 from bridge.net.connector import Connector
 from bridge.net.exchange import WireRequest, WireResponse
-from bridge.net.failure_kinds import NO_ANSWER
+from bridge.net.failure_kinds import NO_ANSWER, is_local
 
 KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept
+
+_TRANSPORTS: Final[weakref.WeakSet[AsyncioTransport]] = weakref.WeakSet()
+"""All transports, so that their idle connections are closed when no file is free for another one."""
 
 
 class AsyncioTransport:
@@ -27,6 +31,7 @@ class AsyncioTransport:
 
     Callers limit their own concurrency. The most recently used connection is used first, so surplus connections expire
     and are closed. If the other side has just closed a kept-alive connection, a GET is sent again on a new one, once.
+    If this machine lacks something for a connection, the idle ones of all transports are closed.
     """
 
     def __init__(self, *, context: ssl.SSLContext, most_idle: int, proxy: httpx.Proxy | None) -> None:
@@ -35,6 +40,7 @@ class AsyncioTransport:
         self._idle: defaultdict[str, deque[tuple[float, Connection]]] = defaultdict(deque)
         self._sweep: asyncio.TimerHandle | None = None  # closes connections that nobody has used
         self._is_closed = False
+        _TRANSPORTS.add(self)
 
     async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
         sent = self._opener.request(message.method, message.at, message.target, message.head) + message.body
@@ -47,7 +53,13 @@ class AsyncioTransport:
             except NO_ANSWER:
                 if message.method != "GET" or reply.body is not None:
                     raise
-        opened = await self._opener.open(message.at, ends_at)
+        try:
+            opened = await self._opener.open(message.at, ends_at)
+        except httpx.ConnectError as error:
+            if is_local(error):
+                for each in _TRANSPORTS:
+                    each._close_idle()
+            raise
         await self._exchange(opened, message.origin, sent, reply, ends_at)
 
     async def aclose(self) -> None:
@@ -55,6 +67,9 @@ class AsyncioTransport:
         self._is_closed = True
         if self._sweep is not None:
             self._sweep.cancel()
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         for idle in self._idle.values():
             self._trim(idle, math.inf)
 

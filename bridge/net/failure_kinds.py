@@ -40,6 +40,9 @@ NO_ANSWER: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError
 CUT_OFF: Final = (ConnectionResetError, ssl.SSLEOFError)
 """Raised if the other side closes a connection, also in the middle of a handshake."""
 
+LACKING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""The errors of a machine that lacks files or memory."""
+
 NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
 """OpenSSL's reasons for an answer that is not TLS, usually plain HTTP."""
 
@@ -76,6 +79,7 @@ class Failure(StrEnum):
     PROTOCOL = "protocol"  # the answer is not HTTP
     REQUEST = "request"  # HTTP does not allow the request; nothing was sent
     FORBIDDEN = "forbidden"  # the guard does not allow the address; nothing was sent
+    LOCAL = "local"  # this machine lacks files or memory for a connection; nothing was sent
 
 
 class Unreached(httpx.ConnectError):
@@ -123,13 +127,18 @@ def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple
             name = "the proxy" if proxy is None else f"the proxy {proxy}"
             return Failure.CONNECT, f"{name} refused to connect to {target}" + (f" (HTTP {said[0]})" if said else "")
         case httpx.ConnectError():
-            return Failure.CONNECT, _explain_connect(chain, where)
+            return Failure.LOCAL if is_local(error) else Failure.CONNECT, _explain_connect(chain, where)
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL() | ValueError():
             return Failure.REQUEST, "HTTP does not allow the address or a header; nothing was sent"
         case httpx.RemoteProtocolError() if any(isinstance(cause, GARBLED) for cause in chain):
             return Failure.PROTOCOL, f"the answer of {where} is not HTTP, or has too many headers"
         case _:
             return Failure.RESET, f"{where} closed the connection before it had answered"
+
+
+def is_local(error: BaseException) -> bool:
+    """Whether this machine lacked what a connection needs. The other side was not involved."""
+    return any(isinstance(cause, OSError) and cause.errno in LACKING for cause in _causes(error))
 
 
 def _explain_tls(error: ssl.SSLError | None, where: str) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 from bridge.domain.delivery import Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import Event
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
+from bridge.net.failure_kinds import Failure
 from bridge.ports import Clock
 from bridge.sinks.answers import AnswerReader, Verdict
 from bridge.sinks.hook_address import HookAddress, Unaddressed
@@ -16,6 +17,7 @@ from bridge.sinks.judging import MOST_ANSWER_BYTES, judge
 
 JSON_TYPE: Final = "application/json"
 NO_HEADERS: Final[Mapping[str, str]] = {}
+LACKING_S: Final = 2.0  # how long a queue waits if this machine lacks something for a connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,8 @@ class Poster:
         answer = await self._client.fetch(request, cap_bytes=MOST_ANSWER_BYTES)
         if isinstance(answer, Unanswered) and answer.status:  # the status line decides, also without valid headers
             answer = Answer(answer.status, NO_HEADERS, b"", False, answer.reason, False)
+        if isinstance(answer, Unanswered) and answer.kind is Failure.LOCAL:
+            return Deferred(reason=answer.reason, retry_after_s=LACKING_S, delays_queue=True, is_counted=False), None
         if isinstance(answer, Unanswered):
             return Deferred(reason=answer.reason, is_unanswered=answer.may_have_arrived), None
         verdict = self._read(answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import anyio.abc
 import pytest
 
 from bridge.errors import ConfigError
+from bridge.net import connector
 from bridge.net.asyncio_transport import KEEP_ALIVE_S
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.net.failure_kinds import Failure
@@ -68,6 +70,23 @@ async def test_closing_the_client_closes_its_connections() -> None:
             await _fetch(client, server)
             assert server.open_connections == 1
         await until(lambda: server.open_connections == 0)
+
+
+async def test_without_a_free_file_the_idle_connections_of_other_clients_are_closed(
+    transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lack_files(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with pair(answers(200, b"{}")) as (client, server), client_of() as other:
+        await _fetch(client, server)
+        assert server.open_connections == 1
+        monkeypatch.setattr(connector, "start_connection", lack_files)
+        if transport == "asyncio":  # the other one does not use this function
+            outcome = await other.fetch(Request(method="GET", url=server.url), cap_bytes=99)
+            assert isinstance(outcome, Unanswered)
+            assert outcome.kind is Failure.LOCAL
+            await until(lambda: server.open_connections == 0)
 
 
 def _closes_kept_alive_connections() -> Script:
