@@ -18,7 +18,7 @@ import httpx
 from bridge.net.connection import Connection
 from bridge.net.connector import Connector
 from bridge.net.exchange import WireRequest, WireResponse
-from bridge.net.failure_kinds import NO_ANSWER, is_local
+from bridge.net.failure_kinds import NO_ANSWER, NotConnected, is_local
 
 KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept
 
@@ -55,6 +55,8 @@ class AsyncioTransport:
                     raise
         try:
             opened = await self._opener.open(message.at, ends_at)
+        except TimeoutError as error:
+            raise NotConnected from error
         except httpx.ConnectError as error:
             if is_local(error):
                 for each in _TRANSPORTS:

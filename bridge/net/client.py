@@ -19,7 +19,7 @@ from bridge.domain.proxies import ProxyRules
 from bridge.errors import ConfigError
 from bridge.net.asyncio_transport import AsyncioTransport
 from bridge.net.exchange import Transport, WireRequest, WireResponse
-from bridge.net.failure_kinds import FAILURES, Failure, MalformedHead, explain, explain_plain
+from bridge.net.failure_kinds import FAILURES, Failure, MalformedHead, NotConnected, explain, explain_plain
 from bridge.net.httpx_connections import HttpxTransport
 from bridge.net.request_head import RequestHead, origin_of, split
 
@@ -72,16 +72,18 @@ class _Shared(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
     """No answer. `reason` is one line for people, without secrets and query strings. `status`: from a valid status
-    line, if only the headers after it are malformed; else 0."""
+    line, if only the headers after it are malformed; else 0. `is_unsent`: the time was over before there was a
+    connection; only asyncio's transport knows."""
 
     kind: Failure
     reason: str
     status: int = 0
+    is_unsent: bool = False
 
     @property
     def may_have_arrived(self) -> bool:
         """Whether the request may have been sent and processed."""
-        return self.kind in {Failure.TIMEOUT, Failure.RESET, Failure.PROTOCOL}
+        return not self.is_unsent and self.kind in {Failure.TIMEOUT, Failure.RESET, Failure.PROTOCOL}
 
 
 class HttpClient:
@@ -185,7 +187,9 @@ def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: st
     if reply.body is None:
         assert failure is not None
         kind, reason = explain(failure, url, proxy)
-        return Unanswered(kind=kind, reason=reason, status=failure.status if isinstance(failure, MalformedHead) else 0)
+        status = failure.status if isinstance(failure, MalformedHead) else 0
+        is_unsent = isinstance(failure, NotConnected | httpx.ConnectTimeout)
+        return Unanswered(kind=kind, reason=reason, status=status, is_unsent=is_unsent)
     if (needs_tls := explain_plain(url, reply.status, reply.body.content)) is not None:
         return Unanswered(kind=Failure.TLS, reason=needs_tls)
     trouble = reply.body.trouble

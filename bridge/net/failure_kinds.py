@@ -90,6 +90,10 @@ class ProxyUnreached(httpx.ConnectError):
     """No connection to the proxy itself. The cause says why."""
 
 
+class NotConnected(TimeoutError):
+    """The deadline passed before there was a connection, so nothing was sent."""
+
+
 class MalformedHead(httpx.RemoteProtocolError):
     """The status line of the answer is valid, but its headers are not."""
 
