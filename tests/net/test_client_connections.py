@@ -72,7 +72,7 @@ async def test_closing_the_client_closes_its_connections() -> None:
         await until(lambda: server.open_connections == 0)
 
 
-async def test_without_a_free_file_the_idle_connections_of_other_clients_are_closed(
+async def test_without_a_free_file_idle_connections_of_other_clients_are_closed(
     transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lack_files(*_: object, **__: object) -> None:

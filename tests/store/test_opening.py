@@ -201,9 +201,7 @@ class TestPlaces:
             store.news()
 
     @pytest.mark.parametrize("ending", ["-wal", "-shm", ".lock"])
-    def test_a_file_beside_the_store_deleted_while_open_is_reported_at_the_next_check(
-        self, ending: str, path: Path
-    ) -> None:
+    def test_a_file_beside_the_store_deleted_while_open_is_reported(self, ending: str, path: Path) -> None:
         with DaemonLock(path), closing(opened(path)) as store:
             add(store, "task-1")
             store.news()
