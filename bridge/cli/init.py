@@ -74,7 +74,7 @@ class Questions:
             if answer is None:
                 listed = f"; accepted: {', '.join(accepted)}" if accepted else ""
                 raise UsageError(f"no answer to `{what}`: give {option}, or a line on stdin{listed}")
-            return self._once(parse, answer, what)
+            return self._once(parse, answer, option)
         while True:
             hint = "" if default is None else f" [{default or 'none'}]"
             suffix = " " if what.endswith("?") and not hint else ": "
