@@ -64,8 +64,8 @@ class Questions:
         is_secret: bool = False,
         accepted: Sequence[str] = (),
     ) -> T:
-        """The answer to one question; `given` is the answer from the command line. `accepted`
-        are the possible answers, if they are few enough to list."""
+        """The answer to one question; `given` is the answer from the command line. `accepted` are the possible answers,
+        if they are few enough to list."""
         if given is not None:
             return self._once(parse, given, option)
         if not self.on_terminal:

@@ -98,7 +98,7 @@ function load(address) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("GET", address);
-    request.setRequestHeader("X-Update", "1"); // not by the reader: so a choice in the address sets no cookie
+    request.setRequestHeader("X-Update", "1"); // the reader did not request this, so a choice in the address sets no cookie
     Object.assign(request, { responseType: "document", timeout: 10_000, onerror: reject, ontimeout: reject });
     const isOurs = () => request.status === 200 && request.response?.body?.dataset.view !== undefined;
     request.onload = () => (isOurs() ? resolve(request.response) : reject());
