@@ -16,7 +16,7 @@ from tests.providers.recorded import DATA, FIXTURES, NO_STATUS, action_of, id_of
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
-PLURALS: Final = {"video": "videos", "image": "images", "audio": "audios"}
+PLURALS: Final = {"video": "videos", "image": "images", "audio": "audios", "file": "files"}
 OTHERS: Final = {"outgoing", "vector", "challenge"}  # these answers are not about tasks
 HOST: Final = "api.example.test"
 SECOND: Final = {

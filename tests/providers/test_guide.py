@@ -29,7 +29,7 @@ TREES: Final[dict[str, Any]] = {
     if kind == "yaml"
     for name, tree in yaml.safe_load(text).get("providers", {}).items()
 }
-OWN: Final = {"my-suno", "pixverse", "ppt", "suno-upload", "higgsfield", "vertex-veo", "pika"}
+OWN: Final = {"my-suno", "pixverse", "ppt", "suno-upload", "higgsfield", "vertex-veo", "pika", "comfy-cloud"}
 ANSWERS: Final = [(*info.split(), text) for kind, info, text in FENCED if kind == "json"]
 
 
@@ -60,6 +60,18 @@ def test_the_new_provider_of_the_guide_is_polled_as_described() -> None:
     assert url in GUIDE
     assert shown(pixverse.ask.auth, "k") == ({"API-KEY": "k"}, None)
     assert created(pixverse, orjson.loads('{"ErrCode":0,"Resp":{"video_id":3186}}')) == ("3186", None)
+
+
+def test_the_guides_comfy_cloud_is_asked_for_a_job_with_its_key() -> None:
+    cloud = load_descriptions(TREES)["comfy-cloud"]
+    base_url = "https://cloud.comfy.org"
+
+    url = task_request(cloud, base_url=base_url, task_id="p-1", action=None).url
+
+    assert url == f"{base_url}/api/jobs/p-1"
+    assert shown(cloud.ask.auth, "k") == ({"X-API-Key": "k"}, None)
+    assert cloud.ask.discover is not None
+    assert cloud.ask.discover.query == {"limit": "64"}
 
 
 @pytest.mark.parametrize(
