@@ -47,10 +47,20 @@ def clock_length(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02}"
 
 
-def human_instant(ms: float | None, timezone: str = "UTC") -> str | None:
+class HumanInstant(str):
+    """A time as text. The template filter `time` can show it in another format."""
+
+    ms: float
+
+
+def human_instant(ms: float | None, timezone: str = "UTC") -> HumanInstant | None:
     """`2026-01-31 12:00 UTC` from milliseconds; None for an invalid time."""
     found = _instant(ms, timezone)
-    return None if found is None else f"{found:%Y-%m-%d %H:%M} {_zone_name(found)}".rstrip()
+    if found is None:
+        return None
+    shown = HumanInstant(f"{found:%Y-%m-%d %H:%M} {_zone_name(found)}".rstrip())
+    shown.ms = found.timestamp() * 1000
+    return shown
 
 
 def human_expiry(ms: float, *, since_ms: float, timezone: str) -> str | None:
@@ -63,7 +73,7 @@ def human_expiry(ms: float, *, since_ms: float, timezone: str) -> str | None:
 
 
 def format_time(value: object, timezone: str, style: str | None = None) -> str:
-    """The template filter `time`: a time in ms or RFC 3339, shown in the endpoint's time zone; "" for any other value.
+    """The template filter `time`: an instant, a time in ms or RFC 3339, in the endpoint's zone; "" for any other value.
     ValueError for a format that is not valid for `strftime`, or that has a width."""
     if style is not None and (len(style) > _MOST_FORMAT or not _FORMAT.fullmatch(style)):
         raise ValueError("the format of time is too long, or has more than letters after %")
@@ -74,6 +84,8 @@ def format_time(value: object, timezone: str, style: str | None = None) -> str:
 
 
 def _ms(value: object) -> float | None:
+    if isinstance(value, HumanInstant):
+        return value.ms
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value) if abs(value) < _MOST_MS else None
     if isinstance(value, str):

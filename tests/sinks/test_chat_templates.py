@@ -25,6 +25,10 @@ def test_the_filter_time_shows_an_instant_in_the_zone_of_the_endpoint() -> None:
     )
     texts = ChatTexts(endpoint="chat", title=source, body=None, style=style)
     assert write(task_sample(), texts)[0] == "2025-11-01 20:28 UTC+8 / 20:28 /  / 2025-11-01 20:28 UTC+8"
+    names = ChatTexts(
+        endpoint="chat", title="{{ ended_at | time }} / {{ ended_at | time('%H:%M:%S') }}", body=None, style=style
+    )
+    assert write(task_sample(), names)[0] == "2025-11-01 20:28 UTC+8 / 20:28:45"
     wide = ChatTexts(endpoint="chat", title="{{ data.ended_at | time('%9999999999Y') }}", body=None)
     assert write(task_sample(), wide)[0] == "🎬 trailer, take 3"
 
