@@ -18,7 +18,7 @@ from bridge.domain.account_state import AccountState
 from bridge.domain.cadence import INTERVAL
 from bridge.domain.ids import ARCHIVE, WatchKey
 from bridge.domain.source import DISCOVER, SourceKind
-from bridge.domain.task import LIVE
+from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import BY_PERSON, DeliveryView, ReadingCount, WatchDetails
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ class TaskExplanation:
             when, *more = self._next_poll()
             yield f"next poll: {when}"
             yield from (f"  {line}" for line in more)
+        elif not self.story.deliveries and state.memory.phase is not Phase.WITHDRAWN:
+            yield ""
+            yield "no notifications: no route sends this to an endpoint, or `retention.delivered` has removed them"
         for delivery in self.story.deliveries:
             yield from self._delivery(delivery)
 

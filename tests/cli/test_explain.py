@@ -144,6 +144,12 @@ def test_explain_says_why_a_delivery_waits(shell: Shell, store: Store) -> None:
     assert "task_succeeded to gone: waiting: this endpoint is not in the settings" in story
 
 
+def test_explain_says_that_nobody_was_notified(shell: Shell, store: Store) -> None:
+    assert "no notifications" not in shell("explain", "live").out + shell("explain", "done").out
+    store.commit([make_end(LIVE)], lambda event: [])
+    assert "\nno notifications: no route sends this to an endpoint" in shell("explain", "live").out
+
+
 def test_a_task_that_was_never_polled_has_a_short_history(shell: Shell) -> None:
     shell("add", "a")
     story = shell("explain", "a").out
