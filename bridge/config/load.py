@@ -183,6 +183,8 @@ def _warnings(settings: Settings, name: str, mode: int) -> Iterator[str]:
     secret = list(_secret_texts(settings))
     if not settings.endpoints:
         yield f"{name}: no endpoints are set: results are stored, but nobody is notified"
+    elif settings.routes == ():
+        yield f"{name}: routes is an empty list, so nobody is notified; remove the key to notify every endpoint"
     if any(_SHELL.fullmatch(text.written) for key, _, text in secret if key != "url"):
         yield f"{name}: a secret is written as $NAME, which is taken literally; a variable is written ${{NAME}}"
     literal = any(

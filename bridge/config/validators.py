@@ -108,7 +108,9 @@ def listen_address(text: str) -> str:
 
 def host_name(text: str) -> str:
     """The name or address of a host, without a port."""
-    if {" ", "*", ","}.isdisjoint(line(text)):
+    if line(text).count(":") > 1 and "/" not in text:
+        text = f"[{text.strip('[]')}]"
+    if {" ", "*", ","}.isdisjoint(text):
         host = _split(f"http://{text}").hostname
         if text.lower() in {host, f"[{host}]"}:
             return text.lower().strip("[]")
@@ -135,9 +137,7 @@ def allowed_host(text: str) -> str:
 
     from bridge.domain.result_urls import plain_host
 
-    if line(text).count(":") > 1 and "/" not in text:
-        text = f"[{text.strip('[]')}]"
-    if "/" not in text:
+    if "/" not in line(text):
         return plain_host(host_name(text))
     try:
         return str(ip_network(text))

@@ -64,6 +64,18 @@ def test_no_endpoints_are_a_warning(tmp_path: Path) -> None:
     assert found.warnings == (f"{found.path}: no endpoints are set: results are stored, but nobody is notified",)
 
 
+def test_an_empty_list_of_routes_is_a_warning(tmp_path: Path) -> None:
+    assert loaded(tmp_path, LEAST + "routes: null").warnings == ()
+    [warning] = loaded(tmp_path, LEAST + "routes: []").warnings
+    assert "routes is an empty list, so nobody is notified" in warning
+
+
+def test_a_host_may_be_a_bare_ipv6_address(tmp_path: Path) -> None:
+    http = loaded(tmp_path, LEAST + "http: {hosts: ['::1', '[fd00::2]']}").settings.http
+    assert http is not None
+    assert http.hosts == ("::1", "fd00::2")
+
+
 def test_a_secret_written_as_shells_write_variables_is_a_warning(tmp_path: Path) -> None:
     found = loaded(tmp_path, LEAST.replace("api_key: ", "api_key: $KLING_API_KEY #", 1))
     assert [str(found.path), "written ${NAME}"] == [found.warnings[0][: len(str(found.path))], found.warnings[0][-15:]]
