@@ -86,7 +86,8 @@ class Wording:
         return f"{ms} {_UNITS[self.language]['ms']}" if ms < 100 else self.duration(seconds)
 
     def ago(self, at: float | None) -> str:
-        """`46 s ago`, `in 3 min`; from one day on, the date and the time."""
+        """`46 s ago`, `2 min ago`, `in 3 min 5 s`; from one day on, the date and the time. From a minute ago on,
+        without seconds, so that a list does not change all the time."""
         if at is None:
             return self.text("never")
         age = self.now - at
@@ -94,7 +95,7 @@ class Wording:
             return self.moment(at)
         if abs(age) < 0.95:
             return self.text("now")
-        span = self.duration(max(1.0, round(abs(age))))
+        span = self.duration(age - age % 60 if age >= 60 else max(1.0, round(abs(age))))
         return self.text("{span} ago", span=span) if age > 0 else self.text("in {span}", span=span)
 
     def moment(self, at: float) -> str:

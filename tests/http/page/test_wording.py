@@ -53,6 +53,10 @@ def test_a_quick_request_took_milliseconds(seconds: float, text: str) -> None:
     [
         (0.5, "now"),
         (46.2, "46 s ago"),
+        (59.7, "1 min ago"),
+        (179.0, "2 min ago"),
+        (7270.0, "2 h 1 min ago"),
+        (-185.0, "in 3 min 5 s"),
         (-180.0, "in 3 min"),
         (90_000.0, "28 Nov, 15:31"),
         (400 * 86_400.0, "25 Oct 2024, 16:31"),

@@ -31,9 +31,10 @@ function duration(seconds) {
   return `${whole} ${texts.s}`;
 }
 
+// A time more than a minute ago has no seconds: otherwise each row of a list would change every second.
 function relative(at) {
   const age = (now() - at) / 1000;
-  const span = duration(Math.max(1, Math.round(Math.abs(age))));
+  const span = duration(age >= 60 ? age - (age % 60) : Math.max(1, Math.round(Math.abs(age))));
   return Math.abs(age) < 0.95 ? texts.now : fill(age > 0 ? texts.ago : texts.in, { span });
 }
 
