@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ class AssetFile:
     url: str
     media_type: str
     content: bytes
+    compressed: bytes
 
 
 @cache
@@ -40,6 +42,7 @@ def asset_files() -> Mapping[str, AssetFile]:
                 url=f"{PATH}{stem}.{digest}.{suffix}",
                 media_type=MEDIA_TYPES[suffix],
                 content=content,
+                compressed=gzip.compress(content, mtime=0),
             )
     return found
 
@@ -47,7 +50,7 @@ def asset_files() -> Mapping[str, AssetFile]:
 def _compact(style: bytes) -> bytes:
     """The styles without comments and unnecessary spaces."""
     without_comments = re.sub(rb"/\*.*?\*/", b"", style, flags=re.DOTALL)
-    return re.sub(rb"\s*([{};,])\s*|(:)\s+", rb"\1\2", without_comments)
+    return re.sub(rb"\s*([{};,>])\s*|(:)\s+", rb"\1\2", without_comments)
 
 
 def asset_url(name: str) -> str:
@@ -59,5 +62,9 @@ async def send_asset(request: Request) -> Response:
     """Send a file to anybody: it contains nothing from the store."""
     for asset in asset_files().values():
         if request.url.path == asset.url:
-            return Response(asset.content, headers={"Cache-Control": FOR_GOOD}, media_type=asset.media_type)
+            headers = {"Cache-Control": FOR_GOOD, "Vary": "Accept-Encoding"}
+            if "gzip" not in request.headers.get("accept-encoding", ""):
+                return Response(asset.content, headers=headers, media_type=asset.media_type)
+            headers["Content-Encoding"] = "gzip"
+            return Response(asset.compressed, headers=headers, media_type=asset.media_type)
     raise HTTPException(HTTPStatus.NOT_FOUND)

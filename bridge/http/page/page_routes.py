@@ -37,7 +37,6 @@ ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS)
 PROGRAMS: Final = ("/api/", "/gateway/", "/callbacks/", "/results/", "/openapi.json", "/metrics", "/healthz", "/readyz")
 
 COMPRESSED: Final = Middleware(GZipMiddleware, compresslevel=5)  # pages are made for each request
-BEST_COMPRESSED: Final = Middleware(GZipMiddleware, compresslevel=9, minimum_size=0)
 
 Handler = Callable[[Request, Services], Awaitable[Response]]
 
@@ -53,7 +52,7 @@ def page_routes(services: Services) -> list[Route]:
 
     return [
         *(route(path, handlers) for path, handlers in pages.items()),
-        Route(PATH + "{name}", send_asset, methods=["GET"], middleware=[BEST_COMPRESSED]),
+        Route(PATH + "{name}", send_asset, methods=["GET"]),
     ]
 
 
