@@ -34,6 +34,15 @@ PLACES: Final = """
         .map(one => [one, one.getBoundingClientRect()]).filter(([, box]) => box.width && box.height)
         .map(([one, box]) => [one.localName + "." + one.className, box.x, box.y])
 """
+# Where everything of the running rows begins while their times change.
+TICKING: Final = """
+    [["[data-age]", "2 min", "26 min 10 s"], ["[data-due]", "now", "in 59 s"], [".when", "64 %", "longer than usual"]]
+        .flatMap(([selector, ...texts]) => texts.map(text => {
+            document.querySelectorAll(`.runs ${selector}`).forEach(one => { one.textContent = text });
+            return JSON.stringify([...document.querySelectorAll(".runs :is(li, li > *, .row > *, .meta > *), h2")]
+                .map(one => one.getBoundingClientRect()).map(box => [box.x, box.y]));
+        }))
+"""
 PAPER: Final = "getComputedStyle(document.querySelector('.sheet, .dialog')).backgroundColor"
 LOOKS: Final = """
     [...document.querySelectorAll("nav a, .tabs a")].map(one => {
@@ -76,6 +85,15 @@ def test_the_script_moves_nothing_when_it_starts(browser: Browser, still: str, p
         held[0].continue_()
         page.wait_for(IS_LIVE)
         assert page.page.evaluate(PLACES) == drawn
+        page.elsewhere.clear()
+
+
+@pytest.mark.parametrize("width", ["phone", "desk"])
+def test_times_change_without_moving_anything(browser: Browser, still: str, width: str) -> None:
+    with tab(browser, still, width=width) as page:
+        page.answer_for(CDN)
+        open_live(page, "/")
+        assert len(set(page.page.evaluate(TICKING))) == 1
         page.elsewhere.clear()
 
 
