@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 import yaml
 
 MOST_CHARS: Final = 2_000  # a longer text is not from genbridge
-MOST_LEVELS: Final = 4  # maximum depth of sentences within sentences
+MOST_LEVELS: Final = 5  # maximum depth of sentences within sentences
 FEW_LETTERS: Final = 10  # a shorter sentence could come from anybody, unless a part of it is surely genbridge's
 JOINT: Final = "; "
+_FILE: Final = re.compile(r"([^ :]+\.[^ :]+(?::\d+)*): (.*)", re.DOTALL)  # a file and a place in it, before the reason
 _PLACE: Final = re.compile(r"\{([nao]|\d?)\}")
 # Chinese has no spaces between characters.
 _BETWEEN: Final = re.compile("(?<=[\u4e00-\u9fff\uff09\u201d]) (?=[\u4e00-\u9fff\uff08\u201c])")
@@ -91,18 +92,23 @@ def _read(text: str, levels: int) -> str:
         return text
     if text in chinese_texts():
         return chinese_texts()[text]
+    if (found := _FILE.fullmatch(text)) and (rest := _read(found[2], levels - 1)) != found[2]:
+        return f"{found[1]}\uff1a{rest}"
     certain, doubtful = _sentences()
     said = _said_by(certain, text, levels) or _said_by(doubtful, text, levels, is_whole=True) or _joined(text, levels)
     return said or _said_by(doubtful, text, levels) or text
 
 
 def _said_by(sentences: Sequence[OwnSentence], text: str, levels: int, *, is_whole: bool = False) -> str | None:
-    """The text by the first of these sentences that fits. With `is_whole`, each value must be genbridge's own, too."""
+    """The text by the first of these sentences that fits. With `is_whole`, each value must be genbridge's own, too, or
+    a number."""
     for sentence in sentences:
         values = sentence.values(text)
         if values is not None:
             shown = [_read(value, levels - 1) for value in values]
-            if is_whole and any(one == value for one, value in zip(shown, values, strict=True)):
+            if is_whole and any(
+                one == value and not value.isdecimal() for one, value in zip(shown, values, strict=True)
+            ):
                 continue
             if shown != values or not sentence.is_weak:
                 return sentence.said(shown)

@@ -70,6 +70,25 @@ def test_the_chinese_has_the_values_of_the_english(english: str) -> None:
             'id: "a b": blanks are not allowed in an id; remove it',
             'id："a b"：ID 中不允许空格；请删除',
         ),
+        ("ids.txt: line 3: not UTF-8; save the file as UTF-8", "ids.txt：第 3 行：不是 UTF-8，请把文件另存为 UTF-8"),
+        ("new.csv: line 2: 4 cells, but 3 columns", "new.csv：第 2 行：有 4 个单元格，但只有 3 列"),
+        (
+            'list.yaml:2: task 3: unknown account "k"; there are: m',
+            'list.yaml:2：第 3 个任务：未知的 account "k"，可用的有：m',
+        ),
+        (
+            'ids.txt: line 3: id: "a b": blanks are not allowed in an id; remove it',
+            'ids.txt：第 3 行：id："a b"：ID 中不允许空格；请删除',
+        ),
+        ("a.yaml could not be moved or removed: EROFS", "a.yaml 无法移走或删除：EROFS"),
+        (
+            "a.yaml: line 4: a tab; indent YAML with spaces (column 1)",
+            "a.yaml：第 4 行：含有制表符，YAML 须用空格缩进（第 1 列）",
+        ),
+        (
+            "genbridge.yaml:3:5: accounts.kling.limits.rate: is not a whole number",
+            "genbridge.yaml:3:5：accounts.kling.limits.rate：不是整数",
+        ),
     ],
 )
 def test_a_reason_is_shown_in_the_language_of_the_reader(english: str, chinese: str) -> None:

@@ -34,6 +34,10 @@ ELSEWHERE: Final = (  # files in which only some texts can become reasons
     *("net/client.py", "domain/task.py", "expressions/query.py", "archive/bucket.py", "sinks/apprise_plugin.py"),
     *("sinks/template_payloads.py", "engine/discovery.py", "sources/rescans.py", "archive/keeper.py"),
     "wiring/archive_builder.py",
+    *("sources/csv_syntax.py", "sources/entry.py", "sources/json_syntax.py", "sources/lines.py", "sources/queue.py"),
+    *("sources/parse_process.py", "sources/queue_reader.py", "sources/rejects.py", "sources/tail.py"),
+    *("sources/watchlist.py", "sources/yaml_syntax.py", "config/load.py", "config/mistakes.py", "config/problems.py"),
+    "config/yaml.py",
 )
 OTHERS: Final = frozenset(  # these are not reasons, but words to look for, keys, and parts of requests
     {
