@@ -18,8 +18,8 @@ from bridge.control.formats import FIRST, LAST, rfc3339
 
 DAY_S: Final = 86_400.0
 _UNITS: Final = {
-    "en": {"d": "d", "h": "h", "m": "min", "s": "s", "ms": "ms"},
-    "zh": {"d": "天", "h": "小时", "m": "分", "s": "秒", "ms": "毫秒"},
+    "en": {"d": "d", "h": "h", "m": "min", "s": "s", "ms": "ms", "minutes": "min"},
+    "zh": {"d": "天", "h": "小时", "m": "分", "s": "秒", "ms": "毫秒", "minutes": "分钟"},
 }
 _SIZES: Final = (("d", 86_400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1))
 
@@ -77,7 +77,8 @@ class Wording:
         for name, size, below, small in _SIZES:
             if whole >= size:
                 rest = whole % size // small
-                return f"{whole // size} {unit[name]}" + (f" {rest} {unit[below]}" if rest else "")
+                end = f"{unit[name]} {rest} {unit[below]}" if rest else unit["minutes" if name == "m" else name]
+                return f"{whole // size} {end}"
         return f"{whole} {unit['s']}"
 
     def took(self, seconds: float) -> str:

@@ -204,7 +204,7 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(page: Tab, sites: dict[s
         assert found_by_axe(page, EVERY_RULE if theme == "light" else LOOK_RULES) == [], (theme, language)
         assert is_narrow(page, 320), (theme, language)
         text = page.text("body")
-        assert re.findall(rf".{{9}}[{CHINESE_STOPS}] ", text) == re.findall(f".{{9}}(?:{ENGLISH_COMMAS})", text) == []
+        assert re.findall(rf".{{0,9}}[{CHINESE_STOPS}] |.{{0,9}}(?:{ENGLISH_COMMAS})", text) == []
     page.faults.clear()  # that a page was not found
 
 

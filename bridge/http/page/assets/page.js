@@ -26,7 +26,7 @@ function duration(seconds) {
   for (const [unit, size, below, small] of [["d", 86400, "h", 3600], ["h", 3600, "m", 60], ["m", 60, "s", 1]]) {
     if (whole < size) continue;
     const rest = Math.floor((whole % size) / small);
-    return `${Math.floor(whole / size)} ${texts[unit]}` + (rest ? ` ${rest} ${texts[below]}` : "");
+    return `${Math.floor(whole / size)} ${rest ? `${texts[unit]} ${rest} ${texts[below]}` : texts[unit === "m" ? "minutes" : unit]}`;
   }
   return `${whole} ${texts.s}`;
 }
