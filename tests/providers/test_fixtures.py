@@ -127,6 +127,7 @@ def test_text_can_be_the_result() -> None:
         "replicate/succeeded_text.json": "Once upon a time",
         "midjourney/success_describe.json": "1. cat --ar 5:4",
         "minimax_v2/context.json": "Wide shot.",
+        "zhipu/success_chat.json": "A paper boat drifts on a pond.",
     }
     for file, text in texts.items():
         reading = _read(next(each for each in FIXTURES if each["file"] == file))
