@@ -186,8 +186,8 @@ class Outbox(Protocol):
         """The endpoints that have not accepted an attempt since their last failure."""
 
     def make_due(self, *, latest_at: float, first_at: float) -> int:
-        """Make deliveries due at once if their next attempt is after `latest_at`, which only a wrong clock can cause,
-        or if their first attempt is after `first_at`, because they wait for copies. Returns their number."""
+        """Make deliveries due at once if their first attempt is after `first_at` (they wait for copies), or a later one
+        after `latest_at`, which only a wrong clock can cause. Returns their number."""
 
     def due(
         self,

@@ -26,6 +26,9 @@ from bridge.ports import Clock, Offload, Outbox, ParcelsFor, Sink
 
 log = get_logger()
 
+MOST_HELD_S: Final = (
+    3600.0  # the longest `archive.patience`: a delivery that waits longer has the time of a wrong clock
+)
 CHECK_EVERY_S: Final = 60.0  # how often to check whether an endpoint has failed for too long
 
 
@@ -86,8 +89,9 @@ class Dispatcher:
     async def load(self) -> None:
         """Like `refresh`, for deliveries that another daemon may have scheduled. StoreError passes through."""
         if self._plans:
-            latest_at = self._clock.steady() + max(plan.retries.longest_s for plan in self._plans.values())
-            await self._offload(partial(self._outbox.make_due, latest_at=latest_at, first_at=math.inf))
+            now = self._clock.steady()
+            latest_at = now + max(plan.retries.longest_s for plan in self._plans.values())
+            await self._offload(partial(self._outbox.make_due, latest_at=latest_at, first_at=now + MOST_HELD_S))
         await self.refresh()
 
     async def refresh(self) -> None:

@@ -105,8 +105,9 @@ def test_without_an_archive_held_deliveries_are_due_but_not_retries(store: Store
     add(store, "other")
     store.commit([make_end(WatchKey("kling", "other"))], Teller(HOOK))
     [retried] = due(store, now=NOW, queue=HOOK)
-    store.commit([make_deferred(retried, next_attempt_at=NOW + 200)], holding)
+    store.commit([make_deferred(retried, next_attempt_at=NOW + 100)], holding)
 
+    assert store.make_due(latest_at=NOW + 100, first_at=HELD_UNTIL) == 0
     assert store.make_due(latest_at=HELD_UNTIL + 1000, first_at=NOW) == 1
     [told] = due(store, now=NOW, queue=HOOK)
     assert (told.event_id, told.body.split()[1]) == (copies.event_id, b"0")

@@ -32,11 +32,12 @@ WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:
 -- next_due: When the next delivery is due, after those that were found.
 SELECT next_attempt_at {attemptable} ORDER BY next_attempt_at, delivery_id LIMIT 1 OFFSET :found
 
--- make_due: Make deliveries due at once if they are due after `latest_at`, or if they are due after `first_at` and have
--- had no attempt.
+-- make_due: Make deliveries due at once if they are due after `latest_at`, or if they have had no attempt and are due
+-- after `first_at`.
 UPDATE deliveries SET next_attempt_at = 0 WHERE delivery_id IN (
     SELECT delivery_id FROM deliveries WHERE state = 'waiting'
-        AND (next_attempt_at > :latest_at OR (next_attempt_at > :first_at AND {commits.never_attempted}))
+        AND ((next_attempt_at > :latest_at AND NOT ({commits.never_attempted}))
+            OR (next_attempt_at > :first_at AND {commits.never_attempted}))
     {postgres:ORDER BY delivery_id FOR NO KEY UPDATE})
 
 -- disabled: The endpoints that are disabled.
