@@ -180,7 +180,10 @@ def test_all_that_a_search_shows_is_sent_and_nothing_else(site: Site, browser: B
     [form] = forms(asked.text, "redeliver-all")
     assert browser.said(browser.send("redeliver-all", form)) == "1 delivery is sent again."
     until(
-        lambda: "1 dead" in heading(browser.get("/deliveries?topic=task_succeeded").text),
+        lambda: (
+            any(one.path == "/dead" for one in site.world.received[before:])
+            and "1 dead" in heading(browser.get("/deliveries?topic=task_succeeded").text)
+        ),
         seconds=10,
         what="an accepted delivery",
     )
