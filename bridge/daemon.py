@@ -178,13 +178,15 @@ class Daemon:
             logs.catch_up()
 
     async def _watch_settings(self) -> None:
-        is_due = False
+        is_due, before = False, self._seen
         while True:
             is_due, self._must_reload = is_due or self._must_reload.is_set(), anyio.Event()
             seen = await anyio.to_thread.run_sync(stamp, self._loaded.path)
-            if is_due or seen != self._seen:
+            # A file that has changed since the last check may be incomplete: it may lack endpoints and still be valid.
+            if is_due or before == seen != self._seen:
                 self._seen = seen
                 is_due = not await self._reload()
+            before = seen
             await self._clock.wait(self._must_reload, SETTINGS_EVERY_S)
 
     async def _reload(self) -> bool:

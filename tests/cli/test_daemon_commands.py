@@ -221,6 +221,20 @@ def test_settings_are_reloaded_on_a_signal_or_change_unless_they_are_invalid(she
     assert '"level":"debug"' in daemon.log.read_text().replace(": ", ":"), "the log follows the settings"
 
 
+def test_a_settings_file_is_not_read_while_it_changes(shell: Shell, world: World) -> None:
+    settings = shell.folder / "genbridge.yaml"
+    good = settings.read_text()
+    with DaemonProcess(settings) as daemon:
+        heard(daemon, "daemon.ready")
+        for part in range(50):
+            settings.write_text(good[: len(good) * part // 50])
+            time.sleep(0.05)
+        settings.write_text(good)
+        heard(daemon, "settings.reloaded")
+        assert daemon.stop() == 0
+    assert not logged(daemon, "settings.invalid")
+
+
 def test_a_certificate_that_cannot_be_leaves_the_old_settings_in_force(shell: Shell, world: World) -> None:
     settings = shell.folder / "genbridge.yaml"
     accounts = json.loads(settings.read_text())["accounts"]
