@@ -25,6 +25,10 @@ SHORT_WEIGHT: Final = 256
 LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE: Final = yaml.reader.Reader.NON_PRINTABLE
 _TAGS: Final = {None, "!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))}
+_BEGINS: Final = {
+    "\t": "a tab; indent YAML with spaces",
+    **{char: f"a value cannot begin with {char} in YAML; write it in quotes" for char in "@`%"},
+}
 _HALF_QUOTED: Final = re.compile(r"""(?:[:-]\s+|[\[,{]\s*)(?:"[^"]*"|'[^']*')\s*[^\s'",#:}\]]""")
 
 
@@ -161,13 +165,13 @@ class Composer:
         location = (mark.line + 1, mark.column + 1)
         if error.problem == "exceeded maximum nesting depth":  # PyYAML's own limit, since 6.0.4
             return YamlProblem(self._name, location, _TOO_DEEP)
-        if line[mark.column : mark.column + 1] == "\t":
-            return YamlProblem(self._name, location, "a tab; indent YAML with spaces")
+        if (char := line[mark.column : mark.column + 1]) in _BEGINS:
+            return YamlProblem(self._name, location, _BEGINS[char])
         if mark.column and line[mark.column - 1 : mark.column + 1] == "${":
             message = 'an unquoted ${...} inside { } or [ ] is not YAML; quote it: "${...}"'
             return YamlProblem(self._name, (location[0], location[1] - 1), message)
-        if (char := line[mark.column : mark.column + 1]) and char in "@`%":
-            return YamlProblem(self._name, location, f"a value cannot begin with {char} in YAML; write it in quotes")
+        if line[mark.column : mark.column + 2] == "{{":
+            return YamlProblem(self._name, location, "an unquoted {{ inside { } or [ ] is not YAML; quote the text")
         if _HALF_QUOTED.search(line[: mark.column + 1]) is not None:
             message = "the value continues after its closing quote; write all of it in quotes"
             return YamlProblem(self._name, location, message)
@@ -216,7 +220,7 @@ class Composer:
         if len(self._stack) >= MAX_DEPTH:
             self._refuse(event, _TOO_DEEP)
         if self._stack and self._stack[-1].keys is not None and self._stack[-1].key is None:
-            self._refuse(event, "a list or mapping cannot be a key")
+            self._refuse(event, "a list or mapping cannot be a key; write a text that begins with {{ in quotes")
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         self._stack.append(_Open(event, is_map=isinstance(event, yaml.MappingStartEvent)))
