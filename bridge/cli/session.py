@@ -176,11 +176,13 @@ class CommandSession:
             click.echo(f"note: {printable(self.placed.warning)}", err=True)
 
     def hint_at_daemon(self) -> None:
-        """Tell the user on stderr, once, if no daemon is running: the request is stored, and waits for a daemon."""
-        if not self._has_hinted and self.daemon() is None:
+        """Tell the user on stderr if no daemon is running: the request is stored, and waits for a daemon. Says so once
+        until one is running again."""
+        is_missing = self.daemon() is None
+        if is_missing and not self._has_hinted:
             how = "`systemctl start genbridge`" if is_service(self.file.path) else "`genbridge run`"
             click.echo(f"note: no daemon is running; {how} starts one", err=True)
-        self._has_hinted = True
+        self._has_hinted = is_missing
 
 
 def _with_all(error: ConfigError, path: Path) -> ConfigError:

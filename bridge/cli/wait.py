@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Final
 
@@ -39,6 +39,7 @@ from bridge.screen import BAD, BUSY, GOOD, MARK_STYLES, Screen, can_move_cursor,
 from bridge.store import ReadStore
 
 LOOK_EVERY_S: Final = 0.3
+HINT_EVERY_S: Final = 3.0
 TEMPORARY: Final = 75
 ROWS_LEFT: Final = 4  # rows of the terminal for the summary, the number of further tasks, and the prompt
 NAME_CELLS: Final = 28  # at most; fewer on a narrow terminal
@@ -88,7 +89,7 @@ def wait_for(
     clock, screen = clock_of(at.store), screen_of(sys.stderr)
     began_at, known_ends = clock.steady(), estimates(at)
     try:
-        views = anyio.run(_wait, at.store, views, known, known_ends, timeout_s, clock)
+        views = anyio.run(_wait, at.store, views, known, known_ends, timeout_s, clock, session.hint_at_daemon)
     except KeyboardInterrupt:
         click.echo("note: stopped waiting; the tasks are still watched", err=True)
         raise
@@ -135,10 +136,13 @@ async def _wait(
     known_ends: Estimates,
     timeout_s: float | None,
     clock: SystemClock,
+    hint: Callable[[], None],
 ) -> WatchViews:
-    """The views when every task has finished, or after the timeout. Reads the store only after a change."""
+    """The views when every task has finished, or after the timeout. Reads the store only after a change. `hint` tells
+    the user if the daemon has stopped."""
     screen = screen_of(sys.stderr)
     until = math.inf if timeout_s is None else clock.steady() + timeout_s
+    hint_at = clock.steady() + HINT_EVERY_S
     console = Console(stderr=True, highlight=False, color_system="auto" if screen.marks else None)
     bars = Bars(console, screen, known_ends, clock) if can_move_cursor(screen) else None
     with cursor_after_sigterm() if bars else nullcontext(), bars or nullcontext(Lines(known_ends, clock)) as board:
@@ -147,6 +151,9 @@ async def _wait(
             if not _count_live(views) or clock.steady() >= until:
                 return views
             await clock.sleep(LOOK_EVERY_S)
+            if clock.steady() >= hint_at:
+                hint()
+                hint_at = clock.steady() + HINT_EVERY_S
             if known != (news := store.news()):
                 known = news
                 views = {key: store.view(key) if view.phase in LIVE else view for key, view in views.items()}

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 from rich.console import Console
@@ -24,6 +24,7 @@ from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.domain.views import WatchView
 from bridge.screen import Screen
+from bridge.store import DaemonLock
 from tests.cli.shell import Shell
 from tests.cli.terminal import in_terminal, interrupt_at
 from tests.factories import NOW, make_view, make_wish
@@ -93,6 +94,19 @@ def test_a_timeout_exits_75_and_names_the_unfinished_tasks(shell: Shell) -> None
     assert "timed out: 1 of 1 task is still running" in shell("wait", "a", "--timeout", "0.1s").err
     shell("withdraw", "a", "b")
     assert shell("wait", "--account", "kling").code == 0, "nothing to wait for there"
+
+
+@pytest.mark.long
+def test_wait_says_once_that_the_daemon_has_stopped(shell: Shell) -> None:
+    shell("add", "a")
+    with ExitStack() as daemon:
+        daemon.enter_context(DaemonLock(shell.folder / "state.db"))
+        stopping = meanwhile(shell, daemon.close)
+        said = shell("wait", "--timeout", "8s")
+        stopping.join()
+    assert said.code == 75
+    assert said.err.splitlines()[:2] == ["kling/a: submitted", "note: no daemon is running; `genbridge run` starts one"]
+    assert said.err.count("no daemon is running") == 1
 
 
 def test_a_store_that_fails_during_the_wait_loses_nothing_and_says_so(shell: Shell) -> None:
