@@ -26,6 +26,7 @@ from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.ports import Clock, StoreObserver
 from bridge.redaction import hidden
+from bridge.restarting import keep_running
 from bridge.service import ServiceManager
 from bridge.store import Store, StorePlace
 from bridge.wiring.parts import Parts
@@ -117,10 +118,10 @@ class Daemon:
                 self._manager.ready(f"genbridge {__version__}")
                 log.info("daemon.ready", version=__version__, settings=str(self._loaded.path), pid=os.getpid())
                 group.start_soon(self._liveness.run, self._manager.alive)
-                group.start_soon(self._watch_settings)
+                group.start_soon(keep_running, "settings", self._watch_settings, self._clock)
                 group.start_soon(self._report_lost_lines)
                 if self._beat is not None:
-                    group.start_soon(self._show_life, self._beat)
+                    group.start_soon(keep_running, "beat", partial(self._show_life, self._beat), self._clock)
             await self._ended.wait()
             group.cancel_scope.cancel()
         if self._http is not None:

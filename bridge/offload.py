@@ -10,14 +10,17 @@ from typing import Final, TypeVar
 import anyio
 import anyio.to_thread
 
+from bridge.errors import StoreError
+
 T = TypeVar("T")
 
+NO_THREAD: Final = "can't start new thread"  # what Python says if the machine or the service has too many
 TURN_S: Final = 0.001  # how long a busy event loop may delay a worker thread; Python's default is 5 ms
 
 
 class ThreadOffload:
     """`ports.Offload` with a worker thread. Even a canceled caller waits for a call that has begun, so no commit is
-    abandoned halfway."""
+    abandoned halfway. StoreError if the machine has no free thread."""
 
     def __init__(self) -> None:
         # For the whole process; threads switch about ten times during a commit of any size.
@@ -25,4 +28,9 @@ class ThreadOffload:
         self._one = anyio.CapacityLimiter(1)  # a SQLite connection serves one thread at a time
 
     async def __call__(self, call: Callable[..., T], *args: object) -> T:
-        return await anyio.to_thread.run_sync(partial(call, *args), limiter=self._one)
+        try:
+            return await anyio.to_thread.run_sync(partial(call, *args), limiter=self._one)
+        except RuntimeError as error:
+            if str(error) != NO_THREAD:
+                raise
+            raise StoreError("this machine has no free thread for the store; end other programs") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -114,7 +115,10 @@ class Connector:
             if len(self._names) >= MOST_NAMES:
                 self._names.clear()
             loop = asyncio.get_running_loop()
-            found = loop.run_in_executor(None, self._resolve, host, port)
+            try:
+                found = loop.run_in_executor(None, self._resolve, host, port)
+            except RuntimeError as error:  # of `threading`
+                raise OSError(errno.EAGAIN, str(error)) from error
             found.add_done_callback(_consume_failure)
             self._names[host, port] = monotonic_us(), found
         return await asyncio.shield(found)

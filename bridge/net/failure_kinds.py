@@ -40,8 +40,8 @@ NO_ANSWER: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError
 CUT_OFF: Final = (ConnectionResetError, ssl.SSLEOFError)
 """Raised if the other side closes a connection, also in the middle of a handshake."""
 
-LACKING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""The errors of a machine that lacks files or memory."""
+LACKING: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""The errors of a machine that lacks threads, files or memory."""
 
 NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
 """OpenSSL's reasons for an answer that is not TLS, usually plain HTTP."""
@@ -79,7 +79,7 @@ class Failure(StrEnum):
     PROTOCOL = "protocol"  # the answer is not HTTP
     REQUEST = "request"  # HTTP does not allow the request; nothing was sent
     FORBIDDEN = "forbidden"  # the guard does not allow the address; nothing was sent
-    LOCAL = "local"  # this machine lacks files or memory for a connection; nothing was sent
+    LOCAL = "local"  # this machine lacks threads, files or memory for a connection; nothing was sent
 
 
 class Unreached(httpx.ConnectError):
@@ -184,6 +184,8 @@ def _explain_connect(chain: list[BaseException], where: str) -> str:
         return f"{where} cannot be reached"
     if numbers & {errno.EMFILE, errno.ENFILE}:
         return f"no connection to {where}: too many open files (raise the limit, or lower limits.concurrency)"
+    if errno.EAGAIN in numbers:
+        return f"no connection to {where}: this machine has no free thread"
     return f"no connection to {where}"
 
 

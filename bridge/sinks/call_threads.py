@@ -23,6 +23,10 @@ class NoThread(Exception):
     """Every thread is still busy with an earlier call. The text describes them."""
 
 
+class NoFreeThread(NoThread):
+    """The machine, or the service, has too many threads."""
+
+
 class CallTimeout(Exception):
     """The call did not return in time. It continues, and may still have an effect."""
 
@@ -58,7 +62,7 @@ class CallThreads:
         try:
             threading.Thread(target=in_thread, name=self._name, daemon=True).start()
         except RuntimeError as error:
-            raise NoThread("this machine has no free thread") from error
+            raise NoFreeThread("this machine has no free thread") from error
         self._busy += 1
         with anyio.move_on_after(timeout_s):
             await returned.wait()

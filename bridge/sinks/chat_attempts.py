@@ -20,7 +20,7 @@ from bridge.net.client import Answer
 from bridge.sinks.answers import ACCEPTED, AnswerReader, Verdict, object_of, read_nothing, words_of
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
 from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, counted_files
-from bridge.sinks.call_threads import CallThreads, CallTimeout, NoThread
+from bridge.sinks.call_threads import CallThreads, CallTimeout, NoFreeThread, NoThread
 from bridge.sinks.chat_cards import PLAIN_LOOK, TOPIC_LOOKS
 from bridge.sinks.chat_services import reader_at
 from bridge.sinks.chat_wording import ChatWording
@@ -28,6 +28,7 @@ from bridge.sinks.human_values import rest_notice
 from bridge.sinks.judging import judge
 from bridge.sinks.neutral import one_line
 from bridge.sinks.plugin_targets import PluginTarget
+from bridge.sinks.posting import not_attempted
 from bridge.sinks.requests_hook import ChatNetwork, Exchange, Recording, recording
 from bridge.sinks.splitting import count_sent, mark_sent
 from bridge.sinks.texts import WrittenMessage
@@ -87,6 +88,8 @@ class ChatTarget:
         """
         try:
             return await self._threads.run(partial(self._attempt, attempt), timeout_s=self._give_up_s)
+        except NoFreeThread as problem:
+            return not_attempted(str(problem))
         except NoThread as problem:
             return Deferred(reason=str(problem))
         except CallTimeout as problem:

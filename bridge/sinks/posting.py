@@ -67,11 +67,16 @@ class Poster:
         if isinstance(answer, Unanswered) and answer.status:  # the status line decides, also without valid headers
             answer = Answer(answer.status, NO_HEADERS, b"", False, answer.reason, False)
         if isinstance(answer, Unanswered) and answer.kind is Failure.LOCAL:
-            return Deferred(reason=answer.reason, retry_after_s=LACKING_S, delays_queue=True, is_counted=False), None
+            return not_attempted(answer.reason), None
         if isinstance(answer, Unanswered):
             return Deferred(reason=answer.reason, is_unanswered=answer.may_have_arrived), None
         verdict = self._read(answer)
         return judge(answer, verdict, asked=url), verdict
+
+
+def not_attempted(reason: str) -> Deferred:
+    """This machine lacked something, so the receiver was not involved, and no retry is used up."""
+    return Deferred(reason=reason, retry_after_s=LACKING_S, delays_queue=True, is_counted=False)
 
 
 def _headers(settings: PostSettings, content_type: str) -> dict[str, str]:

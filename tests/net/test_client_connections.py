@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 from pathlib import Path
@@ -87,6 +88,20 @@ async def test_without_a_free_file_idle_connections_of_other_clients_are_closed(
             assert isinstance(outcome, Unanswered)
             assert outcome.kind is Failure.LOCAL
             await until(lambda: server.open_connections == 0)
+
+
+async def test_without_a_free_thread_for_the_name_nothing_was_sent(
+    transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    if transport == "asyncio":
+        async with client_of() as client:
+            monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", refuse)
+            found = await client.fetch(Request(method="GET", url="http://localhost:1/"), cap_bytes=9)
+        reason = "no connection to localhost:1: this machine has no free thread"
+        assert found == Unanswered(kind=Failure.LOCAL, reason=reason)
 
 
 def _closes_kept_alive_connections() -> Script:

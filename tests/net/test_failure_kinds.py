@@ -15,11 +15,12 @@ from bridge.net.failure_kinds import Failure, explain
         (errno.ECONNREFUSED, "x:1 refused the connection"),
         (errno.EHOSTUNREACH, "x:1 cannot be reached"),
         (errno.EMFILE, "no connection to x:1: too many open files (raise the limit, or lower limits.concurrency)"),
+        (errno.EAGAIN, "no connection to x:1: this machine has no free thread"),
         (errno.EIO, "no connection to x:1"),
     ],
 )
 def test_the_cause_of_a_failed_connection_is_found_in_wrapped_exceptions(number: int, reason: str) -> None:
-    kind = Failure.LOCAL if number == errno.EMFILE else Failure.CONNECT
+    kind = Failure.LOCAL if number in {errno.EMFILE, errno.EAGAIN} else Failure.CONNECT
     error = httpx.ConnectError("All connection attempts failed")
     error.__cause__ = OSError("several")
     error.__cause__.__cause__ = ExceptionGroup("attempts", [OSError(number, "no"), OSError(number, "no")])

@@ -86,6 +86,17 @@ def slow_service(after_s: float = 0.0, refused: str | None = None) -> Iterator[S
         thread.join()
 
 
+async def test_an_attempt_without_a_free_thread_uses_up_no_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    outcome = await deliver(chat("json://127.0.0.1:1/room"))
+    assert isinstance(outcome, Deferred)
+    assert outcome.reason == "this machine has no free thread"
+    assert not outcome.is_counted
+
+
 async def test_a_late_outcome_settles_an_attempt_longer_than_the_time_out() -> None:
     assert check_url("json://127.0.0.1") is None  # loads Apprise
     with slow_service(1.0) as slow:
