@@ -21,9 +21,8 @@ from bridge.sinks.answers import ACCEPTED, AnswerReader, Verdict, object_of, rea
 from bridge.sinks.apprise_plugin import ApprisePlugin, ChatMessage, UnusableUrl
 from bridge.sinks.attached_files import REFUSED_FILE, ResultFile, ResultFiles, counted_files
 from bridge.sinks.call_threads import CallThreads, CallTimeout, NoFreeThread, NoThread
-from bridge.sinks.chat_cards import PLAIN_LOOK, TOPIC_LOOKS
 from bridge.sinks.chat_services import reader_at
-from bridge.sinks.chat_wording import ChatWording
+from bridge.sinks.chat_wording import PLAIN_LOOK, TOPIC_LOOKS, ChatWording
 from bridge.sinks.human_values import rest_notice
 from bridge.sinks.judging import judge
 from bridge.sinks.neutral import one_line

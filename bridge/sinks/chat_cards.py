@@ -10,40 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from bridge.domain.event import Topic
 from bridge.domain.task import Json
-
-
-class TopicLook(NamedTuple):
-    """How a topic looks in a chat. `mark`: "" if its messages have the mark of their result."""
-
-    tone: str
-    mark: str
-
-
-PLAIN_LOOK: Final = TopicLook("info", "")
-TOPIC_LOOKS: Final[Mapping[str, TopicLook]] = MappingProxyType(
-    {
-        Topic.TASK_SUCCEEDED: TopicLook("success", ""),
-        Topic.TASK_FAILED: TopicLook("failure", "⚠️"),
-        Topic.TASK_CANCELED: TopicLook("warning", "⚠️"),
-        Topic.TASK_NOT_FOUND: TopicLook("warning", "⚠️"),
-        Topic.TASK_TIMED_OUT: TopicLook("failure", "⏳"),
-        Topic.TASK_ARCHIVED: TopicLook("success", ""),
-        Topic.TASK_RUNNING: PLAIN_LOOK,
-        Topic.TASK_PROGRESS: PLAIN_LOOK,
-        Topic.ACCOUNT_BLOCKED: TopicLook("warning", "🔒"),
-        Topic.ACCOUNT_RESTORED: TopicLook("success", "✅"),
-        Topic.ENDPOINT_DISABLED: TopicLook("warning", "🔌"),
-        Topic.ENDPOINT_FAILING: TopicLook("warning", "⚠️"),
-        Topic.ENDPOINT_RECOVERED: TopicLook("success", "✅"),
-        Topic.UNKNOWN_STATUS: TopicLook("warning", "⚠️"),
-    }
-)
 
 MOST_NAMED_URL: Final = 2_000  # in characters; a longer URL is sent unchanged, in a separate message if necessary
 

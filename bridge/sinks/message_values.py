@@ -22,8 +22,8 @@ from bridge.domain.result_facts import (
     with_paths_of,
 )
 from bridge.domain.task import NO_RESULT, RESULT_GONE, Json
-from bridge.sinks.chat_cards import TOPIC_LOOKS, CardLink, markdown_link
-from bridge.sinks.chat_wording import CHINESE, MARKS, ChatWording
+from bridge.sinks.chat_cards import CardLink, markdown_link
+from bridge.sinks.chat_wording import CHINESE, MARKS, TOPIC_LOOKS, ChatWording
 from bridge.sinks.human_values import (
     LOCAL,
     SOON_S,

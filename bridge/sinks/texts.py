@@ -12,8 +12,8 @@ import orjson
 from bridge.domain.event import END_TOPICS, Event
 from bridge.domain.sample import sample_event
 from bridge.logs import get_logger
-from bridge.sinks.chat_cards import TOPIC_LOOKS, CardLink, ChatCard, card_text
-from bridge.sinks.chat_wording import ENGLISH
+from bridge.sinks.chat_cards import CardLink, ChatCard, card_text
+from bridge.sinks.chat_wording import ENGLISH, TOPIC_LOOKS
 from bridge.sinks.human_values import LOCAL, format_time, rest_notice
 from bridge.sinks.message_values import (
     MOST_URLS,

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.domain.event import Event, Topic
 from bridge.domain.task import Snapshot
-from bridge.sinks.chat_cards import TOPIC_LOOKS
-from bridge.sinks.chat_wording import CHINESE, ENGLISH
+from bridge.sinks.chat_wording import CHINESE, ENGLISH, TOPIC_LOOKS
 from bridge.sinks.human_values import human_duration, human_instant, rest_notice
 from bridge.sinks.message_values import NAMES, ChatStyle, template_values
 from bridge.sinks.payloads import newapi
