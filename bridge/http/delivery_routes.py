@@ -9,27 +9,21 @@ from bridge.control import delivery_list
 from bridge.control.lookup import find_keys
 from bridge.control.overview import endpoints_json
 from bridge.domain.delivery import Accepted
-from bridge.domain.filters import DeliveryFilter
 from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import NOT_FOUND, ApiCall, post, route
-from bridge.http.problem_details import invalid, named_filters, since_at
+from bridge.http.problem_details import invalid
+from bridge.http.request_filters import delivery_filter, named_filters
 
 
 @route("GET", "/api/v1/deliveries", query=models.DeliveryListQuery, answer=models.DeliveryPage, problems=NOT_FOUND)
 async def list_(call: ApiCall) -> dict[str, Any]:
     """List deliveries, the newest first."""
     query, services = call.query, call.services
-    watch = None
+    wanted = delivery_filter(query, now=services.clock.now())
     if query.task is not None:
-        [watch] = await services.ask(find_keys, [query.task], None)
-    wanted = DeliveryFilter(
-        states=(query.state,) if query.state else (),
-        endpoint=query.endpoint,
-        topic=query.topic,
-        watch=watch,
-        since=since_at(query.since, services.clock.now()),
-    )
+        [key] = await services.ask(find_keys, [query.task], None)
+        wanted = wanted._replace(watch=key)
     with named_filters():
         found = await services.ask(delivery_list.list_deliveries, wanted, limit=query.limit, cursor=query.cursor)
     return {"deliveries": found.json(), "next": found.next}
@@ -57,13 +51,7 @@ async def redeliver(call: ApiCall) -> dict[str, Any]:
     filters = (wanted.state, wanted.endpoint, wanted.since, wanted.topic)
     if wanted.event_ids and any(value is not None for value in filters):
         raise invalid([("event_ids", "cannot be combined with state, endpoint, since or topic; give one or the other")])
-    matching = DeliveryFilter(
-        event_ids=tuple(wanted.event_ids or ()),
-        states=(wanted.state,) if wanted.state else (),
-        endpoint=wanted.endpoint,
-        topic=wanted.topic,
-        since=since_at(wanted.since, services.clock.now()),
-    )
+    matching = delivery_filter(wanted, now=services.clock.now())._replace(event_ids=tuple(wanted.event_ids or ()))
     with named_filters():
         count = await services.write(delivery_list.redeliver, services.settings(), matching, expect=wanted.expect)
     return {"redelivered": count}

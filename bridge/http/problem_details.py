@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -14,7 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bridge.control.formats import instant
 from bridge.errors import (
     ConfigError,
     GenbridgeError,
@@ -33,7 +30,6 @@ from bridge.redaction import hidden
 log = get_logger()
 
 MAX_ERRORS: Final = 100
-_OFFSET: Final = re.compile(r"(T\S*) (\d\d:?\d\d)$")
 _STATUS: Final[Mapping[type[GenbridgeError], HTTPStatus]] = {  # the first matching class counts
     UnknownNameError: HTTPStatus.NOT_FOUND,
     UnknownError: HTTPStatus.NOT_FOUND,
@@ -85,24 +81,6 @@ def invalid(errors: Sequence[tuple[str, str]]) -> HttpProblem:
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     detail = f"{where}: {message}{more}" if where else f"{message}{more}"
     return HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
-
-
-@contextmanager
-def named_filters() -> Iterator[None]:
-    """HttpProblem 422, with the parameter, when a filter names an unknown account or endpoint."""
-    try:
-        yield
-    except UnknownNameError as error:
-        raise invalid([(error.at, str(error))]) from None
-
-
-def since_at(text: str | None, now: float) -> float | None:
-    """The time in `since`. HttpProblem 422 if it is neither a time nor an age. In a query, the + of an offset that is
-    not percent-encoded, as `date -Iseconds` prints it, arrives as a space."""
-    try:
-        return None if text is None else instant(_OFFSET.sub(r"\1+\2", text), now)
-    except ValueError as error:
-        raise invalid([("since", str(error))]) from None
 
 
 def problem_response(problem: HttpProblem) -> Response:

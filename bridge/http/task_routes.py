@@ -16,13 +16,12 @@ from bridge.control.explanation import explain
 from bridge.control.lookup import find_keys, listed_account
 from bridge.control.store_now import StoreNow
 from bridge.control.watch_list import search_watches, watch_details
-from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
 from bridge.domain.views import RequestResult
 from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import JSON, NOT_FOUND, ApiCall, RawBody, json_response, post, route
-from bridge.http.problem_details import named_filters, since_at
+from bridge.http.request_filters import named_filters, watch_filter
 from bridge.http.task_bodies import add_tasks
 from bridge.ports import Added
 
@@ -57,13 +56,7 @@ def _added(one: Added) -> dict[str, str]:
 async def list_tasks(call: ApiCall) -> dict[str, Any]:
     """List watched tasks, the last added first."""
     query, services = call.query, call.services
-    wanted = WatchFilter(
-        phases=(query.phase,) if query.phase else (),
-        account=query.account,
-        label=query.label,
-        since=since_at(query.since, services.clock.now()),
-        text=query.q,
-    )
+    wanted = watch_filter(query, now=services.clock.now())
     with named_filters():
         await services.ask(listed_account, query.account)
     found = await services.ask(search_watches, wanted, limit=query.limit, cursor=query.cursor)

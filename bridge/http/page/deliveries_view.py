@@ -14,7 +14,7 @@ from bridge.domain.quoting import printable
 from bridge.http.page.result_boxes import Thumbnail, results_of, thumbnail
 from bridge.http.page.result_copies import TaskResult
 from bridge.http.page.view import View, ViewCall, ViewQuery
-from bridge.http.problem_details import since_at
+from bridge.http.request_filters import since_at
 from bridge.redaction import hidden
 from bridge.wiring.archive_builder import RETRIES
 

@@ -21,7 +21,8 @@ from bridge.errors import OutdatedError
 from bridge.http.page.actions import Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery, own_path
 from bridge.http.page.wording import Wording
-from bridge.http.problem_details import HttpProblem, since_at
+from bridge.http.problem_details import HttpProblem
+from bridge.http.request_filters import delivery_filter
 from bridge.store import ReadStore
 from bridge.store.command_store import CommandStore
 
@@ -148,9 +149,7 @@ async def resume_one(call: ViewCall) -> Done:
 async def _wanted(call: ViewCall) -> DeliveryFilter:
     """The deliveries that the form's filter shows. A text matches tasks and event ids."""
     form: ManyDeliveries = call.query
-    wanted = DeliveryFilter(
-        states=(form.state,), endpoint=form.endpoint, topic=form.topic, since=since_at(form.since, call.now)
-    )
+    wanted = delivery_filter(form, now=call.now)
     if form.q is None:
         return wanted
     is_waiting = form.state is DeliveryState.WAITING

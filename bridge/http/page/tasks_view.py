@@ -23,7 +23,7 @@ from bridge.http.page.running_rows import RunningRow, running_row
 from bridge.http.page.task_actions import NewTasks
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.page.wording import DAY_S, Wording
-from bridge.http.problem_details import since_at
+from bridge.http.request_filters import watch_filter
 from bridge.http.services import Services
 from bridge.store import ReadStore
 
@@ -84,13 +84,7 @@ class Tab(NamedTuple):
 async def _load(call: ViewCall) -> Mapping[str, Any]:
     services, query, now = call.services, call.query, call.now
     loaded = services.settings()
-    wanted = WatchFilter(
-        phases=query.phase,
-        account=query.account,
-        label=query.label,
-        since=since_at(query.since, now),
-        text=query.q,
-    )
+    wanted = watch_filter(query, now=now)
     found = await services.ask(_read, wanted, query)
     is_counted = not (query.q or query.since or query.label)
     counts = await phase_counts(services, query.account) if is_counted else None
