@@ -190,13 +190,11 @@ function renew(list, fresh) {
 let awayAt = Date.now(); // when the reader last looked at a list
 const unseen = new Set();
 
-const rows = (list) => document.querySelector(`[data-list="${list}"]`)?.children.length;
-
-// Whether to tell the reader that a task is new.
-function isNews(task, isOn) {
+// Whether to tell the reader that a task is new. `isFull`: no more running tasks have a place on Now.
+function isNews(task, isOn, isFull) {
   const shownAt = Date.parse(body.dataset.now);
   if (body.dataset.view === "now") {
-    return LIVE.has(task.phase) ? !isOn && rows("running") < RUNNING : Date.parse(task.ended_at) > shownAt && !isOn?.matches(".card");
+    return LIVE.has(task.phase) ? !isOn && !isFull : Date.parse(task.ended_at) > shownAt && !isOn?.matches(".card");
   }
   const isAsked = (name, value) => !query.has(name) || query.getAll(name).some((one) => !one || one === value);
   const isPlain = !["after", "q", "label"].some((name) => query.get(name));
@@ -276,16 +274,17 @@ function showCounts(counts) {
 
 function showChanges(frame) {
   let mustRefresh = frame.more;
+  const onPage = Map.groupBy(find("[data-task]"), keyOf); // a frame has many tasks, most of them not on the page
+  const isFull = document.querySelector("[data-list=running]")?.children.length >= RUNNING;
   for (const task of frame.tasks) {
     const key = `${task.account} ${task.id}`;
-    const shown = find(`[data-task="${CSS.escape(key)}"]`);
+    const shown = onPage.get(key) ?? [];
     for (const element of shown) mustRefresh = showTask(element, task) || mustRefresh;
-    if (unseen.size < MOST_NEW && isNews(task, shown.at(-1))) unseen.add(key);
+    if (unseen.size < MOST_NEW && isNews(task, shown.at(-1), isFull)) unseen.add(key);
   }
   for (const one of frame.deliveries) {
     const isOn = document.querySelector(`[data-delivery^="${CSS.escape(`${one.event_id} ${one.endpoint}`)}"]`);
-    const ofTask = one.id && document.querySelector(`[data-task="${CSS.escape(`${one.account} ${one.id}`)}"]`);
-    mustRefresh ||= isOn || ofTask;
+    mustRefresh ||= isOn || onPage.has(`${one.account} ${one.id}`);
   }
   showNew();
   if (mustRefresh) scheduleRefresh();
