@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from bridge.control.pausing import how_long
 from bridge.domain.ids import WatchKey
+from bridge.domain.limits import PROBE_GAP_S
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.quoting import printable
 from bridge.domain.views import RequestResult, WatchView
@@ -137,7 +138,9 @@ def poll_now(
     when = dict.fromkeys((key.account for key in keys), "once its account is in the settings again")
     when |= dict.fromkeys(accounts, "as soon as the account's limits allow")
     blocked = [name for name, state in store.accounts().items() if state.blocked_at is not None and name in accounts]
-    when |= dict.fromkeys(blocked, "now, to see whether the provider accepts its blocked account again")
+    when |= dict.fromkeys(
+        blocked, f"within {PROBE_GAP_S:.0f} s, to see whether the provider accepts its blocked account"
+    )
     when |= {name: f"after the pause of its account: paused {how_long(one, now)}" for name, one in paused.items()}
     return [(one, _detail(one, f"polling {when[one.key.account]}")) for one in touched]
 

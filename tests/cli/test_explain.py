@@ -94,7 +94,7 @@ def test_explain_shows_the_next_step_and_the_reason_for_its_delay(shell: Shell, 
     store.commit([make_block(), AccountAskedToWait(account="kling", until_at=FAR)], Teller())
     story = shell("explain", "live").out
     assert re.search(r"account kling has been blocked for \d+d \d+h: ", story)
-    assert "now, to see whether the provider accepts its blocked account again" in shell("poll", "live").out
+    assert "within 10 s, to see whether the provider accepts its blocked account" in shell("poll", "live").out
     assert "401: key revoked" in story
     assert re.search(r"account kling waits until \S+Z \(in .*\): the provider asked to wait", story)
     shell.settings({"accounts": {"other": SETTINGS["accounts"]["kling"]}})
