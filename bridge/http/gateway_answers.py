@@ -13,7 +13,6 @@ from starlette.types import Receive, Send
 
 from bridge.domain.forwarding import KeyMask, Pair, masked, returned_headers
 from bridge.engine.poller import Poller
-from bridge.http.gateway_accounts import GatewayAccount
 from bridge.http.gateway_bodies import MOST_BYTES, TOO_LARGE, cancel_when_gone
 from bridge.http.gateway_watches import WatchCommit, WatchWish
 from bridge.http.problem_details import HttpProblem
@@ -24,6 +23,7 @@ from bridge.net.httpx_connections import StreamedAnswer
 from bridge.net.streaming_client import whole_answer
 from bridge.providers.pass_through import NotCreated, PassThrough, StatusCall
 from bridge.sources.task_reader import TaskProblem
+from bridge.wiring.gateway_accounts import GatewayAccount
 
 READ_S: Final = 600.0  # for a whole answer that is read
 ERROR_BYTES: Final = 64 << 10  # maximum size of an answer that reports an error

@@ -21,7 +21,6 @@ from bridge.domain.forwarding import KEY_HEADERS, Pair, sent_headers, target_of
 from bridge.domain.quoting import unknown_name
 from bridge.engine.poller import Poller
 from bridge.http.access import AccessRules, Right, with_security_headers
-from bridge.http.gateway_accounts import GatewayAccount
 from bridge.http.gateway_answers import AnswerPassing
 from bridge.http.gateway_bodies import CallerGone, RequestBody, cancel_when_gone
 from bridge.http.gateway_watches import WatchWish
@@ -33,6 +32,7 @@ from bridge.net.failure_kinds import BodyStopped, Failure
 from bridge.net.httpx_connections import StreamedAnswer
 from bridge.net.served_connection import ABORT
 from bridge.net.streaming_client import StreamedRequest
+from bridge.wiring.gateway_accounts import GatewayAccount
 from bridge.wiring.task_reading import task_reader
 
 log = get_logger()

@@ -23,13 +23,13 @@ from bridge.domain.views import Counts
 from bridge.domain.watch import Wish
 from bridge.errors import StoreError
 from bridge.http.cached_reading import CachedReading, RecentOverview
-from bridge.http.gateway_accounts import GatewayAccounts
 from bridge.http.live.live_hub import LiveHub
 from bridge.metrics import Metrics
 from bridge.offload import ThreadOffload
 from bridge.ports import Added, Clock, Offload
 from bridge.store import ReadStore, StorePlace, open_follower, open_reader
 from bridge.store.command_store import CommandStore
+from bridge.wiring.gateway_accounts import GatewayAccounts
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -135,7 +135,7 @@ class PlanBuilder:
             api_key=account.api_key.reveal() if account.api_key else "",
             pair=pair,
             client=client,
-            headers=_revealed(account.headers),
+            headers=revealed(account.headers),
             origins=account.origins,
             allowed=allowed,
             now=self._clock.now,
@@ -237,7 +237,7 @@ class PlanBuilder:
         post = PostSettings(
             url=endpoint.url.reveal(),
             api_key=endpoint.api_key.reveal() if endpoint.api_key else None,
-            headers=_revealed(endpoint.headers),
+            headers=revealed(endpoint.headers),
             client=self.client_of(name, endpoint, loaded),
             clock=self._clock,
             version=__version__,
@@ -333,5 +333,5 @@ def routes(settings: Settings) -> list[RoutingRule] | None:
     ]
 
 
-def _revealed(headers: Mapping[str, SecretText]) -> dict[str, str]:
+def revealed(headers: Mapping[str, SecretText]) -> dict[str, str]:
     return {name: value.reveal() for name, value in headers.items()}

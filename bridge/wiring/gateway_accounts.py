@@ -14,6 +14,7 @@ from bridge.providers.description import Description
 from bridge.providers.pass_through import PassThrough
 from bridge.wiring.account_catalogue import base_url_of, known_providers, limits_of
 from bridge.wiring.archive_builder import allowed_hosts
+from bridge.wiring.plan_builder import revealed
 
 
 class GatewayAccount(NamedTuple):
@@ -62,7 +63,7 @@ def _built(name: str, account: Account, description: Description, loaded: Loaded
         api_key=account.api_key.reveal() if account.api_key else "",
         has_key_pair=account.access_key is not None,
         action=account.action,
-        headers={header: value.reveal() for header, value in account.headers.items()},
+        headers=revealed(account.headers),
         allowed=allowed_hosts(loaded),
         now=SystemClock().now,
     )
