@@ -35,6 +35,13 @@ def how_to_install(extra: str, *packages: str) -> str:
     return f"{program} {' '.join(map(repr, packages))} (or, in a checkout, '.[{extra}]')"
 
 
+def first_error(error: BaseException) -> BaseException:
+    """The first error of a group, which may contain groups; any other error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class GenbridgeError(Exception):
     """Base of all errors that genbridge raises. The text is one line: what is wrong, where, and how to fix it."""
 

@@ -22,7 +22,7 @@ import click
 
 from bridge import __version__, garbage_collector
 from bridge.domain.quoting import printable
-from bridge.errors import ConfigError, GenbridgeError, os_reason
+from bridge.errors import ConfigError, GenbridgeError, first_error, os_reason
 from bridge.redaction import guard_tracebacks, hidden, learn_by, report_bug
 
 COMMANDS: Final = {  # the module and the summary of each command
@@ -252,8 +252,6 @@ def _outcome_of_group(group: BaseExceptionGroup) -> int:
     expected, rest = group.split((GenbridgeError, OSError))
     if expected is None or rest is not None:
         raise group
-    error: BaseException = expected
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = first_error(expected)
     assert isinstance(error, GenbridgeError | OSError)
     return _say(error)

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from bridge.domain.forwarding import KEY_HEADERS, Pair, sent_headers, target_of
 from bridge.domain.quoting import unknown_name
 from bridge.engine.poller import Poller
+from bridge.errors import first_error
 from bridge.http.access import AccessRules, Right, with_security_headers
 from bridge.http.gateway_answers import AnswerPassing
 from bridge.http.gateway_bodies import CallerGone, RequestBody, cancel_when_gone
@@ -61,10 +62,8 @@ class Gateway:
             await call.run()
         except CallerGone:
             await call.abort()
-        except BaseExceptionGroup as group:
-            await call.fail(_first(group))
-        except Exception as error:
-            await call.fail(error)
+        except (Exception, BaseExceptionGroup) as error:
+            await call.fail(first_error(error))
 
 
 class _GatewayCall:
@@ -261,10 +260,3 @@ def _split(raw_path: bytes) -> tuple[str, bytes]:
         raise HttpProblem(HTTPStatus.NOT_FOUND, "write the path as /gateway/ACCOUNT/...")
     name, slash, rest = below.partition(b"/")
     return unquote(name.decode("latin-1")), slash + rest
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
