@@ -85,6 +85,8 @@ def list_command(
             _print(found, screen, is_all=wanted == EVERY_WATCH, as_json=as_json, wide=wide)
             if is_short and found.next is not None:
                 click.echo("more tasks have finished: `genbridge list | less` shows all", err=True)
+            if screen.is_terminal and not as_json and any(view.phase in LIVE for view in found.views):
+                session.hint_at_daemon()  # the times of the next polls mean nothing without one
 
 
 def _print(found: WatchList, screen: Screen, *, is_all: bool, as_json: bool, wide: bool) -> None:

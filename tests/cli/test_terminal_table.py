@@ -92,12 +92,13 @@ def fill(shell: Shell, tasks: int) -> None:
 def test_list_shows_the_live_tasks_and_the_last_20_that_finished(shell: Shell) -> None:
     fill(shell, 30)
     said = in_terminal(shell.folder, "list")
-    head, live, *finished, note = said.lines
+    head, live, *finished, note, hint = said.lines
     assert head.split() == ["PHASE", "AGO", "ID", "LABEL", "RESULT"]
     assert live.startswith("⠸ submitted")
     assert "雨中" in live
     assert [line.split()[3] for line in finished] == [f"task-{number:03}" for number in range(20)]
     assert note == "more tasks have finished: `genbridge list | less` shows all"
+    assert hint == "note: no daemon is running; `genbridge run` starts one"
     assert all(cells(line) <= 80 for line in said.lines)
     assert "\x1b[32m✓ succeeded\x1b[0m" in said
 
@@ -121,8 +122,10 @@ def test_list_in_a_pipe_shows_every_task_whole(shell: Shell) -> None:
 def test_filters_and_limits_show_the_matching_rows(shell: Shell) -> None:
     fill(shell, 30)
     assert len(in_terminal(shell.folder, "list", "--phase", "succeeded").lines) == 30
-    assert len(in_terminal(shell.folder, "list", "--limit", "25").lines) == 26
-    assert len(in_terminal(shell.folder, "list", "--account", "kling").lines) == 23
+    assert len(in_terminal(shell.folder, "list", "--limit", "25").lines) == 27, (
+        "with a note, as no daemon polls the live one"
+    )
+    assert len(in_terminal(shell.folder, "list", "--account", "kling").lines) == 24
 
 
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
