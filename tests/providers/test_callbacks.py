@@ -69,6 +69,7 @@ def standard_headers(secret: str, body: bytes, *, at: float = NOW) -> dict[str, 
         ("kie_suno", {"code": 200, "msg": "ok", "data": {"callbackType": "text", "task_id": "k-2"}}, "k-2", None),
         ("runpod", {"id": "c80ffee4-u1", "status": "COMPLETED", "output": {}}, "c80ffee4-u1", "COMPLETED"),
         ("ark", {"id": "cgt-1", "status": "running"}, "cgt-1", "running"),
+        ("wavespeed", {"id": "w-1", "status": "completed", "outputs": []}, "w-1", "completed"),
     ],
 )  # fmt: skip
 def test_the_ids_and_the_status_are_read(provider: str, body: Any, ids: str | None, status: str | None) -> None:
@@ -144,6 +145,14 @@ def test_flux_signs_the_body_in_hex() -> None:
     headers = {"x-bfl-signature": "sha256=" + hmac.digest(b"ours", body, "sha256").hex()}
     assert reader("flux", "ours").read(posted(body, headers), now=NOW).proof is CallbackProof.SIGNED
     assert reader("flux", "other").read(posted(body, headers), now=NOW).proof is CallbackProof.FORGED
+
+
+def test_wavespeed_signs_the_body_in_hex_with_the_text_of_its_secret() -> None:
+    body = b'{"id": "w-1"}'
+    proof = hmac.digest(b"MDEyMw", b"msg_1.1762000000." + body, "sha256").hex()
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": "1762000000", "webhook-signature": f"v3,{proof}"}
+    assert reader("wavespeed", "MDEyMw").read(posted(body, headers), now=NOW).proof is CallbackProof.SIGNED
+    assert reader("wavespeed", "other").read(posted(body, headers), now=NOW).proof is CallbackProof.FORGED
 
 
 def vidu_headers(key: str, *, nonce: str = "n-1", at: float = NOW) -> dict[str, str]:

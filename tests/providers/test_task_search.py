@@ -20,7 +20,8 @@ ABOUT_TASKS: Final = [
     each for each in FIXTURES if each["outcome"] in OUTER and each["http_status"] == 200 and each["file"] not in OTHERS
 ]
 DIRECT: Final = {  # without aggregators
-    *("fal", "kie", "kie_suno", "runpod", "azure_openai", "heygen", "comfyui", "luma_agents", "openrouter")
+    *("fal", "kie", "kie_suno", "runpod", "azure_openai", "heygen", "comfyui", "luma_agents", "openrouter"),
+    "wavespeed",
 }
 OF_VENDORS: Final = [each for each in ABOUT_TASKS if provider_of(each) not in AGGREGATORS | DIRECT]
 

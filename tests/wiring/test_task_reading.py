@@ -51,6 +51,7 @@ HOSTED = {
     "runway": "https://api.dev.runwayml.com",
     "siliconflow": "https://api.siliconflow.cn",
     "veo": "https://generativelanguage.googleapis.com",
+    "wavespeed": "https://api.wavespeed.ai",
     "xai": "https://api.x.ai",
     "zhipu": "https://open.bigmodel.cn",
 }
