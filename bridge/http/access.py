@@ -61,18 +61,20 @@ class AccessRules:
         """The rules of these resolved settings."""
         address = settings.address
         public = urlsplit(settings.public_url or "")
-        hosts = {address.host.lower(), *settings.hosts, (public.hostname or "").lower()} - {""}
+        public = public._replace(netloc=_ascii(public.netloc.lower()))
+        public_host = public.hostname or ""
+        hosts = {address.host.lower(), *map(_ascii, settings.hosts), public_host} - {""}
         if address.path or is_loopback(address.host) or address.is_on_any_host:
             hosts |= {"localhost", "127.0.0.1", "::1"}
         return cls(
             hosts=frozenset(hosts),
             accepts_addresses=address.is_on_any_host,
             accepts_any_host=bool(address.path),  # browsers cannot reach a Unix socket
-            origins=frozenset({_origin(settings.public_url)} if settings.public_url else ()),
+            origins=frozenset({_origin(public.geturl())} if public_host else ()),
             token=settings.token.reveal().encode() if settings.token else None,
             read_token=settings.read_token.reveal().encode() if settings.read_token else None,
             previews=settings.previews,
-            public_hosts=frozenset({public.netloc.lower(), (public.hostname or "").lower()} - {""}),  # or without port
+            public_hosts=frozenset({public.netloc, public_host} - {""}),  # or without port
             base_path=public.path,
         )
 
@@ -210,6 +212,11 @@ def _origin(url: str) -> str:
     except ValueError:
         return url
     return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _ascii(host: str) -> str:
+    """The host of the settings as browsers send it: an international name in its ASCII form."""
+    return host if host.isascii() else host.encode("idna").decode()
 
 
 def content_policy(previews: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ import pytest
 from starlette.routing import BaseRoute, Mount, Route
 from structlog.testing import capture_logs
 
+from bridge.config.http_settings import Http
 from bridge.domain.store_key import KeyPurpose, result_link
 from bridge.errors import StoreError
 from bridge.http.access import AccessRules
@@ -192,6 +193,13 @@ def test_a_body_that_is_too_large_is_refused_with_the_strict_policy(site: Site, 
     answer = site.client.post(path, content=b"x" * size, headers={"Origin": "null"} if "api" not in path else {})
     assert answer.status_code == 413
     assert is_strict(answer.headers)
+
+
+def test_an_international_name_is_accepted_as_browsers_send_it() -> None:
+    rules = AccessRules.of(Http(hosts=("猫.example",), public_url="https://Bücher.example:8443/x"))
+    for host in ("xn--z7x.example", "xn--bcher-kva.example:8443"):
+        rules.check_host({"host": host})
+    rules.check_origin({"host": "internal", "origin": "https://xn--bcher-kva.example:8443"}, "/api/v1/tasks")
 
 
 def test_assets_have_the_strict_policy_and_are_kept(site: Site) -> None:
