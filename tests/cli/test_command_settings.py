@@ -64,7 +64,7 @@ def test_quick_commands_check_only_what_they_use(shell: Shell) -> None:
     assert said.code == 78
     assert [line.split(": ")[1] for line in said.err.splitlines()] == [
         "accounts.kling.api_key",
-        "endpoints.x.type",
+        "endpoints.x.typ",
         "polling.timeout",
     ]
 
@@ -91,7 +91,7 @@ def test_a_quick_command_that_cannot_use_the_settings_names_every_mistake(shell:
     assert said.code == 78
     assert [line.split(": ")[1] for line in said.err.splitlines()] == [
         "accounts.kling.provider",
-        "endpoints.x.type",
+        "endpoints.x.typ",
         "polling.timeout",
     ]
 
