@@ -42,7 +42,7 @@ class CommandSession:
     def file(self) -> SettingsFile:
         """The settings file. Each part is checked when it is first used. ConfigError if no file is found."""
         if self._file is None:
-            self._file = read_settings(find(self.config, os.environ), check=self.checked)
+            self._file = read_settings(find(self.config, os.environ), check=self.checked, variables=os.environ)
         return self._file
 
     @property

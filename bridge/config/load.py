@@ -68,7 +68,7 @@ def load(path: Path, env: Mapping[str, str], *, resolvable: bool = False) -> Loa
     """Read and check settings; references stay references. ConfigError lists every mistake, sorted by location. With
     `resolvable`, and if there are other mistakes, it also lists the references that cannot be resolved."""
     repeated: list[YamlProblem] = []
-    file = read_settings(path, repeated)
+    file = read_settings(path, repeated, variables=env)
     found = [Problem((one.line, one.column), "", one.message) for one in repeated]
     try:
         settings = _parse(file.node, name=file.name, found=found)

@@ -47,8 +47,8 @@ class SettingsFile:
     """A settings file after its YAML was read. A property reads its part only; if anything in that is unexpected, the
     whole file is checked, and ConfigError has every mistake in it.
 
-    `path` is absolute; `name` is used for the file in messages. With `env`, references are replaced. `check` checks the
-    whole file.
+    `path` is absolute; `name` is used for the file in messages. With `env`, references are replaced. The base URL and
+    the action of an account, which are not secret, also get `variables` that are set. `check` checks the whole file.
     """
 
     path: Path
@@ -56,6 +56,7 @@ class SettingsFile:
     node: Pairs = field(repr=False)
     mode: int
     env: Mapping[str, str] | None = field(default=None, repr=False)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     check: Callable[[], object] | None = field(default=None, repr=False, compare=False)
 
     @cached_property
@@ -123,8 +124,8 @@ class SettingsFile:
             self._refuse()
         return AccountEntry(
             provider=provider or "",
-            base_url=self._text(validators.base_url, "accounts", name, "base_url"),
-            action=self._text(validators.line, "accounts", name, "action"),
+            base_url=self._filled(validators.base_url, "accounts", name, "base_url"),
+            action=self._filled(validators.line, "accounts", name, "action"),
             is_discovered=self._text(str, "accounts", name, "discover") is not None,
         )
 
@@ -150,6 +151,14 @@ class SettingsFile:
             return checked_text(node.text, check, self.env if is_resolved else None)
         except ValueError:
             self._refuse()
+
+    def _filled(self, check: Callable[[str], str], *steps: str) -> str | None:
+        """The same; its references are replaced if all their `variables` are set."""
+        text = self._text(check, *steps)
+        try:
+            return None if text is None else checked_text(text, check, self.variables)
+        except ValueError:
+            return text
 
     def _at(self, steps: Sequence[str]) -> Node | None:
         """The value at this key; None if there is none."""
@@ -209,7 +218,10 @@ def _exists(path: Path) -> bool:
 
 
 def read_settings(
-    path: Path, repeated: list[YamlProblem] | None = None, check: Callable[[], object] | None = None
+    path: Path,
+    repeated: list[YamlProblem] | None = None,
+    check: Callable[[], object] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> SettingsFile:
     """The settings file at this path. ConfigError if it cannot be read, is not YAML, or is not a mapping. A repeated
     key is an error, too; if `repeated` is given, it is added to that instead. `check` names every mistake in a file of
@@ -228,7 +240,7 @@ def read_settings(
         is_empty = isinstance(node, Scalar) and node.is_null
         message = "the settings are empty; name at least one account" if is_empty else f"the settings {NOT_A_MAPPING}"
         raise ConfigError([Problem((node.line, node.column), "", message).line(name)])
-    return SettingsFile(path=whole, name=name, node=node, mode=mode, check=check)
+    return SettingsFile(path=whole, name=name, node=node, mode=mode, check=check, variables=variables or {})
 
 
 def _read(path: Path) -> tuple[bytes, int]:

@@ -49,10 +49,12 @@ class TaskLookup:
         """The task in a query URL; the account `named` is tried first. None if no account has such URLs. TaskProblem if
         the account must be named, or if the URL is about several tasks."""
         fits: dict[str, Wish] = {}
+        unset: dict[str, str] = {}
         for name, account in self._accounts.items():
             description = self._known[account.provider]
             base_url = base_url_of(account, description)
             if has_reference(base_url):
+                unset[name] = base_url
                 continue  # without the variable, the URLs of this account are not known
             found = locate(description, base_url, url)
             is_of_many = description.route(urlsplit(base_url).hostname).is_batch_of_one
@@ -60,6 +62,10 @@ class TaskLookup:
                 raise TaskProblem(f"the URL names {found[1].count(',') + 1} tasks: give their ids one by one")
             if found is not None:
                 fits[name] = Wish(account=name, action=found[0], task_id=found[1])
+        for name, text in () if fits else unset.items():
+            raise TaskProblem(
+                f"id: the base_url of account {name} has {text}, which is not set here; set it, or give only the id"
+            )
         if named in fits or not fits:
             return fits.get(named or "")
         first = next(iter(fits))

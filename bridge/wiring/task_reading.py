@@ -37,10 +37,12 @@ def task_reader(file: SettingsFile) -> TaskReader:
         return lookup().task_rules(provider) if provider in file.providers else builtin_rules(provider)
 
     def action_problem(account: str, action: str | None, task_id: str) -> str | None:
+        is_from_settings = action is not None and action == accounts[account].action
+        if is_from_settings and has_reference(action or ""):
+            return f"the settings have {action}, which is not set here; set it, or name the action"
         problem = rules(account).action_problem(action, task_id)
-        if problem is not None and action is not None and action == accounts[account].action:
-            if not has_reference(action):
-                raise ConfigError([file.problem(("accounts", account, "action"), problem)])
+        if problem is not None and is_from_settings:
+            raise ConfigError([file.problem(("accounts", account, "action"), problem)])
         return problem
 
     return TaskReader(

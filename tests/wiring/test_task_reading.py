@@ -9,6 +9,7 @@ import pytest
 
 from bridge.config import load
 from bridge.config.load import Loaded
+from bridge.config.settings_file import read_settings
 from bridge.domain.task import Json
 from bridge.errors import ConfigError
 from bridge.providers.catalogue import BUILT_IN
@@ -359,3 +360,21 @@ def test_a_description_may_say_what_its_ids_look_like(tmp_path: Path) -> None:
     assert reader.read({"id": "song 1", "account": "music"}).task_id == "song 1"
     with pytest.raises(TaskProblem, match="ids of music match"):
         reader.read({"id": "song1", "account": "music"})
+
+
+@pytest.mark.parametrize(("env", "is_known"), [({"BASE": BASE, "ACTION": "videos/text2video"}, True), ({}, False)])
+def test_commands_use_variables_of_base_url_and_action_if_set(
+    env: dict[str, str], is_known: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "genbridge.yaml"
+    path.write_text('accounts: {k: {provider: kling, base_url: "${BASE}", api_key: "${KEY}", action: "${ACTION}"}}')
+    reader = task_reader(read_settings(path, variables=env))
+    if is_known:
+        assert reader.read(f"{BASE}/kling/v1/videos/image2video/a").action == "videos/image2video"
+        assert reader.read("a").action == "videos/text2video"
+        return
+    with pytest.raises(TaskProblem, match=r"the base_url of account k has \$\{BASE\}, which is not set here"):
+        reader.read(f"{BASE}/kling/v1/videos/image2video/a")
+    with pytest.raises(TaskProblem, match=r"action: the settings have \$\{ACTION\}, which is not set here"):
+        reader.read("a")
+    assert reader.read({"id": "a", "action": "videos/text2video"}).action == "videos/text2video"
