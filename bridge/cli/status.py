@@ -56,24 +56,25 @@ def status_command(session: CommandSession, as_json: bool, watch: bool, health: 
 
         keep_showing(lambda screen: list(_shown(session, screen)))
     elif as_json:
-        found, _ = _found(session)
-        print_json({"store": str(session.store_place), "daemon": session.daemon(), **found.json()})
+        found, _, daemon = _found(session)
+        print_json({"store": str(session.store_place), "daemon": daemon, **found.json()})
     else:
         for line in _shown(session, screen_of(sys.stdout)):
             click.echo(line)
     return 0
 
 
-def _found(session: CommandSession) -> tuple[Overview, StoreSpace]:
+def _found(session: CommandSession) -> tuple[Overview, StoreSpace, str | None]:
+    """The status, the room for the store, and the daemons that work on it."""
+    daemon = session.daemon()
     with session.asking() as at:
-        return overview(at, has_daemon=session.daemon() is not None), at.store.space()
+        return overview(at, has_daemon=daemon is not None), at.store.space(), daemon
 
 
 def _shown(session: CommandSession, screen: Screen) -> Iterator[str]:
     """The lines for this screen; a terminal gets colors, and long lines are wrapped."""
-    found, space = _found(session)
-    holder = session.daemon()
-    state = f"{screen.mark(GOOD if holder else BAD)}{printable(holder or 'not running')}"
+    found, space, daemon = _found(session)
+    state = f"{screen.mark(GOOD if daemon else BAD)}{printable(daemon or 'not running')}"
     for line in (f"store     {session.store_place}", *_lines(found, session.file.accounts.keys(), session.file.queues)):
         name, text = line[:NAME_CELLS], printable(line[NAME_CELLS:])
         folds = folded(text, screen.width - NAME_CELLS) if screen.is_terminal else (text,)
