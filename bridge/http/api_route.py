@@ -40,12 +40,6 @@ class ApiModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class AnyQuery(BaseModel):
-    """Parameters with any name, which the route ignores."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
 class RawBody(BaseModel):
     """A body that the route reads itself."""
 
@@ -72,7 +66,8 @@ class ApiRoute:
     path: str
     handle: Handler
     right: Right = Right.READ
-    query: type[ApiModel] | type[AnyQuery] | None = None
+    query: type[ApiModel] | None = None
+    ignores_query: bool = False  # parameters with any name are accepted
     body: type[BaseModel] | None = None
     answer: type[BaseModel] | None = None
     status: HTTPStatus = HTTPStatus.OK
@@ -97,7 +92,7 @@ class ApiRoute:
         return found if isinstance(found, Response) else json_response(found, self.status)
 
     def _query(self, request: Request) -> BaseModel | None:
-        if self.query is AnyQuery:
+        if self.ignores_query:
             return None
         given: dict[str, str] = {}
         for key, value in request.query_params.multi_items():

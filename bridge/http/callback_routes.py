@@ -12,7 +12,7 @@ from starlette.responses import Response
 from bridge.domain.callback import CallbackOutcome, CallbackRequest
 from bridge.errors import StoreError
 from bridge.http.access import Right
-from bridge.http.api_route import MAX_BODY_BYTES, AnyQuery, ApiCall, json_response, route
+from bridge.http.api_route import MAX_BODY_BYTES, ApiCall, json_response, route
 from bridge.http.problem_details import HttpProblem
 from bridge.net.http_server import read_body
 
@@ -35,7 +35,7 @@ class CallbackAnswer(BaseModel):
     "POST",
     "/callbacks/{account}/{secret}",
     right=Right.OPEN,
-    query=AnyQuery,
+    ignores_query=True,
     reads_body=True,
     answer=CallbackAnswer,
     others={HTTPStatus.ACCEPTED: CallbackAnswer},
