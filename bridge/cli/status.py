@@ -25,12 +25,15 @@ from bridge.errors import ConfigError, GenbridgeError, UsageError
 from bridge.screen import BAD, GOOD, Screen, folded, screen_of
 
 MOST_WORDS: Final = 10  # maximum number of names on one line
-MORE: Final = " " * 12  # indentation of a continuation line
+MORE: Final = "  "  # indentation of the text of a continuation line
 NAME_CELLS: Final = 10  # width of the first word of a line
 STYLES: Final = {
     **dict.fromkeys(("dead", "failing", "disabled", "blocked", "invalid"), "bad"),
     **dict.fromkeys(("warning", "unread", "held", "paused"), "warn"),
 }
+
+Line = tuple[str, str]
+"""What a line is about, empty if it continues the one above, and its text."""
 
 
 @command("status")
@@ -74,109 +77,107 @@ def _found(session: CommandSession) -> tuple[Overview, StoreSpace, str | None]:
 def _shown(session: CommandSession, screen: Screen) -> Iterator[str]:
     """The lines for this screen; a terminal gets colors, and long lines are wrapped."""
     found, space, daemon = _found(session)
-    state = f"{screen.mark(GOOD if daemon else BAD)}{printable(daemon or 'not running')}"
-    for line in (f"store     {session.store_place}", *_lines(found, session.file.accounts.keys(), session.file.queues)):
-        name, text = line[:NAME_CELLS], printable(line[NAME_CELLS:])
-        folds = folded(text, screen.width - NAME_CELLS) if screen.is_terminal else (text,)
-        for number, part in enumerate(folds):
-            yield f"{' ' * NAME_CELLS if number else screen.painted(name, STYLES.get(name.strip(), 'bold'))}{part}"
-        if name.strip() == "store":
-            yield f"{screen.painted('daemon    ', 'bold')}{state}"
-            if space.is_nearly_full:
-                free = f"{(space.free_bytes or 0) // 1_000_000} MB are free"
-                yield f"{screen.painted('warning   ', STYLES['warning'])}the disk of the store is nearly full: {free}"
+    rows = [("store", str(session.store_place)), ("daemon", daemon or "not running")]
+    if space.is_nearly_full:
+        free = f"{(space.free_bytes or 0) // 1_000_000} MB are free"
+        rows.append(("warning", f"the disk of the store is nearly full: {free}"))
+    for name, text in (*rows, *_lines(found, session.file.accounts.keys(), session.file.queues)):
+        mark, shown = screen.mark(GOOD if daemon else BAD) if name == "daemon" else "", printable(text)
+        for part in folded(shown, screen.width - NAME_CELLS) if screen.is_terminal else (shown,):
+            yield f"{screen.painted(name.ljust(NAME_CELLS), STYLES.get(name, 'bold'))}{mark}{part}"
+            name = mark = ""
 
 
-def _lines(found: Overview, known: Collection[str], queues: Collection[str]) -> Iterator[str]:
+def _lines(found: Overview, known: Collection[str], queues: Collection[str]) -> Iterator[Line]:
     now = found.now
     whole = sum(view.shares for view in found.members)
     for view in found.members:
-        yield f"{MORE}{view.member}: {view.shares} of {whole} shares, since {ago(view.joined_at, now)}"
-    yield from (f"{name:<{NAME_CELLS}}{text}" for name, text in settings_lines(found.settings, now))
+        yield "", f"{MORE}{view.member}: {view.shares} of {whole} shares, since {ago(view.joined_at, now)}"
+    yield from settings_lines(found.settings, now)
     yield from _counts(found, known, queues)
     yield from _failing(found)
     for endpoint, reason in found.counts.disabled.items():
-        yield f"disabled  endpoint {endpoint}: {reason}; `genbridge enable {endpoint}` sends again"
+        yield "disabled", f"endpoint {endpoint}: {reason}; `genbridge enable {endpoint}` sends again"
     for account, reason in found.counts.blocked.items():
-        yield f"blocked   account {account}: {reason}"
+        yield "blocked", f"account {account}: {reason}"
     for pause in found.pauses:
         if pause.lasts(now):
-            yield f"paused    {pause.of} {pause.name} {how_long(pause, now)}"
-    yield from (f"held      {wait_line(account, wait, now)}" for account, wait in found.held_accounts)
+            yield "paused", f"{pause.of} {pause.name} {how_long(pause, now)}"
+    yield from (("held", wait_line(account, wait, now)) for account, wait in found.held_accounts)
     yield from _held_endpoints(found)
     yield from _unread(found)
     yield from _sources(found)
 
 
-def _counts(found: Overview, known: Collection[str], queues: Collection[str]) -> Iterator[str]:
+def _counts(found: Overview, known: Collection[str], queues: Collection[str]) -> Iterator[Line]:
     counts = found.counts
     phases = [f"{counts.watches[phase]} {phase}" for phase in Phase if phase in counts.watches]
-    yield "watches   " + (", ".join(phases) or "none")
+    yield "watches", ", ".join(phases) or "none"
     for account, number in counts.live_by_account.items():
         if account not in known:
-            yield f"{MORE}{number} of account {account}, which is not in the settings: never polled"
+            yield "", f"{MORE}{number} of account {account}, which is not in the settings: never polled"
     oldest = f", the oldest {ago(counts.oldest_waiting_at, found.now)}" if counts.waiting else ""
-    yield f"waiting   {count(counts.waiting, 'delivery')}{oldest}"
+    yield "waiting", f"{count(counts.waiting, 'delivery')}{oldest}"
     for endpoint, number in counts.waiting_by_endpoint.items():
         gone = "" if endpoint in queues else ", which is not in the settings: not sent"
-        yield f"{MORE}{number} to {endpoint}{gone}"
+        yield "", f"{MORE}{number} to {endpoint}{gone}"
     if counts.dead:
-        yield f"dead      {count(counts.dead, 'delivery')}: `genbridge deliveries --state dead` lists them"
-        yield from (f"{MORE}{number} to {endpoint}" for endpoint, number in counts.dead_by_endpoint.items())
+        yield "dead", f"{count(counts.dead, 'delivery')}: `genbridge deliveries --state dead` lists them"
+        yield from (("", f"{MORE}{number} to {endpoint}") for endpoint, number in counts.dead_by_endpoint.items())
 
 
-def _failing(found: Overview) -> Iterator[str]:
+def _failing(found: Overview) -> Iterator[Line]:
     """Unreadable rows, failing accounts and endpoints, and unchecked answers, with the reason of the last failure."""
     rows = found.unreadable
     if rows:
         named = ", ".join(rows[:MOST_UNREADABLE]) + (", ..." if len(rows) > MOST_UNREADABLE else "")
-        yield f"warning   {count(len(rows), 'row')} of the store cannot be read and are ignored: {named}"
+        yield "warning", f"{count(len(rows), 'row')} of the store cannot be read and are ignored: {named}"
     for polls in found.failing_polls:
         last = f"{count(polls.tasks, 'task')} without a usable answer, the last one {ago(polls.last_at, found.now)}"
-        yield f"failing   account {polls.account}: {last}"
-        yield f"{MORE}{polls.reason}"
+        yield "failing", f"account {polls.account}: {last}"
+        yield "", f"{MORE}{polls.reason}"
     for one in found.failing:
         since = f"{count(one.failures, 'failed attempt')}, the first {ago(one.failing_since, found.now)}, none accepted"
-        yield f"failing   endpoint {one.endpoint}: {since}"
-        yield f"{MORE}the last one: {one.reason}"
+        yield "failing", f"endpoint {one.endpoint}: {since}"
+        yield "", f"{MORE}the last one: {one.reason}"
     for view in found.unchecked:
         accepted = f"{count(view.deliveries, 'delivery')} accepted without a check in 24 h"
-        yield f"warning   endpoint {view.endpoint}: {accepted}"
-        yield f"{MORE}the last one {ago(view.last_at, found.now)}: {view.reason}"
+        yield "warning", f"endpoint {view.endpoint}: {accepted}"
+        yield "", f"{MORE}the last one {ago(view.last_at, found.now)}: {view.reason}"
 
 
-def _held_endpoints(found: Overview) -> Iterator[str]:
+def _held_endpoints(found: Overview) -> Iterator[Line]:
     """Queues whose receiver asked for a wait. A short wait for a retry is not listed."""
     for one in found.held_endpoints.values():
         if one.reason:
             place = f"{one.endpoint}[{one.target}]" if one.target else one.endpoint
             until = f"{rfc3339(one.until_at)} ({ago(one.until_at, found.now)})"
-            yield f"held      endpoint {place}: asked to wait until {until}"
-            yield f"{MORE}{one.reason}; `genbridge enable {one.endpoint}` sends now"
+            yield "held", f"endpoint {place}: asked to wait until {until}"
+            yield "", f"{MORE}{one.reason}; `genbridge enable {one.endpoint}` sends now"
 
 
-def _unread(found: Overview) -> Iterator[str]:
+def _unread(found: Overview) -> Iterator[Line]:
     """The answers of the last day that could not be read. Words without a notification are only counted."""
     for view in found.unread:
         if view.told_at is not None:
             answers = f"{count(view.answers, 'answer')}, the last {ago(view.last_at, found.now)}"
-            yield f"unread    account {view.account}, {answers}: {view.reason}"
+            yield "unread", f"account {view.account}, {answers}: {view.reason}"
     quiet = [view for view in found.unread if view.told_at is None]
     for account in dict.fromkeys(view.account for view in quiet):
         words = [view.word for view in quiet if view.account == account]
         shown = ", ".join(words[:MOST_WORDS]) + (", ..." if len(words) > MOST_WORDS else "")
-        yield f"{MORE}{count(len(words), 'more word')} of account {account} without a notification: {shown}"
+        yield "", f"{MORE}{count(len(words), 'more word')} of account {account} without a notification: {shown}"
 
 
-def _sources(found: Overview) -> Iterator[str]:
+def _sources(found: Overview) -> Iterator[Line]:
     for number, one in enumerate(found.sources):
         daemon = f"{one.daemon}: " if one.daemon else ""
         source = f"{daemon}{one.source} {one.path}".rstrip()
-        yield f"{'' if number else 'sources':<10}{source}: {_source_state(one, found.now)}"
+        yield "" if number else "sources", f"{source}: {_source_state(one, found.now)}"
         if one.error and not one.is_failing:
-            yield f"{MORE}last error {ago(one.error_at, found.now)}: {one.error}"
+            yield "", f"{MORE}last error {ago(one.error_at, found.now)}: {one.error}"
         if one.note:
-            yield f"{MORE}{one.note}"
+            yield "", f"{MORE}{one.note}"
 
 
 def _source_state(one: SourceFacts, now: float) -> str:
