@@ -1,7 +1,7 @@
 """Opens connections: name resolution, happy eyeballs, TLS, and tunnels through a proxy.
 
-Requests for the same name within ten seconds share one call of the resolver, because each call occupies a thread, and
-there are few threads.
+Requests for the same name within ten seconds share one call of the resolver. Each call has a thread of its own, because
+it may take minutes if a name server does not answer: names that hang delay neither other names nor the daemon's exit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import base64
 import errno
 import socket
 import ssl
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import httpx
@@ -25,6 +28,7 @@ from bridge.net.request_head import RequestHead, request_line
 
 READ_BYTES: Final = 16 * 1024
 NAMES_KEPT_US: Final = 10_000_000  # how long the addresses of a name are reused
+LONGEST_CALL_US: Final = 120_000_000  # how long to wait for one call of the resolver before another is made
 MOST_NAMES: Final = 100
 NEXT_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305, 5
 
@@ -32,9 +36,9 @@ Found = asyncio.Future[list[AddrInfoType]]
 Resolve = Callable[[str, int], list[AddrInfoType]]
 
 
-def resolved(host: str, port: int) -> list[AddrInfoType]:
+def resolved(host: str, port: int, *, flags: int = socket.AI_ADDRCONFIG) -> list[AddrInfoType]:
     """The addresses of a host, as the system resolves it. Blocks."""
-    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG))
+    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags))
 
 
 class Connector:
@@ -111,17 +115,39 @@ class Connector:
 
     async def _addresses(self, host: str, port: int) -> list[AddrInfoType]:
         found_at, found = self._names.get((host, port), (0, None))
-        if found is None or monotonic_us() - found_at > NAMES_KEPT_US or (found.done() and found.exception()):
+        age_us = monotonic_us() - found_at
+        if found is None or age_us > (NAMES_KEPT_US if found.done() else LONGEST_CALL_US) or _has_failed(found):
             if len(self._names) >= MOST_NAMES:
                 self._names.clear()
-            loop = asyncio.get_running_loop()
-            try:
-                found = loop.run_in_executor(None, self._resolve, host, port)
-            except RuntimeError as error:  # of `threading`
-                raise OSError(errno.EAGAIN, str(error)) from error
-            found.add_done_callback(_consume_failure)
+            found = self._looked_up(host, port)
             self._names[host, port] = monotonic_us(), found
         return await asyncio.shield(found)
+
+    def _looked_up(self, host: str, port: int) -> Found:
+        """The addresses of a host, once they are known. An address needs no call of the resolver."""
+        loop = asyncio.get_running_loop()
+        found: Found = loop.create_future()
+        found.add_done_callback(_has_failed)  # otherwise its exception is logged if the caller has stopped waiting
+        try:
+            found.set_result(resolved(host, port, flags=socket.AI_NUMERICHOST))
+            return found
+        except socket.gaierror:
+            pass
+
+        def look_up() -> None:
+            settle: Callable[[], None]
+            try:
+                settle = partial(found.set_result, self._resolve(host, port))
+            except Exception as error:
+                settle = partial(found.set_exception, error)
+            with suppress(RuntimeError):  # the event loop has ended
+                loop.call_soon_threadsafe(settle)
+
+        try:
+            threading.Thread(target=look_up, name="resolver", daemon=True).start()
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, str(error)) from error
+        return found
 
     async def _through(self, near: Connection, url: httpx.URL, ends_at: float) -> Connection:
         """TLS with the host, inside a tunnel through the proxy."""
@@ -156,10 +182,8 @@ def _usable(addresses: list[AddrInfoType], host: str, allowed: AllowedHosts) -> 
     return usable
 
 
-def _consume_failure(found: Found) -> None:
-    """Retrieve the exception, so that it is not reported as unhandled: the caller may have stopped waiting."""
-    if not found.cancelled():
-        found.exception()
+def _has_failed(found: Found) -> bool:
+    return found.done() and not found.cancelled() and found.exception() is not None
 
 
 def _authorization(proxy: httpx.Proxy | None) -> bytes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
+import threading
 from pathlib import Path
 
 import anyio
@@ -93,12 +93,12 @@ async def test_without_a_free_file_idle_connections_of_other_clients_are_closed(
 async def test_without_a_free_thread_for_the_name_nothing_was_sent(
     transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     if transport == "asyncio":
         async with client_of() as client:
-            monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", refuse)
+            monkeypatch.setattr(threading.Thread, "start", refuse)
             found = await client.fetch(Request(method="GET", url="http://localhost:1/"), cap_bytes=9)
         reason = "no connection to localhost:1: this machine has no free thread"
         assert found == Unanswered(kind=Failure.LOCAL, reason=reason)
