@@ -73,6 +73,8 @@ def deliveries_command(
         click.echo("there are no deliveries" if wanted == EVERY_DELIVERY else "no matching deliveries", err=True)
     if is_short and found.next is not None:
         click.echo("there are older ones: `genbridge deliveries | less` shows all", err=True)
+    if screen.is_terminal and not as_json and any(view.state is DeliveryState.WAITING for view in found.views):
+        session.hint_at_daemon()
 
 
 def print_deliveries(found: DeliveryList, *, wide: bool = False) -> None:

@@ -13,7 +13,7 @@ from bridge.screen import Screen, cells, cut, fitted, folded
 from tests.cli.shell import Shell
 from tests.cli.terminal import ESCAPES, in_terminal, interrupt_at
 from tests.factories import NOW, make_wish
-from tests.store.making import make_end, nobody
+from tests.store.making import Teller, make_end, nobody
 
 HOSTILE = "evil \x1b[31mred\x1b]0;title\x07 [red]{x} \u202e%s"
 TEXTS = st.text(st.sampled_from("ab 雨é\u0301👍\x1b[]{}%✓…"), max_size=60)
@@ -101,6 +101,15 @@ def test_list_shows_the_live_tasks_and_the_last_20_that_finished(shell: Shell) -
     assert hint == "note: no daemon is running; `genbridge run` starts one"
     assert all(cells(line) <= 80 for line in said.lines)
     assert "\x1b[32m✓ succeeded\x1b[0m" in said
+
+
+def test_a_note_says_that_no_daemon_sends_what_waits(shell: Shell) -> None:
+    store = shell.store()
+    store.add([make_wish(task_id="a")], source="cli", now=NOW)
+    store.commit([make_end(WatchKey("kling", "a"))], Teller(("hook", "")))
+    store.close()
+    assert in_terminal(shell.folder, "deliveries").lines[-1] == "note: no daemon is running; `genbridge run` starts one"
+    assert len(in_terminal(shell.folder, "deliveries", "--state", "accepted").lines) == 1, "nothing waits"
 
 
 def test_a_cut_url_is_a_link_except_where_terminals_show_its_bytes(shell: Shell) -> None:
