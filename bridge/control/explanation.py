@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ from bridge.domain.views import BY_PERSON, DeliveryView, ReadingCount, WatchDeta
 
 if TYPE_CHECKING:
     from bridge.config.load import Loaded
+    from bridge.config.model import Account
 
 ADDED: Final[Mapping[str, str]] = {
     "cli": "on the command line",
@@ -46,7 +48,7 @@ class TaskExplanation:
     daemon: str | None  # the daemons that work on the store, in words
     notes_every_s: float  # after how long polls become visible in the store
     due: int  # watches of this account that should be polled now
-    rate: float | None  # requests per second that the account may send; None: the settings do not have it
+    rate: Callable[[], float] | None  # requests per second that the account may send; None: it is not in the settings
     account: AccountState | None  # the account of this watch
     waits: DeliveryWaits
 
@@ -135,11 +137,9 @@ class TaskExplanation:
         yield self._when(due_at, is_due=is_due)
         if is_due and self.daemon is not None and self.notes_every_s > SOON_S:
             yield f"it may have been polled already: this store shows polls within {span(self.notes_every_s)}"
-        if is_due and self.due - 1 > self.rate:
+        if is_due and self.due > 1 and self.due - 1 > (rate := self.rate()):
             others = count(self.due - 1, "other task")
-            limit = (
-                "" if waits else f"; its limit is {self.rate:g} requests a second, and less for a minute after a 429"
-            )
+            limit = "" if waits else f"; its limit is {rate:g} requests a second, and less for a minute after a 429"
             yield f"{others} of account {state.account} are due, too{limit}"
         if self.eta == LATE:
             yield f"it runs {LATE}: 90 % of similar tasks have finished at this age"
@@ -228,10 +228,14 @@ def _answer_json(one: ReadingCount) -> dict[str, Any]:
     }
 
 
+def _rate(account: Account, loaded: Loaded) -> float:
+    from bridge.wiring.account_catalogue import known_providers, limits_of  # here, because few explanations need them
+
+    return limits_of(account, known_providers(loaded)[account.provider]).rate
+
+
 def explain(at: StoreNow, key: WatchKey, loaded: Loaded, *, daemon: str | None) -> TaskExplanation:
     """Explain one watch. `daemon` names the daemons that work on the store. UnknownError if the task is not watched."""
-    from bridge.wiring.account_catalogue import known_providers, limits_of  # here, because `show` does not need them
-
     store, now, account = at.store, at.now, loaded.settings.accounts.get(key.account)
     return TaskExplanation(
         now=now,
@@ -240,7 +244,7 @@ def explain(at: StoreNow, key: WatchKey, loaded: Loaded, *, daemon: str | None) 
         daemon=daemon,
         notes_every_s=store.notes_every_s,
         due=store.count_due(key.account, now),
-        rate=None if account is None else limits_of(account, known_providers(loaded)[account.provider]).rate,
+        rate=None if account is None else partial(_rate, account, loaded),
         account=store.accounts().get(key.account),
         waits=delivery_waits(at),
     )
