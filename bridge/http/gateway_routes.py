@@ -102,7 +102,7 @@ class _GatewayCall:
         target = self._target(account, rest)
         body = RequestBody(self._headers, self._receive)
         path = rest.decode("ascii") or "/"
-        wish = self._wish(account) if account.rules.may_create(self._method) else None
+        wish = self._wish(account) if account.rules.may_create(self._method, path) else None
         status = account.rules.status_call(self._method, target.decode("ascii"))
         headers = [
             *sent_headers(

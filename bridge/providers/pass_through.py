@@ -112,9 +112,10 @@ class PassThrough:
             return None
         return reading if isinstance(reading, Reading) and reading.kind is ReadingKind.RATE_LIMITED else None
 
-    def may_create(self, method: str) -> bool:
-        """Whether answers to this method may contain a new task."""
-        return method in CREATING and self._description.created is not None
+    def may_create(self, method: str, path: str) -> bool:
+        """Whether answers to this method at this path may contain a new task."""
+        form = self._description.created
+        return method in CREATING and form is not None and not path.endswith(form.not_at)
 
     def created(self, path: str, answer: Answer) -> Task | None:
         """The id and the action of the task that an answer created; None if it created none. `path` is the path of the

@@ -103,6 +103,20 @@ def test_other_answers_contain_no_new_task(provider: str, path: str, body: Any) 
 
 
 @pytest.mark.parametrize(
+    ("provider", "path", "may_create"),
+    [
+        ("runway", "/v1/text_to_video", True),
+        ("runway", "/v1/realtime_sessions", False),
+        ("xai", "/v1/videos/generations", True),
+        ("xai", "/v1/chat/deferred-completion", False),
+        ("suno_feed", "/suno/v1/generate", False),
+    ],
+)
+def test_some_paths_create_something_other_than_a_task(provider: str, path: str, may_create: bool) -> None:
+    assert account(provider).may_create("POST", path) is may_create
+
+
+@pytest.mark.parametrize(
     ("path", "action"),
     [
         ("jobs/createTask", "jobs/recordInfo"),
