@@ -82,11 +82,7 @@ def backup_command(session: CommandSession, file: Path) -> None:
 
     Back up a store in PostgreSQL with pg_dump.
     """
-    place = session.store_place
-    if isinstance(place, PostgresUrl):
-        raise UsageError(
-            f"the store {place} is in PostgreSQL, which has its own backups: pg_dump --format=custom --file={file} URL"
-        )
+    place = _file_of(session, f"pg_dump --format=custom --file={file} URL")
     if not files.exists(place):
         raise session.no_store()
     to = file.absolute()
@@ -103,12 +99,7 @@ def restore_command(session: CommandSession, file: Path, force: bool) -> None:
     genbridge checks FILE first. If FILE is damaged, from a newer genbridge, or not a store, nothing changes. Restore a
     store in PostgreSQL with pg_restore.
     """
-    place = session.store_place
-    if isinstance(place, PostgresUrl):
-        raise UsageError(
-            f"the store {place} is in PostgreSQL, which has its own backups: "
-            f"pg_restore --clean --if-exists --dbname=URL {file}"
-        )
+    place = _file_of(session, f"pg_restore --clean --if-exists --dbname=URL {file}")
     group_access = is_service(session.file.path)
     ready = partial(prepare, session.placed)
     restore(file.absolute(), place, force=force, group_access=group_access, prepare=ready)
@@ -116,6 +107,14 @@ def restore_command(session: CommandSession, file: Path, force: bool) -> None:
         session.note_owner(store)
     again = "tasks that finished after the backup are polled and delivered again"
     click.echo(printable(f"{place}: restored from {file}; {again}"))
+
+
+def _file_of(session: CommandSession, instead: str) -> Path:
+    """The file of the store. UsageError with the command to use `instead` if it is in PostgreSQL."""
+    place = session.store_place
+    if isinstance(place, PostgresUrl):
+        raise UsageError(f"the store {place} is in PostgreSQL, which has its own backups: {instead}")
+    return place
 
 
 def locked(place: StorePlace) -> AbstractContextManager[object]:
