@@ -26,10 +26,6 @@ from bridge.errors import BridgeBug, ConfigError, UsageError
 
 SYSTEM_SETTINGS: Final = Path("/etc/genbridge/genbridge.yaml")
 
-SECTIONS: Final = frozenset(
-    "store providers accounts sources endpoints routes polling delivery retention sharing log http archive".split()
-)
-
 _WHO_MAY_READ: Final = "only root and the group genbridge may read it (0640 root:genbridge); run this as one of them"
 
 
@@ -66,8 +62,10 @@ class SettingsFile:
 
     @property
     def may_misspell_store(self) -> bool:
-        """Whether `store` is missing, and an unknown key may have been meant as `store`."""
-        return self.store is None and not self.node.values.keys() <= SECTIONS
+        """Whether `store` is missing, and another key has a text, as only `store` has."""
+        return self.store is None and any(
+            isinstance(node, Scalar) and not node.is_null for node in self.node.values.values()
+        )
 
     @cached_property
     def accounts(self) -> Mapping[str, AccountEntry]:
