@@ -30,7 +30,7 @@ from tests.served import served
 KEY = "sk-canary-0123456789"
 WITH_LIST = sorted(name for name, each in BUILT_IN.items() if each.ask.discover is not None)
 SIMULATED = sorted({*WITH_LIST} - {"comfyui"})  # its list has the id of each prompt as a key
-ACTIONS = {"kling": "videos/text2video", "azure_openai": "video/generations/jobs"}
+ACTIONS = {"kling": "videos/text2video", "azure_openai": "video/generations/jobs", "meshy": "openapi/v2/text-to-3d"}
 TASKS = 250
 
 

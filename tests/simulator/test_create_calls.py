@@ -50,6 +50,7 @@ CREATES: list[tuple[str, str, dict[str, Any]]] = [
     ("azure_openai", "/openai/v1/video/generations/jobs", {}),
     ("heygen", "/v3/videos", {}),
     ("comfyui", "/prompt", {}),
+    ("meshy", "/openapi/v2/text-to-3d", {}),
     ("wavespeed", "/api/v3/wavespeed-ai/flux-dev", {}),
 ]
 

@@ -9,7 +9,7 @@ from bridge.simulator.simulated_provider import SimulatedProvider
 from tests.fakes import FakeClock
 from tests.served import served
 
-MAGIC = {".mp4": (4, b"ftyp"), ".png": (0, b"\x89PNG"), ".mp3": (0, b"ID3"), ".wav": (0, b"RIFF")}
+MAGIC = {".mp4": (4, b"ftyp"), ".png": (0, b"\x89PNG"), ".mp3": (0, b"ID3"), ".wav": (0, b"RIFF"), ".glb": (0, b"glTF")}
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ MAGIC = {".mp4": (4, b"ftyp"), ".png": (0, b"\x89PNG"), ".mp3": (0, b"ID3"), ".w
         ("857000000000000001/video.mp4", None),
         ("a/b/audio.mp3", "song.mp3"),
         ("x/audio.wav", None),
+        ("x/model.glb", "cube.glb"),
     ],
 )
 async def test_a_result_has_its_type_and_can_be_read_in_parts(name: str, clip: str | None) -> None:

@@ -25,6 +25,7 @@ ACTIONS = {
     "jimeng": "jimeng_vgfm_t2v_l20",
     "fal": "fal-ai/flux/dev",
     "runpod": "a1b2c3d4e5f6g7",
+    "meshy": "openapi/v2/text-to-3d",
 }
 KEYLESS = {"comfyui"}
 EVERY = pytest.mark.parametrize("name", vendor_names())
@@ -73,7 +74,7 @@ async def test_a_task_is_read_from_creation_to_success(name: str) -> None:
     assert finished.snapshot is not None
     assert finished.snapshot.urls
     assert finished.snapshot.refused == ()
-    assert finished.snapshot.result.keys() <= {"videos", "images", "audios"}
+    assert finished.snapshot.result.keys() <= {"videos", "images", "audios", "files"}
 
 
 @pytest.mark.usefixtures("unmeasured")
@@ -204,6 +205,7 @@ async def test_progress_is_reported_by_the_vendors_that_document_it() -> None:
                 reporting.add(name)
     assert reporting == {
         *("newapi", "unified_v2", "suno", "midjourney", "openai_video", "flux", "replicate", "runway", "vidu", "xai"),
+        "meshy",
     }
 
 

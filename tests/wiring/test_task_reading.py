@@ -45,6 +45,7 @@ HOSTED = {
     "kie_suno": "https://api.kie.ai",
     "luma": "https://api.lumalabs.ai",
     "luma_agents": "https://agents.lumalabs.ai",
+    "meshy": "https://api.meshy.ai",
     "openai_video": "https://api.openai.com",
     "openrouter": "https://openrouter.ai/api",
     "replicate": "https://api.replicate.com",
