@@ -37,11 +37,6 @@ class ListenAddress(NamedTuple):
         return bool(self.path) or is_loopback(self.host)
 
     @property
-    def is_on_any_host(self) -> bool:
-        """Whether every address of this machine reaches it."""
-        return self.host in ANY_HOST
-
-    @property
     def reached_from_here(self) -> ListenAddress:
         """The same server, at an address for requests of this machine."""
         return self._replace(host=ANY_HOST.get(self.host, self.host))

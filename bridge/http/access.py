@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.config.http_settings import Http
-from bridge.domain.listen_address import is_loopback
+from bridge.domain.listen_address import ANY_HOST, is_loopback
 from bridge.http.problem_details import HttpProblem, problem_response
 from bridge.http.sessions import is_session_of
 
@@ -64,11 +64,11 @@ class AccessRules:
         public = public._replace(netloc=_ascii(public.netloc.lower()))
         public_host = public.hostname or ""
         hosts = {address.host.lower(), *map(_ascii, settings.hosts), public_host} - {""}
-        if address.path or is_loopback(address.host) or address.is_on_any_host:
+        if address.path or is_loopback(address.host) or address.host in ANY_HOST:
             hosts |= {"localhost", "127.0.0.1", "::1"}
         return cls(
             hosts=frozenset(hosts),
-            accepts_addresses=address.is_on_any_host,
+            accepts_addresses=address.host in ANY_HOST,
             accepts_any_host=bool(address.path),  # browsers cannot reach a Unix socket
             origins=frozenset({_origin(public.geturl())} if public_host else ()),
             token=settings.token.reveal().encode() if settings.token else None,
