@@ -1,3 +1,1 @@
 """The settings: finds, reads and checks them, and resolves their secrets. Also reads YAML safely."""
-
-from __future__ import annotations

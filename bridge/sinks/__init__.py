@@ -4,5 +4,3 @@ Before an event is stored, `payloads` or `texts` render the body of each deliver
 with `posting`, and `chat` sends it with a plugin of Apprise. `answers` reads an answer, and `judging` decides the
 outcome. Each chat service is described by a file in `chat_services`.
 """
-
-from __future__ import annotations

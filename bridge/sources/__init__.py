@@ -1,3 +1,1 @@
 """Where watches come from: the watchlist, the queue folder, the lines file."""
-
-from __future__ import annotations
