@@ -137,7 +137,7 @@ class DeliveryListQuery(ApiModel):
     state: DeliveryState | None = None
     endpoint: str | None = None
     topic: Topic | None = None
-    task: str | None = Field(None, description="a task id")
+    task: str | None = Field(None, description="a task id; ACCOUNT/ID if several accounts watch it")
     since: Since | None = Field(None, description="created since")
     limit: Limit = 100
     cursor: str | None = Field(None, description="`next` of the page before")
