@@ -71,7 +71,7 @@ class OwnSentence(NamedTuple):
 
 _FITS: Final[Mapping[str, Callable[[str], bool]]] = {
     "n": str.isdecimal,
-    "a": lambda value: value != "" and " " not in value,
+    "a": lambda value: value != "" and " " not in value.replace(", ", ","),
     "o": lambda value: value in chinese_texts(),
 }
 

@@ -73,8 +73,8 @@ def test_the_chinese_has_the_values_of_the_english(english: str) -> None:
         ("ids.txt: line 3: not UTF-8; save the file as UTF-8", "ids.txt：第 3 行：不是 UTF-8，请把文件另存为 UTF-8"),
         ("new.csv: line 2: 4 cells, but 3 columns", "new.csv：第 2 行：有 4 个单元格，但只有 3 列"),
         (
-            'list.yaml:2: task 3: unknown account "k"; there are: m',
-            'list.yaml:2：第 3 个任务：未知的 account "k"，可用的有：m',
+            'list.yaml:2: task 3: account: unknown account "k"; there are: kling, mj',
+            'list.yaml:2：第 3 个任务：account：未知的 account "k"，可用的有：kling, mj',
         ),
         (
             'ids.txt: line 3: id: "a b": blanks are not allowed in an id; remove it',
