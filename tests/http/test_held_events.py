@@ -18,6 +18,7 @@ from tests.world import Answer, kling, until
 
 pytestmark = pytest.mark.long
 
+WAIT = {"account": "kling", "id": "film", "wait": "30"}
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(5000)
 
 
@@ -68,7 +69,7 @@ def test_the_stream_sends_a_finish_at_once_and_webhooks_with_copies(tmp_path: Pa
         running.add("film")
         [first] = stream.until(lambda found: bool(found))
         assert (first.name, first.data["data"]["archive"]) == ("task_succeeded", [])
-        waited = running.reader.get("/api/v1/task", params={"account": "kling", "id": "film", "wait": "30"}).json()
+        waited = running.reader.get("/api/v1/task", params=WAIT, timeout=60).json()
         assert waited["phase"] == "succeeded"
 
         running.add("bad")  # it has no copies to wait for
@@ -96,7 +97,7 @@ def test_the_stream_sends_a_finish_at_once_and_webhooks_with_copies(tmp_path: Pa
 def test_events_that_wait_for_copies_are_sent_when_the_archive_is_removed(tmp_path: Path) -> None:
     with gated_server() as (url, _), site(tmp_path, url, patience="10m") as running:
         running.add("film")
-        waited = running.reader.get("/api/v1/task", params={"account": "kling", "id": "film", "wait": "30"}).json()
+        waited = running.reader.get("/api/v1/task", params=WAIT, timeout=60).json()
         assert waited["phase"] == "succeeded"
         assert "film" not in running.world.by_task()
 
