@@ -14,9 +14,8 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from importlib import import_module
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
@@ -147,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     guard_tracebacks()
     _guard_interrupts()
     _replace_unprintable()
-    code = outcome(argv)
+    code = _flushed(outcome(argv))
     if threading.active_count() == 1:
         _end_at_once(code)
     sys.exit(code)
@@ -174,15 +173,23 @@ def _guard_interrupts() -> None:
     sys.unraisablehook = end_or_report
 
 
-def _end_at_once(code: int) -> None:
-    """End the process without shutting down the interpreter, which takes a seventh of a quick command's time. Returns
-    if the output cannot be written, so that the interpreter reports it."""
-    atexit._run_exitfuncs()
-    with suppress(OSError, ValueError):
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
+def _flushed(code: int) -> int:
+    """The exit code after everything is written. What cannot be written is dropped, because the interpreter would try
+    again, report that as a bug, and exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
                 stream.flush()
-        os._exit(code)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            code = code or _say(error)
+    return code
+
+
+def _end_at_once(code: int) -> NoReturn:
+    """End the process without shutting down the interpreter, which takes a seventh of a quick command's time."""
+    atexit._run_exitfuncs()
+    os._exit(_flushed(code))
 
 
 def outcome(argv: Sequence[str] | None = None) -> int:

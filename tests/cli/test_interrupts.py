@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,11 +18,17 @@ from tests.programs import ended
 from tests.world import until
 
 
-def test_a_full_disk_under_stdout_is_one_line(shell: Shell) -> None:
+@pytest.mark.parametrize("words", [["list"], ["schema"], ["--version"]])
+def test_a_full_disk_under_stdout_is_one_line(words: list[str], shell: Shell) -> None:
     shell("add", "a")
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "bridge", "list"], cwd=shell.folder, stdout=full, stderr=subprocess.PIPE, timeout=60
+            [sys.executable, "-m", "bridge", *words],
+            cwd=shell.folder,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},  # buffered, as for most users
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
         )
     assert done.returncode == 1
     assert done.stderr == b"genbridge: the output cannot be written: the disk is full; free some space\n"
