@@ -18,7 +18,7 @@ ALL = [
     *("ark", "avatar", "azure_openai", "comfyui", "dashscope", "fal", "flux", "heygen", "jimeng", "kie", "kie_suno"),
     *("kling", "kling_v2", "luma", "luma_agents", "meshy", "midjourney", "minimax", "minimax_v2", "newapi"),
     *("openai_video", "openrouter", "replicate", "runpod", "runway", "siliconflow", "suno", "suno_feed"),
-    *("unified_v2", "veo", "video_query", "vidu", "wavespeed", "xai", "zhipu"),
+    *("tripo", "unified_v2", "veo", "video_query", "vidu", "wavespeed", "xai", "zhipu"),
 ]
 OWN: Tree = {
     "title": "A studio",

@@ -229,6 +229,7 @@ def test_a_create_answer_of_flux_also_gives_the_region() -> None:
         ("minimax_v2", {"task_id": "17"}, "17"),
         ("openrouter", {"id": "j", "polling_url": "/api/v1/videos/j", "status": "pending"}, "j"),
         ("meshy", {"result": "018a210d-8ba4-705c-b111-1f1776f7f578"}, "018a210d-8ba4-705c-b111-1f1776f7f578"),
+        ("tripo", {"code": 0, "data": {"task_id": "ef731ad6"}}, "ef731ad6"),
     ],
 )
 def test_a_create_answer_names_its_task_and_looks_like_its_provider(

@@ -205,7 +205,7 @@ async def test_progress_is_reported_by_the_vendors_that_document_it() -> None:
                 reporting.add(name)
     assert reporting == {
         *("newapi", "unified_v2", "suno", "midjourney", "openai_video", "flux", "replicate", "runway", "vidu", "xai"),
-        "meshy",
+        *("meshy", "tripo"),
     }
 
 

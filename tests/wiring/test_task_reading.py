@@ -52,6 +52,7 @@ HOSTED = {
     "runpod": "https://api.runpod.ai",
     "runway": "https://api.dev.runwayml.com",
     "siliconflow": "https://api.siliconflow.cn",
+    "tripo": "https://api.tripo3d.ai",
     "veo": "https://generativelanguage.googleapis.com",
     "wavespeed": "https://api.wavespeed.ai",
     "xai": "https://api.x.ai",
