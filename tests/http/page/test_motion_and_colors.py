@@ -97,6 +97,13 @@ def test_times_change_without_moving_anything(browser: Browser, still: str, widt
         page.elsewhere.clear()
 
 
+def test_a_phase_is_no_wider_than_its_word_on_a_phone(browser: Browser, still: str) -> None:
+    with tab(browser, still, width="phone") as page:
+        for phase in ("canceled", "timed_out"):
+            open_live(page, f"/task?account=kling&id=end-{phase}")
+            assert page.page.evaluate("document.querySelector('.title .pill').clientWidth") < 150
+
+
 @pytest.mark.parametrize("path", ADDRESSES)
 def test_only_the_dot_is_animated_and_nothing_with_reduced_motion(browser: Browser, still: str, path: str) -> None:
     with tab(browser, still, reduced_motion="reduce") as page:
