@@ -69,6 +69,7 @@ def standard_headers(secret: str, body: bytes, *, at: float = NOW) -> dict[str, 
         ("kie_suno", {"code": 200, "msg": "ok", "data": {"callbackType": "text", "task_id": "k-2"}}, "k-2", None),
         ("runpod", {"id": "c80ffee4-u1", "status": "COMPLETED", "output": {}}, "c80ffee4-u1", "COMPLETED"),
         ("ark", {"id": "cgt-1", "status": "running"}, "cgt-1", "running"),
+        ("piapi", {"timestamp": 1723018391, "data": {"task_id": "p-1", "status": "completed"}}, "p-1", "completed"),
         ("wavespeed", {"id": "w-1", "status": "completed", "outputs": []}, "w-1", "completed"),
     ],
 )  # fmt: skip

@@ -17,7 +17,7 @@ Tree = dict[str, Any]
 ALL = [
     *("ark", "avatar", "azure_openai", "comfyui", "dashscope", "fal", "flux", "heygen", "jimeng", "kie", "kie_suno"),
     *("kling", "kling_v2", "luma", "luma_agents", "meshy", "midjourney", "minimax", "minimax_v2", "newapi"),
-    *("openai_video", "openrouter", "replicate", "runpod", "runway", "siliconflow", "suno", "suno_feed"),
+    *("openai_video", "openrouter", "piapi", "replicate", "runpod", "runway", "siliconflow", "suno", "suno_feed"),
     *("tripo", "unified_v2", "veo", "video_query", "vidu", "wavespeed", "xai", "zhipu"),
 ]
 OWN: Tree = {

@@ -21,7 +21,7 @@ ABOUT_TASKS: Final = [
 ]
 DIRECT: Final = {  # without aggregators
     *("fal", "kie", "kie_suno", "runpod", "azure_openai", "heygen", "comfyui", "luma_agents", "openrouter"),
-    *("meshy", "tripo", "wavespeed"),
+    *("meshy", "piapi", "tripo", "wavespeed"),
 }
 OF_VENDORS: Final = [each for each in ABOUT_TASKS if provider_of(each) not in AGGREGATORS | DIRECT]
 

@@ -51,6 +51,7 @@ CREATES: list[tuple[str, str, dict[str, Any]]] = [
     ("heygen", "/v3/videos", {}),
     ("comfyui", "/prompt", {}),
     ("meshy", "/openapi/v2/text-to-3d", {}),
+    ("piapi", "/api/v1/task", {"model": "kling"}),
     ("tripo", "/v2/openapi/task", {"type": "text_to_model"}),
     ("wavespeed", "/api/v3/wavespeed-ai/flux-dev", {}),
 ]

@@ -48,6 +48,7 @@ HOSTED = {
     "meshy": "https://api.meshy.ai",
     "openai_video": "https://api.openai.com",
     "openrouter": "https://openrouter.ai/api",
+    "piapi": "https://api.piapi.ai",
     "replicate": "https://api.replicate.com",
     "runpod": "https://api.runpod.ai",
     "runway": "https://api.dev.runwayml.com",
