@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logs.get_logger()
 
 SETTINGS_EVERY_S: Final = 1.0  # how often to check the settings file
-BEAT_EVERY_S: Final = 15.0  # how often to store a sign of life
+BEAT_EVERY_S: Final = 5.0  # how often to store a sign of life, with a failure of the store
 LOG_EVERY_S: Final = 1.0  # how often to report lost log lines
 DONE_EVERY_S: Final = 0.2  # how often `once` checks whether it is done
 SAME_SIGNAL_S: Final = 0.1  # a second stop signal within this time is ignored, because `timeout` and wrappers send two
@@ -52,7 +52,7 @@ class Daemon:
     settings file reloads the settings. If the new file is invalid, the old settings stay in force.
 
     `seen` is the `stamp` of the settings file before it was first read, so that no change is missed. `beat` is called
-    regularly, in a thread, while the daemon works.
+    regularly, in a thread, while the daemon works, with the failure of the store, if any.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Daemon:
         place: StorePlace,
         reread: Callable[[], Loaded],
         seen: Stamp,
-        beat: Callable[[], None] | None = None,
+        beat: Callable[[str], None] | None = None,
         once: bool = False,
         timeout_s: float | None = None,
     ) -> None:
@@ -167,10 +167,13 @@ class Daemon:
                     self._code = 1
                     scope.cancel()
 
-    async def _show_life(self, beat: Callable[[], None]) -> None:
+    async def _show_life(self, beat: Callable[[str], None]) -> None:
         while True:
             if self._liveness.is_alive():
-                await anyio.to_thread.run_sync(beat)  # never abandoned, because the lock file is closed at the end
+                problem = str(self._outage.failure() or "")
+                await anyio.to_thread.run_sync(
+                    beat, problem
+                )  # never abandoned, because the lock file is closed at the end
             await self._clock.sleep(BEAT_EVERY_S)
 
     async def _report_lost_lines(self) -> None:

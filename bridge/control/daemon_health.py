@@ -11,7 +11,7 @@ from bridge.domain.proxies import NO_PROXY
 from bridge.store import DaemonLock, StorePlace, open_reader
 
 TIMEOUT_S: Final = 5.0  # for the request to the HTTP server
-MAX_SILENCE_S: Final = 60.0  # a working daemon stores a sign of life every 15 s
+MAX_SILENCE_S: Final = 60.0  # a working daemon stores a sign of life every 5 s
 
 
 def daemons_on(place: StorePlace) -> str | None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LOOKS: Final = 10
 BETWEEN_LOOKS_S: Final = 0.02
+RECORD_BYTES: Final = 4000
+MOST_PROBLEM: Final = 300  # characters, of which each takes at most 12 bytes
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError)
 
 
@@ -61,10 +63,11 @@ class DaemonLock:
             os.close(self._handle)
             self._handle = -1
 
-    def beat(self) -> None:
-        """Record that the holder is alive. May block as long as the disk does; errors are ignored."""
+    def beat(self, problem: str = "") -> None:
+        """Record that the holder is alive, and why it cannot use the store. May block as long as the disk does; errors
+        are ignored."""
         with suppress(OSError):
-            self._write(alive_us=monotonic_us())
+            self._write(alive_us=monotonic_us(), problem=problem)
 
     @staticmethod
     def silence_s(path: Path | str) -> float | None:
@@ -81,8 +84,8 @@ class DaemonLock:
 
     @staticmethod
     def holder(path: Path | str) -> str | None:
-        """The process that holds the lock of this store, in words; None if no process holds it, or its record cannot be
-        read."""
+        """The process that holds the lock of this store, in words, with its problem; None if no process holds it, or
+        its record cannot be read."""
         with suppress(OSError), lock_of(Path(path)).open("rb") as file:
             record = _record(file.fileno())
             try:
@@ -110,10 +113,11 @@ class DaemonLock:
                 owner = self._store.stat()
                 os.fchown(self._handle, owner.st_uid, owner.st_gid)
 
-    def _write(self, *, alive_us: int) -> None:
+    def _write(self, *, alive_us: int, problem: str = "") -> None:
         record: dict[str, Any] = {"pid": os.getpid(), "host": os.uname().nodename, "since": self._since}
-        record["alive_us"] = f"{alive_us:020}"  # fixed length, so that a reader never sees a truncated record
-        os.pwrite(self._handle, json.dumps(record).encode(), 0)
+        record |= {"alive_us": f"{alive_us:020}", "problem": problem[:MOST_PROBLEM]}
+        # Fixed length, so that a reader never sees a truncated record.
+        os.pwrite(self._handle, json.dumps(record).encode().ljust(RECORD_BYTES), 0)
 
 
 def _locked(handle: int) -> bool:
@@ -134,7 +138,8 @@ def lock_of(store: Path) -> Path:
 
 def _record(handle: int) -> str | None:
     try:
-        record = json.loads(os.pread(handle, 4096, 0))
-        return f"genbridge pid {record['pid']} on host {record['host']} since {record['since']}"
+        record = json.loads(os.pread(handle, RECORD_BYTES, 0))
+        named = f"genbridge pid {record['pid']} on host {record['host']} since {record['since']}"
+        return "; ".join(filter(None, (named, record.get("problem"))))
     except _UNREADABLE:
         return None

@@ -121,6 +121,15 @@ def test_the_owner_can_lock_what_root_has_locked(public: Path, as_user: AsUser) 
         pass
 
 
+def test_the_holder_is_named_with_its_problem_while_it_has_one(path: Path) -> None:
+    with DaemonLock(path) as lock:
+        named = DaemonLock.holder(path)
+        lock.beat("store state.db: the disk failed \N{PILE OF POO}" * 20)
+        assert (DaemonLock.holder(path) or "").startswith(f"{named}; store state.db: the disk failed")
+        lock.beat()
+        assert DaemonLock.holder(path) == named
+
+
 def test_the_last_beat_is_stored_and_the_holder_stays_named(path: Path) -> None:
     assert DaemonLock.silence_s(path) is None
     with DaemonLock(path) as lock:
