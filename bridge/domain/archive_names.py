@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from bridge.domain.task import Json
 
 COPIED_KINDS: Final = ("videos", "images", "audios", "files")
+_COPIED_AS: Final = {**{kind: kind for kind in COPIED_KINDS}, "texts": "files"}  # a text at a URL, such as subtitles
 MOST_NAME_BYTES: Final = 120  # maximum for a name; a file system allows 255
 MARK_CHARS: Final = 8
 MOST_ENDING: Final = "-abcdefgh-9999-abcdefgh.data.json"  # the longest text that may follow the readable part of a name
@@ -86,12 +87,12 @@ def wanted_copies(data: Mapping[str, Json], kinds: Collection[str]) -> Iterator[
 def _results(result: Json) -> Iterator[WantedCopy]:
     for kind, items in result.items() if isinstance(result, Mapping) else ():
         for place, item in enumerate(items if isinstance(items, list | tuple) else ()):
-            if kind not in COPIED_KINDS or not isinstance(item, Mapping):
+            if kind not in _COPIED_AS or not isinstance(item, Mapping):
                 continue
             url = item.get("url")
             if isinstance(url, str) and url.startswith(("https://", "http://")):
-                yield WantedCopy(kind=kind, n=0, url=url, needs_key=item.get("needs_key") is True)
-            elif url is None and item.get("embedded") is True and "media_type" in item:
+                yield WantedCopy(kind=_COPIED_AS[kind], n=0, url=url, needs_key=item.get("needs_key") is True)
+            elif kind in COPIED_KINDS and url is None and item.get("embedded") is True and "media_type" in item:
                 yield WantedCopy(
                     kind=kind,
                     n=0,

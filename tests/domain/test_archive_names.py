@@ -50,8 +50,11 @@ def test_results_are_numbered_whichever_kinds_are_copied() -> None:
     }
     data = {"task_result": result}
     found = [(one.n, one.url, one.needs_key) for one in wanted_copies(data, ["videos", "images", "audios", "files"])]
-    assert found == [(1, "https://a/1", False), (2, "https://a/3", True), (3, "http://a/5", False)]
-    assert [one.n for one in wanted_copies(data, ["files"])] == [3]
+    assert found == [
+        *((1, "https://a/1", False), (2, "https://a/3", True)),
+        *((3, "https://a/4", False), (4, "http://a/5", False)),
+    ]
+    assert [one.n for one in wanted_copies(data, ["files"])] == [3, 4]
     assert list(wanted_copies({"task_result": None}, ["files"])) == []
 
 
