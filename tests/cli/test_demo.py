@@ -165,7 +165,7 @@ def test_ctrl_c_at_any_moment_gives_the_summary_so_far(tmp_path: Path, moment: s
 
 
 def test_an_unsimulated_provider_is_a_mistake_that_names_the_others(tmp_path: Path) -> None:
-    done = completed("demo", "--provider", "pika", folder=tmp_path)
+    done = completed("demo", "--provider", "hunyuan", folder=tmp_path)
     assert done.returncode == 2
     assert "midjourney" in done.stderr
 
