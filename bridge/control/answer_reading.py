@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -104,7 +105,8 @@ def _received(description: Description, recorded: RecordedAnswer) -> Answer:
     is_over_cap = len(data) > description.most_bytes
     trouble = f"the body is larger than {description.most_bytes} bytes" if is_over_cap else ""
     body = data[: description.most_bytes]
-    return Answer(recorded.status or found, headers, body, not is_over_cap, trouble, is_over_cap)
+    content = body.removeprefix(BOM_UTF8)
+    return Answer(recorded.status or found, headers, content, not is_over_cap, trouble, is_over_cap)
 
 
 def _named(description: Description, answer: Answer) -> str | None:

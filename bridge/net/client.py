@@ -6,6 +6,7 @@ No redirects, no cookies, no changes to addresses. `Transport` is the interface 
 from __future__ import annotations
 
 import ssl
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -42,7 +43,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Status and headers of an answer, and the part of the body that arrived.
+    """Status and headers of an answer, and the part of the body that arrived, without a byte order mark.
 
     `headers` has the names of `exchange.KEPT_HEADERS` in lower case, with the first value of each; `date` is always
     present. If `complete` is False, `trouble` says why (limit, deadline, reset, cut off, damaged); `is_over_cap`: the
@@ -197,8 +198,8 @@ def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: st
         late = isinstance(failure, TimeoutError)
         trouble = "the time-out passed" if late else "the connection was closed"
         trouble += " in the middle of the body"
-    body = reply.body
-    return Answer(reply.status, reply.headers, bytes(body.content), not trouble, trouble, body.is_over_cap)
+    content = bytes(reply.body.content).removeprefix(BOM_UTF8)
+    return Answer(reply.status, reply.headers, content, not trouble, trouble, reply.body.is_over_cap)
 
 
 def proxy_at(at: httpx.URL, proxies: ProxyRules) -> str | None:

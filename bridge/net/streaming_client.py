@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterable, Sequence
 from typing import Final, NamedTuple
 
@@ -81,4 +82,5 @@ def whole_answer(status: int, headers: Sequence[Pair], raw: bytes, *, cap_bytes:
     assert body is not None
     if body.feed(raw):
         body.finish()
-    return Answer(status, reply.headers, bytes(body.content), not body.trouble, body.trouble, body.is_over_cap)
+    content = bytes(body.content).removeprefix(BOM_UTF8)
+    return Answer(status, reply.headers, content, not body.trouble, body.trouble, body.is_over_cap)

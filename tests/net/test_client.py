@@ -109,6 +109,7 @@ async def test_only_the_given_headers_are_sent_and_the_body_is_unchanged() -> No
         (_says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nold\r\n0\r\n\r\n"), b"old"),
         (_says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3  \r\nold\r\n0  \r\n\r\n"), b"old"),
         (_says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"old")), b"old"),
+        (_says(b"HTTP/1.1 200 OK\r\n\r\n\xef\xbb\xbfold"), b"old"),
         (_says(b"HTTP/1.1 200 OK\r\nX: \xff\xfe\r\nContent-Length: 0\r\n\r\n"), b""),
     ],
 )
