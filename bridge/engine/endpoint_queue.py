@@ -333,7 +333,7 @@ class EndpointQueue:
             self.stored_wait_until_at = max(self.stored_wait_until_at, made.queue_until)
         if made.disables:
             self.enabled = False
-        if made.state is DeliveryState.WAITING and made.next_attempt_at is not None:
+        if applied and made.state is DeliveryState.WAITING and made.next_attempt_at is not None:
             self._fetch_at = min(self._fetch_at, made.next_attempt_at)
         elif delivery.subject:
             self._fetch_at = -math.inf  # the task's next delivery may have waited for this one

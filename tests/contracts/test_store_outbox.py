@@ -243,6 +243,9 @@ class TestOutbox:
         store.commit([make_progress(10)], Teller())
         [running] = due(store)
         store.commit([make_end()], Teller())
+        in_flight = store.due(*QUEUE, now=NOW + 99, limit=9, apart_from=[running.delivery_id])
+        assert in_flight == ([], None), "the finish must not overtake it"
+        assert len(due(store)) == 1
         assert store.commit([make_deferred(running, next_attempt_at=NOW + 99)], nobody) == [False]
         assert [one.state for one in store.deliveries_of(KEY)] == ["canceled", "waiting"]
 

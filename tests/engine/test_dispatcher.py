@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.domain.delivery import Accepted, Deferred, Delivery, Refused
+from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Refused
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.filters import DeliveryFilter
@@ -160,6 +160,21 @@ async def test_the_order_of_one_tasks_events_is_kept_through_retries() -> None:
         await rig.clock.advance(60)
         assert rig.topics() == ["task_running", "task_succeeded"]
         assert len(rig.sink.handed) == 2
+
+
+@pytest.mark.parametrize("answer", [Accepted(detail="200"), Deferred(reason="503")])
+async def test_a_finish_does_not_overtake_an_event_in_flight(answer: Outcome) -> None:
+    rig = Rig(requested_topics=frozenset({Topic.TASK_RUNNING}), retries=(3600, 3600))
+    rig.sink.script = [answer]
+    rig.sink.hang_s[""] = 30.0
+    rig.script("a", RUNNING, RUNNING, SUCCEEDED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(29)
+        assert rig.phase("a") == "succeeded"
+        assert [delivery.topic for _, delivery in rig.sink.handed] == ["task_running"]
+        await rig.clock.advance(5)
+        assert [delivery.topic for _, delivery in rig.sink.handed] == ["task_running", "task_succeeded"]
 
 
 async def test_a_finished_task_cancels_its_waiting_progress_events() -> None:

@@ -12,7 +12,8 @@ WITH RECURSIVE last (endpoint, target) AS (
 SELECT endpoint, target FROM last WHERE endpoint <> ''
 
 -- attemptable: Part of the following: the deliveries of a queue that may be attempted. For each task, this is only the
--- oldest waiting one; the others wait for it, even if they are due. It is a subquery for each row, because PostgreSQL
+-- oldest waiting one; the others wait for it, even if they are due. They also wait for one that was canceled while it
+-- was attempted, or the finish could overtake `task_running`. It is a subquery for each row, because PostgreSQL
 -- might turn NOT EXISTS into a join with the whole queue. SQLite drops a LEFT JOIN when none of its columns is read.
 FROM deliveries LEFT JOIN events USING (event_id)
 WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:AND slot IN (:slots[])}
@@ -21,6 +22,8 @@ WHERE endpoint = :endpoint AND target = :target AND state = 'waiting' {postgres:
         SELECT min(older.delivery_id) FROM deliveries AS older
         WHERE older.watch_id = deliveries.watch_id AND older.state = 'waiting'
             AND older.endpoint = :endpoint AND older.target = :target))
+    AND (watch_id IS NULL OR watch_id NOT IN (SELECT sent.watch_id FROM deliveries AS sent
+        WHERE sent.delivery_id IN (:apart_from[]) AND sent.state = 'canceled' AND sent.watch_id IS NOT NULL))
 
 -- due -> delivery_id, length(body): The deliveries that are due. Their lengths are read first, so that only a few long
 -- bodies are read at once: SQLite allows at most a billion bytes in a value.
