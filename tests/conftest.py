@@ -32,8 +32,6 @@ hypothesis.settings.register_profile("genbridge", deadline=None)
 hypothesis.settings.load_profile("genbridge")
 
 
-PROCESSES: Final = min(3 * (os.cpu_count() or 1), 8)  # for each core three, because many tests wait
-MORE_PROCESSES: Final = PROCESSES // 2  # see `Distribution`
 CORE_MINUTES: Final = 19  # time of a whole run together with the other steps of .ci/run, on 2 cores
 MEASURED: Final = "COVERAGE_PROCESS_START"  # this variable is set for processes that measure their coverage
 TESTS: Final = Path(__file__).parent
@@ -180,14 +178,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     """Distribute tests one by one, but some files as a whole."""
     from tests.distribution import Distribution  # here: pytest-xdist may be missing
 
-    return Distribution(config, log, together=ONLY_COMPUTE, most=PROCESSES)
+    return Distribution(config, log, together=ONLY_COMPUTE)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Start three workers for each core: the tests that take long mostly wait for real time to pass."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # the plugin reads it itself
-    return PROCESSES + MORE_PROCESSES if runs_all(config) else PROCESSES
+    return min(3 * (os.cpu_count() or 1), 8)
 
 
 @pytest.hookimpl(optionalhook=True)
