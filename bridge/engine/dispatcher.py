@@ -26,9 +26,7 @@ from bridge.ports import Clock, Offload, Outbox, ParcelsFor, Sink
 
 log = get_logger()
 
-MOST_HELD_S: Final = (
-    3600.0  # the longest `archive.patience`: a delivery that waits longer has the time of a wrong clock
-)
+MOST_HELD_S: Final = 3600.0  # the longest `archive.patience`; only a wrong clock makes a first attempt wait longer
 CHECK_EVERY_S: Final = 60.0  # how often to check whether an endpoint has failed for too long
 
 
