@@ -80,10 +80,10 @@ def interrupt_at(*texts: str, number: signal.Signals = signal.SIGINT) -> Callabl
         nonlocal pressed
         if not pressed and any(text in seen for text in texts):
             pressed = True
-            process.send_signal(number)
-            again = threading.Timer(30, process.send_signal, [number])  # readline loses it while it starts
-            again.daemon = True
-            again.start()
+            for wait_s in (0.2, 30):  # readline loses a signal while it starts, right after it has written a question
+                press = threading.Timer(wait_s, process.send_signal, [number])
+                press.daemon = True
+                press.start()
 
     return look
 
