@@ -50,3 +50,11 @@ def test_only_a_socket_and_loopback_are_private(text: str, is_private: bool) -> 
 
 def test_a_name_is_no_loopback_address_whatever_it_resolves_to() -> None:
     assert not is_loopback("localhost.example.com")
+
+
+@pytest.mark.parametrize(
+    ("text", "reached_at"),
+    [("0.0.0.0:8642", "127.0.0.1:8642"), ("[::]:8642", "[::1]:8642"), ("192.0.2.1:8642", "192.0.2.1:8642")],
+)
+def test_a_server_on_all_addresses_is_reached_at_the_loopback_address(text: str, reached_at: str) -> None:
+    assert str(ListenAddress.parse(text).reached_from_here) == reached_at
