@@ -171,9 +171,8 @@ class Daemon:
         while True:
             if self._liveness.is_alive():
                 problem = str(self._outage.failure() or "")
-                await anyio.to_thread.run_sync(
-                    beat, problem
-                )  # never abandoned, because the lock file is closed at the end
+                # Never abandoned, because the lock file is closed at the end.
+                await anyio.to_thread.run_sync(beat, problem)
             await self._clock.sleep(BEAT_EVERY_S)
 
     async def _report_lost_lines(self) -> None:

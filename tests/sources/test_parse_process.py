@@ -36,8 +36,18 @@ def parsed(path: Path) -> list[Entry]:
     return list(entries_of(path))
 
 
+_of_others: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    """Leave out processes that earlier tests in this process did not wait for."""
+    _of_others.clear()
+    _of_others.update(children())
+
+
 def children() -> list[int]:
-    """The processes that this one has started to read files, including those that have ended but were not waited
+    """The processes that this test has started to read files, including those that have ended but were not waited
     for."""
     found = []
     for task in Path("/proc/self/task").iterdir():
@@ -47,7 +57,7 @@ def children() -> list[int]:
                 found += [int(child)] if not command or b"import main" in command else []
         except (FileNotFoundError, ProcessLookupError):
             continue  # a thread or process that has ended
-    return found
+    return [child for child in found if child not in _of_others]
 
 
 def most_memory_kb(pid: int) -> int:
