@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOOKS: Final = 10
 BETWEEN_LOOKS_S: Final = 0.02
 RECORD_BYTES: Final = 4000
-MOST_PROBLEM: Final = 300  # characters, of which each takes at most 12 bytes
+MOST_PROBLEM: Final = 300  # characters; each takes at most 12 bytes
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError)
 
 

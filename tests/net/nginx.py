@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,10 @@ http {{
     access_log off;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    {http}
+}}
+"""
+FILES: Final = """
     default_type application/json;
     ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
     server {{
@@ -39,8 +43,32 @@ http {{
         location /slow/ {{ alias {folder}/files/; limit_rate 1k; }}
         location = /cut {{ return 444; }}
     }}
-}}
 """
+
+
+@contextmanager
+def running_nginx(folder: Path, http: str, *, sockets: Sequence[socket.socket] = ()) -> Iterator[None]:
+    """nginx with these directives in its `http` block, until the block ends. It inherits the listening sockets."""
+    if PROGRAM is None:
+        for each in sockets:
+            each.close()
+        pytest.skip("no nginx here (install nginx-light)")
+    settings = folder / "nginx.conf"
+    settings.write_text(SETTINGS.format(folder=folder, http=http))
+    fds = [each.fileno() for each in sockets]
+    started = subprocess.Popen(
+        [PROGRAM, "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(settings)],
+        env={"NGINX": "".join(f"{fd};" for fd in fds)} if fds else {},
+        pass_fds=fds,
+    )
+    with ended(started) as process:
+        for each in sockets:
+            each.close()
+        try:
+            yield
+        finally:
+            process.terminate()  # if it was killed, its worker would continue
+            process.wait(10)
 
 
 @contextmanager
@@ -49,8 +77,6 @@ def nginx(folder: Path, authority: trustme.CA, *, keepalive_requests: int = 1000
 
     The listening sockets are created here and inherited, so that no other program can take a port first.
     """
-    if PROGRAM is None:
-        pytest.skip("no nginx here (install nginx-light)")
     sockets = {"http": _listening("127.0.0.1"), "https": _listening("127.0.0.1")}
     if socket.has_dualstack_ipv6():
         sockets["http6"] = _listening("::1")
@@ -61,22 +87,9 @@ def nginx(folder: Path, authority: trustme.CA, *, keepalive_requests: int = 1000
     cert = authority.issue_cert("localhost", "127.0.0.1")
     cert.private_key_pem.write_to_path(str(folder / "key.pem"))
     (folder / "cert.pem").write_bytes(b"".join(part.bytes() for part in cert.cert_chain_pems))
-    settings = folder / "nginx.conf"
-    settings.write_text(SETTINGS.format(folder=folder, listens=listens, keepalive_requests=keepalive_requests))
-    fds = [each.fileno() for each in sockets.values()]
-    started = subprocess.Popen(
-        [PROGRAM, "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(settings)],
-        env={"NGINX": "".join(f"{fd};" for fd in fds)},
-        pass_fds=fds,
-    )
-    with ended(started) as process:
-        for each in sockets.values():
-            each.close()
-        try:
-            yield ports
-        finally:
-            process.terminate()  # if it was killed, its worker would continue
-            process.wait(10)
+    files = FILES.format(folder=folder, listens=listens, keepalive_requests=keepalive_requests)
+    with running_nginx(folder, files, sockets=[*sockets.values()]):
+        yield ports
 
 
 def _listening(host: str) -> socket.socket:

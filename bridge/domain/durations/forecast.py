@@ -15,7 +15,7 @@ ENOUGH: Final = 3.0  # fewer finished tasks give no forecast
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """When a task is expected to finish. Of such tasks, 10 % finish before `low_at`, 50 % before `at`, 90 % before
-    `high_at`. `usual_until_at`: when this task reaches the age by which 90 % of all tasks of this kind finish."""
+    `high_at`. `usual_until_at`: when this task reaches an age that 90 % of all tasks of its kind do not reach."""
 
     low_at: float
     at: float

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,42 +12,18 @@ from playwright.sync_api import Browser
 
 from tests.http.page.browser import tab
 from tests.http.site import TOKEN, Site, free_port, running_site
-from tests.net.nginx import PROGRAM
-from tests.programs import ended
+from tests.net.nginx import running_nginx
 from tests.world import until
 
 pytestmark = pytest.mark.timeout(240)
 
 BASE: Final = "/own/genbridge"
-SETTINGS: Final = """
-daemon off; user root; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
-events {{ worker_connections 128; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+SERVER: Final = """
     server {{
         listen 127.0.0.1:{port};
         location {base}/ {{ proxy_pass {upstream}/; proxy_set_header Host $http_host; }}
     }}
-}}
 """
-
-
-@contextmanager
-def below_a_path(folder: Path, *, port: int, upstream: str) -> Iterator[str]:
-    """nginx that serves a site below `BASE`. Yields the origin."""
-    if PROGRAM is None:
-        pytest.skip("no nginx here (install nginx-light)")
-    settings = folder / "nginx.conf"
-    settings.write_text(SETTINGS.format(folder=folder, port=port, base=BASE, upstream=upstream))
-    command = [PROGRAM, "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(settings)]
-    with ended(subprocess.Popen(command)) as process:
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()  # if it was killed, its worker would continue
-            process.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +31,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, str]]
     folder, port = tmp_path_factory.mktemp("below"), free_port()
     http = {"public_url": f"http://127.0.0.1:{port}{BASE}/"}
     with running_site(folder, http=http) as running:
-        with below_a_path(folder, port=port, upstream=running.url) as origin:
+        with running_nginx(folder, SERVER.format(port=port, base=BASE, upstream=running.url)):
             running.add("live")
             running.add("done", seconds=0)
             until(lambda: bool(running.world.received), seconds=30, what="the webhook")
-            yield running, origin
+            yield running, f"http://127.0.0.1:{port}"
 
 
 def test_the_page_works_below_the_path_of_public_url(browser: Browser, site: tuple[Site, str]) -> None:
