@@ -266,6 +266,8 @@ class PollQueue:
         in a heap, and the entry."""
         for queue in (self._single.due, self._single.new, self._bulk.due, self._bulk.new, self._near):
             while queue or (queue is self._near and self._open_second(math.inf)):
+                if not queue:
+                    continue  # every entry of this second was rescheduled or forgotten
                 at, entry = (NEVER, queue.popleft()) if isinstance(queue, deque) else heapq.heappop(queue)
                 if entry.due_at is not None and (queue is not self._near or entry.due_at == at):
                     yield queue, at, entry

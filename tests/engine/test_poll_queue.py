@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
+
+import pytest
 
 from bridge.domain.task import Phase
 from bridge.domain.watch import Memory
@@ -137,6 +140,23 @@ def test_a_batch_takes_watches_that_are_due_or_at_least_half_due() -> None:
     batch = queue.pop_batch(lambda entry: entry.task_id != "unfit", most=10, now=NOW)
     assert sorted(entry.task_id for entry in batch) == ["due", "ripe"]
     assert popped(queue, NOW + 10) == ["unfit", "young"]
+
+
+def first_of_batch(queue: PollQueue) -> PollEntry | None:
+    return next(iter(queue.pop_batch(lambda _: True, most=1, now=NOW)), None)
+
+
+@pytest.mark.parametrize("take", [first_of_batch, lambda queue: queue.pop_early(NOW)])
+def test_seconds_whose_watches_have_all_gone_are_skipped(take: Callable[[PollQueue], PollEntry | None]) -> None:
+    queue = PollQueue()
+    for number in range(3):
+        put(queue, f"gone{number}", NOW + 10 * number)
+        queue.forget(f"gone{number}")
+    assert take(queue) is None
+    kept = put(queue, "kept", NOW + 50)
+    queue.schedule(kept, NOW + 60)
+    kept.seen_at = NOW
+    assert take(queue) is kept
 
 
 def add_bulk(queue: PollQueue, count: int, revision: int, *, polled: bool = False) -> None:
