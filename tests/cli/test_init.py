@@ -55,13 +55,15 @@ def test_an_unset_variable_is_named_and_the_file_is_kept(shell: Shell, empty: Pa
     assert empty.exists()
 
 
-@pytest.mark.parametrize("name", sorted(load_descriptions({})))
-def test_every_provider_gets_settings_that_are_valid(name: str, shell: Shell, empty: Path) -> None:
-    description = load_descriptions({})[name]
-    keys = ["--key", "access-key-1 secret-key-1" if description.key_pair else "a-key-0123"]
-    address = [] if description.base_url else ["--base-url", "https://api.example.com"]
-    said = shell("init", "--provider", name, *keys, *address, "--tasks", "none", "--to", "", "--no-test")
-    assert said.code == 0, said.out + said.err + empty.read_text()
+def test_every_provider_gets_settings_that_are_valid(subtests: pytest.Subtests, shell: Shell, empty: Path) -> None:
+    for name in load_descriptions({}):
+        with subtests.test(name):
+            description = load_descriptions({})[name]
+            keys = ["--key", "access-key-1 secret-key-1" if description.key_pair else "a-key-0123"]
+            address = [] if description.base_url else ["--base-url", "https://api.example.com"]
+            said = shell("init", "--provider", name, *keys, *address, "--tasks", "none", "--to", "", "--no-test")
+            assert said.code == 0, said.out + said.err + empty.read_text()
+        empty.unlink()
 
 
 def test_a_list_of_the_provider_can_be_the_source(shell: Shell, empty: Path) -> None:

@@ -41,14 +41,15 @@ def test_every_built_in_is_named_as_its_file() -> None:
     assert all(name == description.name for name, description in BUILT_IN.items())
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_the_printed_definition_of_a_built_in_can_be_used_unchanged(name: str) -> None:
-    shown = effective(BUILT_IN[name])
+def test_the_printed_definition_of_a_built_in_can_be_used_unchanged(subtests: pytest.Subtests) -> None:
+    for name in ALL:
+        with subtests.test(name):
+            shown = effective(BUILT_IN[name])
 
-    again = load_descriptions({"copy": deepcopy(shown)})["copy"]
+            again = load_descriptions({"copy": deepcopy(shown)})["copy"]
 
-    assert effective(again) == shown
-    assert "extends" not in shown
+            assert effective(again) == shown
+            assert "extends" not in shown
 
 
 def test_a_variant_needs_only_what_differs() -> None:

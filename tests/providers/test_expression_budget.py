@@ -142,13 +142,14 @@ def test_a_slow_create_answer_of_one_description_does_not_hide_anothers() -> Non
         created_by_any({"mine": known["mine"]}, answer)
 
 
-@pytest.mark.parametrize("name", list(BUILT_IN))
-def test_every_pattern_of_a_built_in_is_taken(name: str) -> None:
-    description = BUILT_IN[name]
+def test_every_pattern_of_a_built_in_is_taken(subtests: pytest.Subtests) -> None:
+    for name in BUILT_IN:
+        with subtests.test(name):
+            description = BUILT_IN[name]
 
-    assert description.action is None or description.action.pattern.is_whole(description.action.example)
-    assert description.needs_key is None or not description.needs_key.is_in("https://elsewhere.example/x.mp4")
-    created(description, {})
+            assert description.action is None or description.action.pattern.is_whole(description.action.example)
+            assert description.needs_key is None or not description.needs_key.is_in("https://elsewhere.example/x.mp4")
+            created(description, {})
 
 
 def _together(description: Description, jobs: list[Any], *task_ids: str) -> dict[str, Reading]:

@@ -43,15 +43,20 @@ def _read(fixture: dict[str, Any]) -> Reading:
     )
 
 
-READ: Final = [
-    pytest.param(each, id=each["file"])
-    for each in FIXTURES
-    if each["outcome"] not in {*OTHERS, "batch"} and each["file"] not in NO_STATUS
-]
+READ: Final = [each for each in FIXTURES if each["outcome"] not in {*OTHERS, "batch"} and each["file"] not in NO_STATUS]
 
 
-@pytest.mark.parametrize("fixture", READ)
-def test_each_recorded_answer_has_the_stated_outcome_results_message_and_progress(fixture: dict[str, Any]) -> None:
+@pytest.mark.parametrize("provider", sorted({provider_of(each) for each in READ}))
+def test_each_recorded_answer_has_the_stated_outcome_results_message_and_progress(
+    provider: str, subtests: pytest.Subtests
+) -> None:
+    for fixture in READ:
+        if provider_of(fixture) == provider:
+            with subtests.test(fixture["file"]):
+                _check(fixture)
+
+
+def _check(fixture: dict[str, Any]) -> None:
     reading = _read(fixture)
 
     assert reading.kind == fixture["outcome"], reading
@@ -72,16 +77,15 @@ def test_each_recorded_answer_has_the_stated_outcome_results_message_and_progres
         assert seen.progress == fixture["progress"]
 
 
-CREATED: Final = [pytest.param(each, id=each["file"]) for each in FIXTURES if "task_id" in each]
+def test_each_recorded_create_answer_gives_its_id(subtests: pytest.Subtests) -> None:
+    for fixture in FIXTURES:
+        if "task_id" in fixture:
+            with subtests.test(fixture["file"]):
+                found = created(BUILT_IN[provider_of(fixture)], said(fixture))
 
-
-@pytest.mark.parametrize("fixture", CREATED)
-def test_each_recorded_create_answer_gives_its_id(fixture: dict[str, Any]) -> None:
-    found = created(BUILT_IN[provider_of(fixture)], said(fixture))
-
-    assert found is not None
-    assert found[0] == fixture["task_id"]
-    assert created_by_any(BUILT_IN, said(fixture))[provider_of(fixture)] == found
+                assert found is not None
+                assert found[0] == fixture["task_id"]
+                assert created_by_any(BUILT_IN, said(fixture))[provider_of(fixture)] == found
 
 
 FOUR: Final = dict(enumerate(("running", "succeeded", "failed", "not_found"), 1))

@@ -102,44 +102,49 @@ def test_a_failure_has_its_message_and_no_result() -> None:
     assert "task_result" not in failed
 
 
-@pytest.mark.parametrize("name", vendor_names())
-def test_a_vendor_has_answers_for_all_stages_and_refusals_and_nothing_else(name: str) -> None:
-    simulated = load_vendor(name)
-    files = files_of(name)
-    used = {*REFUSALS, *(files & {"unknown_method"})}
-    for route in simulated.routes:
-        match route.purpose:
-            case Purpose.CONTENT:
-                continue
-            case Purpose.STATIC:
-                used.add(route.answer)
-                continue
-            case Purpose.BATCH | Purpose.LIST:
-                used |= {route.whole, *([route.none] if route.none else [])}
-        stages = [Stage.SUBMITTED] if route.purpose is Purpose.CREATE and route.lasts_s is None else list(Stage)
-        used |= {
-            simulated.answers.name_for(route.answer, stage, result)
-            for stage in stages
-            for result in (*simulated.results, SimulatedResult.FAILURE)
-            if (stage is Stage.FAILED) == (result is SimulatedResult.FAILURE) or stage is Stage.RUNNING
-        }
-    assert used == files
+def test_a_vendor_has_answers_for_all_stages_and_refusals_and_nothing_else(subtests: pytest.Subtests) -> None:
+    for name in vendor_names():
+        with subtests.test(name):
+            simulated = load_vendor(name)
+            files = files_of(name)
+            used = {*REFUSALS, *(files & {"unknown_method"})}
+            for route in simulated.routes:
+                match route.purpose:
+                    case Purpose.CONTENT:
+                        continue
+                    case Purpose.STATIC:
+                        used.add(route.answer)
+                        continue
+                    case Purpose.BATCH | Purpose.LIST:
+                        used |= {route.whole, *([route.none] if route.none else [])}
+                stages = [Stage.SUBMITTED] if route.purpose is Purpose.CREATE and route.lasts_s is None else list(Stage)
+                used |= {
+                    simulated.answers.name_for(route.answer, stage, result)
+                    for stage in stages
+                    for result in (*simulated.results, SimulatedResult.FAILURE)
+                    if (stage is Stage.FAILED) == (result is SimulatedResult.FAILURE) or stage is Stage.RUNNING
+                }
+            assert used == files
 
 
-@pytest.mark.parametrize("name", vendor_names())
-def test_a_vendor_has_only_documented_keys(name: str) -> None:
-    path = Path(vendor.__file__).with_name("vendors") / name / "vendor.yaml"
-    documented = re.findall(r"^    (\w+) ", vendor.__doc__ or "", re.MULTILINE)
-    assert yaml.safe_load(path.read_text()).keys() <= {*documented}
+def test_a_vendor_has_only_documented_keys(subtests: pytest.Subtests) -> None:
+    for name in vendor_names():
+        with subtests.test(name):
+            path = Path(vendor.__file__).with_name("vendors") / name / "vendor.yaml"
+            documented = re.findall(r"^    (\w+) ", vendor.__doc__ or "", re.MULTILINE)
+            assert yaml.safe_load(path.read_text()).keys() <= {*documented}
 
 
-@pytest.mark.parametrize("name", vendor_names())
-def test_every_placeholder_of_a_vendor_has_a_value(name: str) -> None:
-    simulated = load_vendor(name)
-    task = SimulatedTask(task_id="id/1", script=Script(), created_at=CREATED_AT, action="a/b/c")
-    values = values_of(task, now=CREATED_AT, base_url="http://h", action=simulated.action, request=simulated.request)
-    values |= {"number": 7, "reason": "r", "tasks": [], "path.version": "v"}
-    values |= {"more": False, "last": None, "next": None, "next_url": None}
-    for file in files_of(name):
-        _, body = simulated.answers.filled(file, values)
-        assert UNFILLED.search(str(body)) is None
+def test_every_placeholder_of_a_vendor_has_a_value(subtests: pytest.Subtests) -> None:
+    for name in vendor_names():
+        with subtests.test(name):
+            simulated = load_vendor(name)
+            task = SimulatedTask(task_id="id/1", script=Script(), created_at=CREATED_AT, action="a/b/c")
+            values = values_of(
+                task, now=CREATED_AT, base_url="http://h", action=simulated.action, request=simulated.request
+            )
+            values |= {"number": 7, "reason": "r", "tasks": [], "path.version": "v"}
+            values |= {"more": False, "last": None, "next": None, "next_url": None}
+            for file in files_of(name):
+                _, body = simulated.answers.filled(file, values)
+                assert UNFILLED.search(str(body)) is None

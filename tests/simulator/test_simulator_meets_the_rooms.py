@@ -113,31 +113,35 @@ def test_the_demos_settings_are_valid_and_need_nothing_from_outside(tmp_path: Pa
     assert set(loaded.settings.endpoints) == {ENDPOINT}
 
 
-@pytest.mark.parametrize("name", vendor_names())
-async def test_every_task_finishes_in_the_demo_of_every_provider(name: str, tmp_path: Path) -> None:
+async def test_every_task_finishes_in_the_demo_of_every_provider(subtests: pytest.Subtests, tmp_path: Path) -> None:
     """The real code reads the settings and files of the demo and polls its tasks, with a fake clock."""
-    clock, plan = FakeClock(), DemoPlan(provider=name)
-    simulated = SimulatedProvider(clock, key=PROVIDER_KEY, provider=name)
-    plan.play(simulated, started_at=clock.steady())
-    async with served(simulated.app) as client, aclosing(PlanBuilder(clock)) as builder:
-        base_url = str(client.base_url).rstrip("/")
-        path = plan.prepare(tmp_path, provider_url=base_url, receiver_url="http://127.0.0.1:2222")
-        loaded = resolve(load(path, {}), {})
-        reader = task_reader(loaded)
-        provider = builder.accounts(loaded)[ACCOUNT].provider
-        wishes = [reader.read(form) for file in plan.files for form in entries_of(file)]
-        await clock.advance(1)
-        early = [await provider.poll(wish.task_id, wish.action) for wish in wishes]
-        await clock.advance(24)
-        finished = [await provider.poll(wish.task_id, wish.action) for wish in wishes]
-    assert loaded.warnings == ()
-    assert [wish.task_id for wish in wishes] == [task.task_id for task in plan.tasks]
-    assert [reading.kind is ReadingKind.SUCCEEDED for reading in early] == [task.created_s < -30 for task in plan.tasks]
-    expected = [
-        ReadingKind.FAILED if task.script.result is SimulatedResult.FAILURE else ReadingKind.SUCCEEDED
-        for task in plan.tasks
-    ]
-    assert [reading.kind for reading in finished] == expected
+    for name in vendor_names():
+        with subtests.test(name):
+            clock, plan = FakeClock(), DemoPlan(provider=name)
+            simulated = SimulatedProvider(clock, key=PROVIDER_KEY, provider=name)
+            plan.play(simulated, started_at=clock.steady())
+            async with served(simulated.app) as client, aclosing(PlanBuilder(clock)) as builder:
+                base_url = str(client.base_url).rstrip("/")
+                (folder := tmp_path / name).mkdir()
+                path = plan.prepare(folder, provider_url=base_url, receiver_url="http://127.0.0.1:2222")
+                loaded = resolve(load(path, {}), {})
+                reader = task_reader(loaded)
+                provider = builder.accounts(loaded)[ACCOUNT].provider
+                wishes = [reader.read(form) for file in plan.files for form in entries_of(file)]
+                await clock.advance(1)
+                early = [await provider.poll(wish.task_id, wish.action) for wish in wishes]
+                await clock.advance(24)
+                finished = [await provider.poll(wish.task_id, wish.action) for wish in wishes]
+            assert loaded.warnings == ()
+            assert [wish.task_id for wish in wishes] == [task.task_id for task in plan.tasks]
+            assert [reading.kind is ReadingKind.SUCCEEDED for reading in early] == [
+                task.created_s < -30 for task in plan.tasks
+            ]
+            expected = [
+                ReadingKind.FAILED if task.script.result is SimulatedResult.FAILURE else ReadingKind.SUCCEEDED
+                for task in plan.tasks
+            ]
+            assert [reading.kind for reading in finished] == expected
 
 
 def entries_of(file: DemoFile) -> list[Any]:
