@@ -27,10 +27,6 @@ class NoFreeThread(NoThread):
     """The machine, or the service, has too many threads."""
 
 
-class CallTimeout(Exception):
-    """The call did not return in time. It continues, and may still have an effect."""
-
-
 class CallThreads:
     """Runs at most `count` calls at once. An abandoned call occupies its thread until it returns."""
 
@@ -39,12 +35,9 @@ class CallThreads:
         self._busy = 0
         self._name = name
 
-    async def run(self, work: Callable[[], T], *, timeout_s: float) -> T:
-        """Run `work`, which must not raise, in a thread, and return its result.
-
-        Raises NoThread at once if every thread is busy, and CallTimeout if the result takes longer than `timeout_s`.
-        Cancellation abandons the call, too.
-        """
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run `work`, which must not raise, in a thread, and return its result. Raises NoThread at once if every thread
+        is busy. Cancellation abandons the call: it continues, and may still have an effect."""
         if self._busy >= self._count:
             raise NoThread("earlier attempts have not returned yet")
         results: list[T] = []
@@ -64,8 +57,5 @@ class CallThreads:
         except RuntimeError as error:
             raise NoFreeThread("this machine has no free thread") from error
         self._busy += 1
-        with anyio.move_on_after(timeout_s):
-            await returned.wait()
-        if not results:
-            raise CallTimeout(f"no answer within {timeout_s:g} s; the message may still arrive")
+        await returned.wait()
         return results[0]

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from anyio.lowlevel import current_token
-
 from bridge.domain.delivery import Deferred, Delivery, Outcome
 from bridge.domain.event import Event, Parcel
 from bridge.sinks.apprise_plugin import separate_targets
 from bridge.sinks.attached_files import ResultFiles
-from bridge.sinks.chat_attempts import ChatAttempt, ChatTarget
+from bridge.sinks.chat_attempts import ChatTarget
 from bridge.sinks.message_values import USUAL_STYLE, ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
 from bridge.sinks.texts import ChatTexts, bare_texts, read_stored
@@ -59,17 +57,17 @@ class ChatSink:
     ) -> None:
         self._name = name
         self._texts = ChatTexts(endpoint=name, title=title, body=body, style=style)
-        self._words = style.words
         self._new_target = partial(
             ChatTarget,
             name=name,
             timeout_s=timeout_s,
             give_up_s=give_up_s,
+            words=style.words,
+            files=files,
             network=network,
             previews=style.previews,
         )
         self._urls = urls
-        self._files = files
         self._wholes = {f"{place}:{url.digest}": self._new_target(url=url.url) for place, url in enumerate(urls, 1)}
         self._found: dict[str, ChatTarget] | None = None
 
@@ -88,7 +86,7 @@ class ChatSink:
             written = read_stored(delivery.body)
         except (ValueError, KeyError, TypeError):
             return Deferred(reason=f"created for a webhook, but endpoints.{self._name} is now a chat")
-        return await target.send(ChatAttempt(delivery, written, self._files, self._words, current_token()))
+        return await target.send(written, delivery)
 
     def _queues(self) -> Mapping[str, ChatTarget]:
         if self._found is None:

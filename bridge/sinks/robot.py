@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -17,9 +18,10 @@ from bridge.sinks.chat_cards import ChatCard
 from bridge.sinks.chat_services import READERS, ROBOTS
 from bridge.sinks.chat_services.chat_service import Chat, FileForm, RobotMessage
 from bridge.sinks.human_values import rest_notice
+from bridge.sinks.message_plan import MessagePlan
 from bridge.sinks.message_values import USUAL_STYLE, ChatStyle
 from bridge.sinks.posting import Poster, PostSettings
-from bridge.sinks.splitting import count_sent, mark_sent, split_text
+from bridge.sinks.splitting import split_text
 from bridge.sinks.texts import ChatTexts, WrittenMessage, bare_texts, read_stored
 
 UPLOADS_S: Final = 20.0  # after this time no further upload begins, because the text waits for the uploads
@@ -29,9 +31,7 @@ class RobotSink:
     """One robot. ValueError if a template is invalid.
 
     `format` is one of `ROBOTS`. The text is fixed when the event is committed; signature, chat and URL are made for
-    each attempt. After a failure, the next attempt continues with the message that failed. With `files`, the results
-    are attached. Files never affect the outcome: without them, or if the service refuses them, the message is sent with
-    its links.
+    each attempt. With `files`, the results are attached.
     """
 
     def __init__(
@@ -73,39 +73,19 @@ class RobotSink:
         if isinstance(url, Undeliverable):
             return url
         url, (files, note) = self._robot.url(url), await self._files_of(written.card, delivery)
-        form, card = None, written.card
+        form, card, whole, follow_up = None, written.card, None, None
         if files and card and not card.is_replaced and self._robot.write_form is not None and not delivery.sent_so_far:
             form = self._robot.write_form(card, self._chat, files)
         if form is not None:
-            outcome, verdict = await self._post(url, form)
-            if isinstance(outcome, Accepted):
-                return replace(outcome, detail=f"{outcome.detail}, {counted_files(files)}")
-            if not _was_refused(outcome, verdict):
-                return outcome
-            note = REFUSED_FILE
-        later: Sequence[RobotMessage | FileForm] = ()
-        if files and form is None:
+            whole = partial(self._send_whole, url, form, files)
+        elif files:
             later, note = await self._uploaded(url, files)
-        outcome = await self._send_all(url, self._messages(written, delivery), delivery)
-        if isinstance(outcome, Accepted):
-            if later:
-                note = await self._send_later(url, later) or note or counted_files(files)
-            return replace(outcome, detail=", ".join(filter(None, (outcome.detail, note))))
-        return outcome
-
-    async def _send_all(self, url: str, messages: Sequence[str | ChatCard], delivery: Delivery) -> Outcome:
-        """Send the messages that earlier attempts have not sent."""
-        detail, doubt = "", ""
-        begin = count_sent(_texts(messages), delivery.sent_so_far)
-        for place, message in enumerate(messages[begin:], begin):
-            outcome = await self._send(url, message)
-            if not isinstance(outcome, Accepted):
-                if len(messages) > 1:
-                    outcome = replace(outcome, reason=f"message {place + 1} of {len(messages)}: {outcome.reason}")
-                sent = mark_sent(_texts(messages[:place]))
-                return replace(outcome, sent_so_far=sent) if isinstance(outcome, Deferred) else outcome
-            detail, doubt = outcome.detail, doubt or outcome.doubt
-        return Accepted(detail=detail if len(messages) == 1 else f"{detail}, {len(messages)} messages", doubt=doubt)
+            follow_up = partial(self._send_later, url, later, note or counted_files(files)) if later else None
+        parts = [
+            (message if isinstance(message, str) else message.title, partial(self._send, url, message))
+            for message in self._messages(written, delivery)
+        ]
+        return await MessagePlan(parts=parts, whole=whole, follow_up=follow_up, note=note).send(delivery.sent_so_far)
 
     async def _files_of(self, card: ChatCard | None, delivery: Delivery) -> tuple[Sequence[ResultFile], str]:
         """The files to attach; or none, and the reason."""
@@ -135,14 +115,19 @@ class RobotSink:
             messages.append(each.then(verdict.media_id))
         return messages, ""
 
-    async def _send_later(self, url: str, messages: Sequence[RobotMessage | FileForm]) -> str:
-        """Send the files after their text, in one attempt. The text was already accepted, so a failure here changes
-        nothing; returns what failed."""
+    async def _send_whole(self, url: str, form: FileForm, files: Sequence[ResultFile]) -> Outcome | None:
+        outcome, verdict = await self._post(url, form)
+        if isinstance(outcome, Accepted):
+            return replace(outcome, detail=f"{outcome.detail}, {counted_files(files)}")
+        was_refused = verdict is not None and isinstance(outcome, Deferred) and not outcome.delays_queue
+        return None if was_refused else outcome
+
+    async def _send_later(self, url: str, messages: Sequence[RobotMessage | FileForm], note: str) -> str:
         for each in messages:
             outcome, _ = await self._post(url, each)
             if not isinstance(outcome, Accepted):
                 return f"{REFUSED_FILE} ({_why(outcome)})"
-        return ""
+        return note
 
     def _written(self, delivery: Delivery) -> WrittenMessage | None:
         """The content of a delivery. None if it was created for another kind of endpoint."""
@@ -211,14 +196,5 @@ class RobotSink:
         return outcome
 
 
-def _was_refused(outcome: Outcome, verdict: Verdict | None) -> bool:
-    """Whether the service answered with a refusal of this message, so that it showed nothing."""
-    return verdict is not None and isinstance(outcome, Deferred) and not outcome.delays_queue
-
-
 def _why(outcome: Outcome) -> str:
     return outcome.summary if isinstance(outcome, Accepted) else outcome.reason
-
-
-def _texts(messages: Sequence[str | ChatCard]) -> list[str]:
-    return [message if isinstance(message, str) else message.title for message in messages]

@@ -25,7 +25,7 @@ FILES: Final = (
     *("engine/step_planner.py", "engine/watch_schedule.py"),
     *("sinks/answers.py", "sinks/attached_files.py", "sinks/call_threads.py", "sinks/chat.py"),
     *("sinks/chat_attempts.py", "sinks/chat_services/apprise_only.py", "sinks/hook_address.py", "sinks/judging.py"),
-    *("sinks/posting.py", "sinks/requests_hook.py", "sinks/robot.py", "sinks/webhook.py"),
+    *("sinks/message_plan.py", "sinks/posting.py", "sinks/requests_hook.py", "sinks/robot.py", "sinks/webhook.py"),
     *("archive/answer_spool.py", "archive/archive_sink.py", "domain/content_sniffing.py", "archive/copy_record.py"),
     "archive/download.py",
     *("sources/task_reader.py", "sources/writers.py", "wiring/task_lookup.py"),
