@@ -29,9 +29,12 @@ def main() -> None:
     if not is_daemon and before is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # as shells do
     cli = import_module("bridge.cli")
-    if not is_daemon:
-        signal.signal(signal.SIGINT, before)
-    cli.main()
+    try:
+        if not is_daemon:
+            signal.signal(signal.SIGINT, before)
+        cli.main()
+    except KeyboardInterrupt:  # before or after the command itself
+        os._exit(cli.INTERRUPTED)
 
 
 def _is_daemon(arguments: list[str]) -> bool:

@@ -152,6 +152,29 @@ main(["list"])
     assert (done.returncode, done.stderr) == (130, "")
 
 
+@pytest.mark.parametrize("step", ["_replace_unprintable", "_flushed"])
+def test_a_ctrl_c_just_before_or_after_the_command_is_no_traceback(step: str, shell: Shell) -> None:
+    shell("add", "a")
+    script = f"""
+import os, signal, sys
+from bridge import __main__, cli
+
+sys.argv = ["genbridge", "list"]
+cli.{step} = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+__main__.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=shell.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=heed_ctrl_c,
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def is_at_rest(pid: int) -> bool:
     """Whether the process was asleep at twenty instants in a row. Then it has loaded everything and does not wait for a
     core."""
