@@ -44,7 +44,7 @@ SAME_SIGNAL_S: Final = 0.1  # a second stop signal within this time is ignored, 
 
 BUG_FOUND: Final = "genbridge could not apply the new settings because of a bug; its log has the details"
 
-Stamp = tuple[int, int, int] | None
+Stamp = tuple[int, ...] | None
 
 
 class Daemon:
@@ -308,4 +308,4 @@ def stamp(path: Path) -> Stamp:
         seen = path.stat()
     except OSError:
         return None
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+    return seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size, seen.st_ino, seen.st_dev

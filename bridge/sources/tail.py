@@ -54,7 +54,7 @@ class Tail:
         self.position = Position(inode=os.fstat(file_fd).st_ino)
         self._unended: tuple[int, int] | None = None  # size and mtime with an incomplete last line ...
         self._unended_at = 0.0  # ... and when that was
-        self._checked: tuple[int, int] | None = None  # size and mtime at the last check of the fingerprint
+        self._checked: tuple[int, ...] | None = None  # size and times at the last check of the fingerprint
 
     @classmethod
     def open(cls, path: Path) -> Tail:
@@ -82,7 +82,7 @@ class Tail:
         found = os.fstat(self._file_fd)
         if found.st_size < self.position.offset:
             return True
-        mark = (found.st_size, found.st_mtime_ns)
+        mark = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         if mark == self._checked:
             return False
         self._checked = mark

@@ -22,7 +22,6 @@ from bridge.logs import get_logger
 from bridge.ports import Clock, Intake
 from bridge.sources.entry import Entry
 from bridge.sources.parse_process import ParseProcess, ParseTimeout
-from bridge.sources.queue_files import FileState
 from bridge.sources.rescans import RESCAN_S, Rescanner
 from bridge.sources.source_checks import error, ok, unreadable, warning
 from bridge.sources.task_files import MAX_FILE_BYTES
@@ -33,6 +32,8 @@ SETTLE_S: Final = 1.0  # a file that changed more recently may be in the middle 
 
 _MOST_PROBLEMS: Final = 20  # maximum in a log line
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+State = tuple[int, ...]  # differs if the file has changed, also if its size and mtime are the same as before
 
 log = get_logger()
 
@@ -64,9 +65,9 @@ class Watchlist:
         self._intake = intake
         self._reader = reader
         self._clock = clock
-        self._state: FileState | None = None
+        self._state: State | None = None
         self._since_at = 0.0  # when the file got its current state
-        self._done: FileState | None = None
+        self._done: State | None = None
         self._parsing = ParseProcess(steady=clock.steady)
         self._digest = b""  # digest of the content that was last handed over
         self._is_idle = False
@@ -88,7 +89,7 @@ class Watchlist:
         """See `ports.FileSource.inspect`: whether the list can be read, and whether every entry is good."""
         path = self._path
         try:
-            content = self._read(FileState.of(path.stat()))
+            content = self._read(_state(path.stat()))
         except OSError as problem:
             return unreadable(NAME, path, problem, until="no task is withdrawn meanwhile")
         if content is None:
@@ -104,7 +105,7 @@ class Watchlist:
 
     async def _look(self) -> float:
         try:
-            state = FileState.of(await anyio.to_thread.run_sync(os.stat, self._path, abandon_on_cancel=True))
+            state = _state(await anyio.to_thread.run_sync(os.stat, self._path, abandon_on_cancel=True))
             if state != self._state:
                 self._state, self._since_at = state, self._clock.steady()
             left_s = self._since_at + SETTLE_S - self._clock.steady()
@@ -143,13 +144,13 @@ class Watchlist:
         if content.problems:
             self.tally.refused(content.bad + len(content.doubtful), content.problems[0], self._clock.now())
 
-    def _read(self, state: FileState) -> WatchlistContent | None:
+    def _read(self, state: State) -> WatchlistContent | None:
         """The content; None if the file has changed in the meantime. OSError if it cannot be read."""
         with os.fdopen(os.open(self._path, _FLAGS), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise OSError("the watchlist is not a regular file")
-            if FileState.of(found) != state:
+            if _state(found) != state:
                 return None
             if found.st_size > MAX_FILE_BYTES:
                 raise OSError(f"the watchlist has more than {MAX_FILE_BYTES} bytes")
@@ -159,7 +160,7 @@ class Watchlist:
                 content = self._content(self._parsing.read(file, suffix, found.st_size, lists_only=True), digest)
             except ParseTimeout as error:
                 raise OSError(f"the watchlist cannot be read: {error}") from None
-            is_same = FileState.of(os.fstat(file.fileno())) == state
+            is_same = _state(os.fstat(file.fileno())) == state
         return content if is_same else None
 
     def _content(self, entries: Iterable[Entry], digest: bytes) -> WatchlistContent:
@@ -189,3 +190,7 @@ class Watchlist:
             doubtful=frozenset(doubtful),
             problems=(*wrong, *refused)[:_MOST_PROBLEMS],  # first those that keep the list from being used
         )
+
+
+def _state(found: os.stat_result) -> State:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

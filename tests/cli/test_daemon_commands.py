@@ -235,6 +235,17 @@ def test_a_settings_file_is_not_read_while_it_changes(shell: Shell, world: World
     assert not logged(daemon, "settings.invalid")
 
 
+def test_a_settings_file_rewritten_with_the_same_size_and_mtime_is_reloaded(shell: Shell, world: World) -> None:
+    settings = shell.folder / "genbridge.yaml"
+    before, text = settings.stat(), settings.read_text()
+    with DaemonProcess(settings) as daemon:
+        heard(daemon, "daemon.ready")
+        settings.write_text(text.replace("0.5s", "0.7s"))
+        os.utime(settings, ns=(before.st_atime_ns, before.st_mtime_ns))
+        heard(daemon, "settings.reloaded")
+        assert daemon.stop() == 0
+
+
 def test_a_certificate_that_cannot_be_leaves_the_old_settings_in_force(shell: Shell, world: World) -> None:
     settings = shell.folder / "genbridge.yaml"
     accounts = json.loads(settings.read_text())["accounts"]

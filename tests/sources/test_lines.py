@@ -133,6 +133,18 @@ async def test_a_truncated_or_rewritten_file_is_read_from_its_beginning(
     assert len(told(logs, "lines.restarted")) == 1
 
 
+async def test_a_rewritten_file_of_the_same_size_and_mtime_is_read(
+    path: Path, lines: LinesFile, intake: RecordingIntake
+) -> None:
+    append(path, "one\ntwo\n")
+    before = path.stat()
+    async with running(lines):
+        await until(lambda: intake.ids() == {"one", "two"})
+        path.write_text("oNe\ntWo\n")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        await until(lambda: intake.ids() == {"one", "two", "oNe", "tWo"})
+
+
 async def test_the_rest_of_a_rotated_file_is_read_before_the_new_file(
     path: Path, lines: LinesFile, intake: RecordingIntake
 ) -> None:

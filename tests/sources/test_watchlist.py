@@ -99,6 +99,33 @@ async def test_a_file_replaced_by_an_editor_is_noticed(
         await until(lambda: intake.ids() == {"two"})
 
 
+async def test_a_change_that_keeps_size_and_mtime_is_noticed(
+    path: Path, watchlist: Watchlist, intake: RecordingIntake
+) -> None:
+    path.write_text("- one\n")
+    before = path.stat()
+    async with running(watchlist):
+        path.write_text("- two\n")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        await until(lambda: intake.ids() == {"two"})
+
+
+async def test_a_folder_of_a_mounted_config_map_that_is_swapped_is_noticed(
+    tmp_path: Path, intake: RecordingIntake
+) -> None:
+    for folder, task in (("1", "one"), ("2", "two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tasks.yaml").write_text(f"- {task}\n")
+        os.utime(tmp_path / folder / "tasks.yaml", ns=(0, 0))
+    (tmp_path / "data").symlink_to("1")
+    (tmp_path / "tasks.yaml").symlink_to("data/tasks.yaml")
+    async with running(Watchlist(tmp_path / "tasks.yaml", intake=intake, reader=make_reader(), clock=QuickClock())):
+        assert intake.ids() == {"one"}
+        (tmp_path / "new").symlink_to("2")
+        (tmp_path / "new").rename(tmp_path / "data")
+        await until(lambda: intake.ids() == {"two"})
+
+
 async def test_a_file_that_keeps_changing_withdraws_nothing(
     path: Path, timely: Watchlist, intake: RecordingIntake
 ) -> None:
