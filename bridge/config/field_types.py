@@ -129,6 +129,8 @@ def _ca_file(value: object, info: ValidationInfo) -> str:
         return checked_text(_as_text(value), validators.file_path, None)
     path = context.base_dir / checked_text(_as_text(value), validators.file_path, context.env)
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("is not a regular file; use a PEM file")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except ssl.SSLError:
         raise ValueError("contains no certificates; use a PEM file") from None

@@ -244,8 +244,10 @@ def read_settings(
 def _read(path: Path) -> tuple[bytes, int]:
     """The file's bytes, up to one more than the limit, and its mode."""
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_SETTINGS_BYTES + 1), path.stat().st_mode
+        # A named pipe is empty if no program writes to it. Opening it would wait for one.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:
+            os.set_blocking(file.fileno(), True)
+            return file.read(MAX_SETTINGS_BYTES + 1), os.fstat(file.fileno()).st_mode
     except FileNotFoundError:
         raise ConfigError([f"{path}: there is no such file"]) from None
     except (OSError, ValueError) as error:

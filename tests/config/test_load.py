@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -234,8 +235,23 @@ def test_a_ca_file_must_contain_certificates_once_it_is_needed(tmp_path: Path) -
     assert problems(tmp_path, text, env=env) == [f"{where}: cannot be read: No such file or directory"]
     (tmp_path / "ca.pem").write_text("no certificate")
     assert problems(tmp_path, text, env=env) == [f"{where}: contains no certificates; use a PEM file"]
+    os.mkfifo(tmp_path / "pipe")
+    assert problems(tmp_path, text, env=env | {"DIR": "pipe"}) == [f"{where}: is not a regular file; use a PEM file"]
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     assert resolved(tmp_path, text).settings.endpoints["automation"].model_dump()["ca_file"] == str(tmp_path / "ca.pem")
+
+
+def test_settings_in_a_pipe_are_read_if_a_program_writes_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="pipe:1:1: the settings are empty"):
+        load.load(path, {})
+    ours = os.open(path, os.O_RDWR)  # keeps what is written in the pipe
+    os.write(ours, LEAST.encode())
+    closing = threading.Timer(0.2, os.close, (ours,))
+    closing.start()
+    assert load.load(path, {}).accounts.keys() == {"kling"}
+    closing.join()
 
 
 def test_loading_again_gives_equal_settings_unless_something_changed(tmp_path: Path) -> None:
