@@ -36,6 +36,9 @@ class FactState(StrEnum):
     WELL = "well"
 
 
+STOPPED: Final = frozenset({FactState.BLOCKED, FactState.PAUSED})  # states of accounts that are not polled
+
+
 @dataclass(frozen=True)
 class StateNow:
     """A state with its reason (of a block, wait or failure), its beginning, and its end, if they are known."""
@@ -91,7 +94,7 @@ def account_facts(
     states, known, facts = at.store.accounts(), estimates(at), []
     for name, account in at.file.accounts.items():
         past, now, live = states.get(name), daemon.accounts.get(name), found.counts.live_by_account.get(name, 0)
-        state = _account_state(past, now, found.now)
+        state = account_state(past, found.now, now)
         if state.state is FactState.WELL and live and now is not None and now.failures >= FAILING_POLLS:
             state = StateNow(FactState.FAILING, now.failure)
         facts.append(
@@ -110,7 +113,8 @@ def account_facts(
     return sorted(facts, key=lambda one: _rank(one.state))
 
 
-def _account_state(past: AccountState | None, now: AccountNow | None, at: float) -> StateNow:
+def account_state(past: AccountState | None, at: float, now: AccountNow | None = None) -> StateNow:
+    """The state of an account from what is stored, and from what the daemon that polls it knows."""
     probe_at = now.probe_at if now else None
     if past is not None and past.blocked_at is not None:
         return StateNow(FactState.BLOCKED, past.reason, past.blocked_at, probe_at)

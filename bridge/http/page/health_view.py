@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from bridge.config.model import Account, Apprise, Webhook
 from bridge.control.health_facts import (
+    STOPPED,
     AccountFacts,
     EndpointFacts,
     FactState,
@@ -24,7 +25,6 @@ from bridge.liveness import memory_bytes
 from bridge.redaction import hidden
 
 MOST_ROWS: Final = 8  # rows without problems in a table; rows with problems are all shown
-STOPPED: Final = frozenset({FactState.BLOCKED, FactState.PAUSED})  # states of accounts that are not polled
 
 
 class HealthQuery(ViewQuery):

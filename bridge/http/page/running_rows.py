@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from bridge.control.account_waits import opens_at, waits_on
 from bridge.control.estimates import Estimates
+from bridge.control.health_facts import STOPPED, FactState, account_state
 from bridge.domain.account_state import AccountState
 from bridge.domain.durations.forecast import Expected
 from bridge.domain.views import WatchView
@@ -99,19 +100,11 @@ def stepped(seconds: float, *, up: bool) -> float:
     return max(STEPS[0][1], whole * step) if up else whole * step
 
 
-class HeldBack(StrEnum):
-    """Why a task is not polled now."""
-
-    BLOCKED = "blocked"  # the provider rejects the account
-    PAUSED = "paused"  # by a person
-    WAITS = "waits"  # the provider asked for a wait
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningRow:
     view: WatchView
     bar: ProgressBar
-    held: HeldBack | None
+    held: FactState | None  # why it is not polled now: the account is blocked, paused or held
 
 
 def running_row(view: WatchView, accounts: Mapping[str, AccountState], estimates: Estimates, now: float) -> RunningRow:
@@ -122,13 +115,10 @@ def running_row(view: WatchView, accounts: Mapping[str, AccountState], estimates
     return RunningRow(view=view, bar=ProgressBar(view.added_at, now, usual, view.progress, held_at), held=held)
 
 
-def _held(view: WatchView, account: AccountState | None, now: float) -> tuple[HeldBack | None, float | None]:
+def _held(view: WatchView, account: AccountState | None, now: float) -> tuple[FactState | None, float | None]:
     """Why it is not polled, and since when."""
-    if account is None:
-        return None, None
-    if account.blocked_at is not None:
-        return HeldBack.BLOCKED, account.blocked_at
-    if (pause := account.current_pause(now)) is not None:
-        return HeldBack.PAUSED, pause.since_at
+    found = account_state(account, now)
+    if found.state in STOPPED:
+        return found.state, found.since_at
     is_long = opens_at(waits_on(account, view.action, now)) - now >= LONG_S
-    return (HeldBack.WAITS, now) if is_long else (None, None)
+    return (FactState.HELD, now) if is_long else (None, None)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.control.estimates import Estimates
+from bridge.control.health_facts import FactState
 from bridge.control.needs import Need, NeedCounts, NeedKind
 from bridge.control.now_figures import FinishedSince
 from bridge.domain.account_state import AccountState, RouteWait
@@ -26,7 +27,7 @@ from bridge.http.page.now_view import BUSY_PER_MINUTE, MOST_CARDS, is_busy
 from bridge.http.page.page_routes import NAVIGATION
 from bridge.http.page.rendering import environment, render
 from bridge.http.page.result_boxes import ResultBox, result_boxes
-from bridge.http.page.running_rows import HeldBack, running_row
+from bridge.http.page.running_rows import running_row
 from bridge.http.page.view import Badges
 from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
@@ -102,8 +103,8 @@ def test_only_the_worst_state_of_the_last_finish_counts_per_endpoint() -> None:
     ("state", "held", "since"),
     [
         (AccountState(account="kling"), None, None),
-        (AccountState(account="kling", blocked_at=NOW - 9), HeldBack.BLOCKED, NOW - 9),
-        (AccountState(account="kling", wait_until_at=NOW + 30), HeldBack.WAITS, NOW),
+        (AccountState(account="kling", blocked_at=NOW - 9), FactState.BLOCKED, NOW - 9),
+        (AccountState(account="kling", wait_until_at=NOW + 30), FactState.HELD, NOW),
         (AccountState(account="kling", wait_until_at=NOW + 2), None, None),
         (AccountState(account="kling", wait_until_at=NOW - 9), None, None),
         (
@@ -113,7 +114,9 @@ def test_only_the_worst_state_of_the_last_finish_counts_per_endpoint() -> None:
         ),
     ],
 )
-def test_a_row_says_why_its_task_is_not_polled(state: AccountState, held: HeldBack | None, since: float | None) -> None:
+def test_a_row_says_why_its_task_is_not_polled(
+    state: AccountState, held: FactState | None, since: float | None
+) -> None:
     made = running_row(view(phase=Phase.RUNNING, ended_at=None), {"kling": state}, Estimates({}, {}), NOW)
     assert (made.held, made.bar.held_at) == (held, since)
 
@@ -122,7 +125,7 @@ def test_a_row_of_a_paused_account_is_held_since_then() -> None:
     pause = Pause(of=PauseOf.ACCOUNT, name="kling", since_at=NOW - 30, until_at=None)
     state = AccountState(account="kling", pause=pause)
     made = running_row(view(phase=Phase.RUNNING, ended_at=None), {"kling": state}, Estimates({}, {}), NOW)
-    assert (made.held, made.bar.held_at) == (HeldBack.PAUSED, NOW - 30)
+    assert (made.held, made.bar.held_at) == (FactState.PAUSED, NOW - 30)
 
 
 @pytest.mark.parametrize(("spread_s", "expected"), [(20.0, True), (40.0, False)])
