@@ -43,7 +43,7 @@ from bridge.providers.task_rules import TaskRules, listed, needs_action
 
 class Created(DescriptionModel):
     """The answer of a create call. `id` selects the id of the new task, or `url` its query URL. `when` says whether an
-    answer of unknown origin looks like one of this provider. Paths that end with one of `not_at` create something else
+    answer of unknown origin looks like one of this provider. Paths that contain one of `not_at` create something else
     with an answer of the same form."""
 
     when: Select

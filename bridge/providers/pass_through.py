@@ -115,7 +115,7 @@ class PassThrough:
     def may_create(self, method: str, path: str) -> bool:
         """Whether answers to this method at this path may contain a new task."""
         form = self._description.created
-        return method in CREATING and form is not None and not path.endswith(form.not_at)
+        return method in CREATING and form is not None and not any(part in path for part in form.not_at)
 
     def created(self, path: str, answer: Answer) -> Task | None:
         """The id and the action of the task that an answer created; None if it created none. `path` is the path of the

@@ -94,6 +94,11 @@ def test_a_create_answer_names_its_task_and_the_path_its_action(
         ("openai_video", "/v1/videos", b"<html>"),
         ("replicate", "/v1/predictions/8570/cancel", {"id": "8570", "version": "v", "urls": {"get": "https://x"}}),
         ("replicate", "/v1/files", {"id": "8570", "urls": {"get": "https://x"}}),
+        (
+            "replicate",
+            "/v1/models/a/b/versions/v/trainings",
+            {"id": "8570", "version": "v", "urls": {"get": "https://x/v1/trainings/8570"}},
+        ),
         ("kling", "/v1/videos/text2video", {"code": 1200, "message": "invalid", "data": {"task_id": "8570"}}),
         ("suno_feed", "/suno/v1/generate", {"id": "8570"}),
     ],
@@ -107,6 +112,7 @@ def test_other_answers_contain_no_new_task(provider: str, path: str, body: Any) 
     [
         ("runway", "/v1/text_to_video", True),
         ("runway", "/v1/realtime_sessions", False),
+        ("runway", "/v1/workflows/5f2c6a54", False),
         ("xai", "/v1/videos/generations", True),
         ("xai", "/v1/chat/deferred-completion", False),
         ("suno_feed", "/suno/v1/generate", False),
