@@ -178,7 +178,7 @@ class _GatewayCall:
             await self.abort()
         else:
             send = with_security_headers(self._send, self._rules.previews)  # this answer comes from genbridge
-            await problem_response(problem_of(error))(self._scope, self._receive, send)
+            await problem_response(problem_of(error), for_sdks=True)(self._scope, self._receive, send)
 
     async def abort(self) -> None:
         if (extension := self._scope.get("extensions", {}).get(ABORT)) is not None:

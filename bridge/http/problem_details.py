@@ -83,15 +83,20 @@ def invalid(errors: Sequence[tuple[str, str]]) -> HttpProblem:
     return HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
 
 
-def problem_response(problem: HttpProblem) -> Response:
-    """The problem document as a response. Secrets are hidden; at most `MAX_ERRORS` mistakes are listed."""
-    document = {
+def problem_response(problem: HttpProblem, *, for_sdks: bool = False) -> Response:
+    """The problem document as a response. Secrets are hidden; at most `MAX_ERRORS` mistakes are listed. `for_sdks`: the
+    text is also where SDKs of providers look for it, which otherwise show only the status."""
+    text = hidden(str(problem))
+    document: dict[str, object] = {
         "type": "about:blank",
         "title": problem.status.phrase,
         "status": problem.status.value,
-        "detail": hidden(str(problem)),
+        "detail": text,
         "errors": [{"at": at, "message": hidden(message)} for at, message in problem.errors[:MAX_ERRORS]],
     }
+    if for_sdks:
+        error = {"message": text, "code": problem.status.value, "status": problem.status.phrase}
+        document |= {"message": text, "error": error}
     return Response(
         orjson.dumps(document), problem.status, headers=dict(problem.headers or {}), media_type=PROBLEM_TYPE.decode()
     )

@@ -42,6 +42,13 @@ def test_unauthorized_requests_are_refused_without_naming_accounts(gate: Gate) -
     assert gate.count == before
 
 
+def test_the_message_is_also_where_sdks_look_for_it(gate: Gate) -> None:
+    for path, status in (("/gateway/nobody/x", 404), ("/gateway/paired/x", 501)):
+        answer = gate.request("GET", path)
+        text = problem(answer, status)
+        assert answer.json()["message"] == answer.json()["error"]["message"] == text
+
+
 @pytest.mark.parametrize(
     ("line", "status"),
     [
