@@ -14,7 +14,8 @@ NO_STATUS: Final = {  # answers to create requests with an id but no status
     *("midjourney/submit_code_21_exists.json", "flux/submit.json", "minimax/submit.json", "ark/submit.json"),
     *("unified_v2/submit.json", "kie/create.json", "kie_suno/create.json", "siliconflow/submit.json"),
     *("heygen/create.json", "heygen/create_agent.json", "comfyui/prompt.json", "minimax_v2/create.json"),
-    *("runway/create_routed.json", "meshy/create.json", "tripo/create.json"),
+    *("runway/create_routed.json", "meshy/create.json", "tripo/create.json", "leonardo/create.json"),
+    *("ideogram/create.json", "novita/create.json", "elevenlabs/create.json"),
 }
 
 

@@ -71,6 +71,8 @@ def standard_headers(secret: str, body: bytes, *, at: float = NOW) -> dict[str, 
         ("ark", {"id": "cgt-1", "status": "running"}, "cgt-1", "running"),
         ("piapi", {"timestamp": 1723018391, "data": {"task_id": "p-1", "status": "completed"}}, "p-1", "completed"),
         ("wavespeed", {"id": "w-1", "status": "completed", "outputs": []}, "w-1", "completed"),
+        ("hedra", {"job_id": "job_1", "status": "COMPLETED", "outputs": []}, "job_1", "COMPLETED"),
+        ("novita", {"event_type": "ASYNC_TASK_RESULT", "payload": {"task": {"task_id": "n-1"}}}, "n-1", None),
     ],
 )  # fmt: skip
 def test_the_ids_and_the_status_are_read(provider: str, body: Any, ids: str | None, status: str | None) -> None:
@@ -156,6 +158,12 @@ def test_wavespeed_signs_the_body_in_hex_with_the_text_of_its_secret() -> None:
     assert reader("wavespeed", "other").read(posted(body, headers), now=NOW).proof is CallbackProof.FORGED
 
 
+def test_magnific_signs_like_standard_webhooks() -> None:
+    body = b'{"task_id": "m-1", "status": "COMPLETED", "generated": []}'
+    callback = reader("magnific", WHSEC).read(posted(body, standard_headers(WHSEC, body)), now=NOW)
+    assert (callback.ids, callback.proof) == (("m-1",), CallbackProof.SIGNED)
+
+
 def vidu_headers(key: str, *, nonce: str = "n-1", at: float = NOW) -> dict[str, str]:
     """Headers with a signature as https://platform.vidu.com/docs/callback-signature demands."""
     date = format_datetime(datetime.fromtimestamp(at, UTC), usegmt=True)
@@ -204,13 +212,15 @@ class Published:
         return None if self.is_down else json.dumps({"keys": listed}).encode()
 
 
-def fal_headers(key: Ed25519PrivateKey, body: bytes) -> dict[str, str]:
+def fal_headers(
+    key: Ed25519PrivateKey, body: bytes, prefix: str = "x-fal-webhook", id_name: str = "request-id"
+) -> dict[str, str]:
     text = f"r-1\nu-1\n{int(NOW)}\n{sha256(body).hexdigest()}"
     return {
-        "x-fal-webhook-request-id": "r-1",
-        "x-fal-webhook-user-id": "u-1",
-        "x-fal-webhook-timestamp": str(int(NOW)),
-        "x-fal-webhook-signature": key.sign(text.encode()).hex(),
+        f"{prefix}-{id_name}": "r-1",
+        f"{prefix}-user-id": "u-1",
+        f"{prefix}-timestamp": str(int(NOW)),
+        f"{prefix}-signature": key.sign(text.encode()).hex(),
     }
 
 
@@ -236,6 +246,18 @@ async def test_fal_signs_with_a_key_of_its_key_set() -> None:
     published.keys = (new,)
     assert await key_set.refresh(NOW + 1000)
     assert proof(new) is CallbackProof.SIGNED
+
+
+async def test_ideogram_signs_the_same_lines_with_headers_of_its_own() -> None:
+    key, body = Ed25519PrivateKey.generate(), b'{"generation_id": "r-1"}'
+    published = Published(key)
+    headers = fal_headers(key, body, "x-ideogram-webhook", "generation-id")
+    ideogram = callback_reader(BUILT_IN["ideogram"], host=None, api_key="k", secrets=[], fetch=published.fetch)
+    assert ideogram.key_set is not None
+    assert await ideogram.key_set.refresh(NOW)
+    assert published.fetched == ["https://api.ideogram.ai/v1/.well-known/jwks.json"]
+    callback = ideogram.read(posted(body, headers), now=NOW)
+    assert (callback.ids, callback.proof) == (("r-1",), CallbackProof.SIGNED)
 
 
 async def test_a_failed_fetch_keeps_the_old_keys_and_waits_before_a_retry() -> None:
@@ -349,6 +371,6 @@ def test_a_signature_that_cannot_be_checked_is_a_mistake(signature: dict[str, st
 
 def test_the_docs_have_the_callback_field_of_every_provider() -> None:
     page = (Path(__file__).parents[2] / "docs/callbacks.md").read_text()
-    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| [^|`]*`([\w.]+)`", page, re.MULTILINE)
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| [^|`]*`([\w.-]+)`", page, re.MULTILINE)
     shown = {name: field for names, field in rows for name in names.replace("`", "").split(", ")}
     assert shown == {name: one.callback.field for name, one in BUILT_IN.items() if one.callback is not None}

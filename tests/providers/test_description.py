@@ -15,10 +15,11 @@ from tests.providers.reading_of import answered
 
 Tree = dict[str, Any]
 ALL = [
-    *("ark", "avatar", "azure_openai", "comfyui", "dashscope", "fal", "flux", "heygen", "jimeng", "kie", "kie_suno"),
-    *("kling", "kling_v2", "luma", "luma_agents", "meshy", "midjourney", "minimax", "minimax_v2", "newapi"),
-    *("openai_video", "openrouter", "piapi", "replicate", "runpod", "runway", "siliconflow", "suno", "suno_feed"),
-    *("tripo", "unified_v2", "veo", "video_query", "vidu", "wavespeed", "xai", "zhipu"),
+    *("ark", "avatar", "azure_openai", "comfyui", "d_id", "dashscope", "elevenlabs", "fal", "flux", "hedra", "heygen"),
+    *("ideogram", "jimeng", "kie", "kie_suno", "kling", "kling_v2", "krea", "leonardo", "luma", "luma_agents"),
+    *("magnific", "meshy", "midjourney", "minimax", "minimax_v2", "mureka", "newapi", "novita", "openai_video"),
+    *("openrouter", "piapi", "replicate", "runpod", "runway", "siliconflow", "suno", "suno_feed", "sync", "tripo"),
+    *("unified_v2", "veo", "video_query", "vidu", "wavespeed", "xai", "zhipu"),
 ]
 OWN: Tree = {
     "title": "A studio",

@@ -21,7 +21,8 @@ ABOUT_TASKS: Final = [
 ]
 DIRECT: Final = {  # without aggregators
     *("fal", "kie", "kie_suno", "runpod", "azure_openai", "heygen", "comfyui", "luma_agents", "openrouter"),
-    *("meshy", "piapi", "tripo", "wavespeed"),
+    *("meshy", "piapi", "tripo", "wavespeed", "leonardo", "magnific", "krea", "hedra", "ideogram", "d_id", "sync"),
+    *("mureka", "novita", "elevenlabs"),
 }
 OF_VENDORS: Final = [each for each in ABOUT_TASKS if provider_of(each) not in AGGREGATORS | DIRECT]
 

@@ -54,6 +54,16 @@ CREATES: list[tuple[str, str, dict[str, Any]]] = [
     ("piapi", "/api/v1/task", {"model": "kling"}),
     ("tripo", "/v2/openapi/task", {"type": "text_to_model"}),
     ("wavespeed", "/api/v3/wavespeed-ai/flux-dev", {}),
+    ("leonardo", "/api/rest/v1/generations", {}),
+    ("magnific", "/v1/ai/image-to-video/kling-v2-5-pro", {}),
+    ("krea", "/generate/image/bfl/flux-1-dev", {}),
+    ("hedra", "/v3/models/hedra-character-3", {}),
+    ("ideogram", "/v1/ideogram-v4/async/generate", {}),
+    ("d_id", "/talks", {}),
+    ("sync", "/v2/generate", {"model": "lipsync-2"}),
+    ("mureka", "/v1/song/generate", {}),
+    ("novita", "/v3/async/kling-v1.6-t2v", {}),
+    ("elevenlabs", "/v1/dubbing", {}),
 ]
 
 
