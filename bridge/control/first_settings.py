@@ -32,16 +32,6 @@ SOURCES: Final[Mapping[str, str]] = {
     "none": "only `genbridge add` and the HTTP API",
 }
 PATHS: Final = {SourceKind.QUEUE: "queue/", SourceKind.WATCHLIST: "tasks.yaml", SourceKind.LINES: "ids.txt"}
-USUAL_VARIABLES: Final = {  # for providers whose own examples do not use {PROVIDER}_API_KEY
-    "replicate": "REPLICATE_API_TOKEN",
-    "openai_video": "OPENAI_API_KEY",
-    "fal": "FAL_KEY",
-    "kling_v2": "KLING_API_KEY",
-    "runway": "RUNWAYML_API_SECRET",
-    "flux": "BFL_API_KEY",
-    "luma": "LUMAAI_API_KEY",
-    "veo": "GEMINI_API_KEY",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +74,7 @@ def usual_keys(description: Description, call: TaskCall) -> str:
     if call.auth == "signed":
         start = description.name.upper()
         return f"${{{start}_ACCESS_KEY}} ${{{start}_SECRET_KEY}}"
-    return f"${{{USUAL_VARIABLES.get(description.name, f'{description.name.upper()}_API_KEY')}}}"
+    return f"${{{description.key_variable or f'{description.name.upper()}_API_KEY'}}}"
 
 
 def parse_keys(text: str, description: Description, call: TaskCall) -> dict[str, str]:

@@ -94,6 +94,7 @@ class Description(DescriptionModel):
     name: str
     title: str
     base_url: Annotated[tuple[Annotated[str, AfterValidator(checked_base_url)], ...], BeforeValidator(listed)] = ()
+    key_variable: Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]*$")] | None = None  # None: NAME_API_KEY
     limits: DefaultLimits = DefaultLimits()
     ask: TaskCall
     direct: DirectCall | None = None
