@@ -35,7 +35,7 @@ log = get_logger()
 
 FRAME_EVERY_S: Final = 0.5
 ALIVE_S: Final = 5.0  # a page that hears nothing for 15 s says that it is not live
-LOOK_EVERY_S: Final = 1.0  # on a shared store, for changes that came without a notification
+LOOK_EVERY_S: Final = 1.0  # on a shared store, for changes that came without a notification; and for the last counters
 AGAIN_S: Final = 1.0
 FRAMES_KEPT: Final = 30  # a follower that is further behind is dropped
 MOST_ROWS: Final = 200  # maximum number of tasks in a frame, and of deliveries
@@ -120,7 +120,7 @@ class ChangeHub:
         """Send changes until canceled."""
         self._must_send.set()
         while True:
-            is_watching = self.followers and self._store.is_shared
+            is_watching = self.followers and (self._store.is_shared or self._reader.has_old_counts)
             await self._clock.wait(self._must_send, LOOK_EVERY_S if is_watching else None)
             self._must_send = anyio.Event()
             if not self.followers:
@@ -166,6 +166,8 @@ class _ChangeReader:
         self._is_cut = False  # a row did not fit into it
         self._remembered: OrderedDict[tuple[str | None, ...], int] = OrderedDict()  # hashes of the rows
         self._counts: dict[str, Any] = {}
+        self._sent_counts: dict[str, Any] = {}  # those in the last frame that had counters
+        self.has_old_counts = False  # it was not time to count when the last frame was made
         self._count_at = self._estimate_at = 0.0
         self._estimates: Estimates | None = None
 
@@ -176,7 +178,8 @@ class _ChangeReader:
         self._marks = marks if is_first or self._marks is None else self._marks
         self._remembered.clear()
         self._must_repeat = True
-        self._changed_counts()
+        self._count()
+        self._sent_counts = self._counts if is_first else self._sent_counts
         found = {"revision": _revision(marks), "now": rfc3339(self._clock.now()), "counts": self._counts}
         return frame("snapshot", encode(found))
 
@@ -235,16 +238,20 @@ class _ChangeReader:
         return new
 
     def _changed_counts(self) -> dict[str, Any] | None:
-        """The counters, if they have changed and it is time to count again."""
+        """The counters, if they differ from those that were last sent."""
+        self._count()
+        if self._counts == self._sent_counts:
+            return None
+        self._sent_counts = self._counts
+        return self._counts
+
+    def _count(self) -> None:
+        """Count again, if it is time."""
         begun_at = self._clock.steady()
-        if begun_at < self._count_at:
-            return None
-        counts = counts_json(self._store.counts())
-        self._count_at = next_count_at(begun_at, self._clock.steady())
-        if counts == self._counts:
-            return None
-        self._counts = counts
-        return counts
+        self.has_old_counts = begun_at < self._count_at
+        if not self.has_old_counts:
+            self._counts = counts_json(self._store.counts())
+            self._count_at = next_count_at(begun_at, self._clock.steady())
 
 
 def _revision(marks: ChangeMarks) -> str:

@@ -105,6 +105,32 @@ async def test_changes_of_other_processes_are_shown(store: Store, hub: LiveHub) 
         await seen(stream, "tasks", id="task-1", phase="withdrawn")
 
 
+async def test_the_last_counters_are_sent_when_nothing_else_changes(store: Store, hub: LiveHub) -> None:
+    add(store, "task-1")
+    async with running(hub) as follow:
+        stream = await follow(hub.changes.follow())
+        await seen(stream, "tasks", id="task-1", phase="submitted")
+        store.withdraw([KEY], now=NOW)
+        hub.changed()
+        await seen(stream, "tasks", id="task-1", phase="withdrawn")
+        with anyio.fail_after(10):
+            while not any(one["counts"] and one["counts"]["live"] == 0 for one in frames(stream)):
+                await anyio.sleep(0.02)
+
+
+async def test_counters_of_a_new_snapshot_reach_all_followers(store: Store, hub: LiveHub) -> None:
+    add(store, "task-1")
+    async with running(hub) as follow:
+        stream = await follow(hub.changes.follow())
+        await anyio.sleep(1.2)
+        store.withdraw([KEY], now=NOW)
+        later = await follow(hub.changes.follow())
+        assert content(later.got[0])["counts"]["live"] == 0
+        with anyio.fail_after(10):
+            while not any(one["counts"] and one["counts"]["live"] == 0 for one in frames(stream)):
+                await anyio.sleep(0.02)
+
+
 async def test_polls_show_as_far_as_there_is_room(store: Store, hub: LiveHub) -> None:
     keys = [one.key for one in add(store, *map(str, range(150)))]
     async with running(hub) as follow:
