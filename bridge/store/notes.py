@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.domain.durations.table import DurationKey, Table, table, text
 from bridge.domain.source import SourceFacts
-from bridge.domain.task import LIVE, ReadingKind
+from bridge.domain.task import LIVE, Phase, ReadingKind
 from bridge.errors import BridgeBug
 from bridge.store.records import SOURCES
 from bridge.store.rows import Row, plain
@@ -25,7 +25,7 @@ class NoteStore(OpenStore):
 
     def note(self, notes: Sequence[Note]) -> None:
         """See `ports.Watches.note`. Only the last note of each watch is written, but the answers of all notes are
-        counted. BridgeBug if a note finishes its task."""
+        counted, also if the task has finished since. BridgeBug if a note finishes its task."""
         by_watch: dict[Row, list[Note]] = {}
         for note in notes:
             if note.memory.phase not in LIVE:
@@ -37,12 +37,12 @@ class NoteStore(OpenStore):
         with self._database.write_unsynced() as session:
             session.guard()
             for *key, watch_id, phase, count in session.run(SQL["watches.noted"], by_watch):
-                if phase not in LIVE:
+                if phase == Phase.WITHDRAWN:
                     continue
                 before, last = phase, None
                 for note in by_watch[tuple(key)]:
                     polls.count(watch_id, note)
-                    if note.memory.polls < count:
+                    if note.memory.polls < count or phase not in LIVE:
                         continue  # a later poll was committed before this one
                     last, count = note, note.memory.polls
                     polls.add(watch_id, note, before=phase, detail=note.detail)
