@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.clock import SystemClock
-from bridge.errors import StoreBusy, StoreDamaged, UsageError
+from bridge.errors import StoreBusy, StoreDamaged, StoreError, UsageError
 from bridge.store import files
 from bridge.store.lock import DaemonLock, lock_of
 from bridge.store.sqlite.database import initialize
@@ -32,6 +32,7 @@ def create(path: Path, *, group_access: bool) -> None:
     It appears complete or not at all. If another process was quicker, its store is kept. StoreError when it cannot be
     made.
     """
+    _refuse_old_log(path)
     files.make_directory(path.parent, group_access=group_access)
     with _drafted(path, initialize, mode=files.file_mode(group_access=group_access)) as draft:
         with contextlib.suppress(FileExistsError):
@@ -48,6 +49,7 @@ def back_up(store: Path, to: Path) -> None:
     taken = UsageError(f"{to} exists already: name another file, or remove it first")
     if os.path.lexists(to):
         raise taken
+    _refuse_old_log(to)
     version_of(store)
     with _drafted(to, lambda draft: _copy(store, draft), mode=0o600) as draft:
         version_of(draft, whole=True)
@@ -79,7 +81,8 @@ def copy_before_upgrade(store: Path, version: int) -> None:
 
 
 def remove_old_copies(store: Path) -> None:
-    """Remove the copies before upgrades that are older than a week."""
+    """Remove the copies before upgrades that are older than a week, and those that a kill left incomplete."""
+    _remove_abandoned(store.parent)
     for copy in store.parent.glob(f"{store.name}.before-upgrade-from-*"):
         with contextlib.suppress(OSError):
             if SystemClock().now() - copy.stat().st_mtime > COPIES_KEPT_S:
@@ -118,6 +121,8 @@ def restore(
                 os.chown(draft, owner.st_uid, owner.st_gid)
             if before is not None:
                 _let_go_of(store)
+            for file in files.beside(store):  # SQLite would apply the log of another store to this one
+                file.unlink(missing_ok=True)
             draft.replace(store)
             files.sync_directory(store.parent)
 
@@ -191,7 +196,7 @@ def _let_go_of(store: Path) -> None:
     """Write the log of the old store into its file, and make sure that no command has the store open: later changes of
     such a command would be lost.
 
-    A damaged store is replaced without this, and its log is deleted.
+    A damaged store is replaced without this.
     """
     try:
         with closing(connect(store, "mode=rw")) as connection:
@@ -201,5 +206,10 @@ def _let_go_of(store: Path) -> None:
         if not isinstance(meaning, StoreDamaged):
             what = f"store {store}: another command has had it open for {BUSY_TIMEOUT_S:g} s; try again later"
             raise StoreBusy(what) from error
-    for file in files.beside(store):
-        file.unlink(missing_ok=True)
+
+
+def _refuse_old_log(path: Path) -> None:
+    """StoreError if `path` does not exist, but the log of an earlier file does: SQLite would apply it to a new one."""
+    log = files.beside(path)[0]
+    if log.exists() and not path.exists():  # in this order: another process may be making the store now
+        raise StoreError(f"store {path} is missing, but {log} is there: put the store back, or move this file away")

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from subprocess import PIPE
 
@@ -170,6 +171,28 @@ def test_a_store_is_restored_where_there_was_none(shell: Shell, kept: Path) -> N
     (shell.folder / "state.db").unlink()
     assert shell("restore", str(kept)).code == 0
     assert ids(shell) == {"task-old-1"}
+
+
+def test_the_log_of_a_removed_store_is_not_applied_to_a_backup(shell: Shell, kept: Path) -> None:
+    store, log = shell.folder / "state.db", shell.folder / "state.db-wal"
+    with closing(sqlite3.connect(store)) as killed:
+        killed.execute("DELETE FROM watches")
+        killed.commit()
+        left = log.read_bytes()
+    log.write_bytes(left)
+    store.unlink()
+    said = shell("restore", str(kept))
+    assert said.code == 0, said.err
+    assert ids(shell) == {"task-old-1"}
+
+
+def test_a_backup_is_not_made_beside_the_log_of_another_store(shell: Shell, kept: Path) -> None:
+    log = shell.folder / "next.db-wal"
+    log.write_bytes(b"the log of another store")
+    said = shell("backup", "next.db")
+    assert said.code == 69
+    assert f"{log} is there" in said.err
+    assert not (shell.folder / "next.db").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

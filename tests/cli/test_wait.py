@@ -126,7 +126,8 @@ def test_a_store_that_fails_during_the_wait_loses_nothing_and_says_so(shell: She
     spoiling.join()
     assert said.code == 1
     assert said.err.endswith(
-        "restore a backup, or move it away to start with an empty store; the tasks are still watched\n"
+        "restore a backup, or move it and its -wal file away to start with an empty store; "
+        "the tasks are still watched\n"
     )
 
 

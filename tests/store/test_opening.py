@@ -79,6 +79,10 @@ class TestDamage:
         assert isinstance(error, StoreDamaged)
         assert "is empty" in str(error)
 
+    def test_no_store_is_made_beside_the_log_of_another_one(self, path: Path) -> None:
+        path.with_name("state.db-wal").write_bytes(b"the last changes of a store that somebody moved away")
+        assert "put the store back, or move this file away" in str(refusal(path))
+
     def test_another_programs_database_is_refused_and_unchanged(self, path: Path) -> None:
         connection = sqlite3.connect(path)
         connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1);")
@@ -196,7 +200,8 @@ class TestPlaces:
         store.news()
         path.rename(path.with_name("elsewhere"))
         if is_replaced:
-            closed_store(path)
+            closed_store(other := path.with_name("other"))
+            other.rename(path)
         with pytest.raises(StoreDamaged, match="removed or replaced while in use"):
             store.news()
 

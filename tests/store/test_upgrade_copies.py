@@ -11,6 +11,7 @@ import pytest
 
 from bridge.errors import StoreError
 from bridge.store import migrate_store, open_store
+from bridge.store.copying import DRAFT_SUFFIX
 from bridge.store.migrate import migrate, migrations
 from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST
 from tests.cli.shell import Shell
@@ -102,6 +103,18 @@ def test_the_daemon_removes_a_copy_after_a_week(path: Path) -> None:
     prune(path)
     assert not copy.exists()
     assert path.exists()
+
+
+def test_the_daemon_removes_a_copy_that_a_kill_left_incomplete(path: Path) -> None:
+    copy = make_earlier(path)
+    draft = path.with_name(f".{copy.name}.x{DRAFT_SUFFIX}")
+    draft.write_bytes(b"half a copy")
+    prune(path)
+    assert draft.exists(), "another process may just have created it"
+    long_ago = time.time() - 120
+    os.utime(draft, (long_ago, long_ago))
+    prune(path)
+    assert not draft.exists()
 
 
 @pytest.mark.parametrize("command", [["run"], ["once"], ["list"], ["add", "task-1"]])

@@ -40,7 +40,7 @@ def understood(error: sqlite3.Error, path: Path) -> GenbridgeError:
 
 def damaged(path: Path, found: str) -> StoreDamaged:
     """The error about a store whose file is damaged."""
-    advice = "restore a backup, or move it away to start with an empty store"
+    advice = "restore a backup, or move it and its -wal file away to start with an empty store"
     return StoreDamaged(f"store {path} is damaged ({found})", advice)
 
 
