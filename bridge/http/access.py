@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +23,7 @@ from bridge.http.sessions import is_session_of
 
 READING: Final = frozenset({"GET", "HEAD"})
 FORM_PATHS: Final = ("/actions/", "/signin")  # forms of the page
+MOST_PORT: Final = 65_535
 PASSED_ON: Final = "/gateway/"  # answers of providers keep their own headers
 SAME: Final = "same-origin"
 BEARER_HINT: Final = "send the token of the settings: Authorization: Bearer ..."
@@ -31,6 +33,7 @@ ALWAYS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_HOST: Final = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^][:/?#@\\,\s]+?)\.?)(?::(?P<port>[0-9]{0,5}))?")
 
 
 class Right(StrEnum):
@@ -114,11 +117,12 @@ class AccessRules:
     def check_host(self, headers: Mapping[str, str]) -> None:
         """HttpProblem 421 unless the request names this server. This prevents DNS rebinding: a page elsewhere could
         make its own name resolve to this address."""
-        host = _host_name(headers.get("host", ""))
+        given = headers.get("host", "")
+        host = _host_name(given)
         if self.accepts_any_host or host in self.hosts or (self.accepts_addresses and _is_address(host)):
             return
-        detail = f'"{host[:100]}" is not a name of this server: add it to http.hosts, or set http.public_url'
-        if not host:
+        detail = f'"{(host or given)[:100]}" is not a name of this server: add it to http.hosts, or set http.public_url'
+        if not given:
             detail = "the request has no Host header: send one with a name of this server"
         raise HttpProblem(HTTPStatus.MISDIRECTED_REQUEST, detail)
 
@@ -190,12 +194,10 @@ def _check_single(scope: Scope) -> None:
 
 
 def _host_name(host: str) -> str:
-    """The host name in a Host header: without port, and without the brackets of an IPv6 address."""
-    try:
-        parts = urlsplit(f"//{host}")
-    except ValueError:
-        return host.lower()
-    return host.lower() if parts.path or parts.username is not None else (parts.hostname or "").removesuffix(".")
+    """The host name in a Host header: without port, and without the brackets of an IPv6 address. Empty if the header is
+    not valid."""
+    found = _HOST.fullmatch(host.lower())
+    return "" if found is None or int(found["port"] or 0) > MOST_PORT else found["name"] or found["address"]
 
 
 def _is_address(host: str) -> bool:

@@ -86,6 +86,10 @@ class ServedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_arrived()
         self._stop_rest_timer()
+        scheme, is_absolute, rest = self.url.partition(b"://")
+        if is_absolute and b"/" not in scheme:  # the host in a whole URL counts, not the header (RFC 9112, 3.2.2)
+            host = rest.partition(b"/")[0]
+            self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

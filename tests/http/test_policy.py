@@ -143,6 +143,49 @@ def test_every_route_refuses_other_hosts_and_origins_with_the_strict_policy(
         assert is_strict(answer.headers), path
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example.com"}, 421),
+        ({"Host": "127.0.0.1.evil.example.com"}, 421),
+        ({"Host": "127.0.0.1@evil.example.com"}, 421),
+        ({"Host": "192.0.2.1"}, 421),
+        ({"Host": "localhost:abc"}, 421),
+        ({"Host": "localhost:65536"}, 421),
+        ({"Host": "localhost:-1"}, 421),
+        ({"Host": "localhost?x"}, 421),
+        ({"Host": "127.0.0.1:1, evil.example.com"}, 421),
+        ({"Host": "[::1]x"}, 421),
+        ({"Host": "::1"}, 421),
+        ({"Host": "localhost:1"}, 200),
+        ({"Host": "LOCALHOST.:"}, 200),
+        ({"Host": "[::1]"}, 200),
+        ({"Origin": "https://evil.example.com"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Origin": "http://[invalid"}, 403),
+    ],
+)
+def test_other_hosts_and_origins_are_refused(site: Site, headers: dict[str, str], status: int) -> None:
+    answer = site.client.get("/healthz", headers=headers)
+    assert answer.status_code == status
+    assert site.client.get("/healthz", headers={"Origin": site.url}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("named", "host", "status"), [("evil.example.com", "localhost", 421), ("localhost:1", "a", 200)]
+)
+def test_the_host_in_a_whole_url_counts(site: Site, named: str, host: str, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", int(site.url.rpartition(":")[2])), timeout=10) as caller:
+        caller.sendall(f"GET http://{named}/healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert caller.recv(65536).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+def test_a_request_without_a_host_is_refused_with_the_reason(site: Site) -> None:
+    answer = site.client.get("/healthz", headers={"Host": ""})
+    assert (answer.status_code, "no Host header" in answer.json()["detail"]) == (421, True)
+
+
 @pytest.mark.parametrize("path", PROGRAMS)
 def test_programs_get_every_refusal_as_a_problem_document(site: Site, path: str) -> None:
     """Also if a browser asks for HTML, because there is no page at such an address."""

@@ -54,6 +54,8 @@ def test_the_provider_gets_the_accounts_key_and_host_not_the_callers(gate: Gate)
 
 def test_an_absolute_target_leads_to_the_account_and_to_no_other_host(gate: Gate) -> None:
     received = gate.raw(gate.head("GET http://evil.example/gateway/kling/x HTTP/1.1"))
+    assert received.startswith(b"HTTP/1.1 421 ")
+    received = gate.raw(gate.head(f"GET {gate.site.url}/gateway/kling/x HTTP/1.1"))
     assert received.startswith(b"HTTP/1.1 200 ")
     assert gate.arrived.line == b"GET /base/x HTTP/1.1"
 
