@@ -24,7 +24,7 @@ from bridge.errors import first_error
 from bridge.http.access import AccessRules, Right, with_security_headers
 from bridge.http.gateway_answers import AnswerPassing
 from bridge.http.gateway_bodies import CallerGone, RequestBody, cancel_when_gone
-from bridge.http.gateway_watches import WatchWish
+from bridge.http.gateway_watches import WatchCommit, WatchWish
 from bridge.http.problem_details import HttpProblem, problem_of, problem_response
 from bridge.http.services import Services
 from bridge.logs import get_logger
@@ -43,6 +43,7 @@ T = TypeVar("T")
 GATEWAY_PATH: Final = "/gateway"
 ADMIT_S: Final = 10.0  # how long a request waits for the account's limits
 LAST_S: Final = 4.0  # how long requests in flight may take when the daemon stops
+MAYBE_SENT: Final = frozenset({Failure.TIMEOUT, Failure.RESET, Failure.PROTOCOL})
 STOPPED: Final = "the daemon stopped before the provider answered"
 # CONNECT opens a tunnel; TRACE would return the request with the key.
 NOT_PASSED: Final = frozenset({"CONNECT", "TRACE"})
@@ -75,7 +76,7 @@ class _GatewayCall:
         self._headers: list[Pair] = scope["headers"]
         self._method: str = scope["method"]
         self._answering: AnswerPassing | None = None
-        self._unseen = ""  # the account of a request that may create a task and has no answer yet
+        self._unseen = ""  # the account of a request that may have created a task, before its answer is read
         self._is_stopped = False
 
     async def run(self) -> None:
@@ -85,8 +86,6 @@ class _GatewayCall:
             await self._pass()
             group.cancel_scope.cancel()
         if self._is_stopped:
-            if self._unseen:
-                log.error("gateway.unwatched", account=self._unseen, reason=STOPPED)
             raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, STOPPED)
 
     async def _stop_in_time(self, scope: anyio.CancelScope) -> None:
@@ -146,8 +145,14 @@ class _GatewayCall:
         """The provider's answer, as soon as it begins. HttpProblem 502 or 504 if there is none. CallerGone if the
         caller has disconnected, unless the request may create a task."""
         send = partial(account.client.send, request)
-        found = await (send() if is_paid_for else self._unless_gone(send, request.body))
+        try:
+            found = await (send() if is_paid_for else self._unless_gone(send, request.body))
+        except Exception:
+            self._unseen = ""  # the body of the request is incomplete
+            raise
         if isinstance(found, Unanswered):
+            if found.is_unsent or found.kind not in MAYBE_SENT:
+                self._unseen = ""
             late = found.kind is Failure.TIMEOUT
             raise HttpProblem(HTTPStatus.GATEWAY_TIMEOUT if late else HTTPStatus.BAD_GATEWAY, found.reason)
         return found
@@ -178,7 +183,13 @@ class _GatewayCall:
             await self.abort()
         else:
             send = with_security_headers(self._send, self._rules.previews)  # this answer comes from genbridge
-            await problem_response(problem_of(error), for_sdks=True)(self._scope, self._receive, send)
+            problem = problem_of(error)
+            if self._unseen and (self._answering is None or self._answering.answer.status < HTTPStatus.BAD_REQUEST):
+                commit = WatchCommit(self._services, self._unseen)
+                commit.fail(str(problem))
+                name, value = commit.header
+                problem.headers = {**(problem.headers or {}), name.decode().title(): value.decode()}
+            await problem_response(problem, for_sdks=True)(self._scope, self._receive, send)
 
     async def abort(self) -> None:
         if (extension := self._scope.get("extensions", {}).get(ABORT)) is not None:

@@ -74,7 +74,7 @@ class _Shared(NamedTuple):
 class Unanswered:
     """No answer. `reason` is one line for people, without secrets and query strings. `status`: from a valid status
     line, if only the headers after it are malformed; else 0. `is_unsent`: the time was over before there was a
-    connection; only asyncio's transport knows."""
+    connection; `HttpxTransport` does not know."""
 
     kind: Failure
     reason: str

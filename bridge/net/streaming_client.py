@@ -66,7 +66,7 @@ class StreamingClient:
             return await self._connections.send(message, request.target, is_repeatable=is_repeatable)
         except FAILURES as error:
             kind, reason = explain(error, str(self._at), None if self._proxy is None else str(self._proxy.url))
-            return Unanswered(kind=kind, reason=reason)
+            return Unanswered(kind=kind, reason=reason, is_unsent=isinstance(error, httpx.ConnectTimeout))
 
     async def aclose(self) -> None:
         """Close idle connections now, and those in use when they are returned."""

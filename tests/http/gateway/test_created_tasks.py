@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.http.gateway.gate import CREATED, KEY, PATH, Gate, created, is_poll, problem
 from tests.http.site import Site, running_site
@@ -70,6 +71,24 @@ def test_an_answer_that_cannot_be_watched_is_passed_on_with_the_reason(gate: Gat
     answer = gate.request("POST", "/gateway/openai/v1/videos", json={})
     assert answer.content == large
     assert answer.headers["genbridge-watch"].startswith("failed; ")
+
+
+@pytest.mark.parametrize("sent", [b"", reply(created("t-cut"))[:-10], b"SSH-2.0-dropbear\r\n"])
+def test_a_create_answer_that_is_cut_off_is_reported(gate: Gate, sent: bytes) -> None:
+    gate.provider.answer = lambda arrived: sent
+    before = gate.log().count("gateway.unwatched")
+    answer = gate.request("POST", PATH, json={})
+    assert answer.headers["genbridge-watch"] == f"failed; {problem(answer, 502)}"
+    assert gate.log().count("gateway.unwatched") == before + 1
+
+
+@pytest.mark.parametrize(("method", "cut"), [("POST", reply(b"no " * 9, status=500)[:-10]), ("GET", b"")])
+def test_a_cut_off_answer_that_creates_no_task_is_not_reported(gate: Gate, method: str, cut: bytes) -> None:
+    gate.provider.answer = lambda arrived: cut
+    before = gate.log().count("gateway.unwatched")
+    answer = gate.request(method, f"{PATH}/t-get" if method == "GET" else PATH)
+    assert (answer.status_code, "genbridge-watch" in answer.headers) == (502, False)
+    assert gate.log().count("gateway.unwatched") == before
 
 
 def test_answers_that_create_nothing_are_not_watched(gate: Gate) -> None:
