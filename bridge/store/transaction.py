@@ -79,6 +79,7 @@ class Transaction:
         rows = session.find(SQL["commits.attempted"], delivery_ids=delivery_ids) if delivery_ids else []
         self._attempted = {delivery_id: watch_id for delivery_id, _, watch_id, _ in rows}
         self._waiting = {delivery_id for delivery_id, state, *_ in rows if state == DeliveryState.WAITING}
+        self._canceled = {delivery_id for delivery_id, state, *_ in rows if state == DeliveryState.CANCELED}
         self._progress = [(watch_id, delivery_id) for delivery_id, _, watch_id, is_live in rows if is_live]
         self._settled: dict[int, Row] = {}  # by delivery
         # Locked, so that several daemons on one store send each event about an endpoint once.
@@ -141,8 +142,9 @@ class Transaction:
         if change.ends:
             del self._live[key]
             self.ended.append((watch_id, change.at))
-            # An outcome that comes after the finish does not change a delivery that the finish has canceled.
-            self._waiting -= {delivery_id for about, delivery_id in self._progress if about == watch_id}
+            canceled = self._waiting & {delivery_id for about, delivery_id in self._progress if about == watch_id}
+            self._waiting -= canceled
+            self._canceled |= canceled
         else:
             state = before.state._replace(memory=note.memory)
             self._live[key] = watch_id, replace(before, state=state, snapshot=snapshot)
@@ -176,7 +178,8 @@ class Transaction:
         return is_new
 
     def _settle(self, made: AttemptMade) -> bool:
-        # A late outcome changes no settled delivery: only `redeliver` makes it wait again.
+        # A late outcome changes no settled delivery: only `redeliver` makes it wait again. But one that the finish of
+        # the task has canceled while it was being sent may have been accepted.
         assert made.state in DELIVERY_FOLLOWS[DeliveryState.WAITING]
         if made.delivery_id not in self._attempted:
             return False
@@ -188,11 +191,13 @@ class Transaction:
         if made.queue_until is not None:
             queue, why = (made.endpoint, made.target), plain(made.queue_reason)
             self._queue_waits[queue] = (*queue, made.queue_until, why, self._fingerprints.get(made.endpoint))
-        if made.delivery_id not in self._waiting:
+        if made.state is DeliveryState.ACCEPTED and made.delivery_id in self._canceled:
+            self._canceled.remove(made.delivery_id)
+        elif made.delivery_id not in self._waiting:
             return False
         is_settled = made.state is not DeliveryState.WAITING
         if is_settled:
-            self._waiting.remove(made.delivery_id)
+            self._waiting.discard(made.delivery_id)
         schedule = made.state, made.attempts, made.next_attempt_at, made.at if is_settled else None
         self._settled[made.delivery_id] = (made.delivery_id, *schedule, made.outcome, detail, made.sent_so_far)
         if made.event is not None:

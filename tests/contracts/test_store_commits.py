@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.account_state import AccountState, RouteWait
-from bridge.domain.change import AccountAskedToWait, AnswerUnread, Note
+from bridge.domain.change import AccountAskedToWait, AnswerUnread, Change, Note
 from bridge.domain.delivery import Delivery
 from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import WatchKey, event_id
@@ -115,6 +115,18 @@ class TestTaskChanges:
             ("task_progress", "canceled"),
             ("task_succeeded", "waiting"),
         ]
+
+    @pytest.mark.parametrize("is_late", [False, True])
+    def test_a_canceled_delivery_that_was_accepted_all_the_same_is_accepted(self, store: Store, is_late: bool) -> None:
+        add(store, "task-1")
+        store.commit([make_progress(10)], Teller())
+        [running] = due(store)
+        changes: list[Change] = [make_end(), make_attempt(running)]
+        if is_late:
+            store.commit([changes.pop(0)], Teller())
+        assert store.commit(changes, Teller())[-1]
+        assert [(one.state, one.attempts) for one in store.deliveries_of(KEY)] == [("accepted", 1), ("waiting", 0)]
+        assert store.commit([make_attempt(running)], nobody) == [False]
 
     def test_a_snapshot_stays_until_a_newer_one_comes(self, store: Store) -> None:
         add(store, "task-1")

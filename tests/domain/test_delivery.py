@@ -31,6 +31,7 @@ ALLOWED = {
     ("waiting", "canceled"),
     ("accepted", "waiting"),
     ("dead", "waiting"),
+    ("canceled", "accepted"),
 }
 PLAN = RetryPlan(steps_s=(5.0, 300.0, 1800.0))
 

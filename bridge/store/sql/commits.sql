@@ -92,11 +92,12 @@ ON CONFLICT DO NOTHING
 -- add_attempts (delivery_id, at, outcome, detail, duration_s): Store attempts.
 INSERT INTO attempts ({columns}) SELECT {columns} FROM {new} WHERE true ON CONFLICT DO NOTHING
 
--- settle (delivery_id, state, attempts, next_attempt_at, settled_at, last_outcome, last_detail, sent_so_far): Store the outcomes of waiting deliveries.
+-- settle (delivery_id, state, attempts, next_attempt_at, settled_at, last_outcome, last_detail, sent_so_far): Store the outcomes of waiting deliveries, and of canceled ones that were accepted.
 UPDATE deliveries SET state = new.state, attempts = new.attempts, next_attempt_at = new.next_attempt_at,
     settled_at = new.settled_at, last_outcome = new.last_outcome, last_detail = new.last_detail,
     sent_so_far = new.sent_so_far
-FROM {new} WHERE deliveries.delivery_id = new.delivery_id AND deliveries.state = 'waiting'
+FROM {new} WHERE deliveries.delivery_id = new.delivery_id
+    AND (deliveries.state = 'waiting' OR deliveries.state = 'canceled' AND new.state = 'accepted')
 
 -- set_health (endpoint, failing_since, failures, reason, told_at, told_failures, count): Store the health of endpoints.
 INSERT INTO health ({columns}) SELECT {columns} FROM {new} WHERE true
