@@ -47,8 +47,6 @@ MAYBE_SENT: Final = frozenset({Failure.TIMEOUT, Failure.RESET, Failure.PROTOCOL}
 STOPPED: Final = "the daemon stopped before the provider answered"
 # CONNECT opens a tunnel; TRACE would return the request with the key.
 NOT_PASSED: Final = frozenset({"CONNECT", "TRACE"})
-SCHEMES: Final = frozenset({"bearer", "token", "key"})
-"""The words before a key in an Authorization header."""
 
 
 class Gateway:
@@ -231,9 +229,9 @@ class _GatewayCall:
         shown = {Right.OPEN}
         for name, value in self._headers:
             if name in names:
-                scheme, _, key = value.decode("latin-1").partition(" ")
-                given = key.strip() if key and scheme.lower() in SCHEMES else value.decode("latin-1").strip()
-                shown.add(self._rules.right_of_token(given))
+                whole = value.decode("latin-1").strip()
+                after_scheme = whole.partition(" ")[2].strip()  # Bearer, Token, Key, Basic
+                shown |= {self._rules.right_of_token(given) for given in (whole, after_scheme)}
         right = next(one for one in (Right.FULL, Right.READ, Right.OPEN) if one in shown)
         self._rules.check_right(right, Right.FULL, hint="use http.token of the settings as the API key of your client")
 

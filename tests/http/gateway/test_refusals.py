@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("unmeasured")
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Authorization": f"{scheme} {TOKEN}"} for scheme in ("Bearer", "token", "Key")]
+    [{"Authorization": f"{scheme} {TOKEN}"} for scheme in ("Bearer", "token", "Key", "Basic")]
     + [{name: TOKEN} for name in ("x-api-key", "api-key", "x-goog-api-key", "Authorization")],
 )
 def test_a_caller_shows_the_token_where_its_client_puts_the_key(gate: Gate, headers: dict[str, str]) -> None:
