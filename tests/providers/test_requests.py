@@ -92,6 +92,7 @@ def test_each_provider_is_polled_at_its_url_which_works_as_id(
         ("jimeng", f"{BASE}/jimeng/{JIMENG}", None),
         ("flux", "https://api.eu1.bfl.ai.evil.net/v1/get_result?id=f1", None),
         ("suno", f"{BASE}/suno/fetch/", None),
+        ("meshy", f"{BASE}/openapi/v2/text-to-3d/018a-2/stream", ("openapi/v2/text-to-3d", "018a-2")),
     ],
 )
 def test_other_known_urls_are_accepted_and_unknown_ones_are_not(
