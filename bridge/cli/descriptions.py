@@ -18,7 +18,7 @@ from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.config import settings_file
 from bridge.config.load import Loaded
-from bridge.control.answer_reading import AnswerReading, RecordedAnswer, read_answer, usual_base_url
+from bridge.control.answer_reading import AnswerReading, RecordedAnswer, read_answer, usual_request
 from bridge.domain.ids import clean_task_id
 from bridge.domain.quoting import printable, unknown_name
 from bridge.errors import ConfigError, UnknownNameError, UsageError
@@ -86,13 +86,14 @@ def providers_command(
     if name not in known:
         raise UnknownNameError(unknown_name("provider", name, known))
     if file is not None:
+        base_url, usual_action = usual_request(known[name], loaded)
         found = read_answer(
             known[name],
             RecordedAnswer(data=_bytes(file), status=status),
-            base_url=usual_base_url(known[name], loaded),
+            base_url=base_url,
             now=SystemClock().now(),
             task_id=task_id,
-            action=action,
+            action=action or usual_action,
             second=None if second is None else RecordedAnswer(data=_bytes(second), status=second_status),
         )
         if as_json:

@@ -84,11 +84,14 @@ def read_answer(
     return AnswerReading(task_id=asked_id, is_named=named is not None, reading=reading, steps=steps)
 
 
-def usual_base_url(description: Description, loaded: Loaded | None) -> str:
-    """Where tasks of this provider are polled: the base URL of an account in the settings, or else an official host."""
+def usual_request(description: Description, loaded: Loaded | None) -> tuple[str, str | None]:
+    """The base URL and the action of requests about this provider's tasks: those of an account in the settings, or else
+    an official host and no action."""
     accounts = () if loaded is None else loaded.settings.accounts.values()
-    own = (each.base_url for each in accounts if each.provider == description.name and each.base_url is not None)
-    return next((url for url in (*own, *description.base_url) if not has_reference(url)), EXAMPLE_BASE)
+    own = [each for each in accounts if each.provider == description.name]
+    urls = (*(each.base_url for each in own if each.base_url is not None), *description.base_url)
+    base_url = next((url for url in urls if not has_reference(url)), EXAMPLE_BASE)
+    return base_url, next((each.action for each in own if each.action is not None), None)
 
 
 def _received(description: Description, recorded: RecordedAnswer) -> Answer:

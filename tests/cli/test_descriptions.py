@@ -199,13 +199,13 @@ def test_every_recorded_answer_can_be_explained(provider: str, subtests: pytest.
             assert (said.code, "outcome" in said.out) == (0, True)
 
 
-def test_the_request_is_shown_at_the_accounts_own_address(shell: Shell) -> None:
+def test_the_request_is_shown_at_the_accounts_own_address_with_its_action(shell: Shell) -> None:
     account = {"provider": "kie", "base_url": "https://gateway.example.com/kie", "api_key": "k12345"}
-    change(shell.folder / "genbridge.yaml", accounts={"k": account})
+    change(shell.folder / "genbridge.yaml", accounts={"k": {**account, "action": "veo/record-info"}})
 
     out = shell("providers", "kie", "--read", str(DATA / "kie/success.json")).out
 
-    assert "https://gateway.example.com/kie/api/v1/jobs/recordInfo?taskId=task_12345678" in out
+    assert "https://gateway.example.com/kie/api/v1/veo/record-info?taskId=task_12345678" in out
 
 
 def test_a_file_that_cannot_be_read_and_a_missing_name_are_reported(shell: Shell, tmp_path: Path) -> None:
