@@ -68,6 +68,7 @@ class ApiRoute:
     right: Right = Right.READ
     query: type[ApiModel] | None = None
     ignores_query: bool = False  # parameters with any name are accepted
+    headers: tuple[str, ...] = ()  # the request headers that `handle` reads
     body: type[BaseModel] | None = None
     answer: type[BaseModel] | None = None
     status: HTTPStatus = HTTPStatus.OK

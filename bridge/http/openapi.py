@@ -27,7 +27,11 @@ _TASK: Final = {
                 "account": {"type": ["string", "null"]},
                 "action": {"type": ["string", "null"]},
                 "label": {"type": ["string", "null"], "maxLength": 500},
-                "meta": {"type": ["object", "null"], "description": "passed on to receivers"},
+                "meta": {
+                    "type": ["object", "null"],
+                    "additionalProperties": True,
+                    "description": "passed on to receivers",
+                },
                 "endpoints": {"type": ["array", "null"], "items": {"type": "string"}},
                 "give_up_after": {"type": ["string", "number", "null"], "examples": ["2h"]},
             },
@@ -37,7 +41,11 @@ _TASK: Final = {
 _TASKS: Final = {
     "description": "One task, a list of tasks, `tasks:` with a list, or the answer of a create call. The body may also "
     "be YAML, CSV or lines of text: its content decides, not its type.",
-    "anyOf": [*_TASK["anyOf"], {"type": "array", "items": _TASK}, {"type": "object"}],
+    "anyOf": [
+        *_TASK["anyOf"],
+        {"type": "array", "items": _TASK},
+        {"type": "object", "additionalProperties": True},
+    ],
     "examples": [{"id": "TASK_ID", "label": "cat"}, ["TASK_1", "TASK_2"]],
 }
 _EVERYWHERE: Final = (  # problems that any request may get
@@ -64,9 +72,10 @@ def openapi(routes: Sequence[ApiRoute]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "genbridge", "version": __version__, "description": _DESCRIPTION},
+        "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": definitions.get("$defs", {}),
+            "schemas": {name: _without_null_defaults(each) for name, each in definitions.get("$defs", {}).items()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -81,9 +90,9 @@ def _models(route: ApiRoute) -> Iterator[type[BaseModel]]:
 def _operation(route: ApiRoute) -> dict[str, Any]:
     operation: dict[str, Any] = {"summary": route.summary, "responses": _responses(route)}
     operation["operationId"] = f"{route.method.lower()}{route.path.replace('/', '_').replace('{', '').replace('}', '')}"
-    if route.right is not Right.OPEN:
-        operation["security"] = [{"token": []}, {}]
-    if parameters := [*_path_parameters(route), *_query_parameters(route)]:
+    operation["security"] = [] if route.right is Right.OPEN else [{"token": []}, {}]
+    headers = [{"name": name, "in": "header", "schema": {"type": "string"}} for name in route.headers]
+    if parameters := [*_path_parameters(route), *_query_parameters(route), *headers]:
         operation["parameters"] = parameters
     if route.body is RawBody:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _TASKS}, "text/plain": {}}}
@@ -129,8 +138,17 @@ def _path_parameters(route: ApiRoute) -> Iterator[dict[str, Any]]:
 def _query_parameters(route: ApiRoute) -> Iterator[dict[str, Any]]:
     if route.query is None:
         return
-    schema = route.query.model_json_schema(ref_template=REF)
+    schema = _without_null_defaults(route.query.model_json_schema(ref_template=REF))
     for name, field in schema.get("properties", {}).items():
         is_required = name in schema.get("required", ())
         described = {"description": field.pop("description")} if "description" in field else {}
         yield {"name": name, "in": "query", "required": is_required, "schema": field, **described}
+
+
+def _without_null_defaults(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object, changed: null is the default of no key. Generators for TypeScript make every key with a
+    default a required one."""
+    for key in schema.get("properties", {}).values():
+        if key.get("default", "") is None:
+            del key["default"]
+    return schema

@@ -48,7 +48,7 @@ _OPTIONS: Final[Mapping[str, Any]] = {
 }
 
 
-@route("GET", "/api/v1/events", query=EventsQuery, **_OPTIONS)
+@route("GET", "/api/v1/events", query=EventsQuery, headers=("Last-Event-ID",), **_OPTIONS)
 async def events(call: ApiCall) -> Response:
     """Follow events as server-sent events. `Last-Event-ID` resumes; `reset` says that this id is too old."""
     after = _number(call.request.headers.get("last-event-id"))

@@ -87,6 +87,21 @@ def test_the_shipped_document_is_the_one_that_is_served(tmp_path: Path) -> None:
     assert openapi(API)["openapi"] == "3.1.0"
 
 
+def test_the_types_of_generated_clients_allow_what_the_api_allows() -> None:
+    """openapi-typescript makes a key with a default a required one, and an object without keys an empty one."""
+    document = openapi(API)
+    models = document["components"]["schemas"].values()
+    assert not [
+        key for model in models for key in model.get("properties", {}).values() if key.get("default", 0) is None
+    ]
+    body = document["paths"]["/api/v1/tasks"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    objects = [each for each in body["anyOf"] if each["type"] == "object"]
+    assert objects[0]["properties"]["meta"]["additionalProperties"] is True
+    assert objects[1] == {"type": "object", "additionalProperties": True}
+    assert document["paths"]["/healthz"]["get"]["security"] == []
+    assert "Last-Event-ID" in [each["name"] for each in document["paths"]["/api/v1/events"]["get"]["parameters"]]
+
+
 if __name__ == "__main__":
     import tempfile
 
