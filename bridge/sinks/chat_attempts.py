@@ -74,20 +74,17 @@ class ChatTarget:
     async def send(self, written: WrittenMessage, delivery: Delivery) -> Outcome:
         """Make one attempt. Raises nothing, except for cancellation.
 
-        An attempt that takes longer than the time-out may still succeed, so this waits for its outcome for `give_up_s`.
+        A message that takes longer than the time-out may still succeed, so this waits for its outcome for `give_up_s`.
         Until then nothing else is sent to this target, because its queue waits for this attempt.
         """
-        with anyio.move_on_after(self._give_up_s):
-            plugin = self._idle.pop() if self._idle else await self._call(None, lambda _: self._new_plugin())
-            if isinstance(plugin, Deferred):
-                return plugin
-            plan = await self._plan(plugin, written, delivery)
-            outcome = plan if isinstance(plan, Deferred) else await plan.send(delivery.sent_so_far)
-            if isinstance(outcome, Accepted):
-                self._idle.append(plugin)
-            return outcome
-        late = f"no answer within {self._give_up_s:g} s; the message may still arrive"
-        return Deferred(reason=late, is_unanswered=True)
+        plugin = self._idle.pop() if self._idle else await self._call(None, lambda _: self._new_plugin())
+        if isinstance(plugin, Deferred):
+            return plugin
+        plan = await self._plan(plugin, written, delivery)
+        outcome = plan if isinstance(plan, Deferred) else await plan.send(delivery.sent_so_far)
+        if isinstance(outcome, Accepted):
+            self._idle.append(plugin)
+        return outcome
 
     async def _plan(self, plugin: ApprisePlugin, written: WrittenMessage, delivery: Delivery) -> MessagePlan | Deferred:
         files, note = await self._files_of(plugin, written.card, delivery)
@@ -167,11 +164,14 @@ class ChatTarget:
             return replace(result, reason=reason or "the service did not accept it and gave no reason")
 
         try:
-            return await self._threads.run(call)
+            with anyio.move_on_after(self._give_up_s):
+                return await self._threads.run(call)
         except NoFreeThread as problem:
             return not_attempted(str(problem))
         except NoThread as problem:
             return Deferred(reason=str(problem))
+        late = f"no answer within {self._give_up_s:g} s; the message may still arrive"
+        return Deferred(reason=late, is_unanswered=True)
 
 
 def _service(plugin: ApprisePlugin) -> str:

@@ -51,13 +51,14 @@ class Slow:
     def __init__(self, after_s: float, refused: str | None = None) -> None:
         self.told: list[dict[str, Any]] = []
         self.statuses: list[int] = []
+        self.delays_s: list[float] = []
         slow = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 slow.told.append(body)
-                time.sleep(after_s)
+                time.sleep(slow.delays_s.pop(0) if slow.delays_s else after_s)
                 status = (
                     slow.statuses.pop(0) if slow.statuses else 500 if refused and body.get("topic") == refused else 200
                 )
@@ -258,18 +259,22 @@ async def test_results_too_long_for_any_message_are_counted(language: str, notic
     assert notice.format(f"genbridge show {event.subject}") in body["text"]
 
 
-async def test_a_retry_starts_with_the_message_that_failed() -> None:
+@pytest.mark.parametrize(("statuses", "delays_s", "reason"), [([200, 500], [], "HTTP"), ([], [0.0, 2.0], "no answer")])
+async def test_a_retry_starts_with_the_message_that_failed(
+    statuses: list[int], delays_s: list[float], reason: str
+) -> None:
     event = task_sample(snapshot=SUCCEEDED._replace(urls=LONG[:4]))
     with slow_service() as slow:
-        slow.statuses = [200, 500]
-        sink = chat(f"mmost://127.0.0.1:{slow.port}/token")
+        slow.statuses, slow.delays_s = statuses, delays_s
+        url = f"mmost://127.0.0.1:{slow.port}/token?rto=30"
+        assert check_url(url) is None  # loads Apprise
+        sink = chat(url, give_up_s=1.0)
         [parcel] = sink.parcels(event)
         outcome = await sink.deliver(as_delivery(parcel, event))
         assert isinstance(outcome, Deferred)
-        assert outcome.reason.startswith("message 2 of 2: HTTP 500")
-        after_restart = chat(f"mmost://127.0.0.1:{slow.port}/token")
+        assert outcome.reason.startswith(f"message 2 of 2: {reason}")
         delivery = as_delivery(parcel, event, attempts=1, sent_so_far=outcome.sent_so_far)
-        assert isinstance(await after_restart.deliver(delivery), Accepted)
+        assert isinstance(await chat(url).deliver(delivery), Accepted)  # after a restart
     first, failed, again = (body["text"] for body in slow.told)
     assert failed == again
     assert [url for url in LONG[:4] if url in first or url in again] == list(LONG[:4])
