@@ -259,7 +259,7 @@ async def test_results_too_long_for_any_message_are_counted(language: str, notic
     assert notice.format(f"genbridge show {event.subject}") in body["text"]
 
 
-@pytest.mark.parametrize(("statuses", "delays_s", "reason"), [([200, 500], [], "HTTP"), ([], [0.0, 2.0], "no answer")])
+@pytest.mark.parametrize(("statuses", "delays_s", "reason"), [([200, 500], [], "HTTP"), ([], [0.0, 5.0], "no answer")])
 async def test_a_retry_starts_with_the_message_that_failed(
     statuses: list[int], delays_s: list[float], reason: str
 ) -> None:
@@ -268,7 +268,7 @@ async def test_a_retry_starts_with_the_message_that_failed(
         slow.statuses, slow.delays_s = statuses, delays_s
         url = f"mmost://127.0.0.1:{slow.port}/token?rto=30"
         assert check_url(url) is None  # loads Apprise
-        sink = chat(url, give_up_s=1.0)
+        sink = chat(url, give_up_s=3.0)
         [parcel] = sink.parcels(event)
         outcome = await sink.deliver(as_delivery(parcel, event))
         assert isinstance(outcome, Deferred)
