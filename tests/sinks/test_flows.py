@@ -19,6 +19,7 @@ import pytest
 from bridge.domain.delivery import Accepted, Deferred
 from bridge.domain.event import Topic
 from bridge.encoding import documented
+from tests.daemon_process import STOP_S
 from tests.http.site import TOKEN as SITE_TOKEN
 from tests.http.site import running_site
 from tests.sinks.posting import deliver, sink_at
@@ -46,6 +47,7 @@ async def running_node_red(
     port = free_port()
     shutil.copy(FLOWS / flow, folder / "flows.json")
     settings = {"uiPort": port, "uiHost": "127.0.0.1", "flowFile": "flows.json", "httpAdminRoot": False}
+    settings["httpRequestTimeout"] = 1000  # less than a task takes, as the default of two minutes
     (folder / "settings.js").write_text(f"module.exports = {json.dumps(settings | {'telemetry': {'enabled': False}})}")
     log = folder / "node-red.log"
     env = {**os.environ, "GENBRIDGE_TOKEN": TOKEN, "HOME": str(folder), **variables}
@@ -120,6 +122,10 @@ def test_a_node_red_flow_adds_a_task_and_waits_for_its_result(tmp_path: Path) ->
                     wrong = await client.post("/watch", json={"id": "not an id"})
                     assert wrong.status_code == 422
                     assert "blanks are not allowed in an id" in wrong.text
+                    site.daemon.process.terminate()
+                    site.daemon.process.wait(STOP_S)
+                    stopped = await client.post("/watch", json={"id": "late"})
+                    assert (stopped.status_code, "ECONNREFUSED" in stopped.text) == (502, True)
 
         anyio.run(use)
 
