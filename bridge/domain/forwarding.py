@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from bridge.domain.proxies import PORTS
+from bridge.domain.origins import origin_of
 
 Pair = tuple[bytes, bytes]
 
@@ -88,7 +88,8 @@ def rewritten_location(location: str, *, base_url: str, below: str) -> str:
     Any other absolute address is unchanged. A path outside `base_url` becomes an absolute address of the provider."""
     try:
         base, at = urlsplit(base_url), urlsplit(location.strip())
-        is_ours = _origin(base.scheme, base.netloc) == _origin(at.scheme or base.scheme, at.netloc or base.netloc)
+        whole = at._replace(scheme=at.scheme or base.scheme, netloc=at.netloc or base.netloc)
+        is_ours = origin_of(base) == origin_of(whole)
     except ValueError:
         return location
     if not is_ours or "@" in at.netloc or not at.path.startswith("/"):
@@ -139,11 +140,6 @@ def _overlap(data: bytes, secret: bytes) -> int:
 
 def _location(value: bytes, base_url: str, below: str) -> bytes:
     return rewritten_location(value.decode("latin-1"), base_url=base_url, below=below).encode("latin-1")
-
-
-def _origin(scheme: str, netloc: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(f"{scheme}://{netloc}")
-    return parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme)
 
 
 def _readable(accepted: bytes) -> bytes:

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from bridge.domain.origins import PORTS
 from bridge.domain.public_addresses import IpAddress, IpNetwork
 
 NO_PROXY: Final = "none"  # in the settings: no proxy, even if the environment sets one
-PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

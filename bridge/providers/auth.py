@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from bridge.domain.proxies import PORTS
+from bridge.domain.origins import PORTS
 from bridge.providers.calls import KeyPair, KeyPlace
 
 LIVES_S: Final = 1800  # from the vendor's own examples

@@ -17,7 +17,7 @@ from bridge.domain.secret_headers import header_secrets
 from bridge.domain.task import ENDING, UNDER_WAY, Json, Reading, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.net.client import Answer
-from bridge.providers.auth import SCHEMES, shown
+from bridge.providers.auth import shown
 from bridge.providers.calls import KeyPlace
 from bridge.providers.description import Description
 from bridge.providers.new_tasks import Task, created, created_by_any
@@ -84,7 +84,7 @@ class PassThrough:
             for secret in (api_key, *sorted(header_secrets(headers or {}), key=len, reverse=True))
             if len(secret.encode(errors="replace")) >= MIN_SECRET_BYTES
         )
-        self.key_header, self.key_prefix = _key_place(auth)
+        self.key_header: Final = (auth.header or "") if isinstance(auth, KeyPlace) else "Authorization"
 
     def status_call(self, method: str, target: str) -> StatusCall | None:
         """The task that a request polls in the same way as genbridge; None for every other request. `target` is its
@@ -184,10 +184,3 @@ def _refusal(auth: str | KeyPlace, has_key_pair: bool) -> str | None:
     if auth == "signed" or has_key_pair:
         return SIGNED
     return IN_QUERY if isinstance(auth, KeyPlace) and auth.header is None else None
-
-
-def _key_place(auth: str | KeyPlace) -> tuple[str, str]:
-    """The header in which SDKs of this provider send their key, and the text before the key."""
-    if isinstance(auth, KeyPlace):
-        return auth.header or "", auth.prefix
-    return "Authorization", f"{SCHEMES.get(auth, 'Bearer')} "

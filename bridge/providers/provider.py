@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from bridge import __version__
+from bridge.domain.origins import has_origin
 from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
 from bridge.domain.secret_headers import header_secrets
 from bridge.domain.task import Reading, ReadingKind
@@ -22,7 +23,7 @@ from bridge.providers.json_values import one_line
 from bridge.providers.new_tasks import first_pages, read_list
 from bridge.providers.reading import code_of, read, read_together, second_value
 from bridge.providers.results import PollContext
-from bridge.providers.task_requests import TaskRequest, call_request, locate, may_have_key, template, vendor_origins
+from bridge.providers.task_requests import TaskRequest, call_request, locate, template, vendor_origins
 from bridge.providers.task_rules import PLACEHOLDERS, takes_action
 
 MOST_TEMPLATES: Final = 256  # maximum number of actions that are remembered
@@ -85,7 +86,7 @@ class HttpProvider:
         self._takes_action = takes_action(self._route.model_dump())
         self._template = lru_cache(MOST_TEMPLATES)(partial(template, description, base_url=base_url))
         self._shown: Shown | None = None  # not lru_cache: with a method, it would keep a removed account in memory
-        self._origins = (*origins, *vendor_origins(description, base_url))
+        self._origins = (base_url, *origins, *vendor_origins(description, base_url))
         self._api_key = api_key
         own = sorted(header_secrets(headers or {}), key=len, reverse=True)
         self._secrets = [secret.encode(errors="replace") for secret in (api_key, *pair, *own) if secret]
@@ -222,7 +223,7 @@ class HttpProvider:
     def key_for(self, url: str) -> dict[str, str]:
         """The headers with the key for a result's URL; empty if the key may not be sent there, or is not sent in a
         header."""
-        if self._signing_keys or not may_have_key(url, base_url=self._base_url, origins=self._origins):
+        if self._signing_keys or not has_origin(url, self._origins):
             return {}
         return self._ungiven(shown(self._auth, self._token())[0]) | self._account_headers
 
@@ -235,7 +236,7 @@ class HttpProvider:
 
     def _refusal(self, asked: TaskRequest) -> Reading | None:
         """The reading for a request that is not sent because the key may not be sent there."""
-        if not asked.is_elsewhere or may_have_key(asked.url, base_url=self._base_url, origins=self._origins):
+        if not asked.is_elsewhere or has_origin(asked.url, self._origins):
             return None
         host = urlsplit(asked.url).netloc.rpartition("@")[2]
         detail = f"not sent: the key must not be sent to {host}; add https://{host} to the account's origins"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import orjson
 
-from bridge.domain.proxies import PORTS
+from bridge.domain.origins import has_origin, origin_of
 from bridge.domain.task import Json
 from bridge.providers.calls import Action, BatchCall, ListCall, SecondCall, TaskCall
 from bridge.providers.description import Description
@@ -171,41 +171,13 @@ def _query_url(url: str) -> SplitResult | None:
     return asked if len(url) <= MOST_URL_CHARS else None
 
 
-def origin_of(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port. ValueError for an invalid port."""
-    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
-
-
-def may_have_key(url: str, *, base_url: str, origins: Sequence[str]) -> bool:
-    """Whether the account's key may be sent to this URL: to the origin of the base URL, and to those that the operator
-    lists. `https://*.example.com` means every host below that domain."""
-    try:
-        parts = urlsplit(url)
-        asked = origin_of(parts)
-        if "@" in parts.netloc:
-            return False
-        return any(_covers(origin_of(urlsplit(each)), asked) for each in (base_url, *origins))
-    except ValueError:
-        return False
-
-
 def vendor_origins(description: Description, base_url: str) -> list[str]:
     """The hosts in the addresses of a vendor's own API if they include that of the base URL: `https://*.bfl.ai` for an
     account at `https://api.bfl.ai`, whose tasks are only readable in their region."""
     paths = (path for path in description.direct.path if not path.startswith("/")) if description.direct else ()
     hosts = (path.split("/")[2].rpartition("}") for path in paths)
     found = [f"https://{'*' if place else ''}{host}" for _, place, host in hosts]
-    return [each for each in found if may_have_key(base_url, base_url=each, origins=())]
-
-
-def _covers(
-    allowed: tuple[str, str | None, int | None],
-    asked: tuple[str, str | None, int | None],
-) -> bool:
-    (scheme, host, port), (asked_scheme, asked_host, asked_port) = allowed, asked
-    if (scheme, port) != (asked_scheme, asked_port) or not host or not asked_host:
-        return False
-    return asked_host.endswith(host[1:]) and len(asked_host) >= len(host) if host[:2] == "*." else asked_host == host
+    return [each for each in found if has_origin(base_url, [each])]
 
 
 def _address(path: str, parameters: Mapping[str, str], base_url: str, given: Given) -> tuple[str, str]:

@@ -18,7 +18,6 @@ from bridge.http.request_filters import since_at
 from bridge.redaction import hidden
 from bridge.wiring.archive_builder import RETRIES
 
-COPIES_WITHIN_S: Final = 0.05  # how long to wait for the archive
 TABS: Final[Mapping[str, tuple[DeliveryGroup, ...]]] = {
     "all": tuple(DeliveryGroup),
     "": NOT_ACCEPTED,
@@ -81,7 +80,7 @@ async def _thumbnails(call: ViewCall, rows: Sequence[DeliveryRow]) -> Mapping[tu
             names.append(row.name)
             is_end = row.view.topic == Topic.TASK_SUCCEEDED
             tasks.append(TaskResult(row.watch, row.snapshot, row.view.event_id if is_end else ""))
-    results = await results_of(call.services, tasks, now=call.now, within_s=COPIES_WITHIN_S)
+    results = await results_of(call.services, tasks, now=call.now)
     found = {name: thumbnail(one) for name, one in zip(names, results, strict=True) if one}
     return found if any(one.picture for one in found.values()) else {}
 

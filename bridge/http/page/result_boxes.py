@@ -6,16 +6,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
+from bridge.domain.origins import has_origin
 from bridge.domain.result_facts import MadeResult, result_facts, wanted_first
 from bridge.domain.task import Phase, Snapshot
 from bridge.http.page.result_copies import ShownCopy, TaskResult, copies_of
 from bridge.http.services import Services
 
+COPIES_WITHIN_S: Final = 0.05  # how long to wait for the archive
 SOON_S: Final = 600.0  # a result that will be gone within this time ...
 SOON_SHARE: Final = 0.1  # ... or within this part of its lifetime is marked
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class ResultKind(StrEnum):
@@ -82,7 +82,7 @@ def result_boxes(
 
 
 async def results_of(
-    services: Services, tasks: Sequence[TaskResult], *, now: float, within_s: float
+    services: Services, tasks: Sequence[TaskResult], *, now: float, within_s: float = COPIES_WITHIN_S
 ) -> list[Sequence[ResultBox]]:
     """The results of each task; none of a task that did not succeed. Each has the link to its copy if that is found
     within this time."""
@@ -101,20 +101,6 @@ def thumbnail(results: Sequence[ResultBox]) -> Thumbnail:
 def with_copies(boxes: Sequence[ResultBox], copies: Mapping[str, ShownCopy]) -> Sequence[ResultBox]:
     """The results, with links to their copies. A copy can be shown even if the result is gone."""
     return [_with_copy(box, copies[box.made.mark]) if box.made.mark in copies else box for box in boxes]
-
-
-def is_allowed(url: str, previews: Collection[str]) -> bool:
-    """Whether the page's policy allows a browser to load it. Origins may begin with `*.`, as in the policy."""
-    origin = _origin(url)
-    if origin is None:
-        return False
-    scheme, host, port = origin
-    for allowed in previews:
-        wanted = _origin(allowed.replace("://*.", "://", 1))
-        if wanted is not None and (scheme, port) == (wanted[0], wanted[2]):
-            if host == wanted[1] if "://*." not in allowed else host.endswith("." + wanted[1]):
-                return True
-    return False
 
 
 def main_results(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
@@ -147,8 +133,8 @@ def _box(made: MadeResult, previews: Collection[str], gone_at: float | None, beg
             return box._replace(state=ResultState.GONE)
     if made.needs_key:
         return box._replace(state=ResultState.CLOSED)
-    cover = next((one for one in made.pictures if is_allowed(one, previews)), "")
-    is_shown = kind in _PLAYED and is_allowed(made.url, previews)
+    cover = next((one for one in made.pictures if has_origin(one, previews)), "")
+    is_shown = kind in _PLAYED and has_origin(made.url, previews)
     return box._replace(cover=cover, state=ResultState.SHOWN if is_shown else ResultState.ELSEWHERE)
 
 
@@ -158,13 +144,3 @@ def _with_copy(box: ResultBox, copy: ShownCopy) -> ResultBox:
     if kind not in _PLAYED or copy.media_type == "image/svg+xml":
         return box
     return box._replace(kind=kind, state=ResultState.SHOWN, cover=copy.link if kind is ResultKind.IMAGE else box.cover)
-
-
-def _origin(url: str) -> tuple[str, str, int] | None:
-    try:
-        parts = urlsplit(url)
-        if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
-            return None
-        return parts.scheme, parts.hostname.lower(), parts.port or _PORTS[parts.scheme]
-    except ValueError:
-        return None

@@ -28,7 +28,6 @@ from bridge.http.services import Services
 from bridge.store import ReadStore
 
 ROWS: Final = 50
-COPIES_WITHIN_S: Final = 0.05  # how long to wait for the archive
 COUNTS_WITHIN_S: Final = 0.05  # a count that takes longer is left out
 TABS: Final[Mapping[str, tuple[Phase, ...]]] = {
     "all": (),
@@ -88,7 +87,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     found = await services.ask(_read, wanted, query)
     is_counted = not (query.q or query.since or query.label)
     counts = await phase_counts(services, query.account) if is_counted else None
-    results = await results_of(services, found.pop("results"), now=now, within_s=COPIES_WITHIN_S)
+    results = await results_of(services, found.pop("results"), now=now)
     words = call.words
     kept = None if counts is None or query.account else bounded(sum(counts.values()))
     return {

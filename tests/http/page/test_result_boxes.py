@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from bridge.domain.origins import has_origin
 from bridge.domain.task import Snapshot
-from bridge.http.page.result_boxes import ResultKind, ResultState, is_allowed, main_results, result_boxes
+from bridge.http.page.result_boxes import ResultKind, ResultState, main_results, result_boxes
 from tests.factories import NOW
 
 CDN = "https://cdn.example.com"
@@ -41,7 +42,7 @@ def of(kind: str, *items: dict[str, Any], **fields: Any) -> Snapshot:
     ],
 )
 def test_files_are_loaded_only_from_allowed_origins(url: str, previews: list[str], is_shown: bool) -> None:
-    assert is_allowed(url, previews) is is_shown
+    assert has_origin(url, previews) is is_shown
 
 
 def test_a_video_has_its_cover_its_size_and_its_duration() -> None:
