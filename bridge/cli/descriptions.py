@@ -18,9 +18,10 @@ from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.config import settings_file
 from bridge.config.load import Loaded
+from bridge.config.provider_trees import unknown_provider
 from bridge.control.answer_reading import AnswerReading, RecordedAnswer, read_answer, usual_request
 from bridge.domain.ids import clean_task_id
-from bridge.domain.quoting import printable, unknown_name
+from bridge.domain.quoting import printable
 from bridge.errors import ConfigError, UnknownNameError, UsageError
 from bridge.providers.catalogue import BUILT_IN, effective
 from bridge.providers.description import Description
@@ -84,7 +85,7 @@ def providers_command(
         _list(known, as_json=as_json)
         return
     if name not in known:
-        raise UnknownNameError(unknown_name("provider", name, known))
+        raise UnknownNameError(unknown_provider(name, known))
     if file is not None:
         base_url, usual_action = usual_request(known[name], loaded)
         found = read_answer(

@@ -18,7 +18,7 @@ from bridge.config.mistakes import Mistake, mistakes
 from bridge.config.model import Account, Apprise, Log, Settings, Webhook
 from bridge.config.postgres_url import MIN_SECRET_CHARS, PostgresUrl, names_postgres
 from bridge.config.problems import Problem, Steps, at_key, at_value, written_key
-from bridge.config.provider_trees import builtin_names, effective_tree, lacking_base_url
+from bridge.config.provider_trees import builtin_names, effective_tree, lacking_base_url, unknown_provider
 from bridge.config.secret import ReferenceContext, SecretText, has_reference
 from bridge.config.settings_file import SettingsFile, named_store, read_settings
 from bridge.config.yaml import YamlProblem
@@ -261,7 +261,7 @@ def _account_problems(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]
     for name, account in _accounts(tree):
         provider = account.get("provider")
         if isinstance(provider, str) and provider not in known:
-            yield at_value(node, ("accounts", name, "provider"), unknown_name("provider", provider, known))
+            yield at_value(node, ("accounts", name, "provider"), unknown_provider(provider, known))
         key, message = _key_mistake(account)
         if message and not (key not in account and _needs_no_key(provider, own)):
             yield at_key(node, ("accounts", name, key), message, holder=key not in account)

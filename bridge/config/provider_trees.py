@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from bridge.domain.quoting import unknown_name
+from bridge.domain.quoting import quoted, unknown_name
 
 Tree = Mapping[str, Any]
 
@@ -34,6 +35,17 @@ def builtin_tree(name: str) -> Tree:
     return extended(name, _file(name), {})
 
 
+def unknown_provider(given: str, known: Iterable[str], *, most: int = 12) -> str:
+    """`unknown_name` for a provider. It also finds the built-in ones whose title or official host has the name as a
+    word: Hailuo, Seedance, Freepik."""
+    word = re.compile(rf"\b{re.escape(given.strip())}\b", re.IGNORECASE)
+    trees = {name: _file(name) for name in builtin_names()}
+    found = [f'"{name}"' for name, tree in trees.items() if word.search(f"{tree.get('title')} {tree.get('base_url')}")]
+    if given.strip() and 0 < len(found) <= 3:
+        return f"unknown provider {quoted(given)}; did you mean {' or '.join(found)}?"
+    return unknown_name("provider", given, known, most=most)
+
+
 def extended(name: str, tree: Tree, own: Tree, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """The tree, merged with those that it extends. `own` are the descriptions of the settings. If one extends its own
     name, that means the built-in one. ExtendsError if `extends` names an unknown provider."""
@@ -52,7 +64,7 @@ def extended(name: str, tree: Tree, own: Tree, above: tuple[str, ...] = ()) -> d
         if own and (parent != name or above):
             inherited.pop("base_url", None)  # a variant may be a reseller's, whose key must not be sent to the vendor
         return merged(inherited, rest)
-    raise ExtendsError(unknown_name("provider", parent, {*own, *builtin_names()} - {name}))
+    raise ExtendsError(unknown_provider(parent, {*own, *builtin_names()} - {name}))
 
 
 def merged(parent: Tree, child: Tree) -> dict[str, Any]:

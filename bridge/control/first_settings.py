@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import jinja2
 import orjson
 
+from bridge.config.provider_trees import unknown_provider
 from bridge.config.secret import check_references, has_reference
-from bridge.domain.quoting import unknown_name
 from bridge.domain.source import SourceKind
 from bridge.errors import UsageError
 from bridge.net.client import address_problem
@@ -60,7 +60,7 @@ def find_provider(given: str, known: Mapping[str, Description]) -> Description:
     name = given.strip().lower().replace("-", "_")
     begun = [each for each in known if each.startswith(name)]
     if name not in known and len(begun) != 1:
-        raise ValueError(unknown_name("provider", given.strip(), known, most=len(known)))
+        raise ValueError(unknown_provider(given.strip(), known, most=len(known)))
     return known[name if name in known else begun[0]]
 
 

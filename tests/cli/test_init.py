@@ -92,6 +92,13 @@ def test_the_address_decides_the_kind_of_the_endpoint(url: str, words: str, shel
         ([], b"", "no answer to `1. Which provider?`: give --provider, or a line on stdin; accepted: ark, "),
         (["--provider", "kking"], b"", 'did you mean "kling"?'),
         ([], b"kking\n", 'genbridge: --provider: unknown provider "kking"; did you mean "kling"?'),
+        ([], b"Freepik\n", 'genbridge: --provider: unknown provider "Freepik"; did you mean "magnific"?'),
+        (
+            [],
+            b"sora\n",
+            'genbridge: --provider: unknown provider "sora"; did you mean "azure_openai" or "openai_video"?',
+        ),
+        ([], b"bfl\n", 'genbridge: --provider: unknown provider "bfl"; did you mean "flux"?'),
         (["--provider", "nothing"], b"", ", xai, zhipu\n"),
         (["--provider", "klingg"], b"", 'did you mean "kling"'),
         (["--provider", "suno"], b"", "give --base-url"),
