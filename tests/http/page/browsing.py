@@ -67,7 +67,9 @@ class Browser:
 
 def notice(page: str) -> str:
     """What the page says that a form has done. Empty if it says nothing."""
-    found = re.search(r'<p class="banner[^"]*" role="status">.*?<span dir="auto">(.*?)</span></p>', page, re.DOTALL)
+    found = re.search(
+        r'<p class="banner[^"]*" role="status"[^>]*>.*?<span dir="auto">(.*?)</span></p>', page, re.DOTALL
+    )
     return html.unescape(found[1]) if found else ""
 
 

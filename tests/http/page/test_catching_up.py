@@ -243,7 +243,7 @@ def test_a_page_left_open_counts_a_thousand_new_tasks_and_no_more(browser: Brows
         {"account": "kling", "id": f"new-{n}", "phase": "running", "added_at": "2999-01-01T00:00:00Z"}
         for n in range(1005)
     ]
-    frames = [("snapshot", {}), ("changes", {"tasks": tasks, "deliveries": []})]
+    frames = [("snapshot", {}), *(("changes", {"tasks": some, "deliveries": []}) for some in (tasks[:1], tasks[1:]))]
     stream = "".join(f"event: {name}\ndata: {json.dumps({'now': NOW, **data})}\n\n" for name, data in frames)
     with tab(browser, open_site.url) as page:
         headers = {"Content-Type": "text/event-stream"}
@@ -251,3 +251,4 @@ def test_a_page_left_open_counts_a_thousand_new_tasks_and_no_more(browser: Brows
         page.open("/tasks")
         page.wait_for(HAS_NEW)
         assert page.text("[data-new]") == "1,000+ new"
+        assert page.page.locator("[data-said]").text_content() == "1 new", "read aloud once, not at each number"

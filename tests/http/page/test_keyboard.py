@@ -136,6 +136,7 @@ def test_a_letter_opens_and_closes_a_row_and_the_focus_stays(page: Tab) -> None:
     assert focused(page)["ring"]
     keys.press("Escape")
     page.page.wait_for_selector("tr.open", state="detached")
+    page.wait_for(f"document.activeElement.closest('[data-delivery]')?.dataset.delivery === '{row}'")
 
 
 def test_enter_and_space_activate_the_focused_control(page: Tab) -> None:
@@ -145,6 +146,12 @@ def test_enter_and_space_activate_the_focused_control(page: Tab) -> None:
     assert page.page.locator("#add-tasks").is_visible()
     page.page.keyboard.press("Space")
     assert not page.page.locator("#add-tasks").is_visible()
+    page.page.keyboard.press("Space")
+    page.page.locator("#add-tasks").fill("one task")
+    page.page.keyboard.press("Escape")
+    assert not page.page.locator("#add-tasks").is_visible()
+    assert page.page.evaluate("document.activeElement.matches('.add summary')")
+    assert page.page.locator("#add-tasks").input_value() == "one task"
     page.page.locator("[data-keys]").focus()
     page.page.keyboard.press("Enter")
     assert page.page.locator("#keys").is_visible()

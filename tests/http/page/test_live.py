@@ -109,12 +109,13 @@ def test_a_finish_updates_the_row_but_adds_its_card_on_request(browser: Browser,
         page.wait_for("document.querySelector('[data-list=running] [data-task=\"kling row\"].finished') !== null")
         assert page.text("[data-list=running] [data-task='kling row'] .when") == "Succeeded, show"
         page.wait_for("!document.querySelector('[data-new]').hidden")
-        assert page.text("[data-new]") == "1 new"
+        assert page.text("[data-new]") == page.page.locator("[data-said]").text_content() == "1 new"
         assert page.page.locator("[data-list=finished] [data-task='kling row']").count() == 0
         page.page.keyboard.press("n")
         page.wait_for("document.querySelector('[data-list=finished] [data-task=\"kling row\"]') !== null")
         page.wait_for("document.querySelector('[data-list=running] [data-task=\"kling row\"]') === null")
         assert page.page.locator("[data-new]").is_hidden()
+        assert page.page.locator("[data-said]").text_content() == ""
 
 
 def test_on_a_phone_the_top_card_does_not_change_until_requested(browser: Browser, open_site: Site) -> None:
@@ -180,6 +181,9 @@ def test_the_key_r_asks_for_confirmation_before_it_sends(browser: Browser, open_
         page.page.keyboard.press("r")
         assert asked == ["Redeliver?"]
         assert page.page.url.endswith("/task?account=kling&id=again")
+        page.page.focus("[data-redeliver]")
+        page.page.keyboard.press("Enter")
+        page.wait_for("document.activeElement.innerText === '1 delivery is sent again.'")  # so it is read aloud
 
 
 def test_the_first_visit_shows_every_time_in_the_readers_zone(browser: Browser, open_site: Site) -> None:

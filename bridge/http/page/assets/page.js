@@ -1,5 +1,4 @@
 // Live updates, keys and players of the status page. Every view is complete without this script.
-//
 // Elements have keys: data-task="ACCOUNT ID", data-delivery="EVENT ENDPOINT TARGET", data-part="NAME". An update changes
 // what is inside an element of the same key. Rows come and go only on request, or while the reader is not at the list.
 
@@ -111,19 +110,15 @@ function load(address) {
 function isInUse(element) {
   const chosen = getSelection();
   return (
-    (element.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) ||
+    element.querySelector(":is(input, textarea, select):focus, details[open], dialog[open]") ||
     find("video, audio", element).some((player) => !player.paused) ||
-    (chosen && !chosen.isCollapsed && chosen.containsNode(element, true)) ||
-    find("details[open], dialog[open]", element).length > 0
+    (chosen && !chosen.isCollapsed && chosen.containsNode(element, true))
   );
 }
 
 function patch(old, fresh) {
-  if (old.nodeType === Node.TEXT_NODE || old.nodeName !== fresh.nodeName) {
-    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) old.replaceWith(document.importNode(fresh, true));
-    else if (old.data !== fresh.data) old.data = fresh.data;
-    return;
-  }
+  if (old.nodeName !== fresh.nodeName) return old.replaceWith(document.importNode(fresh, true));
+  if (old.nodeType === Node.TEXT_NODE) return setText(old, fresh.data);
   if (old.nodeType !== Node.ELEMENT_NODE || old.matches("video, audio, input:not([type=hidden]), textarea, [data-list]")) return;
   for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
@@ -205,6 +200,7 @@ function isNews(task, isOn, isFull) {
 function showNew() {
   const text = fill(texts.new, { n: number(unseen.size) + (unseen.size < MOST_NEW ? "" : "+") });
   find("[data-new]").forEach((button) => ((button.hidden = !unseen.size), setText(button.querySelector("span"), text)));
+  find("[data-said]").forEach((one) => setText(one, unseen.size ? one.textContent || text : "")); // read aloud once, not at each number
 }
 
 function isReaderAway() {
@@ -335,6 +331,8 @@ document.addEventListener("click", async (event) => {
   }
   if (event.target.closest("[data-new]")) (mayRenew = () => true), refresh();
   if (event.target.closest("[data-keys]")) showKeys();
+  const toggled = event.target.closest("[data-open]")?.closest(KEYED);
+  if (toggled) sessionStorage.setItem("row", keyOf(toggled));
   if (event.target.closest("[data-retry]")) reopen();
 });
 
@@ -361,13 +359,13 @@ const KEYS = {
   r: () => find("[data-redeliver]", current() ?? document).slice(0, 1).forEach(askFirst),
   g: () => (goUntil = Date.now() + 1500),
   "?": showKeys,
-  Escape: () => document.querySelector("details[open] > summary, [aria-expanded=true]")?.click(),
+  Escape: () => find("details[open] > summary, [aria-expanded=true]").slice(0, 1).forEach((one) => (one.focus(), one.click())),
 };
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !areKeysOn()) return;
   const isTyping = event.target.closest("input, textarea, select, dialog, video, audio");
-  if (isTyping) return event.key === "Escape" && event.target.blur();
+  if (isTyping) return event.key === "Escape" && (event.target.closest("details") ? KEYS.Escape() : event.target.blur());
   const view = goUntil > Date.now() && viewOf(event.key);
   const use = view ? () => view.click() : KEYS[event.key];
   if (event.key !== "g") goUntil = 0;
@@ -377,7 +375,10 @@ document.addEventListener("keydown", (event) => {
 keysOn.checked = areKeysOn();
 keysOn.addEventListener("change", () => localStorage.setItem("keys", keysOn.checked ? "on" : "off"));
 
-// Start.
+// Start. The row that the reader has opened or closed keeps the focus.
+const row = sessionStorage.getItem("row");
+if (row) document.querySelector(`[data-delivery="${CSS.escape(row)}"] [data-open]`)?.focus(), sessionStorage.removeItem("row");
+
 function knowZone() {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (!zone || document.cookie.includes(`zone_name=${zone}`)) return;
