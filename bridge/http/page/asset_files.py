@@ -49,7 +49,7 @@ def asset_files() -> Mapping[str, AssetFile]:
 
 def _compact(style: bytes) -> bytes:
     """The styles without comments and unnecessary spaces."""
-    without_comments = re.sub(rb"/\*.*?\*/", b"", style, flags=re.DOTALL)
+    without_comments = re.sub(rb"/\*.*?\*/", b"", style, flags=re.DOTALL).strip()
     return re.sub(rb"\s*([{};,>])\s*|(:)\s+", rb"\1\2", without_comments)
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from bridge.http.page.page_routes import NAVIGATION
-from tests.http.page.browser import Tab, tab
+from tests.http.page.browser import WIDTHS, Tab, tab
 from tests.http.page.now_store import CDN
 from tests.http.page.page_states import ADDRESSES, needs, reject_a_file
 from tests.http.page.still_sites import still_sites
@@ -87,6 +87,19 @@ def test_every_control_is_reachable_by_tab_and_shows_its_focus(page: Tab, path: 
         reached.add(int(found["place"]))
     missed = [page.page.evaluate(f"{CONTROLS}[{one}].outerHTML.slice(0, 150)") for one in set(range(wanted)) - reached]
     assert missed == []
+
+
+@pytest.mark.parametrize(("width", "height"), [("phone", 844), ("phone", 256), ("desk", 700)])
+def test_the_bars_never_cover_the_focus_in_either_direction(page: Tab, width: str, height: int) -> None:
+    """256 px is the height of a desktop at a zoom of 400 %."""
+    page.page.set_viewport_size({"width": WIDTHS[width], "height": height})
+    open_live(page, "/deliveries?state=all")
+    for key in ("Tab", "Shift+Tab"):
+        page.page.evaluate("document.activeElement.blur(), scrollTo(0, 0)")
+        for _ in range(60):
+            page.page.keyboard.press(key)
+            found = focused(page)
+            assert not found["covered"], (key, found)
 
 
 def test_the_first_tab_stop_skips_to_the_content(page: Tab) -> None:
