@@ -168,6 +168,7 @@ class ChatWording:
         "The result came inside the provider's answer, without a link.",
         "结果直接包含在服务商的响应中，没有链接。",
     )
+    no_reason = Said("The provider gave no reason.", "服务商未说明原因。")
     needs_key = Said("opens only with the API key", "须用 API 密钥打开")
     more = Said(
         ("1 more result: {place}", "{n} more results: {place}"),

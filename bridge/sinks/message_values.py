@@ -58,6 +58,7 @@ _CODES_FIRST: Final = re.compile(
     r"(?:(?P<status>HTTP \d{3})(?:[:,] code (?P<code>[^\s:]{1,64}))?|code (?P<alone>[^\s:]{1,64})): (?P<message>.+)",
     re.DOTALL,
 )
+_IS_STATUS: Final = re.compile(r"(task[ _])?(fail(ed|ure)?|error)", re.IGNORECASE)  # a reason that is none
 _CHINESE: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _LATIN: Final = re.compile(r"[A-Za-z]")
 
@@ -250,7 +251,10 @@ def _why(event: Event, found: ResultFacts, advice: str | None, words: ChatWordin
         return (words.gone if _is_gone(data) else words.missing)[1]
     if topic is Topic.TASK_SUCCEEDED and reason is None and found.made and not found.urls and found.kind != "texts":
         return words.inside
-    return _sentence(reason, words, code=_text(data, "error_code", most_chars=80))
+    code = _text(data, "error_code", most_chars=80)
+    if topic is Topic.TASK_FAILED and not code and _IS_STATUS.fullmatch(_message(data, reason) or reason or "failed"):
+        return words.no_reason
+    return _sentence(reason, words, code=code)
 
 
 def _codes_last(said: str, words: ChatWording) -> str | None:

@@ -40,6 +40,14 @@ def test_a_failure_says_why_once_and_ends_with_the_id() -> None:
     ]
 
 
+@pytest.mark.parametrize("reason", [None, "FAILED", "failed", "Task failed", "error"])
+def test_a_status_is_not_repeated_as_the_reason(reason: str | None) -> None:
+    event = task_sample(Topic.TASK_FAILED, Snapshot(status="failed"), reason=reason)
+    assert write(event)[1].splitlines()[0] == "The provider gave no reason."
+    body = write(event, ChatTexts(endpoint="", title=None, body=None, style=ChatStyle(language="zh")))[1]
+    assert body.splitlines()[0] == "服务商未说明原因。"
+
+
 def test_a_long_id_can_be_searched_and_copied() -> None:
     task_id = f"projects/studio/locations/us-central1/publishers/google/models/veo-3.0/operations/{'5f1c' * 9}"
     title, body = write(task_sample(Topic.TASK_FAILED, FAILED, reason=FAILED.message, label=None, task_id=task_id))
