@@ -31,8 +31,8 @@ _BUTTON: Final = (
     "display:inline-block;padding:8px 16px;margin-bottom:8px;border-radius:6px;background:#3b43c4;color:#ffffff;"
     "font-weight:bold;text-decoration:none"
 )
-_URL: Final = "color:#666666;font-size:13px;word-break:break-all"
-_QUIET: Final = "color:#666666"
+_QUIET: Final = "opacity:0.7"  # no color, because each would be hard to read in a dark or in a light mailbox
+_URL: Final = f"color:inherit;{_QUIET};font-size:13px;word-break:break-all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -355,6 +355,9 @@ async def test_a_mail_says_the_same_in_both_parts() -> None:
                 assert [line for line in lines if line in expected] == [line for line in expected if line], name
                 assert all(line.replace("&", "&amp;") in parts["text/html"] for line in expected), name
                 assert "apprise" not in mail.as_string().lower()
+                assert mail["from"] == "genbridge <studio@example.com>"
+                assert mail["auto-submitted"] == "auto-generated"
+                assert not re.search("[^d-]color:(?!inherit|#ffffff)", parts["text/html"]), "dark mailboxes"
     [shown] = shown_in_docs("Mail", "text")
     plain = message_from_bytes(mailbox.mails[0], policy=email_policy).get_body(("plain",))
     assert plain is not None

@@ -88,11 +88,20 @@ def _has_only_images(card: ChatCard) -> bool:
     return all(each.kind == "images" for each in card.links)
 
 
+def _prepare_mail(plugin: Any, options: Sequence[str]) -> None:
+    """Name the sender, unless the URL does. Mark the message as automatic, so that no out-of-office reply comes back
+    (RFC 3834)."""
+    name, address = plugin.from_addr
+    plugin.from_addr = (name or plugin.app_id, address)
+    plugin.headers.setdefault("Auto-Submitted", "auto-generated")
+
+
 MAIL: Final = ChatService(
     name="mail",
     apprise=AppriseFacts(
         schemes=frozenset({"mailto", "mailtos"}),
         card=CardForm("html", "{}", card_mail, with_pictures=card_mail),
+        prepare=_prepare_mail,
         pause_s=0.5,
         files_of=_files_of_mail,
         file_bytes=lambda card: _MAIL_BYTES if _has_only_images(card) else _COVER_BYTES,
