@@ -126,9 +126,8 @@ def _rows(store: ReadStore, waits: DeliveryWaits, found: Sequence[DeliveryView])
 
     def row(view: DeliveryView) -> DeliveryRow:
         watch_id = ids.get(WatchKey(view.account, view.task_id), 0)
-        is_held = view.state == "waiting" and (view.endpoint in waits.disabled or view.endpoint in waits.paused)
         return DeliveryRow(
-            group=DeliveryGroup.HELD if is_held else DeliveryGroup(str(view.state)),
+            group=DeliveryGroup.of(view.state, is_off=view.endpoint in waits.disabled or view.endpoint in waits.paused),
             view=view,
             watch=watches.get(watch_id),
             snapshot=snapshots.get(watch_id),

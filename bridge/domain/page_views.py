@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.views import DeliveryView
 
 COUNTED: Final = 10_000  # counts are exact up to this number
@@ -93,6 +94,11 @@ class DeliveryGroup(StrEnum):
     WAITING = "waiting"
     ACCEPTED = "accepted"
     CANCELED = "canceled"  # the task finished first
+
+    @classmethod
+    def of(cls, state: DeliveryState, *, is_off: bool) -> DeliveryGroup:
+        """The group of a delivery in this state. `is_off`: its endpoint is disabled or paused."""
+        return cls.HELD if is_off and state is DeliveryState.WAITING else cls(str(state))
 
 
 NOT_ACCEPTED: Final = (DeliveryGroup.DEAD, DeliveryGroup.HELD, DeliveryGroup.WAITING)

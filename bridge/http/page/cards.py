@@ -6,9 +6,9 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import END_TOPICS
 from bridge.domain.ids import ARCHIVE
+from bridge.domain.page_views import DeliveryGroup
 from bridge.domain.task import LIVE, Phase, Snapshot
 from bridge.domain.views import DeliveryView, WatchView
 from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, main_results
@@ -18,8 +18,7 @@ from bridge.store import ReadStore
 MOST_PICTURES: Final = 4
 MOST_PRELOADED: Final = 6  # how many videos of a page load their beginning
 SHOWN_S: Final = 86_400.0  # if a result is kept longer, its expiry is not shown
-HELD: Final = "held"  # it waits, and its endpoint is disabled or paused
-_WORST_FIRST: Final = ("dead", HELD, "waiting", "accepted", "canceled")
+_WORST_FIRST: Final = list(DeliveryGroup)
 
 
 class FinishedTask(NamedTuple):
@@ -44,10 +43,10 @@ def finished_tasks(store: ReadStore, views: Sequence[WatchView]) -> list[Finishe
 
 
 class NotificationState(NamedTuple):
-    """The state of one endpoint's delivery about a finish: a `DeliveryState`, or `held`."""
+    """The state of one endpoint's delivery about a finish."""
 
     endpoint: str
-    state: str
+    state: DeliveryGroup
     next_attempt_at: float | None = None
 
 
@@ -115,13 +114,7 @@ def notification_states(deliveries: Iterable[DeliveryView], held: Container[str]
     for one in finishes:
         if one.created_at < last:
             continue  # about an earlier generation
-        is_held = one.state is DeliveryState.WAITING and one.endpoint in held
-        state = NotificationState(one.endpoint, HELD if is_held else str(one.state), one.next_attempt_at)
-        known = found.get(one.endpoint)
-        if known is None or _rank(state) < _rank(known):
-            found[one.endpoint] = state
+        state, known = DeliveryGroup.of(one.state, is_off=one.endpoint in held), found.get(one.endpoint)
+        if known is None or _WORST_FIRST.index(state) < _WORST_FIRST.index(known.state):
+            found[one.endpoint] = NotificationState(one.endpoint, state, one.next_attempt_at)
     return list(found.values())
-
-
-def _rank(one: NotificationState) -> int:
-    return _WORST_FIRST.index(one.state)

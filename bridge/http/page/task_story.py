@@ -18,6 +18,7 @@ from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.durations.forecast import Expected
 from bridge.domain.event import END_TOPICS
 from bridge.domain.ids import ARCHIVE, WatchKey
+from bridge.domain.page_views import DeliveryGroup
 from bridge.domain.pause import Pause
 from bridge.domain.task import LIVE, UNDER_WAY, Phase
 from bridge.domain.views import DeliveryView, ReadingCount, WatchDetails, WatchView
@@ -34,10 +35,8 @@ MOST_META_CHARS: Final = 400  # maximum characters of one value
 
 
 class DeliveryNow(NamedTuple):
-    """One delivery. `state`: a state of deliveries, or `held`."""
-
     view: DeliveryView
-    state: str
+    state: DeliveryGroup
     wait: DeliveryWait | None
 
 
@@ -178,7 +177,7 @@ class TaskStory:
 
     def _delivery(self, view: DeliveryView) -> DeliveryNow:
         wait = self.waits.of(view)
-        return DeliveryNow(view, "held" if wait is not None and wait.is_off else str(view.state), wait)
+        return DeliveryNow(view, DeliveryGroup.of(view.state, is_off=wait is not None and wait.is_off), wait)
 
 
 def read_story(at: StoreNow, key: WatchKey) -> TaskStory:

@@ -12,9 +12,8 @@ from pydantic import Field
 from bridge.control.delivery_waits import delivery_waits
 from bridge.control.store_now import StoreNow
 from bridge.control.watch_list import search_watches
-from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.filters import EVERY_WATCH, WatchFilter
-from bridge.domain.page_views import COUNTED, BoundedCount
+from bridge.domain.page_views import COUNTED, NOT_ACCEPTED, BoundedCount, DeliveryGroup
 from bridge.domain.task import LIVE, NOT_SUCCEEDED, Phase
 from bridge.domain.views import Counts, WatchView
 from bridge.http.page.cards import FinishedTask, NotificationState, finished_tasks, notification_states
@@ -62,13 +61,13 @@ class TaskRow(NamedTuple):
 
     @property
     def accepted(self) -> int:
-        return sum(one.state == DeliveryState.ACCEPTED for one in self.notified)
+        return sum(one.state is DeliveryGroup.ACCEPTED for one in self.notified)
 
     @property
     def worst(self) -> str:
-        """The state that colors the number: `dead`, `held`, `waiting`, or empty."""
+        """The state that colors the number, one of `NOT_ACCEPTED`, or empty."""
         states = {one.state for one in self.notified}
-        return next((state for state in ("dead", "held", "waiting") if state in states), "")
+        return next((state for state in NOT_ACCEPTED if state in states), "")
 
 
 class Tab(NamedTuple):

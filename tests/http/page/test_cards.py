@@ -18,6 +18,7 @@ from bridge.control.now_figures import FinishedSince
 from bridge.domain.account_state import AccountState, RouteWait
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.ids import WatchKey
+from bridge.domain.page_views import DeliveryGroup
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import Phase, Snapshot
 from bridge.domain.views import DeliveryView, WatchView
@@ -91,10 +92,10 @@ def test_only_the_worst_state_of_the_last_finish_counts_per_endpoint() -> None:
         delivery("mail", DeliveryState.DEAD),
     ]
     assert notification_states(found, held={"crm", "hook"}) == [
-        NotificationState("chat", "waiting", NOW + 5),
-        NotificationState("hook", "accepted"),
-        NotificationState("crm", "held"),
-        NotificationState("mail", "dead"),
+        NotificationState("chat", DeliveryGroup.WAITING, NOW + 5),
+        NotificationState("hook", DeliveryGroup.ACCEPTED),
+        NotificationState("crm", DeliveryGroup.HELD),
+        NotificationState("mail", DeliveryGroup.DEAD),
     ]
     assert notification_states([]) == []
 
