@@ -1,18 +1,16 @@
 """Opens connections: name resolution, happy eyeballs, TLS, and tunnels through a proxy.
 
-Requests for the same name within ten seconds share one call of the resolver. Each call has a thread of its own, because
-it may take minutes if a name server does not answer: names that hang delay neither other names nor the daemon's exit.
+Requests for the same name within ten seconds share one call of the resolver.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import errno
 import socket
 import ssl
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -25,6 +23,7 @@ from bridge.domain.public_addresses import AllowedHosts
 from bridge.net.connection import Connection
 from bridge.net.failure_kinds import AddressRefused, ProxyUnreached
 from bridge.net.request_head import RequestHead, request_line
+from bridge.net.resolver_threads import RESOLVER_THREADS
 
 READ_BYTES: Final = 16 * 1024
 NAMES_KEPT_US: Final = 10_000_000  # how long the addresses of a name are reused
@@ -134,19 +133,13 @@ class Connector:
         except socket.gaierror:
             pass
 
-        def look_up() -> None:
-            settle: Callable[[], None]
-            try:
-                settle = partial(found.set_result, self._resolve(host, port))
-            except Exception as error:
-                settle = partial(found.set_exception, error)
+        def settle(call: Future[list[AddrInfoType]]) -> None:
+            error = call.exception()
+            settled = partial(found.set_result, call.result()) if error is None else partial(found.set_exception, error)
             with suppress(RuntimeError):  # the event loop has ended
-                loop.call_soon_threadsafe(settle)
+                loop.call_soon_threadsafe(settled)
 
-        try:
-            threading.Thread(target=look_up, name="resolver", daemon=True).start()
-        except RuntimeError as error:
-            raise OSError(errno.EAGAIN, str(error)) from error
+        RESOLVER_THREADS.submit(self._resolve, host, port).add_done_callback(settle)
         return found
 
     async def _through(self, near: Connection, url: httpx.URL, ends_at: float) -> Connection:

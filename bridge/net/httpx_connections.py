@@ -17,6 +17,7 @@ import httpx
 from bridge.net.exchange import WireRequest, WireResponse
 from bridge.net.failure_kinds import FAILURES, NO_ANSWER, BodyStopped
 from bridge.net.request_head import ExactUrl, Pair
+from bridge.net.resolver_threads import lend_to_loop
 
 KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept; if the other side closes one earlier, that is noticed
 CLOSE_S: Final = 2.0  # maximum time for closing a connection
@@ -64,6 +65,7 @@ class HttpxConnections:
         await self._trim()
 
     def _new(self) -> httpx.AsyncHTTPTransport:
+        lend_to_loop()
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S)
         return httpx.AsyncHTTPTransport(verify=self._context, limits=limits, proxy=self._proxy, trust_env=False)
 

@@ -96,12 +96,13 @@ async def test_without_a_free_thread_for_the_name_nothing_was_sent(
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    if transport == "asyncio":
-        async with client_of() as client:
-            monkeypatch.setattr(threading.Thread, "start", refuse)
+    async with client_of() as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
             found = await client.fetch(Request(method="GET", url="http://localhost:1/"), cap_bytes=9)
-        reason = "no connection to localhost:1: this machine has no free thread"
-        assert found == Unanswered(kind=Failure.LOCAL, reason=reason)
+    assert found == Unanswered(
+        kind=Failure.LOCAL, reason="no connection to localhost:1: this machine has no free thread"
+    )
 
 
 def _closes_kept_alive_connections() -> Script:

@@ -6,42 +6,49 @@ import asyncio
 import socket
 import threading
 import time
+from typing import Any
 
 import anyio
-import httpx
-from aiohappyeyeballs import AddrInfoType
+import pytest
 
-from bridge.net.client import shared_context
-from bridge.net.connector import Connector, resolved
+from bridge.net.client import HttpClient, Request, Unanswered
+from bridge.net.failure_kinds import Failure
 
 
-def test_names_that_hang_delay_neither_other_names_nor_the_exit() -> None:
-    released = threading.Event()
+@pytest.mark.parametrize("kind", ["asyncio", "httpx"])
+def test_names_that_hang_delay_neither_other_names_nor_the_exit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    released, look_up = threading.Event(), socket.getaddrinfo
 
-    def resolve(host: str, port: int) -> list[AddrInfoType]:
-        if host != "localhost":
+    def resolve(host: str, *args: Any, **named: Any) -> Any:
+        if named.get("flags") == socket.AI_NUMERICHOST:
+            return look_up(host, *args, **named)
+        if "hangs" in str(host):
             released.wait(60)
-        return resolved("127.0.0.1", port)
+        return look_up("127.0.0.1", *args, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
     async def connect(port: int) -> None:
-        connector = Connector(context=shared_context(None), proxy=None, resolve=resolve)
-        ends_at = asyncio.get_running_loop().time() + 60
+        http = HttpClient(timeout_s=60, concurrency=50, kind=kind)
 
-        async def open_to(host: str) -> None:
-            (await connector.open(httpx.URL(f"http://{host}:{port}"), ends_at)).drop()
+        async def fetch(host: str) -> None:
+            found = await http.fetch(Request(method="GET", url=f"http://{host}:{port}"), cap_bytes=9)
+            assert isinstance(found, Unanswered)
+            assert found.kind is Failure.CONNECT  # nobody listens there
 
         async with anyio.create_task_group() as group:
             for number in range(40):
-                group.start_soon(open_to, f"hangs-{number}.test")
+                group.start_soon(fetch, f"hangs-{number}.test")
             await anyio.sleep(0.1)
             with anyio.fail_after(30):
-                await open_to("localhost")
-                await open_to("127.0.0.1")
+                await fetch("localhost")
+                await fetch("127.0.0.1")
             group.cancel_scope.cancel()
 
     begun_at = time.monotonic()
     try:
-        with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
             asyncio.run(connect(server.getsockname()[1]))
         assert time.monotonic() - begun_at < 50
     finally:
