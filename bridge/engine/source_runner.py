@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 import anyio.abc
 
-from bridge.domain.source import SourceFacts, SourceTally
+from bridge.domain.source import SETTINGS, SourceFacts, SourceTally
 from bridge.errors import StoreError
 from bridge.logs import get_logger
 from bridge.ports import Clock, Offload, Source, SourceRecords
@@ -112,6 +112,8 @@ class SourceRunner:
 
 
 def _differs(facts: SourceFacts, stored: SourceFacts | None) -> bool:
-    if stored is None or replace(facts, read_at=stored.read_at) != stored:
+    if stored is None or facts.source == SETTINGS:  # settings are read only when they change
+        return facts != stored
+    if replace(facts, read_at=stored.read_at) != stored:
         return True
     return facts.read_at is not None and facts.read_at - (stored.read_at or 0.0) >= READ_AT_EVERY_S

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.domain.source import SourceFacts, SourceTally
+from bridge.domain.source import SETTINGS, SourceFacts, SourceTally
 from bridge.engine.source_runner import READ_AT_EVERY_S, SourceRunner
 from bridge.errors import StoreError
 from tests.fakes import DirectOffload, FakeClock
@@ -53,6 +53,18 @@ async def test_an_idle_source_is_stored_once_a_minute() -> None:
         tally.looked(1000.0 + second)
         await runner.save()
     assert records.writes == 1 + 120 // READ_AT_EVERY_S
+
+
+async def test_each_reading_of_the_settings_is_stored_at_once() -> None:
+    records, tally = Records(), SourceTally(source=SETTINGS, path="", is_listing=True)
+    runner = made(records)
+    await runner.record([tally], daemon="")
+    for second in (1000.0, 1003.0, 1001.0):
+        tally.looked(second)
+        await runner.save()
+        await runner.save()
+        assert records.kept["", SETTINGS, ""].read_at == second
+    assert records.writes == 3
 
 
 async def test_counts_continue_after_a_restart_and_a_watchlist_counts_its_entries() -> None:
