@@ -11,7 +11,6 @@ import click
 
 from bridge.cli import config_option
 from bridge.cli.session import CommandSession, command
-from bridge.config.postgres_url import PostgresUrl
 from bridge.config.settings_file import parse_store_location
 from bridge.control.formats import count
 from bridge.domain.quoting import printable
@@ -112,7 +111,7 @@ def restore_command(session: CommandSession, file: Path, force: bool) -> None:
 def _file_of(session: CommandSession, instead: str) -> Path:
     """The file of the store. UsageError with the command to use `instead` if it is in PostgreSQL."""
     place = session.store_place
-    if isinstance(place, PostgresUrl):
+    if not isinstance(place, Path):
         raise UsageError(f"the store {place} is in PostgreSQL, which has its own backups: {instead}")
     return place
 

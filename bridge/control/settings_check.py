@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final, cast
 
 import anyio
@@ -14,7 +15,6 @@ from bridge.clock import SystemClock
 from bridge.config.changed_meanings import changed_meanings
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Webhook
-from bridge.config.postgres_url import PostgresUrl
 from bridge.control.archive_check import archive_findings, archive_reached
 from bridge.control.formats import count, span
 from bridge.control.machine_check import DatedClient, clock_finding, disk_findings, listen_finding
@@ -111,7 +111,7 @@ def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
     yield Finding(Level.OK, "store", found.seen)
     if placed.warning:
         yield Finding(Level.WARNING, "store", placed.warning)
-    listens = None if found.is_held else listen_finding(loaded, is_shared=isinstance(placed.place, PostgresUrl))
+    listens = None if found.is_held else listen_finding(loaded, is_shared=not isinstance(placed.place, Path))
     if listens is not None:
         yield listens
     if found.is_older:

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from bridge.config.postgres_url import PostgresUrl
 from bridge.store import StorePlace, files, usable_version
 from bridge.store.lock import DaemonLock, lock_of
 from bridge.store.sqlite.inspection import LATEST, version_of
@@ -24,7 +23,7 @@ class Survey(NamedTuple):
 
 def survey(place: StorePlace) -> Survey:
     """Describe what is at this location. Raises the errors of `open_store` if a daemon could not work there."""
-    if isinstance(place, PostgresUrl):
+    if not isinstance(place, Path):
         version, latest = usable_version(place)
         if version == 0:
             return Survey(f"{place} has no tables yet: will be created by `genbridge run`")
