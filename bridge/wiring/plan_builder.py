@@ -24,7 +24,7 @@ from bridge.domain.watch import Rules
 from bridge.engine.plans import AccountPlan, EndpointPlan
 from bridge.engine.poller import Poller
 from bridge.errors import BridgeBug, ConfigError
-from bridge.net.client import Answer, HttpClient, Request
+from bridge.net.client import Answer, HttpClient, Request, written_ns
 from bridge.ports import Clock, Sink
 from bridge.providers.callbacks import callback_reader
 from bridge.providers.description import Description
@@ -121,7 +121,8 @@ class PlanBuilder:
         allowed = allowed_hosts(loaded)
         spool = answer_spool(loaded)
         archive = settings.archive and (settings.archive.to, settings.archive.kinds, settings.archive.max_size)
-        basis = (account, settings.polling, settings.routes, settings.providers, loaded.proxies, allowed, archive)
+        network = _network(loaded, account)
+        basis = (account, settings.polling, settings.routes, settings.providers, network, allowed, archive)
         if (kept := self._accounts.get(name)) and kept[0] == basis:
             return kept[1]
         polling = settings.polling
@@ -179,7 +180,7 @@ class PlanBuilder:
             endpoint,
             settings.delivery,
             settings.polling.transport,
-            loaded.proxies,
+            _network(loaded, endpoint),
             (settings.accounts, settings.providers, settings.archive) if endpoint.attach == "file" else None,
             settings.public_url,
         )
@@ -202,8 +203,8 @@ class PlanBuilder:
         settings = loaded.settings
         if settings.archive is None:
             return None
-        accounts = (settings.accounts, settings.providers, settings.polling, settings.routes, loaded.proxies)
-        basis = (settings.archive, settings.http, accounts)
+        accounts = (settings.accounts, settings.providers, settings.polling, settings.routes)
+        basis = (settings.archive, settings.http, accounts, _network(loaded, *settings.accounts.values()))
         known = self._endpoints.get(ARCHIVE)
         if known and known[0] == basis:
             return known[1]
@@ -295,6 +296,11 @@ class PlanBuilder:
             self._replaced.append(self._clients[whose])
         self._clients[whose] = client
         return client
+
+
+def _network(loaded: Loaded, *clients: Account | Webhook | Apprise) -> tuple[object, ...]:
+    """What these clients take from outside the settings file. A renewed `ca_file` counts for new clients only."""
+    return loaded.proxies, *(written_ns(loaded.network(each)["ca_file"]) for each in clients)
 
 
 async def _key_set(client: HttpClient, url: str) -> bytes | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trustme
 from structlog.testing import capture_logs
 
 from bridge.clock import SystemClock
@@ -197,3 +199,23 @@ async def test_a_providers_new_address_rebuilds_endpoints_with_files(tmp_path: P
         before = builder.endpoints(settings("http://nas.local"))["chat"]
         assert builder.endpoints(settings("http://nas.local"))["chat"] is before
         assert builder.endpoints(settings("http://other.local"))["chat"] is not before
+
+
+async def test_a_renewed_ca_file_rebuilds_the_plans_that_trust_it(tmp_path: Path) -> None:
+    path, ca_file = tmp_path / "genbridge.yaml", tmp_path / "ca.pem"
+    path.write_text(
+        "accounts: {a: {provider: kling, base_url: 'https://nas.local', api_key: k12345, ca_file: ca.pem}}\n"
+        "endpoints: {hook: {type: webhook, url: 'https://nas.local/hook', ca_file: ca.pem}, public: "
+        "{type: webhook, url: 'https://hooks.example.com'}}\narchive: {to: copies}\n"
+    )
+    path.chmod(0o600)
+    made: list[dict[str, object]] = []
+    async with aclosing(plan_builder.PlanBuilder(SystemClock())) as builder:
+        for written_at in (1, 1, 2):
+            trustme.CA().cert_pem.write_to_path(str(ca_file))
+            os.utime(ca_file, (written_at, written_at))
+            settings = resolve(load(path, {}), {})
+            made.append({**builder.accounts(settings), **builder.endpoints(settings)})
+    first, unchanged, renewed = made
+    assert first == unchanged
+    assert [name for name in first if renewed[name] is first[name]] == ["public"]
