@@ -59,10 +59,11 @@ class IdRule(DescriptionModel):
 
 
 class Life(DescriptionModel):
-    """How long results can be downloaded, counted from this time of the task."""
+    """How long results can be downloaded, counted from this time of the task. `polled`: from each poll, because each
+    gets new URLs."""
 
     lasts: DurationS
-    since: Literal["created", "updated"] = "updated"
+    since: Literal["created", "updated", "polled"] = "updated"
 
 
 def _zone(name: Any) -> Any:

@@ -4,6 +4,7 @@ an answer may finish a task."""
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -104,7 +105,7 @@ def read_success(
             urls=collected.urls,
             refused=collected.refused,
             files=collected.files,
-            expires_ms=_expires_ms(description, form, task, seen) if collected.urls else None,
+            expires_ms=_expires_ms(description, form, task, seen, asked.now) if collected.urls else None,
         )
         return Reading(kind=ReadingKind.SUCCEEDED, detail=_remarks(collected, withheld), snapshot=seen)
     if form.expired is not None and form.expired(task):
@@ -146,14 +147,15 @@ def _withheld(form: Form, task: Task) -> str:
     return ""
 
 
-def _expires_ms(description: Description, form: Form, task: Task, seen: Snapshot) -> int | None:
-    stated = as_ms(selected(form.expires, task), description.times.zone)
-    if stated is not None or description.result_life is None:
+def _expires_ms(description: Description, form: Form, task: Task, seen: Snapshot, now: float) -> int | None:
+    stated, life = as_ms(selected(form.expires, task), description.times.zone), description.result_life
+    if stated is not None or life is None:
         return stated
-    times = (seen.created_ms, seen.updated_ms)
-    first, then = times if description.result_life.since == "created" else times[::-1]
+    times = {"created": (seen.created_ms, seen.updated_ms), "updated": (seen.updated_ms, seen.created_ms)}
+    polled_ms = round(now * 1000) if now < math.inf else None
+    first, then = times.get(life.since, (polled_ms, None))
     since_ms = first or then
-    return None if since_ms is None else since_ms + round(description.result_life.lasts * 1000)
+    return None if since_ms is None else since_ms + round(life.lasts * 1000)
 
 
 def _remarks(collected: Collected, withheld: str) -> str:

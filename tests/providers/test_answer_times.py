@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import orjson
+import pytest
 
 from bridge.providers.catalogue import load_descriptions
 from bridge.providers.reading import read
 from bridge.providers.results import PollContext
 from tests.providers.reading_of import TASK_ID, answered, newapi
+from tests.providers.recorded import DATA
 
 A = "https://cdn.example.com/a.mp4"
 
@@ -48,3 +52,12 @@ def test_an_instant_ahead_of_our_clock_is_not_believed() -> None:
 
         assert seen is not None
         assert (seen.created_ms, seen.updated_ms) == (1_762_000_000_000, finished)
+
+
+@pytest.mark.parametrize(("now", "expires_ms"), [(1_762_000_000.5, 1_762_000_300_500), (math.inf, None)])
+def test_results_of_tripo_expire_five_minutes_after_the_poll(now: float, expires_ms: int | None) -> None:
+    body = (DATA / "tripo/success.json").read_bytes()
+    asked = PollContext(task_id="ef731ad6-aeb0-4950-9a2e-2298359dfaf8", action=None, own_host="x", now=now)
+    seen = read(load_descriptions({})["tripo"], answered(body), asked).snapshot
+    assert seen is not None
+    assert seen.expires_ms == expires_ms
