@@ -52,9 +52,10 @@ class CallbackSignature(DescriptionModel):
     """How a callback is signed. `header` contains one signature, or several separated by spaces. Each begins with
     `prefix`; others are ignored.
 
-    `text` is the signed text. `{body}` is the raw body, `{body_sha256}` its digest in hex, `{timestamp}` the header
-    named by `timestamp`, `{id}` the task's id, `{header.NAME}` a header. `{method}`, `{path}` and `{query}` are those
-    of the request. `{signed_headers}` is a line "NAME:VALUE" for each header that the header `signed_headers` lists.
+    `text` is the signed text. `{body}` is the raw body, `{body_sha256}` its digest in hex, `{timestamp}` the time in
+    the header `timestamp` or after `time_prefix`, `{id}` the task's id, `{header.NAME}` a header. `{method}`, `{path}`
+    and `{query}` are those of the request. `{signed_headers}` is a line "NAME:VALUE" for each header that the header
+    `signed_headers` lists.
     """
 
     header: Header
@@ -63,6 +64,7 @@ class CallbackSignature(DescriptionModel):
     prefix: str = ""
     text: Annotated[str, AfterValidator(_signed_text)]
     timestamp: Header | None = None  # seconds since the epoch, or an HTTP date
+    time_prefix: str = ""  # of the time, if it is in `header` as well; commas separate the parts of `header` then
     tolerance: DurationS = 300.0  # how old a signature may be
     signed_headers: Header | None = None
     # Where the key comes from. callback_secret: the account's settings; api_key: the account's key; key_set: public
@@ -77,11 +79,15 @@ class CallbackSignature(DescriptionModel):
             self.secret != "key_set"  # noqa: S105
         ):
             raise ValueError("ed25519 needs secret: key_set and the address of the key_set; hmac-sha256 needs neither")
-        if "{timestamp}" in self.text and self.timestamp is None:
+        if "{timestamp}" in self.text and not self.has_time:
             raise ValueError("{timestamp} is signed: write the name of its header under timestamp")
         if ("{signed_headers}" in self.text) != (self.signed_headers is not None):
             raise ValueError("{signed_headers} needs the key signed_headers, and vice versa")
         return self
+
+    @property
+    def has_time(self) -> bool:
+        return self.timestamp is not None or self.time_prefix != ""
 
 
 class CallbackRule(DescriptionModel):
@@ -129,9 +135,9 @@ def proof(
     signatures = _decoded(rule, given)
     if text is None or not any(verify(key, signature, text) for key in keys for signature in signatures):
         return CallbackProof.FORGED
-    if rule.timestamp is None:
+    if not rule.has_time:
         return CallbackProof.SIGNED
-    made_at = _instant(request.headers.get(rule.timestamp, ""))
+    made_at = _instant(_time(rule, request) or "")
     if made_at is None:
         return CallbackProof.FORGED
     return CallbackProof.SIGNED if abs(now - made_at) <= rule.tolerance else CallbackProof.STALE
@@ -158,7 +164,7 @@ def _part(name: str, rule: CallbackSignature, request: CallbackRequest, ids: Seq
     if name == "signed_headers":
         return _header_lines(request.headers, request.headers.get(rule.signed_headers or "", ""))
     texts: Mapping[str, str | None] = {
-        "timestamp": request.headers.get(rule.timestamp or ""),
+        "timestamp": _time(rule, request),
         "id": ids[0] if ids else None,
         "method": "POST",
         "path": request.path,
@@ -175,9 +181,20 @@ def _header_lines(headers: Mapping[str, str], listed: str) -> bytes | None:
     return "".join(f"{name}:{headers[name.lower()]}\n" for name in names).encode(errors="surrogateescape")
 
 
+def _time(rule: CallbackSignature, request: CallbackRequest) -> str | None:
+    if not rule.time_prefix:
+        return request.headers.get(rule.timestamp or "")
+    parts = _parts(rule, request.headers.get(rule.header, ""))
+    return next((each[len(rule.time_prefix) :] for each in parts if each.startswith(rule.time_prefix)), None)
+
+
+def _parts(rule: CallbackSignature, given: str) -> list[str]:
+    return [each.strip() for each in given.split("," if rule.time_prefix else None)[:MAX_SIGNATURES]]
+
+
 def _decoded(rule: CallbackSignature, given: str) -> list[bytes]:
     found = []
-    for each in given.split()[:MAX_SIGNATURES]:
+    for each in _parts(rule, given):
         if not each.startswith(rule.prefix):
             continue
         text = each[len(rule.prefix) :]

@@ -158,6 +158,24 @@ def test_wavespeed_signs_the_body_in_hex_with_the_text_of_its_secret() -> None:
     assert reader("wavespeed", "other").read(posted(body, headers), now=NOW).proof is CallbackProof.FORGED
 
 
+def test_openrouter_signs_the_time_and_the_body_in_one_header() -> None:
+    body = b'{"type": "video.generation.completed", "data": {"id": "job-1", "status": "completed"}}'
+    proof = hmac.digest(b"or-secret", b"1762000000," + body, "sha256").hex()
+    for header, secret, proven in (
+        (f"t=1762000000,v1={proof}", "or-secret", CallbackProof.SIGNED),
+        (f"v1={'0' * 64}, v1={proof}, t=1762000000", "or-secret", CallbackProof.SIGNED),
+        (f"t=1762000000,v1={proof}", "other", CallbackProof.FORGED),
+        (f"t=1762000001,v1={proof}", "or-secret", CallbackProof.FORGED),
+        (f"v1={proof}", "or-secret", CallbackProof.FORGED),
+    ):
+        callback = reader("openrouter", secret).read(posted(body, {"x-openrouter-signature": header}), now=NOW)
+        assert (callback.ids, callback.proof) == (("job-1",), proven)
+    late = reader("openrouter", "or-secret").read(
+        posted(body, {"x-openrouter-signature": f"t=1762000000,v1={proof}"}), now=NOW + 301
+    )
+    assert late.proof is CallbackProof.STALE
+
+
 def test_magnific_signs_like_standard_webhooks() -> None:
     body = b'{"task_id": "m-1", "status": "COMPLETED", "generated": []}'
     callback = reader("magnific", WHSEC).read(posted(body, standard_headers(WHSEC, body)), now=NOW)
