@@ -125,15 +125,9 @@ _MARKS: Final[Any] = Field(True, description="begin the first line with a mark s
 
 _FORMATS_OF: Final[Mapping[str, tuple[str, ...]]] = {  # for each key, the formats that use it
     "template": ("template",),
-    "title": ROBOT_NAMES,
     "body": ("template", *ROBOT_NAMES),
-    "chat_id": ("telegram",),
-    "thread_id": ("telegram",),
-    "language": ROBOT_NAMES,
-    "timezone": ROBOT_NAMES,
-    "attach": ROBOT_NAMES,
-    "attach_max": ROBOT_NAMES,
-    "marks": ROBOT_NAMES,
+    **dict.fromkeys(("title", "language", "timezone", "attach", "attach_max", "marks"), ROBOT_NAMES),
+    **dict.fromkeys(("chat_id", "thread_id"), ("telegram",)),
     # Messages to a chat are sent one at a time.
     "concurrency": tuple(name for name in FORMATS if name not in ROBOT_NAMES),
 }
