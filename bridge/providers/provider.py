@@ -128,7 +128,11 @@ class HttpProvider:
         else:
             with answer_budget():  # all answers of this poll share the budget
                 reading = await self._read_further(answer, question)
-        return _naming_address(reading, request, action) if reading.kind is ReadingKind.NO_ROUTE else reading
+        if reading.kind is ReadingKind.NO_ROUTE:
+            return _naming_address(reading, request, action)
+        if reading.kind is ReadingKind.NOT_FOUND and (part := self.route(task_id, action)):
+            return reading._replace(detail=f"{reading.detail}; action {part}")  # the task may have another one
+        return reading
 
     async def _read_further(self, answer: Answer | Unanswered, question: PollContext) -> Reading:
         """The reading of an answer that may need a second request."""

@@ -126,3 +126,13 @@ async def test_placeholders_in_headers_are_filled_and_the_accounts_headers_win()
     assert [asked.headers["x-task"] for asked in server.asked] == ["1", "1,2"]
     assert [asked.headers["x-own"] for asked in server.asked] == ["mine", "mine"]
     assert [asked.headers["x-plain"] for asked in server.asked] == ["p", "p"]
+
+
+async def test_an_unknown_task_names_the_action_in_its_address() -> None:
+    async with account(BUILT_IN["magnific"], lambda _: (404, {"message": "Not found"})) as (provider, _):
+        reading = await provider.poll("m1", "mystic")
+    async with account(BUILT_IN["krea"], lambda _: (404, {"error": "Not found"})) as (provider, _):
+        other = await provider.poll("k1", None)
+
+    assert (reading.kind, reading.detail) == (ReadingKind.NOT_FOUND, "HTTP 404: Not found; action mystic")
+    assert (other.kind, other.detail) == (ReadingKind.NOT_FOUND, "HTTP 404: Not found")
