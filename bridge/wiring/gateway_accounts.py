@@ -14,7 +14,7 @@ from bridge.providers.description import Description
 from bridge.providers.pass_through import PassThrough
 from bridge.wiring.account_catalogue import base_url_of, known_providers, limits_of
 from bridge.wiring.archive_builder import allowed_hosts
-from bridge.wiring.plan_builder import revealed
+from bridge.wiring.plan_builder import network_basis, revealed
 
 
 class GatewayAccount(NamedTuple):
@@ -34,7 +34,7 @@ class GatewayAccounts:
     async def find(self, name: str, loaded: Loaded) -> GatewayAccount | None:
         """The account with this name in these settings, which must be the current ones; None for an unknown name."""
         account = loaded.settings.accounts.get(name)
-        basis = account, loaded.settings.providers, loaded.proxies, allowed_hosts(loaded)
+        basis = account, loaded.settings.providers, account and network_basis(loaded, account), allowed_hosts(loaded)
         if name in self._made and self._made[name][0] != basis:
             _, changed = self._made.pop(name)
             await changed.client.aclose()

@@ -121,7 +121,7 @@ class PlanBuilder:
         allowed = allowed_hosts(loaded)
         spool = answer_spool(loaded)
         archive = settings.archive and (settings.archive.to, settings.archive.kinds, settings.archive.max_size)
-        network = _network(loaded, account)
+        network = network_basis(loaded, account)
         basis = (account, settings.polling, settings.routes, settings.providers, network, allowed, archive)
         if (kept := self._accounts.get(name)) and kept[0] == basis:
             return kept[1]
@@ -180,7 +180,7 @@ class PlanBuilder:
             endpoint,
             settings.delivery,
             settings.polling.transport,
-            _network(loaded, endpoint),
+            network_basis(loaded, endpoint),
             (settings.accounts, settings.providers, settings.archive) if endpoint.attach == "file" else None,
             settings.public_url,
         )
@@ -204,7 +204,7 @@ class PlanBuilder:
         if settings.archive is None:
             return None
         accounts = (settings.accounts, settings.providers, settings.polling, settings.routes)
-        basis = (settings.archive, settings.http, accounts, _network(loaded, *settings.accounts.values()))
+        basis = (settings.archive, settings.http, accounts, network_basis(loaded, *settings.accounts.values()))
         known = self._endpoints.get(ARCHIVE)
         if known and known[0] == basis:
             return known[1]
@@ -298,7 +298,7 @@ class PlanBuilder:
         return client
 
 
-def _network(loaded: Loaded, *clients: Account | Webhook | Apprise) -> tuple[object, ...]:
+def network_basis(loaded: Loaded, *clients: Account | Webhook | Apprise) -> tuple[object, ...]:
     """What these clients take from outside the settings file. A renewed `ca_file` counts for new clients only."""
     return loaded.proxies, *(written_ns(loaded.network(each)["ca_file"]) for each in clients)
 

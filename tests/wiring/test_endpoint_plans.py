@@ -22,6 +22,7 @@ from bridge.ports import Sink
 from bridge.providers.catalogue import load_descriptions
 from bridge.providers.description import Description
 from bridge.wiring import account_catalogue, plan_builder
+from bridge.wiring.gateway_accounts import GatewayAccounts
 from tests.loopback import answers, loopback
 from tests.sinks.file_services import VIDEO, accepted
 from tests.sinks.posting import deliver
@@ -210,12 +211,14 @@ async def test_a_renewed_ca_file_rebuilds_the_plans_that_trust_it(tmp_path: Path
     )
     path.chmod(0o600)
     made: list[dict[str, object]] = []
+    gateway = GatewayAccounts()
     async with aclosing(plan_builder.PlanBuilder(SystemClock())) as builder:
         for written_at in (1, 1, 2):
             trustme.CA().cert_pem.write_to_path(str(ca_file))
             os.utime(ca_file, (written_at, written_at))
             settings = resolve(load(path, {}), {})
-            made.append({**builder.accounts(settings), **builder.endpoints(settings)})
+            at_gateway = await gateway.find("a", settings)
+            made.append({**builder.accounts(settings), **builder.endpoints(settings), "gateway": at_gateway})
     first, unchanged, renewed = made
     assert first == unchanged
     assert [name for name in first if renewed[name] is first[name]] == ["public"]
