@@ -43,10 +43,14 @@ class SourceRunner:
 
     async def replace(self, sources: Sequence[Source], *, daemon: str, group: anyio.abc.TaskGroup) -> None:
         """Stop the running sources and start these in `group`; return when each has been read once. A reading that was
-        interrupted is repeated, which adds no task twice. `daemon` is the name under which they are recorded."""
+        interrupted is repeated, which adds no task twice. `daemon` is the name under which they are recorded.
+
+        Starts nothing if `group` ends meanwhile."""
         self.stop()
         self._sources = sources
         await self.record([source.tally for source in sources], daemon=daemon)
+        if group.cancel_scope.cancel_called:
+            return
         first_readings = []
         for source in sources:
             scope, is_read = anyio.CancelScope(), anyio.Event()

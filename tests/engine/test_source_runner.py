@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import anyio
+import anyio.abc
 
 from bridge.domain.source import SETTINGS, SourceFacts, SourceTally
 from bridge.engine.source_runner import READ_AT_EVERY_S, SourceRunner
 from bridge.errors import StoreError
 from tests.fakes import DirectOffload, FakeClock
+
+T = TypeVar("T")
 
 
 class Records:
@@ -94,3 +101,42 @@ async def test_rejected_writes_are_stored_when_the_store_works_again() -> None:
     records.fails = False
     await runner.save()
     assert records.kept["", "lines", "/l"].taken == 3
+
+
+class Ending(DirectOffload):
+    """The group ends while the store is asked, as when the daemon loses its lease."""
+
+    def __init__(self) -> None:
+        self.group: anyio.abc.TaskGroup | None = None
+        self.has_ended = anyio.Event()
+
+    async def __call__(self, call: Callable[..., T], *args: object) -> T:
+        if self.group is not None:
+            self.group.cancel_scope.cancel()
+            await self.has_ended.wait()
+        return await super().__call__(call, *args)
+
+
+class Unread:
+    """A source that must not run."""
+
+    def __init__(self) -> None:
+        self.tally = SourceTally(source="queue", path="/q")
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        raise AssertionError
+
+    def is_idle(self) -> bool:
+        return True
+
+
+async def test_sources_of_new_settings_do_not_start_after_the_daemon_has_ended() -> None:
+    offload = Ending()
+    runner = SourceRunner(records=Records(), offload=offload, clock=FakeClock())
+    await runner.record([SourceTally(source="lines", path="/l")], daemon="")  # stored when others replace it
+    async with anyio.create_task_group() as reload:
+        async with anyio.create_task_group() as daemon:
+            offload.group = daemon
+            reload.start_soon(partial(runner.replace, [Unread()], daemon="", group=daemon))
+            await anyio.sleep_forever()
+        offload.has_ended.set()
