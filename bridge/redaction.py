@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ from typing import Final
 
 from bridge.domain.quoting import printable
 
+OUT_OF_MEMORY: Final = b"genbridge: out of memory; raise its limit, or end other programs\n"
 MIN_CHARS: Final = 4  # a shorter secret would match everywhere
 
 _secrets: list[str] = []  # longest first, because one may begin with another
@@ -35,7 +37,10 @@ def learn_by(call: Callable[[], object]) -> None:
 
 
 def report_bug(error: BaseException) -> None:
-    """Print the traceback of a bug to stderr, without secrets and control characters."""
+    """Print the traceback of a bug to stderr, without secrets and control characters; one line if memory is lacking."""
+    if isinstance(error, MemoryError) or (isinstance(error, BaseExceptionGroup) and error.subgroup(MemoryError)):
+        os.write(2, OUT_OF_MEMORY)
+        return
     for call in _learn:
         with suppress(Exception):  # the settings may be the cause of the bug
             call()
@@ -47,6 +52,15 @@ def report_bug(error: BaseException) -> None:
 
 
 def guard_tracebacks() -> None:
-    """Print the tracebacks of threads and finalizers with `report_bug`, too."""
-    threading.excepthook = lambda hook_args: report_bug(hook_args.exc_value) if hook_args.exc_value else None
+    """Print the tracebacks of threads and finalizers with `report_bug`, too. If a thread ends for lack of memory, the
+    process ends as well: a call in this thread would never return, and a stop would wait for it."""
+    threading.excepthook = _thread_failed
     sys.unraisablehook = lambda hook_args: report_bug(hook_args.exc_value) if hook_args.exc_value else None
+
+
+def _thread_failed(hook_args: threading.ExceptHookArgs) -> None:
+    if issubclass(hook_args.exc_type, MemoryError):
+        os.write(2, OUT_OF_MEMORY)
+        os._exit(1)
+    if hook_args.exc_value is not None:
+        report_bug(hook_args.exc_value)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -58,3 +60,17 @@ def test_a_value_that_cannot_be_rendered_affects_only_its_own_line(form: str) ->
     assert "ValueError" in first
     assert "RecursionError" in second
     assert "settings.skipped" in third
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        "threading.Thread(target=lambda: bytes(1 << 62)).start(); time.sleep(60)",  # as if a call never returned
+        "report_bug(ExceptionGroup('', [ExceptionGroup('', [MemoryError()])])); raise SystemExit(1)",
+    ],
+)
+def test_a_lack_of_memory_ends_the_process_with_one_line(failing: str) -> None:
+    script = f"import threading, time\nfrom bridge.redaction import *\nguard_tracebacks()\n{failing}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+    said = "genbridge: out of memory; raise its limit, or end other programs\n"
+    assert (done.stderr, done.returncode) == (said, 1)
