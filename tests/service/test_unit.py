@@ -80,6 +80,10 @@ def test_the_unit_uses_the_notify_protocol_of_the_daemon() -> None:
     assert value("WatchdogSec") == "60s"
 
 
+def test_a_start_may_take_as_long_as_an_upgrade() -> None:
+    assert value("TimeoutStartSec") == "1h"
+
+
 def test_wrong_settings_cause_no_restart_loop() -> None:
     assert value("Restart") == "on-failure"
     assert "78" in value("RestartPreventExitStatus").split()
