@@ -7,7 +7,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -53,6 +53,7 @@ class DoubtfulId(TaskProblem):
         self.key = key
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskReader:
     """Reads tasks against the names in the settings.
 
@@ -65,22 +66,12 @@ class TaskReader:
       answer. TaskProblem: the account must be named.
     """
 
-    def __init__(
-        self,
-        *,
-        accounts: Mapping[str, str | None],
-        endpoints: Collection[str],
-        locate: Callable[[str, str | None], Wish | None],
-        action_problem: Callable[[str, str | None, str], str | None],
-        id_problem: Callable[[str, str], str | None] = lambda account, task_id: id_problem(task_id),
-        created: Callable[[Any, str | None], Mapping[str, Any] | None] = lambda answer, account: None,
-    ) -> None:
-        self._accounts = dict(accounts)
-        self._endpoints = tuple(endpoints)
-        self._locate = locate
-        self._action_problem = action_problem
-        self._id_problem = id_problem
-        self._created = created
+    accounts: Mapping[str, str | None]
+    endpoints: Collection[str]
+    locate: Callable[[str, str | None], Wish | None]
+    action_problem: Callable[[str, str | None, str], str | None]
+    id_problem: Callable[[str, str], str | None] = lambda account, task_id: id_problem(task_id)
+    created: Callable[[Any, str | None], Mapping[str, Any] | None] = lambda answer, account: None
 
     def read(self, value: Any) -> Wish:
         """The wish for a bare id, a query URL or a mapping with `TASK_KEYS`. An integer is an id in decimal notation.
@@ -104,7 +95,7 @@ class TaskReader:
 
     def task_of(self, value: Any, *, account: str | None = None) -> Any:
         """The task in a create call's answer, or else the value itself. TaskProblem as for `created`."""
-        task = self._created(value, account) if isinstance(value, Mapping) else None
+        task = self.created(value, account) if isinstance(value, Mapping) else None
         return value if task is None else task
 
     def _wish(self, task: Mapping[str, Any]) -> Wish:
@@ -141,18 +132,18 @@ class TaskReader:
 
     def _check_any(self, task_id: str) -> None:
         """TaskProblem if no account can have this id."""
-        problems = [self._id_problem(account, task_id) for account in self._accounts]
+        problems = [self.id_problem(account, task_id) for account in self.accounts]
         if problems and all(problems):
             raise TaskProblem(f"id: {quoted(task_id)}: {printable(problems[0] or '')}")
 
     def _check_id(self, account: str, task_id: str) -> None:
-        problem = self._id_problem(account, task_id)
+        problem = self.id_problem(account, task_id)
         if problem is not None:
             raise DoubtfulId(f"id: {quoted(task_id)}: {printable(problem)}", WatchKey(account, task_id))
 
     def _located(self, text: str, account: str | None) -> Wish:
         try:
-            located = self._locate(text.strip(), account)
+            located = self.locate(text.strip(), account)
         except TaskProblem:
             raise
         except ValueError:  # the standard library's message about a malformed URL
@@ -172,14 +163,14 @@ class TaskReader:
                 )
             return located.account
         if given is None:
-            if len(self._accounts) != 1:
-                names = ", ".join(list(self._accounts)[:10])
+            if len(self.accounts) != 1:
+                names = ", ".join(list(self.accounts)[:10])
                 raise MissingField(
                     "account", f"account is missing; {f'accounts: {names}' if names else 'there are no accounts'}"
                 )
-            return next(iter(self._accounts))
-        if given not in self._accounts:
-            raise TaskProblem(f"account: {unknown_name('account', given, self._accounts)}")
+            return next(iter(self.accounts))
+        if given not in self.accounts:
+            raise TaskProblem(f"account: {unknown_name('account', given, self.accounts)}")
         return given
 
     def _action(self, task: Mapping[str, Any], located: Wish | None, account: str, task_id: str) -> str | None:
@@ -188,8 +179,8 @@ class TaskReader:
             if given not in {None, located.action}:
                 raise TaskProblem(f"action: {quoted(given or '')} is given, but the URL says {quoted(located.action)}")
             given = located.action
-        action = given or self._accounts.get(account)
-        problem = self._action_problem(account, action, task_id)
+        action = given or self.accounts.get(account)
+        problem = self.action_problem(account, action, task_id)
         if problem is not None:
             raise MissingField("action", f"action: {problem}") if action is None else TaskProblem(f"action: {problem}")
         return action
@@ -202,13 +193,13 @@ class TaskReader:
         if not given:
             raise TaskProblem("endpoints: is empty; leave it out to let the routes decide")
         for name in given:
-            if name in self._endpoints:
+            if name in self.endpoints:
                 continue
             if "://" in name:
                 raise TaskProblem(
                     f"endpoints: {quoted(name)} is an address; write the name of an endpoint from the settings"
                 )
-            raise TaskProblem(f"endpoints: {unknown_name('endpoint', name, self._endpoints)}")
+            raise TaskProblem(f"endpoints: {unknown_name('endpoint', name, self.endpoints)}")
         return tuple(dict.fromkeys(given))
 
 
