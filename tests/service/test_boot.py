@@ -108,7 +108,7 @@ def restarts(booted: Booted) -> int:
 
 @pytest.mark.real
 @pytest.mark.long
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_the_service_starts_reloads_is_restarted_when_it_hangs_and_stops(booted: Booted) -> None:
     install(booted)
     assert booted.unit("StatusText") != ""

@@ -41,6 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             running.world.fault = told_by
             add(running, *({"id": one, "label": f"The {one}/1"} for one in RESULTS))
             until(lambda: all(copies(running, one) for one in RESULTS), seconds=30, what="a copy of each")
+            until(lambda: all("/results/" in card_of(running, one) for one in RESULTS), seconds=30, what="on each card")
             yield running
 
 
