@@ -83,8 +83,11 @@ def keep_showing(draw: Callable[[Screen], Sequence[str]]) -> None:
         while True:
             screen = screen_of(sys.stdout)
             last = draw(screen)
-            lines = "".join(f"{line}{CLEAR_LINE}\n" for line in last[: screen.height - ROWS_LEFT])
-            click.echo(HOME + lines + CLEAR_REST, nl=False)
+            room = screen.height - ROWS_LEFT
+            fitting = [*last]
+            if len(last) > room:
+                fitting[room - 1 :] = [screen.painted(f"{len(last) - room + 1} more lines: enlarge the window", "dim")]
+            click.echo(HOME + "".join(f"{line}{CLEAR_LINE}\n" for line in fitting) + CLEAR_REST, nl=False)
             await SystemClock().sleep(EVERY_S)
 
     click.echo(ENTER, nl=False)

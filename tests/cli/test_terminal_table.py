@@ -176,6 +176,14 @@ def test_watch_refreshes_in_place_until_ctrl_c_and_leaves_the_last_lines(shell: 
         assert said.count("\x1b[?25h") == 1, "the cursor is back"
 
 
+def test_watch_says_how_many_lines_do_not_fit(shell: Shell) -> None:
+    fill(shell, 3)
+    said = in_terminal(shell.folder, "status", "--watch", rows=4, on_output=interrupt_at("\x1b[J"))
+    frame, _, last = said.partition("\x1b[?1049l")
+    hidden = len(last.strip().splitlines()) - 2
+    assert f"{hidden} more lines: enlarge the window" in frame
+
+
 def test_show_explain_providers_and_check_fit_80_columns(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(shell, 1)
     monkeypatch.setenv("KLING_KEY", "k3y-of-a-test")
