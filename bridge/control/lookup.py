@@ -36,9 +36,8 @@ def _find_key(at: StoreNow, text: str, account: str | None) -> WatchKey:
         found = at.store.find(rest, name)
     if not found:
         where = f" at account {shortened(account)}" if account else ""
-        raise UnknownError(
-            f"{shortened(task_id, limit=MOST_SHOWN)} is not watched{where}: `genbridge list` shows all watched tasks"
-        )
+        way = "list --wide` shows whole ids" if "…" in task_id else "list` shows all watched tasks"
+        raise UnknownError(f"{shortened(task_id, limit=MOST_SHOWN)} is not watched{where}: `genbridge {way}")
     if len(found) > 1:
         accounts = ", ".join(watch.state.account for watch in found)
         raise UsageError(

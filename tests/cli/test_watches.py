@@ -85,6 +85,7 @@ def test_deliveries_of_a_task_that_is_not_watched_are_an_error(shell: Shell, sto
     said = shell("deliveries", "--task", "nobody")
     assert (said.code, said.out) == (1, "")
     assert "nobody is not watched" in said.err
+    assert "`genbridge list --wide` shows whole ids" in shell("show", "b1f6a0c2-7b…a1c9aa").err
 
 
 @pytest.mark.parametrize(
