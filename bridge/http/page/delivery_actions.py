@@ -199,7 +199,8 @@ def _question(call: ViewCall, wanted: DeliveryFilter, planned: Redelivery) -> Ma
 def _sent(words: Wording, number: int, held: frozenset[str]) -> str:
     text = words.counted(number, "{n} delivery is sent again.", "{n} deliveries are sent again.")
     if held:
-        text += " " + words.text("{endpoints}: when it is enabled or resumed.", endpoints=", ".join(sorted(held)))
+        endpoints = words.text(", ").join(sorted(held))
+        text += words.text(" ") + words.text("{endpoints}: sent when it is enabled or resumed.", endpoints=endpoints)
     return text
 
 
