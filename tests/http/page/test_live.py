@@ -108,6 +108,7 @@ def test_a_finish_updates_the_row_but_adds_its_card_on_request(browser: Browser,
         open_site.world.ends_at["row"] = 0.0
         page.wait_for("document.querySelector('[data-list=running] [data-task=\"kling row\"].finished') !== null")
         assert page.text("[data-list=running] [data-task='kling row'] .when") == "Succeeded, show"
+        assert "poll" not in page.text("[data-list=running] [data-task='kling row']")
         page.wait_for("!document.querySelector('[data-new]').hidden")
         assert page.text("[data-new]") == page.page.locator("[data-said]").text_content() == "1 new"
         assert page.page.locator("[data-list=finished] [data-task='kling row']").count() == 0

@@ -300,7 +300,7 @@ function showTask(element, task) {
   if (bar && when && !LIVE.has(task.phase)) {
     when.dataset.done = task.phase;
     say(when, texts[task.phase] ?? task.phase, task.phase === "succeeded" ? "good" : "bad");
-    element.classList.add("finished");
+    element.classList.add("finished"), (element.querySelector(".meta > :last-child").hidden = true); // its age and next poll
     return false;
   }
   return true;
