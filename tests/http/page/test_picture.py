@@ -25,6 +25,7 @@ README_PICTURE = DOCS / "page.png"
 README_SIZE = (1280, 800)
 README_BYTES = 150 * 1024
 OUTLINES = DOCS / "pictures/outlines.json"
+SPINNER_MS = 1500  # Chromium shows it on a video for about a second after its first frame
 ALL_FINISHED = "document.querySelectorAll('tr[data-phase=succeeded], tr[data-phase=failed]').length >= 8"
 HEADINGS = """
     [...document.querySelectorAll("h1, h2, th, nav a, .figures dt")].map(
@@ -61,6 +62,7 @@ def test_the_page_of_the_demo_looks_as_in_the_readme(browser: Browser, demo: str
         page.open("/")
         page.wait_for("document.querySelectorAll('[data-list=finished] > .card').length >= 5")
         page.wait_for("[...document.querySelectorAll('video')].every(one => one.readyState >= 2)")
+        page.page.wait_for_timeout(SPINNER_MS)
         new = tmp_path / "page.png"
         page.page.screenshot(path=new)
         labels = page.page.locator("[data-list=finished] .name").all_inner_texts()
@@ -83,6 +85,7 @@ def test_each_view_matches_its_stored_snapshot(browser: Browser, demo: str, tmp_
             assert page.open(path) == 200
             page.wait_for("document.querySelector('[data-live] .dot:not(.off)') !== null")
             page.wait_for("[...document.querySelectorAll('video')].every(one => one.readyState >= 1)")
+            page.page.wait_for_timeout(SPINNER_MS)
             page.page.screenshot(path=tmp_path / f"{view}-{look}.png", full_page=True)
             found = page.page.evaluate(HEADINGS)
             outlines[f"{view}-{look}"] = [[tag, re.sub(r"\s*\d[\d,.]*", " N", text)] for tag, text in found]
