@@ -33,7 +33,9 @@ ALWAYS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_HOST: Final = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^][:/?#@\\,\s]+?)\.?)(?::(?P<port>[0-9]{0,5}))?")
+_HOST: Final = re.compile(
+    r"(?:\[(?P<address>[0-9a-f]*:[0-9a-f:.]+(?:%[^][\s]+)?)\]|(?P<name>[^][:/?#@\\,\s]+?)\.?)(?::(?P<port>[0-9]{0,5}))?"
+)
 
 
 class Right(StrEnum):

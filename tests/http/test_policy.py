@@ -20,6 +20,7 @@ from bridge.errors import StoreError
 from bridge.http.access import AccessRules
 from bridge.http.page.asset_files import asset_files
 from bridge.http.page.page_routes import NAVIGATION, VIEWS
+from bridge.http.problem_details import HttpProblem
 from bridge.http.services import Services
 from bridge.http.web_app import site_routes, web_app
 from bridge.store import open_command_store
@@ -243,6 +244,15 @@ def test_an_international_name_is_accepted_as_browsers_send_it() -> None:
     for host in ("xn--z7x.example", "xn--bcher-kva.example:8443"):
         rules.check_host({"host": host})
     rules.check_origin({"host": "internal", "origin": "https://xn--bcher-kva.example:8443"}, "/api/v1/tasks")
+
+
+def test_a_server_on_every_address_accepts_each_of_them() -> None:
+    rules = AccessRules.of(Http(listen="[::]:8642", token="t" * 32))
+    for host in ("192.0.2.1:8642", "[2001:DB8::1]:8642", "[fe80::1%eth0]", "[::ffff:192.0.2.1]"):
+        rules.check_host({"host": host})
+    for host in ("2001:db8::1", "[localhost]", "[::1", "1.2.3.4.5"):
+        with pytest.raises(HttpProblem):
+            rules.check_host({"host": host})
 
 
 def test_assets_have_the_strict_policy_and_are_kept(site: Site) -> None:
