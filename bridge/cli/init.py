@@ -246,6 +246,8 @@ def _tested(session: CommandSession, path: Path, settings: FirstSettings, *, is_
         raise
     if is_online and settings.endpoint is not None:
         code = max(code, 0 if sample_sent(session, settings.endpoint.name) else 1)
+    if settings.action is not None:
+        click.echo(f"note: the action {settings.action} is an example: write yours, or use `genbridge add --action`")
     next_step = "`genbridge run` starts the daemon; `genbridge add ID` watches a task"
     click.echo(f"Next: {next_step}." if code == 0 else f"Fix this in {path}, then run `genbridge check --online`.")
     return code

@@ -66,6 +66,14 @@ def test_every_provider_gets_settings_that_are_valid(subtests: pytest.Subtests, 
         empty.unlink()
 
 
+@pytest.mark.parametrize(("name", "is_named"), [("runpod", True), ("kie", False)])
+def test_an_action_without_a_default_is_named_as_an_example(
+    name: str, is_named: bool, shell: Shell, empty: Path
+) -> None:
+    said = shell("init", "--provider", name, "--key", "k-0123", "--tasks", "none", "--to", "", "--no-test")
+    assert ("is an example" in said.out, "action: " in empty.read_text()) == (is_named, is_named)
+
+
 def test_a_list_of_the_provider_can_be_the_source(shell: Shell, empty: Path) -> None:
     assert shell("init", "--provider", "openai", "--key", "k-0123", stdin=b"discover\n\n\n").code == 0
     assert "discover: 1m" in empty.read_text()
