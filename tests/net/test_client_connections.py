@@ -270,6 +270,8 @@ async def test_an_invalid_proxy_is_an_error_of_the_settings(proxy: str) -> None:
 )
 @pytest.mark.parametrize("wait_s", [0, 0.05])
 async def test_unexpected_bytes_are_not_taken_for_the_next_answer(extra: bytes, wait_s: float) -> None:
+    sent = [anyio.Event() for _ in range(4)]
+
     async def script(exchange: Exchange) -> None:
         answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + b"%03d" % exchange.asked.connection
         if wait_s:
@@ -278,10 +280,12 @@ async def test_unexpected_bytes_are_not_taken_for_the_next_answer(extra: bytes, 
             await exchange.raw(extra)
         else:
             await exchange.raw(answer + extra)
+        sent[exchange.asked.connection].set()
 
     async with pair(script) as (client, server):
         for number in range(1, 4):
             answer = await client.fetch(Request(method="POST", url=server.url), cap_bytes=99)
+            await sent[number].wait()
             await anyio.sleep(wait_s)
 
             assert isinstance(answer, Answer)
