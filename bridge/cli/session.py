@@ -171,7 +171,7 @@ class CommandSession:
         return daemons_on(self.store_place)
 
     def warn_of_others(self) -> None:
-        """Warn on stderr if another store contains tasks that are no longer watched."""
+        """Warn on stderr if another store contains tasks that are no longer watched, or this one has several names."""
         if self.placed.warning:
             click.echo(f"note: {printable(self.placed.warning)}", err=True)
 

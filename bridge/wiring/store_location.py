@@ -39,7 +39,8 @@ _FORMER: Final = "the store {}, which settings files without `store` shared befo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLocation:
-    """Where a store is or will be. `warning` is about the store that all settings files shared in earlier versions."""
+    """Where a store is or will be. `warning` is about the store that all settings files shared in earlier versions, or
+    about another name of this one."""
 
     place: StorePlace
     is_own: bool = False  # no setting names it, and only this settings file uses this location
@@ -52,7 +53,7 @@ def place_store(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
     store of this settings file. Creates nothing."""
     named = named_store(file, env)
     if named is not None:
-        return StoreLocation(place=named)
+        return StoreLocation(place=named, warning=_several_names(named))
     if is_service(file.path):
         return StoreLocation(place=SYSTEM_STORE)
     placed, folder = _own(file, env), _identity(file.path).parent / FOLDER
@@ -85,6 +86,18 @@ def note_owner(store: CommandStore, placed: StoreLocation, file: SettingsFile, e
     with suppress(StoreError):
         owner = str(_identity(file.path)) if placed.is_own else None
         store.belong(owner, {name: url for name, url in _base_urls(file, env) if url})
+
+
+def _several_names(place: StorePlace) -> str | None:
+    """The warning about a store with another name: its log and its lock are named after it, so each name has its
+    own."""
+    try:
+        names = place.stat().st_nlink if isinstance(place, Path) and place.is_file() else 1
+    except OSError:
+        names = 1
+    return (
+        f"{place} has {names} names (hard links); two programs that use different ones damage it" if names > 1 else None
+    )
 
 
 def _own(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
