@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
 import click
 
 from bridge import __version__, logs
-from bridge.cli.options import duration
+from bridge.cli.options import F, duration
 from bridge.cli.session import CommandSession, clock_of, command
 from bridge.config import load
 from bridge.config.field_types import LEVELS, LOG_FORMATS
@@ -37,7 +37,6 @@ log = logs.get_logger()
 
 NAME_CELLS: Final = 11  # width of the first word of a line in the start summary
 
-F = TypeVar("F", bound=Callable[..., Any])
 LogOptions = Mapping[str, str | None]
 """The logging options of the command line, by key of the setting `log`; None if an option was not given."""
 

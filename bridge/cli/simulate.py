@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import anyio
 import click
 
 from bridge.cli.foreground import until_terminated
-from bridge.cli.options import checked
+from bridge.cli.options import F, checked
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
 from bridge.config.validators import signing_secret
@@ -23,8 +23,6 @@ from bridge.providers.task_requests import task_request
 from bridge.simulator.callback_poster import CallbackPoster
 from bridge.simulator.simulated_provider import SimulatedProvider
 from bridge.simulator.vendor import load_vendor, vendor_names
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 CALLBACK_TIMEOUT_S: Final = 10.0
 
