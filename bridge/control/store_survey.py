@@ -49,6 +49,7 @@ def _survey_of(seen: str, version: int, latest: int) -> Survey:
 
 
 def _check_creatable(path: Path) -> None:
+    files.refuse_old_log(path)
     folder = Path(os.path.realpath(path)).parent
     while not folder.exists():
         folder = folder.parent

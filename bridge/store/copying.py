@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.clock import SystemClock
-from bridge.errors import StoreBusy, StoreDamaged, StoreError, UsageError
+from bridge.errors import StoreBusy, StoreDamaged, UsageError
 from bridge.store import files
 from bridge.store.lock import DaemonLock, lock_of
 from bridge.store.sqlite.database import initialize
@@ -32,7 +32,7 @@ def create(path: Path, *, group_access: bool) -> None:
     It appears complete or not at all. If another process was quicker, its store is kept. StoreError when it cannot be
     made.
     """
-    _refuse_old_log(path)
+    files.refuse_old_log(path)
     files.make_directory(path.parent, group_access=group_access)
     with _drafted(path, initialize, mode=files.file_mode(group_access=group_access)) as draft:
         with contextlib.suppress(FileExistsError):
@@ -49,7 +49,7 @@ def back_up(store: Path, to: Path) -> None:
     taken = UsageError(f"{to} exists already: name another file, or remove it first")
     if os.path.lexists(to):
         raise taken
-    _refuse_old_log(to)
+    files.refuse_old_log(to)
     version_of(store)
     with _drafted(to, lambda draft: _copy(store, draft), mode=0o600) as draft:
         version_of(draft, whole=True)
@@ -206,10 +206,3 @@ def _let_go_of(store: Path) -> None:
         if not isinstance(meaning, StoreDamaged):
             what = f"store {store}: another command has had it open for {BUSY_TIMEOUT_S:g} s; try again later"
             raise StoreBusy(what) from error
-
-
-def _refuse_old_log(path: Path) -> None:
-    """StoreError if `path` does not exist, but the log of an earlier file does: SQLite would apply it to a new one."""
-    log = files.beside(path)[0]
-    if log.exists() and not path.exists():  # in this order: another process may be making the store now
-        raise StoreError(f"store {path} is missing, but {log} is there: put the store back, or move this file away")

@@ -83,6 +83,13 @@ def beside(path: Path) -> tuple[Path, Path]:
     return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
 
 
+def refuse_old_log(path: Path) -> None:
+    """StoreError if `path` does not exist, but the log of an earlier file does: SQLite would apply it to a new one."""
+    log = beside(path)[0]
+    if os.path.lexists(log) and not os.path.lexists(path):  # in this order: another process may be making the store now
+        raise StoreError(f"store {path} is missing, but {log} is there: put the store back, or move this file away")
+
+
 def sync_directory(path: Path) -> None:
     """Make a new name in a directory survive a power cut."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -75,9 +75,11 @@ def test_check_finds_good_sources_good(shell: Shell) -> None:
     [
         ("genbridge.yaml/x.db", "genbridge.yaml is a file, not a directory; name another path"),
         ("genbridge.yaml/folder/x.db", "genbridge.yaml is a file, not a directory; name another path"),
+        ("moved.db", "moved.db-wal is there: put the store back, or move this file away"),
     ],
 )
 def test_check_and_run_refuse_a_store_that_cannot_be_created(store: str, reason: str, shell: Shell) -> None:
+    (shell.folder / "moved.db-wal").touch()
     said, found = checked(shell, store=store)
     assert (said.code, found["store"][0]) == (69, "error")
     assert reason in found["store"][1]
