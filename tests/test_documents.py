@@ -42,7 +42,7 @@ def outline(page: str) -> list[int]:
 def targets(page: str) -> set[str]:
     """The targets of its links. A Chinese picture counts as the English one."""
     found = re.findall(r"\]\(([^)\s]+)\)", page)
-    return {link.replace("-zh.webp", ".webp") for link in found if "README" not in link}
+    return {link.replace("-zh.", ".") for link in found if "README" not in link}
 
 
 def test_the_chinese_readme_has_the_structure_of_the_english_one() -> None:
