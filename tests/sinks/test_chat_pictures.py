@@ -159,7 +159,9 @@ def test_the_pictures_are_small_and_the_page_shows_each_of_them() -> None:
 
 
 def size_of(webp: Path) -> tuple[int, int]:
-    """Width and height of a picture in WebP's extended format."""
+    """Width and height of a picture in WebP's simple or extended format."""
     content = webp.read_bytes()
+    if content[12:16] == b"VP8 ":
+        return int.from_bytes(content[26:28], "little"), int.from_bytes(content[28:30], "little")
     assert content[12:16] == b"VP8X"
     return 1 + int.from_bytes(content[24:27], "little"), 1 + int.from_bytes(content[27:30], "little")
