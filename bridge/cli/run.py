@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,11 +27,11 @@ from bridge.daemon import Daemon, stamp
 from bridge.domain.listen_address import ListenAddress
 from bridge.domain.quoting import printable
 from bridge.domain.views import Counts
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, StoreError
 from bridge.redaction import hidden
 from bridge.screen import Screen, folded, screen_of
 from bridge.store import DaemonLock, StorePlace
-from bridge.wiring.store_location import ADOPTED, is_service, prepare
+from bridge.wiring.store_location import ADOPTED, is_service, member_file, prepare
 
 log = logs.get_logger()
 
@@ -87,9 +87,8 @@ def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said
     if placed.warning and not placed.is_adopted:
         log.warning("settings.warning", reason=placed.warning)
     prepare(placed)
-    group_access = is_service(loaded.path)
-    held = DaemonLock(place, group_access=group_access) if isinstance(place, Path) else nullcontext()
-    with held as lock, closing(session.opened()) as store:
+    with _held(loaded, place) as lock, closing(session.opened()) as store:
+        store.machine_lock = lock if store.is_shared else None
         if placed.is_adopted:
             log.warning("store.adopted", store=str(place), settings=str(loaded.path), reason=ADOPTED)
         if logs.is_for_people():
@@ -106,13 +105,30 @@ def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said
                 place=place,
                 reread=partial(_reread, loaded.path, place, said),
                 seen=seen,
-                beat=lock.beat if lock is not None else None,
+                beat=lock.beat if lock is not None and not store.is_shared else None,
                 once=once,
                 timeout_s=timeout_s,
             )
             return await daemon.run()
 
         return anyio.run(run)
+
+
+@contextmanager
+def _held(loaded: Loaded, place: StorePlace) -> Iterator[DaemonLock | None]:
+    """The lock of the store. A shared store has its leases: there the lock, if it can be taken, only proves to the next
+    daemon with these settings that this one has ended."""
+    group_access = is_service(loaded.path)
+    if isinstance(place, Path):
+        with DaemonLock(place, group_access=group_access) as lock:
+            yield lock
+        return
+    with ExitStack() as stack:
+        held = None
+        with suppress(StoreError, ConfigError):
+            file = member_file(loaded, place, os.environ)
+            held = stack.enter_context(DaemonLock(file, group_access=group_access))
+        yield held
 
 
 def _reread(path: Path, served: StorePlace, said: LogOptions) -> Loaded:

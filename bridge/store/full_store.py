@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.domain.slots import SoleMember, slot_of
 from bridge.errors import StoreError, UsageError
@@ -18,6 +18,9 @@ from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_session import WORK
 from bridge.store.statements import SQL, TABLES
 from bridge.store.transaction import CommitStore
+
+if TYPE_CHECKING:
+    from bridge.store.lock import DaemonLock
 
 
 class Contents(NamedTuple):
@@ -36,6 +39,8 @@ class Store(SoleMember, CommandStore, CommitStore, OutboxStore, NoteStore, Reten
 
     On SQLite the only daemon holds the lock on the file, which is its lease, so it gets all shares.
     """
+
+    machine_lock: DaemonLock | None = None  # of a shared store: shows that the last daemon with these settings ended
 
     @contextmanager
     def contents(self) -> Iterator[Contents]:

@@ -1,6 +1,7 @@
 """One daemon for each store: an advisory lock that ends with its process, even if that is killed.
 
-The file also says who holds the lock, and when the holder last showed that it works.
+The file also says who holds the lock, and when the holder last showed that it works. On a shared store, which needs no
+lock, it shows that the last daemon with the same settings has ended, so that its lease is not waited for.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class DaemonLock:
         self._clock = clock or SystemClock()
         self._handle = -1
         self._since = ""
+        self._member = ""
+        self.former = ""  # the member of a shared store that the last holder was, if it ended without leaving
 
     def __enter__(self) -> Self:
         files.make_directory(self._store.parent, group_access=self._group_access)
@@ -68,6 +71,11 @@ class DaemonLock:
         are ignored."""
         with suppress(OSError):
             self._write(alive_us=monotonic_us(), problem=problem)
+
+    def note_member(self, member: str) -> None:
+        """Record which member of a shared store the holder is, for `former` of the next one; errors are ignored."""
+        self._member = member
+        self.beat()
 
     @staticmethod
     def silence_s(path: Path | str) -> float | None:
@@ -102,6 +110,10 @@ class DaemonLock:
         except OSError as error:
             raise files.os_error(error, self._store) from None
         self._since = rfc3339_of_ms(self._clock.now() * 1000) or ""
+        with suppress(*_UNREADABLE):
+            before = json.loads(os.pread(self._handle, RECORD_BYTES, 0))
+            if before["host"] == os.uname().nodename:  # where locks of a network folder are local, it may run elsewhere
+                self.former = str(before["member"])
         with suppress(OSError):  # a full disk: the lock is held, but its holder is not named
             os.ftruncate(self._handle, 0)
             self._write(alive_us=0)
@@ -115,7 +127,7 @@ class DaemonLock:
 
     def _write(self, *, alive_us: int, problem: str = "") -> None:
         record: dict[str, Any] = {"pid": os.getpid(), "host": os.uname().nodename, "since": self._since}
-        record |= {"alive_us": f"{alive_us:020}", "problem": problem[:MOST_PROBLEM]}
+        record |= {"alive_us": f"{alive_us:020}", "problem": problem[:MOST_PROBLEM], "member": self._member}
         # Fixed length, so that a reader never sees a truncated record.
         os.pwrite(self._handle, json.dumps(record).encode().ljust(RECORD_BYTES), 0)
 

@@ -19,6 +19,7 @@ from bridge.store import StorePlace
 from bridge.store.sqlite.inspection import ownership
 
 if TYPE_CHECKING:
+    from bridge.config.postgres_url import PostgresUrl
     from bridge.store.command_store import CommandStore
 
 SYSTEM_FOLDER: Final = Path("/etc")
@@ -66,6 +67,12 @@ def is_service(settings: Path) -> bool:
     """Whether these are the settings of the machine's service, by any path. If so, its group may read the store."""
     spellings = (Path(os.path.normpath(settings)), _identity(settings), Path(os.path.realpath(settings)))
     return any(one.is_relative_to(SYSTEM_FOLDER) for one in spellings) or _is_same(settings, SYSTEM_SETTINGS)
+
+
+def member_file(file: SettingsFile, place: PostgresUrl, env: Mapping[str, str]) -> Path:
+    """A local path for the lock of the daemon with these settings on a shared store."""
+    folder = SYSTEM_STORE.parent if is_service(file.path) else user_folder(env, "XDG_STATE_HOME", ".local/state")
+    return folder / f"member-{_digest(Path(f'{_identity(file.path)} {place}'))}"
 
 
 def prepare(placed: StoreLocation) -> None:

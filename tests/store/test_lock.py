@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.errors import StoreBusy, StoreError
+from bridge.config.postgres_url import PostgresUrl
+from bridge.domain.slots import Share, account_scope
+from bridge.errors import LeaseLost, StoreBusy, StoreError
 from bridge.store import DaemonLock, open_store
 from tests.fakes import FakeClock
 from tests.store.conftest import AsUser
@@ -144,3 +146,24 @@ def test_the_last_beat_is_stored_and_the_holder_stays_named(path: Path) -> None:
     assert DaemonLock.silence_s(path) is None
     lock.beat()  # it comes too late and does no harm
     assert path.with_name("state.db.lock").read_bytes() == b""
+
+
+def test_a_daemon_takes_over_from_its_killed_predecessor_at_once(postgres: PostgresUrl, tmp_path: Path) -> None:
+    scopes, shares = {account_scope("kling"): 16}, frozenset({Share(account_scope("kling"), 0)})
+    one, other = (open_store(postgres, create=True, group_access=False) for _ in range(2))
+    with closing(one), closing(other):
+        with DaemonLock(tmp_path / "member") as lock:
+            one.machine_lock = lock
+            killed = one.join(name="one", scopes=scopes, lease_s=60)
+            assert one.claim(shares) == shares
+            record = (tmp_path / "member.lock").read_bytes()
+        (tmp_path / "member.lock").write_bytes(record)  # as if it had been killed
+        with DaemonLock(tmp_path / "member") as lock:
+            assert lock.former == killed
+            other.machine_lock = lock
+            other.join(name="one", scopes=scopes, lease_s=60)
+            assert other.claim(shares) == shares
+        with pytest.raises(LeaseLost):
+            one.renew(scopes=scopes, lease_s=60)
+        with DaemonLock(tmp_path / "member") as lock:
+            assert lock.former == "", "it left"

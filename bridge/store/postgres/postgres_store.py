@@ -64,7 +64,8 @@ class PostgresStore(Store):
     def join(self, *, name: str, scopes: Mapping[str, int], lease_s: float) -> str:
         with self._database.write() as session:
             # Otherwise other members would leave shares for our earlier memberships.
-            session.execute(SQL["members.over"], fences=self._joined_as)
+            former = "" if self.machine_lock is None else self.machine_lock.former  # killed, so its lease is useless
+            session.execute(SQL["members.over"], fences=self._joined_as, former=former)
             asked = {"name": name, "scopes": json.dumps(scopes, sort_keys=True), "lease_s": lease_s}
             [(fence, member)] = session.find(SQL["members.join"], **asked)
             self._joined_as.append(fence)
@@ -72,13 +73,15 @@ class PostgresStore(Store):
         self._joined_as = [fence]
         self._database.fence, self._database.lease_s = fence, lease_s
         self._held = self._letting_go = frozenset()
+        if self.machine_lock is not None:
+            self.machine_lock.note_member(str(member))
         return str(member)
 
     def renew(self, *, scopes: Mapping[str, int], lease_s: float) -> Roster:
         """See `ports.Shares.renew`. After a crash of the server the lease may end one second earlier."""
         fence = self._joined()
         with self._database.write_unsynced() as session:
-            are_gone = session.execute(SQL["members.over"], fences=[]) > 0
+            are_gone = session.execute(SQL["members.over"], fences=[], former="") > 0
             asked = {"scopes": json.dumps(scopes, sort_keys=True), "lease_s": lease_s, "fence": fence}
             renewed = session.find(SQL["members.renew"], **asked)
             if not renewed:
