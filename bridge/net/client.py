@@ -22,7 +22,7 @@ from bridge.net.asyncio_transport import AsyncioTransport
 from bridge.net.exchange import Transport, WireRequest, WireResponse
 from bridge.net.failure_kinds import FAILURES, Failure, MalformedHead, NotConnected, explain, explain_plain
 from bridge.net.httpx_connections import HttpxTransport
-from bridge.net.request_head import RequestHead, origin_of, split
+from bridge.net.request_head import RequestHead, parse_origin, split
 
 NO_RULES: Final = ProxyRules()
 NO_HEADERS: Final[Mapping[str, str]] = {}
@@ -160,7 +160,7 @@ class HttpClient:
             target = url[len(shared.root) - 1 :]
         else:
             origin, target = split(url)
-            at = origin_of(origin)
+            at = parse_origin(origin)
             # Encoded as for a GET, which has no body, because each request adds its own length.
             head = RequestHead(httpx.Request("GET", at, headers=headers).headers.raw)
             shared = self._shared = _Shared(method, headers, origin, f"{origin}/", at, head, self._through(at))
@@ -177,7 +177,7 @@ class HttpClient:
 def address_problem(url: str) -> str | None:
     """Why no request can ever be sent to this address; None if one can."""
     try:
-        origin_of(split(url)[0])
+        parse_origin(split(url)[0])
     except (ValueError, httpx.InvalidURL):  # ValueError includes the UnicodeError for invalid host names
         return "has an invalid host"
     return None
@@ -210,7 +210,7 @@ def proxy_at(at: httpx.URL, proxies: ProxyRules) -> str | None:
 def proxy_problem(url: str, environment: ProxyRules) -> str | None:
     """Why the environment's proxy cannot be used for this address; None if it can, or if none is set."""
     try:
-        named = proxy_at(origin_of(split(url)[0]), environment)
+        named = proxy_at(parse_origin(split(url)[0]), environment)
         if named is not None:
             usable_proxy(named, _tls(None, 0))
     except (ValueError, httpx.InvalidURL):

@@ -20,7 +20,7 @@ from bridge.net.connection import Connection, Headers
 from bridge.net.connector import Connector, Resolve, resolved
 from bridge.net.exchange import NOT_COMPRESSED, Body
 from bridge.net.failure_kinds import FAILURES, AddressRefused, BodyStopped, Failure, explain
-from bridge.net.request_head import RequestHead, origin_of, split
+from bridge.net.request_head import RequestHead, parse_origin, split
 
 MOST_REDIRECTS: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -171,7 +171,7 @@ class OutsideClient:
         proxy, connection = None, None
         try:
             origin, target = split(url)
-            at = origin_of(origin)
+            at = parse_origin(origin)
             proxy = proxy_at(at, self._proxies)
             opener = self._opener(proxy)
             if proxy is not None:

@@ -69,7 +69,7 @@ def split(url: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=256)
-def origin_of(origin: str) -> httpx.URL:
+def parse_origin(origin: str) -> httpx.URL:
     """The parsed origin. ValueError if it has no host or an impossible port."""
     url = httpx.URL(origin)
     if not url.host or not 0 < (url.port or 80) < 65536:

@@ -13,7 +13,7 @@ from bridge.net.client import NO_RULES, Answer, Unanswered, proxy_at, shared_con
 from bridge.net.exchange import WireResponse
 from bridge.net.failure_kinds import FAILURES, explain
 from bridge.net.httpx_connections import HttpxConnections, StreamedAnswer
-from bridge.net.request_head import Pair, origin_of, split
+from bridge.net.request_head import Pair, parse_origin, split
 
 CONNECT_S: Final = 15.0
 WRITE_S: Final = 60.0  # for one chunk of the request
@@ -48,7 +48,7 @@ class StreamingClient:
         ca_file: str | None = None,
         environment: ProxyRules = NO_RULES,
     ) -> None:
-        at = self._at = origin_of(split(base_url)[0])
+        at = self._at = parse_origin(split(base_url)[0])
         context = shared_context(ca_file)
         chosen = proxy_at(at, environment.with_own(proxy))
         self._proxy = None if chosen is None else usable_proxy(chosen, context)
