@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -111,6 +112,7 @@ async def _sent(send: Send, data: bytes) -> bool:
     message: Message = {"type": "http.response.body", "body": data, "more_body": True}
     with anyio.move_on_after(SEND_S) as time_limit:
         await send(message)
+        await anyio.lowlevel.checkpoint()  # so that a burst of frames ends when the client has left
     return not time_limit.cancelled_caught
 
 

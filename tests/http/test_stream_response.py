@@ -69,6 +69,19 @@ async def test_a_stream_that_ends_ends_the_answer() -> None:
     ]
 
 
+async def test_a_burst_ends_when_the_client_leaves() -> None:
+    client = Client(reads=True)
+
+    async def burst() -> AsyncGenerator[bytes, None]:
+        for number in range(100):
+            if number == 3:
+                client.gone.set()
+            yield b"%d" % number
+
+    await client.follow(burst())
+    assert len(client.sent) < 10
+
+
 async def test_a_client_that_leaves_ends_its_stream() -> None:
     client, frames = Client(reads=True), Frames(None)
     async with anyio.create_task_group() as group:
