@@ -14,6 +14,7 @@ from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, TOPICS, Event,
 from bridge.domain.ids import MAX_TASK_ID_CHARS
 from bridge.domain.quoting import printable
 from bridge.domain.result_facts import (
+    MadeResult,
     ResultFacts,
     kind_of_action,
     result_facts,
@@ -59,6 +60,7 @@ _CODES_FIRST: Final = re.compile(
     re.DOTALL,
 )
 _IS_STATUS: Final = re.compile(r"(task[ _])?(fail(ed|ure)?|error)", re.IGNORECASE)  # a reason that is none
+_EXTENSION: Final = re.compile(r"[^/]/[^/?#]*\.([A-Za-z0-9]{1,5})(?:[?#]|$)")
 _CHINESE: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _LATIN: Final = re.compile(r"[A-Za-z]")
 
@@ -156,7 +158,8 @@ def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
     made = [each for each in found.made if each.url][:MOST_URLS]
     if len(made) == 1:
         only = made[0]
-        return [CardLink(label=words.open_one[only.kind], url=link(only.url), kind=only.kind, copy=only.copy)]
+        label = _with_extension(words.open_one[only.kind], only, words)
+        return [CardLink(label=label, url=link(only.url), kind=only.kind, copy=only.copy)]
     counts: dict[str, int] = {}
     links = []
     for each in made:
@@ -164,9 +167,16 @@ def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
         number = counts[each.kind]
         is_only = sum(other.kind == each.kind for other in made) == 1
         label = words.open_one[each.kind] if is_only else words.open_each[each.kind].format(n=number)
+        label = _with_extension(label, each, words)
         short = str(number) if found.kind == each.kind == "images" and not is_only else ""
         links.append(CardLink(label=label, url=link(each.url), kind=each.kind, short=short, copy=each.copy))
     return links
+
+
+def _with_extension(label: str, made: MadeResult, words: ChatWording) -> str:
+    """`File 2 (fbx)`: a person chooses a file by its format."""
+    found = _EXTENSION.search(made.url) if made.kind == "files" else None
+    return words.with_codes.format(text=label, codes=found[1].lower()) if found else label
 
 
 def cut_at_word(text: str, most_chars: int) -> str:

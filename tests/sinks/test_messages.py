@@ -250,7 +250,7 @@ async def test_a_single_image_beside_another_file_has_a_named_link() -> None:
     result = {"files": [{"url": "https://cdn.example.com/a.glb"}], "images": [{"url": "https://cdn.example.com/a.png"}]}
     seen = SUCCEEDED._replace(result=result, urls=("https://cdn.example.com/a.glb", "https://cdn.example.com/a.png"))
     [message] = await by_robot("telegram", task_sample(snapshot=seen), ChatStyle())
-    assert re.findall(r">([^<]+)</a>", message["text"]) == ["Download the file", "Open the image"]
+    assert re.findall(r">([^<]+)</a>", message["text"]) == ["Download the file (glb)", "Open the image"]
 
 
 async def test_wecom_has_the_facts_of_several_articles_in_the_first_title() -> None:

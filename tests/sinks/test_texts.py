@@ -125,6 +125,21 @@ def test_a_song_is_its_versions_without_covers_and_videos() -> None:
     assert body.splitlines() == [*SONG_URLS, "2 versions, 2:34 and 2:41 · suno · took 1 min 58 s"]
 
 
+def test_files_are_named_with_their_format() -> None:
+    urls = (
+        "https://cdn.example.com/a.glb?sign=a.b",
+        "https://cdn.example.com/b/Model.FBX",
+        "https://a.example/get?id=7",
+    )
+    seen = SUCCEEDED._replace(result={"files": [{"url": url} for url in urls]}, urls=urls)
+    shown = template_values(task_sample(snapshot=seen))["links"]
+    assert shown == [
+        f"[{name}]({url})" for name, url in zip(("File 1 (glb)", "File 2 (fbx)", "File 3"), urls, strict=True)
+    ]
+    chinese = template_values(task_sample(snapshot=seen), ChatStyle(language="zh"))["links"]
+    assert str(chinese).startswith("['[文件 1（glb）](")
+
+
 def test_a_missing_result_is_no_plain_success() -> None:
     gone = Snapshot(status="succeed", result_missing=True)
     reason = "the task has succeeded, but the provider has already deleted its result"
