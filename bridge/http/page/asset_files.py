@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -18,6 +18,10 @@ from starlette.responses import Response
 
 PATH: Final = "/assets/"
 MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+ICONS: Final = ("icon.svg", "icon-needs.svg")
+# The parts of `page.css` and `page.js`, in their order: later styles win, and a script starts when all is defined.
+STYLES: Final = ("frame", "now", "story", "tables", "narrow", "tasks", "results", "deliveries")
+SCRIPTS: Final = ("times", "updates", "stream", "reader", "start")
 FOR_GOOD: Final = "public, max-age=31536000, immutable"
 
 
@@ -32,25 +36,38 @@ class AssetFile:
 @cache
 def asset_files() -> Mapping[str, AssetFile]:
     """Every file of the page, by its name without the hash, such as `page.css`."""
-    found = {}
-    for file in files("bridge.http.page").joinpath("assets").iterdir():
-        stem, _, suffix = file.name.rpartition(".")
-        if suffix in MEDIA_TYPES:
-            content = _compact(file.read_bytes()) if suffix == "css" else file.read_bytes()
-            digest = hashlib.sha256(content).hexdigest()[:10]
-            found[file.name] = AssetFile(
-                url=f"{PATH}{stem}.{digest}.{suffix}",
-                media_type=MEDIA_TYPES[suffix],
-                content=content,
-                compressed=gzip.compress(content, mtime=0),
-            )
-    return found
+    folder = files("bridge.http.page").joinpath("assets")
+
+    def joined(kind: str, names: Sequence[str]) -> bytes:
+        return b"".join(folder.joinpath(kind, name).read_bytes() for name in names)
+
+    contents = {
+        "page.css": _compact_style(joined("styles", [f"{name}.css" for name in STYLES])),
+        "page.js": _compact_script(joined("scripts", [f"{name}.js" for name in SCRIPTS])),
+        **{name: folder.joinpath(name).read_bytes() for name in ICONS},
+    }
+    return {name: _asset_file(name, content) for name, content in contents.items()}
 
 
-def _compact(style: bytes) -> bytes:
+def _asset_file(name: str, content: bytes) -> AssetFile:
+    stem, _, suffix = name.rpartition(".")
+    return AssetFile(
+        url=f"{PATH}{stem}.{hashlib.sha256(content).hexdigest()[:10]}.{suffix}",
+        media_type=MEDIA_TYPES[suffix],
+        content=content,
+        compressed=gzip.compress(content, mtime=0),
+    )
+
+
+def _compact_style(style: bytes) -> bytes:
     """The styles without comments and unnecessary spaces."""
     without_comments = re.sub(rb"/\*.*?\*/", b"", style, flags=re.DOTALL).strip()
-    return re.sub(rb"\s*([{};,>])\s*|(:)\s+", rb"\1\2", without_comments)
+    return re.sub(rb"\s*([{};,>])\s*|(:)\s+", rb"\1\2", without_comments).replace(b";}", b"}")
+
+
+def _compact_script(script: bytes) -> bytes:
+    """The script without indentation, and without lines that are only a comment."""
+    return re.sub(rb"^\s*(?://[^\n]*\n)?", b"", script, flags=re.MULTILINE)
 
 
 def asset_url(name: str) -> str:
