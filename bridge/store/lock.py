@@ -113,7 +113,7 @@ class DaemonLock:
         with suppress(*_UNREADABLE):
             before = json.loads(os.pread(self._handle, RECORD_BYTES, 0))
             if before["host"] == os.uname().nodename:  # where locks of a network folder are local, it may run elsewhere
-                self.former = str(before["member"])
+                self.former = self._member = str(before["member"])  # kept in case this one is killed before it joins
         with suppress(OSError):  # a full disk: the lock is held, but its holder is not named
             os.ftruncate(self._handle, 0)
             self._write(alive_us=0)

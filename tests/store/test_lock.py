@@ -158,6 +158,9 @@ def test_a_daemon_takes_over_from_its_killed_predecessor_at_once(postgres: Postg
             assert one.claim(shares) == shares
             record = (tmp_path / "member.lock").read_bytes()
         (tmp_path / "member.lock").write_bytes(record)  # as if it had been killed
+        with DaemonLock(tmp_path / "member"):
+            record = (tmp_path / "member.lock").read_bytes()
+        (tmp_path / "member.lock").write_bytes(record)  # and the next one as well, before it joined
         with DaemonLock(tmp_path / "member") as lock:
             assert lock.former == killed
             other.machine_lock = lock
