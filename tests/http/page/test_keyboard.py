@@ -23,6 +23,7 @@ CONTROLS: Final = """
     [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
         .filter(one => one.checkVisibility({visibilityProperty: true}) && !one.disabled && one.type !== "hidden")
 """
+WIDTH_OF_OPEN: Final = "document.querySelector('.open td').clientWidth"
 NUMBER: Final = f"{CONTROLS}.forEach((one, place) => {{ one.place = place }}), {CONTROLS}.length"
 FOCUSED: Final = """
     (() => {
@@ -147,6 +148,8 @@ def test_a_letter_opens_and_closes_a_row_and_the_focus_stays(page: Tab) -> None:
     page.page.wait_for_selector("tr.open")
     page.wait_for(f"document.activeElement.closest('[data-delivery]')?.dataset.delivery === '{row}'")
     assert focused(page)["ring"]
+    page.page.set_viewport_size({"width": 640, "height": 800})  # a desktop at a zoom of 200 %
+    assert page.page.evaluate(f"{WIDTH_OF_OPEN} > 0.9 * document.querySelector('table').clientWidth")
     keys.press("Escape")
     page.page.wait_for_selector("tr.open", state="detached")
     page.wait_for(f"document.activeElement.closest('[data-delivery]')?.dataset.delivery === '{row}'")
