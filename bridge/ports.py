@@ -87,11 +87,11 @@ class Watches(Protocol):
         transaction."""
 
     def sync(
-        self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] = ()
+        self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] | None = ()
     ) -> tuple[list[Added], list[WatchKey]]:
         """Make `source` name exactly these tasks. New ones are added. Tasks that it no longer names are withdrawn,
-        unless they have finished or another source names them. Tasks in `kept` are neither added nor withdrawn. Returns
-        the added and the withdrawn tasks."""
+        unless they have finished or another source names them. Tasks in `kept` are neither added nor withdrawn; with
+        None, no task is withdrawn. Returns the added and the withdrawn tasks."""
 
     def cursor(self, source: str) -> str | None:
         """How far the source has been read."""
@@ -316,7 +316,7 @@ class Intake(Protocol):
     ) -> list[Added]:
         """Watch these tasks (see `Watches.add`)."""
 
-    async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] = ()) -> None:
+    async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] | None = ()) -> None:
         """Make `source` name exactly these tasks (see `Watches.sync`)."""
 
     async def cursor(self, source: str) -> str | None:

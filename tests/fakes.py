@@ -219,10 +219,11 @@ class RecordingIntake:
             self.cursors[source] = cursor
         return [self._added(wish, source) for wish in wishes]
 
-    async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] = ()) -> None:
+    async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] | None = ()) -> None:
         await self._commit(wishes)
         self.syncs += 1
-        vanished = self.named[source] - {wish.key for wish in wishes} - set(kept)
+        named = self.named[source]
+        vanished = named - {wish.key for wish in wishes} - (named if kept is None else set(kept))
         self.named[source] -= vanished
         for key in vanished:
             if not any(key in keys for keys in self.named.values()):

@@ -52,8 +52,8 @@ class StoreIntake:
         await self._report(added, source)
         return added
 
-    async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] = ()) -> None:
-        """Make `source` name exactly these tasks, but withdraw none of `kept`. Return after the commit."""
+    async def sync(self, wishes: Sequence[Wish], *, source: str, kept: Collection[WatchKey] | None = ()) -> None:
+        """See `Watches.sync`. Return after the commit."""
         now = self._clock.now()
         sync = partial(self._watches.sync, wishes, source=self._origin(source), now=now, kept=kept)
         added, withdrawn = await retrying(partial(self._offload, sync), self._clock)

@@ -124,14 +124,12 @@ class Watchlist:
         return RESCAN_S
 
     async def _hand_over(self, content: WatchlistContent) -> None:
+        if content.doubtful and not content.bad:
+            log.warning("watchlist.refused", file=str(self._path), problems=list(content.problems))
+        await self._intake.sync(content.wishes, source=NAME, kept=None if content.bad else content.doubtful)
         if not content.bad:
-            if content.doubtful:
-                log.warning("watchlist.refused", file=str(self._path), problems=list(content.problems))
-            await self._intake.sync(content.wishes, source=NAME, kept=content.doubtful)
             log.info("watchlist.read", tasks=len(content.wishes))
         else:
-            if content.wishes:
-                await self._intake.add(content.wishes, source=NAME)
             log.error(
                 "watchlist.invalid",
                 file=str(self._path),

@@ -45,7 +45,7 @@ class WatchStore(ReadStore):
             return intake.added
 
     def sync(
-        self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] = ()
+        self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] | None = ()
     ) -> tuple[list[Added], list[WatchKey]]:
         """See `ports.Watches.sync`. A task that the source named before is not changed. So if a person withdraws a task
         that stays on the list, it stays withdrawn until it is removed from the list and added again."""
@@ -55,7 +55,7 @@ class WatchStore(ReadStore):
             named = {WatchKey(account, task_id): watch_id for account, task_id, watch_id in found}
             wanted = {wish.key: wish for wish in reversed(wishes)}  # if an id is named twice, the first entry counts
             fresh = [wish for wish in wishes if wish.key not in named and wanted[wish.key] is wish]
-            stay = {*wanted, *kept}
+            stay = {*wanted, *(named if kept is None else kept)}
             intake = _WatchIntake(session, fresh, source=source, now=now, is_listing=True)
             gone = intake.drop({watch_id: key for key, watch_id in named.items() if key not in stay})
             intake.write()

@@ -232,6 +232,15 @@ class TestSync:
         assert self.sync(store, "task-1", "b") == (["added b"], [])
         assert state_of(store).memory.phase is Phase.WITHDRAWN
 
+    def test_a_list_with_mistakes_withdraws_and_revives_nothing(self, store: Store) -> None:
+        self.sync(store, "task-1", "a")
+        store.withdraw([KEY], now=NOW)
+        good = [make_wish(task_id="task-1"), make_wish(task_id="b")]
+        added, gone = store.sync(good, source="watchlist", now=NOW, kept=None)
+        assert ([one.key.task_id for one in added], gone) == (["b"], [])
+        assert state_of(store).memory.phase is Phase.WITHDRAWN
+        assert self.sync(store, "task-1", "b") == ([], ["a"])
+
     def test_a_withdrawn_task_is_watched_if_a_list_names_it_later(self, store: Store) -> None:
         add(store, "task-1")
         store.withdraw([KEY], now=NOW)
@@ -355,16 +364,6 @@ class TestNotes:
         add(store, "task-1", again=True)
         store.note([make_note(generation=1)])
         assert state_of(store).memory == Memory()
-
-    def test_answers_noted_after_the_finish_are_counted(self, store: Store) -> None:
-        add(store, "task-1", "b")
-        store.commit([make_end()], Teller())
-        store.withdraw([WatchKey("kling", "b")], now=NOW)
-        store.note([make_note(), make_note(WatchKey("kling", "b"))])
-        counted = [(one.kind, one.times) for one in store.details(KEY).readings]
-        assert counted == [(ReadingKind.RUNNING, 1), (ReadingKind.SUCCEEDED, 1)]
-        assert facts(store) == [("added", "cli"), ("succeeded", "")]
-        assert store.details(WatchKey("kling", "b")).readings == ()
 
     def test_a_late_note_does_not_overwrite_a_later_poll(self, store: Store) -> None:
         add(store, "task-1")

@@ -103,6 +103,16 @@ class TestTaskChanges:
         assert store.queues() == []
         assert facts(store) == [("added", "cli"), ("running", ""), ("succeeded", "")]
 
+    def test_answers_noted_after_the_finish_are_counted(self, store: Store) -> None:
+        add(store, "task-1", "b")
+        store.commit([make_end()], Teller())
+        store.withdraw([WatchKey("kling", "b")], now=NOW)
+        store.note([make_note(), make_note(WatchKey("kling", "b"))])
+        counted = [(one.kind, one.times) for one in store.details(KEY).readings]
+        assert counted == [(ReadingKind.RUNNING, 1), (ReadingKind.SUCCEEDED, 1)]
+        assert facts(store) == [("added", "cli"), ("succeeded", "")]
+        assert store.details(WatchKey("kling", "b")).readings == ()
+
     def test_a_finish_cancels_waiting_deliveries_about_the_running_task(self, store: Store) -> None:
         add(store, "task-1")
         store.commit([make_progress(10), make_progress(20)], Teller())

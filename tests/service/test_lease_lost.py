@@ -46,7 +46,7 @@ class Held(PostgresStore):
         return super().accounts()
 
     def sync(
-        self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] = ()
+        self, wishes: Sequence[Wish], *, source: str, now: float, kept: Collection[WatchKey] | None = ()
     ) -> tuple[list[Added], list[WatchKey]]:
         self._hold("sync")
         return super().sync(wishes, source=source, now=now, kept=kept)

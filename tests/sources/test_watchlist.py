@@ -181,6 +181,7 @@ async def test_with_a_bad_entry_good_ones_are_added_and_nothing_is_withdrawn(
             path.write_text("- two\n" + "- <html>\n" * 30 + "- id: three\n  webhook: http://x\n")
             await until(lambda: intake.ids() == {"one", "two"})
             await until(watchlist.is_idle)
+            assert intake.syncs == 2  # as for a valid list, so tasks that a person withdrew stay withdrawn
             path.write_text("- two\n- id: three\n")
             await until(lambda: intake.ids() == {"two", "three"})
     (entry,) = told(logs, "watchlist.invalid")
