@@ -52,9 +52,14 @@ class StoreLocation:
 def place_store(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
     """The store in the settings or in $GENBRIDGE_STORE; else the service's store for settings under /etc; else the
     store of this settings file. Creates nothing."""
+    placed = _placed(file, env)
+    return placed if placed.warning else replace(placed, warning=_several_names(placed.place))
+
+
+def _placed(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
     named = named_store(file, env)
     if named is not None:
-        return StoreLocation(place=named, warning=_several_names(named))
+        return StoreLocation(place=named)
     if is_service(file.path):
         return StoreLocation(place=SYSTEM_STORE)
     placed, folder = _own(file, env), _identity(file.path).parent / FOLDER
@@ -101,7 +106,7 @@ def _several_names(place: StorePlace) -> str | None:
     try:
         names = place.stat().st_nlink if isinstance(place, Path) and place.is_file() else 1
     except OSError:
-        names = 1
+        return None
     return (
         f"{place} has {names} names (hard links); two programs that use different ones damage it" if names > 1 else None
     )

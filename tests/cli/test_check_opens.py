@@ -226,11 +226,13 @@ def test_check_does_not_report_the_address_of_the_daemon_itself(shell: Shell) ->
     assert "http.listen" not in report(said)
 
 
-def test_a_store_with_a_second_name_is_a_warning(shell: Shell) -> None:
-    shell.store().close()
-    shell.settings({"accounts": {"kling": KLING}, "endpoints": {"hook": HOOK}, "store": "state.db"})
-    os.link(shell.folder / "state.db", shell.folder / "other.db")
-    said = f"{shell.folder}/state.db has 2 names (hard links); two programs that use different ones damage it"
+@pytest.mark.parametrize("named", ["state.db", None])
+def test_a_store_with_a_second_name_is_a_warning(shell: Shell, named: str | None) -> None:
+    shell.settings({"accounts": {"kling": KLING}, "endpoints": {"hook": HOOK}, "store": named})
+    store = shell.folder / (named or ".genbridge/state.db")
+    open_store(store, create=True, group_access=False).close()
+    os.link(store, shell.folder / "other.db")
+    said = f"{store} has 2 names (hard links); two programs that use different ones damage it"
     assert ["warning", f"store: {said}"] in [line.split(maxsplit=1) for line in shell("check").out.splitlines()]
     assert f"note: {said}" in shell("add", "a").err
     (shell.folder / "other.db").unlink()
