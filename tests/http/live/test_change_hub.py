@@ -113,7 +113,7 @@ async def test_the_last_counters_are_sent_when_nothing_else_changes(store: Store
         store.withdraw([KEY], now=NOW)
         hub.changed()
         await seen(stream, "tasks", id="task-1", phase="withdrawn")
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while not any(one["counts"] and one["counts"]["live"] == 0 for one in frames(stream)):
                 await anyio.sleep(0.02)
 
@@ -124,9 +124,10 @@ async def test_counters_of_a_new_snapshot_reach_all_followers(store: Store, hub:
         stream = await follow(hub.changes.follow())
         await anyio.sleep(1.2)
         store.withdraw([KEY], now=NOW)
-        later = await follow(hub.changes.follow())
-        assert content(later.got[0])["counts"]["live"] == 0
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
+            # On a busy machine a count takes longer, and the next one comes later.
+            while content((await follow(hub.changes.follow())).got[0])["counts"]["live"]:
+                await anyio.sleep(0.2)
             while not any(one["counts"] and one["counts"]["live"] == 0 for one in frames(stream)):
                 await anyio.sleep(0.02)
 
