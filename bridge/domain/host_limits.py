@@ -109,7 +109,9 @@ def has_retry_after(reading: Reading) -> bool:
 
 def is_sound(reading: Reading) -> bool:
     """Whether the answer shows that the provider works. Unreadable answers and rejected keys do not."""
-    return reading.kind not in {ReadingKind.TRANSIENT, ReadingKind.NO_ROUTE} and reading.kind not in ABOUT_ACCOUNT
+    if reading.is_unsent or reading.kind in {ReadingKind.TRANSIENT, ReadingKind.NO_ROUTE}:
+        return False
+    return reading.kind not in ABOUT_ACCOUNT
 
 
 def probe_delay_s(probes: int, chance: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-from bridge.domain.host_limits import TROUBLED_TASKS, HostLimits, has_retry_after, is_trouble, probe_delay_s
+from bridge.domain.host_limits import TROUBLED_TASKS, HostLimits, has_retry_after, is_sound, is_trouble, probe_delay_s
 from bridge.domain.slots import Portion
 from bridge.domain.task import ABOUT_ACCOUNT, ENDING, UNDER_WAY, Reading, ReadingKind
 
@@ -311,8 +311,7 @@ class RateLimiter:
             return self._refuse(task_id)
         if reading.kind is ReadingKind.RATE_LIMITED:
             return self.limited(reading, asked_at=asked_at, now=now)
-        # An unreadable answer proves nothing about provider or key.
-        if reading.kind in {ReadingKind.TRANSIENT, ReadingKind.NO_ROUTE}:
+        if not is_sound(reading):
             return self._trouble(reading, task_id, route, now) if is_trouble(reading) else AccountEffect.NOTHING
         self._troubled.clear()
         self._refused.discard(task_id)

@@ -102,6 +102,7 @@ class Reading(NamedTuple):
     provider asks for. `lacks_result` marks a success without its expected result. `server_trouble` marks a missing
     answer or a 5xx: a fault of the provider, not of the task. `unread` is what could not be read in the answer: a new
     status word, `too_large` or `unknown_route`. `is_vague` marks a 404 that may be about the task or about the address.
+    `is_unsent`: there was no request, so this says nothing about the provider or the account.
     """
 
     kind: ReadingKind
@@ -112,6 +113,7 @@ class Reading(NamedTuple):
     server_trouble: bool = False
     unread: str = ""
     is_vague: bool = False
+    is_unsent: bool = False
 
     def without_files(self) -> Reading:
         """The same reading, without the contents of files inside the answer, which use memory."""

@@ -119,7 +119,7 @@ class HttpProvider:
         try:
             request = self._template(action=action).about(task_id)
         except ValueError as error:
-            return Reading(kind=ReadingKind.AMBIGUOUS, detail=f"not sent: {error}")
+            return _unsent(f"not sent: {error}")
         if (refusal := self._refusal(request)) is not None:
             return refusal
         answer = await self._fetch(request)
@@ -184,7 +184,7 @@ class HttpProvider:
     async def _poll_batch(self, task_ids: Sequence[str], action: str | None) -> Mapping[str, Reading] | Reading:
         batch = self._route.batch
         if batch is None:
-            return Reading(kind=ReadingKind.AMBIGUOUS, detail="not sent: this provider has no request about many tasks")
+            return _unsent("not sent: this provider has no request about many tasks")
         own = {task_id: self._task(task_id, action) for task_id in task_ids}
         ids = list(dict.fromkeys(plain for plain, _ in own.values()))
         request = self._request(batch, action=self._batch_action(action), given={"ids": ids})
@@ -243,8 +243,7 @@ class HttpProvider:
         if not asked.is_elsewhere or has_origin(asked.url, self._origins):
             return None
         host = urlsplit(asked.url).netloc.rpartition("@")[2]
-        detail = f"not sent: the key must not be sent to {host}; add https://{host} to the account's origins"
-        return Reading(kind=ReadingKind.AMBIGUOUS, detail=detail)
+        return _unsent(f"not sent: the key must not be sent to {host}; add https://{host} to the account's origins")
 
     def _fetch(self, asked: TaskRequest, cap_bytes: int | None = None) -> Awaitable[Answer | Unanswered]:
         """The answer without secrets."""
@@ -294,6 +293,10 @@ class HttpProvider:
     def _ungiven(self, headers: Mapping[str, str]) -> dict[str, str]:
         """These headers without those that the account's own headers replace."""
         return {name: value for name, value in headers.items() if name.lower() not in self._given}
+
+
+def _unsent(detail: str) -> Reading:
+    return Reading(kind=ReadingKind.AMBIGUOUS, detail=detail, is_unsent=True)
 
 
 def _has_files(reading: Reading) -> bool:

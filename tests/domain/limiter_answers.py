@@ -10,6 +10,7 @@ GOOD = make_reading(ReadingKind.RUNNING)
 REFUSED = make_reading(ReadingKind.AUTH_ERROR, detail="401")
 DOWN = make_reading(ReadingKind.TRANSIENT, detail="500", server_trouble=True)
 GARBAGE = make_reading(ReadingKind.TRANSIENT, detail="not JSON")
+UNSENT = make_reading(ReadingKind.AMBIGUOUS, detail="not sent: the action is unknown", is_unsent=True)
 LIMITED = make_reading(ReadingKind.RATE_LIMITED)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.domain.limits import AccountEffect, RateLimiter
 from bridge.domain.task import Reading, ReadingKind
-from tests.domain.limiter_answers import DOWN, GARBAGE, GOOD, LIMITED, REFUSED, ask, make_limiter, wait
+from tests.domain.limiter_answers import DOWN, GARBAGE, GOOD, LIMITED, REFUSED, UNSENT, ask, make_limiter, wait
 from tests.factories import NOW, make_reading
 
 # A refused account
@@ -23,7 +23,7 @@ def test_a_refusal_blocks_the_account_until_a_probe_is_answered(kind: ReadingKin
     assert (limiter.blocked, limiter.probing, limiter.wait_s(NOW + 60)) == (False, False, 0.0)
 
 
-@pytest.mark.parametrize("answer", [REFUSED, DOWN, GARBAGE, LIMITED])
+@pytest.mark.parametrize("answer", [REFUSED, DOWN, GARBAGE, LIMITED, UNSENT])
 def test_probes_are_sent_every_one_to_ten_minutes_while_answers_are_unusable(answer: Reading) -> None:
     limiter, at, gaps = make_limiter(), 0.0, []
     assert ask(limiter, REFUSED) is AccountEffect.BLOCKED

@@ -82,6 +82,7 @@ async def test_without_an_action_no_request_is_sent_and_no_task_finishes() -> No
 
     assert (reading.kind, server.asked) == (ReadingKind.AMBIGUOUS, [])
     assert reading.detail.startswith("not sent: neither the task nor its account has an action")
+    assert reading.is_unsent
 
 
 async def test_a_key_that_the_provider_quotes_is_not_repeated() -> None:
