@@ -18,7 +18,7 @@ from bridge.sinks.message_values import USUAL_STYLE, ChatStyle
 from bridge.sinks.requests_hook import ChatNetwork
 from bridge.sinks.texts import ChatTexts, bare_texts, read_stored
 
-GIVE_UP_S: Final = 600.0  # a message that takes longer counts as failed
+GIVE_UP_S: Final = 600.0  # an attempt that takes longer counts as failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ some services refuse a message with HTTP 200.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -64,6 +65,7 @@ class ChatTarget:
     ) -> None:
         self._url = url
         self._give_up_s = give_up_s
+        self._ends_at = math.inf  # when the current attempt is given up
         self._words = words
         self._files = files
         self._network = network
@@ -74,15 +76,16 @@ class ChatTarget:
     async def send(self, written: WrittenMessage, delivery: Delivery) -> Outcome:
         """Make one attempt. Raises nothing, except for cancellation.
 
-        A message that takes longer than the time-out may still succeed, so this waits for its outcome for `give_up_s`.
-        Until then nothing else is sent to this target, because its queue waits for this attempt.
+        A message that takes longer than the time-out may still succeed, so this waits for its outcome, but at most
+        `give_up_s` for the attempt. Meanwhile its queue sends nothing else to this target.
         """
+        self._ends_at = anyio.current_time() + self._give_up_s
         plugin = self._idle.pop() if self._idle else await self._call(None, lambda _: self._new_plugin())
         if isinstance(plugin, Deferred):
             return plugin
         plan = await self._plan(plugin, written, delivery)
         outcome = plan if isinstance(plan, Deferred) else await plan.send(delivery.sent_so_far)
-        if isinstance(outcome, Accepted):
+        if isinstance(outcome, Accepted) and anyio.current_time() < self._ends_at:  # else a thread may still use it
             self._idle.append(plugin)
         return outcome
 
@@ -164,7 +167,7 @@ class ChatTarget:
             return replace(result, reason=reason or "the service did not accept it and gave no reason")
 
         try:
-            with anyio.move_on_after(self._give_up_s):
+            with anyio.CancelScope(deadline=self._ends_at):
                 return await self._threads.run(call)
         except NoFreeThread as problem:
             return not_attempted(str(problem))
