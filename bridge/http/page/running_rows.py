@@ -106,6 +106,12 @@ class RunningRow:
     bar: ProgressBar
     held: FactState | None  # why it is not polled now: the account is blocked, paused or held
 
+    @property
+    def kind(self) -> str:
+        """What is generated, in a word: the last part of the action, except for `generations`, which says nothing."""
+        parts = [part for part in (self.view.action or "").split("/") if part != "generations"]
+        return parts[-1] if parts else ""
+
 
 def running_row(view: WatchView, accounts: Mapping[str, AccountState], estimates: Estimates, now: float) -> RunningRow:
     """The row of this task."""

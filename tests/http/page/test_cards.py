@@ -258,3 +258,12 @@ def test_only_the_worst_of_many_problems_are_listed() -> None:
     assert "20 things need you" in page
     assert page.count("disabled since") == 8
     assert "12 more things Health" in page
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [("videos/text2video", "text2video"), ("images/generations", "images"), ("fal-ai/flux/dev", "dev"), (None, "")],
+)
+def test_a_running_row_says_in_a_word_what_is_generated(action: str | None, kind: str) -> None:
+    running = view(phase=Phase.RUNNING, ended_at=None, action=action)
+    assert running_row(running, {}, Estimates({}, {}), NOW).kind == kind
