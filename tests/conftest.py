@@ -73,6 +73,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let no daemon of a test write to the state folder of the person who runs the tests."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(autouse=True)
 def thawed() -> Iterator[None]:
     """Undo `gc.freeze()`: objects that an engine froze would never be freed in this test process."""
