@@ -72,6 +72,21 @@ def test_a_button_that_an_update_has_changed_sends_the_new_form(browser: Browser
         page.page.wait_for_selector("text=1 delivery is sent again.")
 
 
+def test_when_nothing_waits_no_delivery_is_called_the_oldest(browser: Browser, tmp_path: Path) -> None:
+    receiver = threading.Event()
+    http = {"token": None, "read_token": None}
+    with running_site(tmp_path, http=http) as site, tab(browser, site.url) as page:
+        site.world.receive = lambda event_id, times: 200 if receiver.wait(60) else 503
+        site.add("in-flight", seconds=0)
+        until(lambda: bool(waiting(site)), seconds=30, what="a delivery that waits")
+        open_live(page, "/")
+        assert page.page.locator(".figures :text('oldest')").is_visible()
+        page.page.route(f"{page.origin}/", lambda route: route.abort())  # no update, only the stream
+        receiver.set()
+        page.wait_for("document.querySelector('[data-count=waiting]').innerText === '0'")
+        assert not page.page.locator(".figures :text('oldest')").is_visible()
+
+
 def waiting(site: Site) -> list[str]:
     found = site.client.get("/api/v1/deliveries", params={"state": "waiting"}).json()["deliveries"]
     return [one["event_id"] for one in found]

@@ -75,7 +75,9 @@ function showCounts(counts) {
   if (!counts) return;
   const flat = { ...counts, ...counts.watches };
   for (const one of find("[data-count]")) {
-    if (one.dataset.count in flat) setText(one, number(flat[one.dataset.count]));
+    const count = flat[one.dataset.count];
+    if (count !== undefined) setText(one, number(count));
+    if (count === 0) one.closest("dd")?.querySelector("small")?.remove(); // how long the oldest has waited
   }
   if (body.dataset.view !== "now") return;
   const n = body.dataset.needs;
