@@ -62,6 +62,7 @@ class ReadingKind(StrEnum):
 
 UNDER_WAY: Final = frozenset({ReadingKind.PENDING, ReadingKind.RUNNING})
 ENDING: Final = frozenset({ReadingKind.SUCCEEDED, ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED, ReadingKind.CANCELED})
+SHORTEST_WATCH_S: Final = 2.0  # a task that finished sooner after its addition had finished before
 # Kinds that say nothing about the task.
 ABOUT_ACCOUNT: Final = frozenset({ReadingKind.AUTH_ERROR, ReadingKind.ACCOUNT_ERROR})
 
@@ -120,3 +121,11 @@ class Reading(NamedTuple):
         if self.snapshot is None or not self.snapshot.files:
             return self
         return self._replace(snapshot=self.snapshot._replace(files=()))
+
+
+def worked_s(created_ms: float | None, updated_ms: float | None, *, watched_s: float | None) -> float | None:
+    """How many seconds the provider worked on a finished task, according to its own times; or else how long the task
+    was watched. None if neither says it, because the task had finished before it was added."""
+    if created_ms is not None and updated_ms is not None and updated_ms - created_ms >= 1000.0:
+        return (updated_ms - created_ms) / 1000
+    return watched_s if watched_s is not None and watched_s >= SHORTEST_WATCH_S else None

@@ -22,7 +22,7 @@ from bridge.domain.result_facts import (
     with_copies_of,
     with_paths_of,
 )
-from bridge.domain.task import NO_RESULT, RESULT_GONE, Json
+from bridge.domain.task import NO_RESULT, RESULT_GONE, Json, worked_s
 from bridge.sinks.chat_cards import CardLink, markdown_link
 from bridge.sinks.chat_wording import CHINESE, MARKS, TOPIC_LOOKS, ChatWording
 from bridge.sinks.human_values import (
@@ -43,7 +43,6 @@ MOST_URLS: Final = 500  # more would never fit into a message
 MOST_TEXTS: Final = 10
 MOST_TEXT: Final = 1_500  # maximum characters of a result that is a text
 MOST_LABEL: Final = 80
-SHORTEST_TOOK_S: Final = 2.0  # a shorter time means that the task had finished before it was added
 
 NAMES: Final = (
     "account action advice data duration ended_at endpoint event_id expires_at facts headline label links main_urls "
@@ -326,14 +325,10 @@ def _facts(event: Event, found: ResultFacts, words: ChatWording) -> str:
 
 
 def _took_s(data: Mapping[str, Json]) -> float | None:
-    """How long the provider worked according to its own times, or else how long the task was watched."""
-    provider_s = _seconds_between(_number(data.get("created_at")), _number(data.get("updated_at")))
     if data.get("ended_at") is None:
         return None
-    if provider_s is not None and provider_s >= 1.0:
-        return provider_s
     watched_s = _seconds_between(_number(data.get("watched_at")), _number(data.get("ended_at")))
-    return watched_s if watched_s is not None and watched_s >= SHORTEST_TOOK_S else None
+    return worked_s(_number(data.get("created_at")), _number(data.get("updated_at")), watched_s=watched_s)
 
 
 def _until(expires_ms: float | None, seen_ms: float, style: ChatStyle) -> str | None:

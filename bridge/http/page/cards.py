@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from bridge.domain.event import END_TOPICS
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.page_views import DeliveryGroup
-from bridge.domain.task import LIVE, Phase, Snapshot
+from bridge.domain.task import LIVE, Phase, Snapshot, worked_s
 from bridge.domain.views import DeliveryView, WatchView
 from bridge.http.page.result_boxes import ResultBox, ResultKind, ResultState, main_results
 from bridge.http.page.result_copies import TaskResult
@@ -33,6 +33,13 @@ class FinishedTask(NamedTuple):
         """Its result. Some copies may already exist while others are retried."""
         made = [one.event_id for one in self.deliveries if one.endpoint == ARCHIVE and one.attempts]
         return TaskResult(self.view, self.snapshot, made[-1] if made else "")
+
+    @property
+    def took_s(self) -> float | None:
+        """See `worked_s`."""
+        said = self.snapshot or Snapshot()
+        watched_s = None if self.view.ended_at is None else self.view.ended_at - self.view.added_at
+        return worked_s(said.created_ms, said.updated_ms, watched_s=watched_s)
 
 
 def finished_tasks(store: ReadStore, views: Sequence[WatchView]) -> list[FinishedTask]:
@@ -59,6 +66,7 @@ class Card:
     look: str
     results: Sequence[ResultBox]
     notified: Sequence[NotificationState]
+    took_s: float | None  # see `worked_s`
     preload: str = "none"  # of a video
 
     @property
@@ -69,11 +77,6 @@ class Card:
     def others(self) -> int:
         """How many images are not in the box."""
         return len(self.results) - len(self.pictures)
-
-    @property
-    def took_s(self) -> float:
-        """Seconds from its addition to its finish."""
-        return max(0.0, (self.view.ended_at or self.view.added_at) - self.view.added_at)
 
     def gone_at(self, now: float) -> float | None:
         """When the results will be gone, if that is soon enough to show."""
@@ -90,7 +93,9 @@ def cards(tasks: Iterable[tuple[FinishedTask, Sequence[ResultBox]]], held: Conta
         look = _look(task.view.phase, main)
         notified = notification_states(task.deliveries, held)
         preload = "metadata" if videos < MOST_PRELOADED else "none"
-        made.append(Card(view=task.view, look=look, results=main, notified=notified, preload=preload))
+        made.append(
+            Card(view=task.view, look=look, results=main, notified=notified, took_s=task.took_s, preload=preload)
+        )
         videos += look == ResultKind.VIDEO
     return made
 

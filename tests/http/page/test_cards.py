@@ -267,3 +267,18 @@ def test_only_the_worst_of_many_problems_are_listed() -> None:
 def test_a_running_row_says_in_a_word_what_is_generated(action: str | None, kind: str) -> None:
     running = view(phase=Phase.RUNNING, ended_at=None, action=action)
     assert running_row(running, {}, Estimates({}, {}), NOW).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("said", "watched_s", "took_s"),
+    [
+        (Snapshot(created_ms=0, updated_ms=40_000), 0.01, 40.0),
+        (Snapshot(created_ms=0, updated_ms=40_000), 300.0, 40.0),
+        (Snapshot(), 300.0, 300.0),
+        (Snapshot(), 0.01, None),
+        (None, 0.01, None),
+    ],
+)
+def test_a_card_says_how_long_the_provider_worked(said: Snapshot | None, watched_s: float, took_s: float) -> None:
+    task = FinishedTask(view("one", added_at=NOW, ended_at=NOW + watched_s), said, ())
+    assert cards([(task, ())], ())[0].took_s == took_s
