@@ -43,7 +43,6 @@ T = TypeVar("T")
 GATEWAY_PATH: Final = "/gateway"
 ADMIT_S: Final = 10.0  # how long a request waits for the account's limits
 LAST_S: Final = 4.0  # how long requests in flight may take when the daemon stops
-MAYBE_SENT: Final = frozenset({Failure.TIMEOUT, Failure.RESET, Failure.PROTOCOL})
 STOPPED: Final = "the daemon stopped before the provider answered"
 # CONNECT opens a tunnel; TRACE would return the request with the key.
 NOT_PASSED: Final = frozenset({"CONNECT", "TRACE"})
@@ -149,7 +148,7 @@ class _GatewayCall:
             self._unseen = ""  # the body of the request is incomplete
             raise
         if isinstance(found, Unanswered):
-            if found.is_unsent or found.kind not in MAYBE_SENT:
+            if not found.may_have_arrived:
                 self._unseen = ""
             late = found.kind is Failure.TIMEOUT
             raise HttpProblem(HTTPStatus.GATEWAY_TIMEOUT if late else HTTPStatus.BAD_GATEWAY, found.reason)

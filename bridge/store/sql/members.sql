@@ -11,8 +11,8 @@ SELECT scope, slot, {id} FROM shares JOIN members USING (fence)
 INSERT INTO members (name, scopes, lease_until)
 VALUES (:name, :scopes, clock_timestamp() + make_interval(secs => :lease_s)) RETURNING fence, {id}
 
--- over: Remove these members, the one with the id `former`, and those whose lease is over. No lease lasts longer than ten minutes: one that ends
--- later was written before the server's clock was set back.
+-- over: Remove these members, the one with the id `former`, and those whose lease is over. No lease lasts longer than
+-- ten minutes: one that ends later was written before the server's clock was set back.
 DELETE FROM members WHERE fence IN (
     SELECT fence FROM members WHERE fence IN (:fences[]) OR {id} = :former
         OR lease_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + interval '10 minutes'
