@@ -122,21 +122,24 @@ class Unread:
 
     def __init__(self) -> None:
         self.tally = SourceTally(source="queue", path="/q")
+        self.is_started = False
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        raise AssertionError
+        self.is_started = True
+        task_status.started()
 
     def is_idle(self) -> bool:
         return True
 
 
 async def test_sources_of_new_settings_do_not_start_after_the_daemon_has_ended() -> None:
-    offload = Ending()
+    offload, source = Ending(), Unread()
     runner = SourceRunner(records=Records(), offload=offload, clock=FakeClock())
     await runner.record([SourceTally(source="lines", path="/l")], daemon="")  # stored when others replace it
     async with anyio.create_task_group() as reload:
         async with anyio.create_task_group() as daemon:
             offload.group = daemon
-            reload.start_soon(partial(runner.replace, [Unread()], daemon="", group=daemon))
+            reload.start_soon(partial(runner.replace, [source], daemon="", group=daemon))
             await anyio.sleep_forever()
         offload.has_ended.set()
+    assert not source.is_started
