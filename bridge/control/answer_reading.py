@@ -15,6 +15,7 @@ from bridge.config.load import Loaded
 from bridge.config.secret import has_reference
 from bridge.domain.task import Reading
 from bridge.encoding import rfc3339_of_ms
+from bridge.expressions.json_text import parse_json
 from bridge.net.client import Answer
 from bridge.providers.description import Description
 from bridge.providers.reading_steps import ReadingStep, explain_reading, named_id
@@ -114,6 +115,6 @@ def _received(description: Description, recorded: RecordedAnswer) -> Answer:
 
 def _named(description: Description, answer: Answer) -> str | None:
     try:
-        return named_id(description, orjson.loads(answer.body))
+        return named_id(description, parse_json(answer.body))
     except orjson.JSONDecodeError:
         return None

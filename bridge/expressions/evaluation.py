@@ -16,6 +16,7 @@ from jmespath.functions import Functions, signature
 from jmespath.visitor import Options, TreeInterpreter
 
 from bridge.expressions.json_size import SizeMeter
+from bridge.expressions.json_text import parse_json
 
 READ_A_STEP: Final = 128  # characters of text per step, when read as JSON
 COPIED_A_STEP: Final = 64  # characters of text per step, when copied
@@ -160,7 +161,7 @@ class _BoundedFunctions(Functions):
             return value
         self._budget.use(len(value) // READ_A_STEP)
         try:
-            return orjson.loads(value)
+            return parse_json(value)
         except orjson.JSONDecodeError:
             return None
 

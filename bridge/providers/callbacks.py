@@ -21,6 +21,7 @@ from bridge.domain.callback import MAX_IDS, Callback, CallbackProof, CallbackReq
 from bridge.domain.ids import MAX_TASK_ID_CHARS
 from bridge.domain.task import Json
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
+from bridge.expressions.json_text import parse_json
 from bridge.providers.callback_signatures import CallbackRule, proof, secret_bytes
 from bridge.providers.description import Description
 from bridge.providers.json_values import as_id, one_line
@@ -141,7 +142,7 @@ def _parsed(body: bytes) -> Json:
     if len(body) > MAX_PARSED_BYTES:
         return None
     try:
-        value: Json = orjson.loads(body)
+        value: Json = parse_json(body)
     except orjson.JSONDecodeError:
         return None
     return value

@@ -8,10 +8,9 @@ from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
 
-import orjson
-
 from bridge.domain.backoff import parse_retry_after
 from bridge.domain.task import Json, Reading, ReadingKind
+from bridge.expressions.json_text import parse_json
 from bridge.net.client import Answer
 from bridge.providers.aggregators import account_trouble
 from bridge.providers.json_values import one_line
@@ -143,7 +142,7 @@ def _missing(body: bytes, shape: Shape) -> tuple[ReadingKind, bool]:
         return ReadingKind.TRANSIENT, True
     if shape is Shape.PAGE:
         return ReadingKind.NO_ROUTE, False
-    value: Json = orjson.loads(body) if shape is Shape.JSON else body.decode("utf-8", "replace")
+    value: Json = parse_json(body) if shape is Shape.JSON else body.decode("utf-8", "replace")
     texts = [text.strip() for text in _texts(value, depth=3)]
     said = _ADDRESS.sub(" / ", "; ".join(texts))
     if _TASK.search(_ROUTE.sub(" ", said)) is not None and (shape is Shape.JSON or _UNKNOWN.search(said) is not None):

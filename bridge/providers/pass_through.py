@@ -16,6 +16,7 @@ from bridge.domain.quoting import printable
 from bridge.domain.secret_headers import header_secrets
 from bridge.domain.task import ENDING, UNDER_WAY, Json, Reading, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
+from bridge.expressions.json_text import parse_json
 from bridge.net.client import Answer
 from bridge.providers.auth import shown
 from bridge.providers.calls import KeyPlace
@@ -131,7 +132,7 @@ class PassThrough:
                 raise NotCreated(f"the create answer cannot be read: {answer.trouble}")
             return None
         try:
-            body: Json = orjson.loads(answer.body)
+            body: Json = parse_json(answer.body)
             if is_sure:
                 task = created(self._description, body, self.base_url)
             else:

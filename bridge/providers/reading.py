@@ -12,6 +12,7 @@ import orjson
 
 from bridge.domain.task import ENDING, UNDER_WAY, Json, Reading, ReadingKind, Snapshot
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
+from bridge.expressions.json_text import parse_json
 from bridge.net.client import Answer, Unanswered
 from bridge.providers.answer_form import Form
 from bridge.providers.description import Description
@@ -137,7 +138,7 @@ def code_of(description: Description, answer: Answer | Unanswered) -> Json:
     if isinstance(answer, Unanswered) or description.codes is None or part_of(answer) is not None:
         return None
     try:
-        return description.codes.of(orjson.loads(answer.body))
+        return description.codes.of(parse_json(answer.body))
     except (orjson.JSONDecodeError, ExpressionLimit):
         return None
 
@@ -151,7 +152,7 @@ def judge(description: Description, answer: Answer | Unanswered) -> Json | Readi
     if (part := part_of(answer)) is not None:
         return read_as(ReadingKind.TRANSIENT, answer, said=part)
     try:
-        body: Json = orjson.loads(answer.body)
+        body: Json = parse_json(answer.body)
     except orjson.JSONDecodeError:
         shape = shape_of(answer.body)
         if shape is Shape.EMPTY and (means := description.empty_means) is not None:

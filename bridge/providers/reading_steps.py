@@ -11,6 +11,7 @@ import orjson
 
 from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit
+from bridge.expressions.json_text import parse_json
 from bridge.net.client import Answer
 from bridge.providers.answer_form import Form, Results
 from bridge.providers.description import Description
@@ -109,7 +110,7 @@ class _Explainer:
         yield "request", self._request()
         is_json, size = True, f"{len(answer.body)} bytes"
         try:
-            body: Json = orjson.loads(answer.body)
+            body: Json = parse_json(answer.body)
             what = f"{size} of JSON"
         except orjson.JSONDecodeError as error:
             is_json = False

@@ -72,6 +72,8 @@ def answer(body: Any, status: int = 200) -> Answer:
             "video/generations/jobs",
         ),
         ("midjourney", "/mj/submit/imagine", {"code": 1, "description": "ok", "result": "8570"}, None),
+        ("comfyui", "/prompt", b'{"prompt_id": "8570", "number": NaN, "node_errors": {}}', None),
+        ("midjourney", "/mj/submit/imagine", b'{"code": 1, "description": "\\ud83d", "result": "8570"}', None),
     ],
 )
 def test_a_create_answer_names_its_task_and_the_path_its_action(
