@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final, NamedTuple
 
-import yaml
+from bridge.config.provider_trees import plain_yaml
 
 MOST_CHARS: Final = 2_000  # a longer text is not from genbridge
 MOST_LEVELS: Final = 5  # maximum depth of sentences within sentences
@@ -24,9 +24,7 @@ _BETWEEN: Final = re.compile("(?<=[\u4e00-\u9fff\uff09\u201d]) (?=[\u4e00-\u9fff
 @cache
 def chinese_texts() -> Mapping[str, str]:
     """The Chinese of genbridge's own reasons, by their English."""
-    text = files("bridge").joinpath("chinese_reasons.yaml").read_text("utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is ten times as fast, but not everywhere
-    found: Mapping[str, str] = yaml.load(text, loader)  # noqa: S506 - both are safe
+    found: Mapping[str, str] = plain_yaml(Path(__file__).with_suffix(".yaml"))
     return found
 
 

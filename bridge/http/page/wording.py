@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
-import yaml
-
 from bridge.chinese_reasons import in_language
+from bridge.config.provider_trees import plain_yaml
 from bridge.control.formats import FIRST, LAST, rfc3339
 
 DAY_S: Final = 86_400.0
@@ -29,8 +28,7 @@ def translations(language: str) -> Mapping[str, str]:
     """The texts of one language, by their English; empty for English."""
     if language == "en":
         return {}
-    text = files("bridge.http.page").joinpath(f"texts/{language}.yaml").read_text("utf-8")
-    found: Mapping[str, str] = yaml.safe_load(text)
+    found: Mapping[str, str] = plain_yaml(Path(__file__).with_name("texts") / f"{language}.yaml")
     return found
 
 
