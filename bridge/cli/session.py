@@ -100,18 +100,13 @@ class CommandSession:
     def store(self, *, create: bool = False) -> Iterator[CommandStore]:
         """The store of these settings, open. A missing store is created only with `create`, and never for settings
         under /etc: the service creates it, as its own user."""
-        place = self.store_place
         service = is_service(self.file.path)
-        if isinstance(place, Path):
-            is_there = files.exists(place)
-            if not is_there and (service or not create):
-                raise self.no_store()
-            is_new = not is_there
-        else:
-            is_new = create and not service
-        if is_new:
+        may_create = create and not service
+        if may_create:
             prepare(self.placed)
-        with closing(open_command_store(place, create=is_new, group_access=service)) as store:
+        else:
+            self.check_exists()
+        with closing(open_command_store(self.store_place, create=may_create, group_access=service)) as store:
             if create:
                 self.note_owner(store)
             yield store
@@ -119,10 +114,8 @@ class CommandSession:
     @contextmanager
     def reader(self) -> Iterator[ReadStore]:
         """The store, open for reading. It is neither created nor upgraded."""
-        place = self.store_place
-        if isinstance(place, Path) and not files.exists(place):
-            raise self.no_store()
-        with closing(open_reader(place)) as store:
+        self.check_exists()
+        with closing(open_reader(self.store_place)) as store:
             yield store
 
     @contextmanager
@@ -131,11 +124,12 @@ class CommandSession:
         with self.reader() as store:
             yield StoreNow(store, self.file, clock_of(store).now())
 
-    def no_store(self) -> StoreError:
-        """The error for a missing store. The text says which command creates it."""
-        service = is_service(self.file.path)
-        how = "start the service once" if service else "`genbridge run` or `genbridge add` creates it"
-        return StoreError(f"there is no store yet ({self.store_place}): {how}")
+    def check_exists(self) -> None:
+        """StoreError if the file of the store is missing. The text says which command creates it."""
+        if isinstance(self.store_place, Path) and not files.exists(self.store_place):
+            service = is_service(self.file.path)
+            how = "start the service once" if service else "`genbridge run` or `genbridge add` creates it"
+            raise StoreError(f"there is no store yet ({self.store_place}): {how}")
 
     def opened(self) -> Store:
         """The store for a daemon. Creates it if it is missing, and records which settings file owns it."""

@@ -15,7 +15,7 @@ from bridge.config.settings_file import parse_store_location
 from bridge.control.formats import count
 from bridge.domain.quoting import printable
 from bridge.errors import StoreBusy, UsageError
-from bridge.store import DaemonLock, StorePlace, files, migrate_store, open_store
+from bridge.store import DaemonLock, StorePlace, migrate_store, open_store
 from bridge.store.copying import back_up, restore
 from bridge.wiring.store_location import is_service, prepare
 
@@ -82,8 +82,7 @@ def backup_command(session: CommandSession, file: Path) -> None:
     Back up a store in PostgreSQL with pg_dump.
     """
     place = _file_of(session, f"pg_dump --format=custom --file={file} URL")
-    if not files.exists(place):
-        raise session.no_store()
+    session.check_exists()
     to = file.absolute()
     back_up(Path(os.path.realpath(place)), to)
     click.echo(printable(f"{place}: copied to {to}"))
