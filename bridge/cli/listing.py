@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -103,9 +104,8 @@ def _print(found: WatchList, screen: Screen, *, is_all: bool, as_json: bool, wid
 def _watched(found: WatchList, screen: Screen) -> Sequence[str]:
     """The lines of one refresh that fit on the screen."""
     room = screen.height - ROWS_LEFT
-    views = found.views
-    more = len(views) - room
-    lines = list(_lines(found, screen, views[:room])) if views else ["no matching tasks"]
+    more = len(found.views) - room
+    lines = _lines(replace(found, views=found.views[:room]), screen) if found.views else ["no matching tasks"]
     return [*lines, screen.painted(f"{more} more", "dim")] if more > 0 else lines
 
 
@@ -128,10 +128,9 @@ def _print_whole(found: WatchList) -> None:
     )
 
 
-def _lines(found: WatchList, screen: Screen, views: Sequence[WatchView] | None = None) -> Sequence[str]:
+def _lines(found: WatchList, screen: Screen) -> Sequence[str]:
     """The table for a terminal. The account is shown only if there are several."""
-    rows = found.views if views is None else views
-    several = len({view.account for view in rows}) > 1
+    several = len({view.account for view in found.views}) > 1
     columns: Sequence[Column[WatchView]] = [
         Column("PHASE", lambda view: screen.marked(PHASE_MARKS.get(view.phase, BAD), _phase(view)), style=MARK),
         Column("AGO", lambda view: age(view.ended_at or view.added_at, found.now), goes=2, style="dim"),
@@ -147,7 +146,7 @@ def _lines(found: WatchList, screen: Screen, views: Sequence[WatchView] | None =
             link=lambda view: "".join(view.urls[:1]),
         ),
     ]
-    return list(table_lines(rows, columns, screen))
+    return list(table_lines(found.views, columns, screen))
 
 
 def _phase(view: WatchView) -> str:
