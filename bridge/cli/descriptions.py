@@ -167,13 +167,10 @@ def _bytes(file: str) -> bytes:
 
 
 def _print(what: str, line: str) -> None:
-    """Print one line of the explanation: the subject, then the text, wrapped at the width of a terminal."""
+    """Print one line of the explanation: the subject, then the text, wrapped at `WIDTH`."""
     if len(what) > 14:
         click.echo(printable(what))
         what = ""
-    indent = " " * 16
-    text = printable(line)
-    folded = textwrap.wrap(text, WIDTH - len(indent), break_long_words=False, break_on_hyphens=False) or [""]
-    click.echo(f"{printable(what):<16}{folded[0]}")
-    for more in folded[1:]:
-        click.echo(f"{indent}{more}")
+    begin = printable(what).ljust(16)
+    wrapped = textwrap.TextWrapper(WIDTH, begin, " " * 16, break_long_words=False, break_on_hyphens=False)
+    click.echo(wrapped.fill(printable(line)) or begin)
