@@ -97,8 +97,7 @@ def command_called(name: str) -> click.Command:
     """The command of this name, imported."""
     with garbage_collector.resting():  # modules stay, so the collector would search them in vain
         module = import_module(COMMANDS[name][0])
-    found = getattr(module, f"{name.replace('-', '_')}_command")
-    assert isinstance(found, click.Command)
+    found: click.Command = getattr(module, f"{name.replace('-', '_')}_command")
     return found
 
 

@@ -183,10 +183,9 @@ def _facts(loaded: Loaded, place: StorePlace, counts: Counts) -> Iterator[tuple[
     yield "sources", "; ".join([*sources, "`genbridge add`"])
     endpoints = [f"{name} ({_endpoint(one)})" for name, one in settings.endpoints.items()]
     yield "endpoints", "; ".join(endpoints) or "none: nobody is notified"
-    waiting = f"{counts.waiting} {'delivery' if counts.waiting == 1 else 'deliveries'} waiting"
-    yield "store", f"{place}: {count(counts.live, 'live task')}, {waiting}"
+    yield "store", f"{place}: {count(counts.live, 'live task')}, {count(counts.waiting, 'delivery')} waiting"
     if settings.http is not None:
-        yield "page", settings.http.public_url or _page(settings.http.listen)
+        yield "page", settings.http.public_url or _page(settings.http.address)
 
 
 def _endpoint(endpoint: Webhook | Apprise) -> str:
@@ -197,8 +196,7 @@ def _endpoint(endpoint: Webhook | Apprise) -> str:
     return f"{kind} at {urlsplit(endpoint.url.reveal()).netloc.rpartition('@')[2]}"
 
 
-def _page(listen: str) -> str:
-    address = ListenAddress.parse(listen)
+def _page(address: ListenAddress) -> str:
     if not address.path and not address.port:
         return "on a free port; see the log"
     return str(address) if address.path else f"http://{address}"
