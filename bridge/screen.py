@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, NamedTuple, TextIO
 
 USUAL_WIDTH: Final = 80
@@ -54,19 +54,15 @@ def screen_of(stream: TextIO | None) -> Screen:
     if stream is None or not stream.isatty():
         return Screen(USUAL_WIDTH, USUAL_HEIGHT, is_terminal=False, marks=False)
     width, height = _size(stream)
-    marks = wants_colors(os.environ) and (stream.encoding or "").lower().replace("-", "") == "utf8"
-    links = os.environ.get("TERM") != "linux"  # the console of older kernels prints their bytes
+    term, is_utf8 = os.environ.get("TERM"), (stream.encoding or "").lower().replace("-", "") == "utf8"
+    marks = is_utf8 and not os.environ.get("NO_COLOR") and term != "dumb"
+    links = term != "linux"  # the console of older kernels prints their bytes
     return Screen(width, height, is_terminal=True, marks=marks, links=links)
 
 
 def can_move_cursor(screen: Screen) -> bool:
     """Whether printed lines can be replaced."""
     return screen.is_terminal and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
-
-
-def wants_colors(env: Mapping[str, str]) -> bool:
-    """Whether the environment allows colors: $NO_COLOR is not set, and the terminal is not `dumb`."""
-    return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
 
 def _size(stream: TextIO) -> tuple[int, int]:
