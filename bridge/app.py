@@ -32,8 +32,6 @@ class App:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self._store = parts.store
-        self._clock = parts.clock
         self._stopping = anyio.Event()
         self._all_stored = anyio.Event()
         self._started = anyio.Event()  # also set if it will never start
@@ -129,15 +127,15 @@ class App:
         await group.start(parts.dispatcher.run)
         await group.start(parts.poller.run)
         self._is_working = True
-        if self._store.is_shared:
-            await retrying(self._begin, self._clock)
+        if parts.store.is_shared:
+            await retrying(self._begin, parts.clock)
         else:
             await self._begin()  # if the file cannot be written, do not start
         await group.start(parts.membership.run)
         await self._start_sources(parts.loaded)
         group.start_soon(parts.follow_news)
         for part in (parts.callback_hints, parts.janitor, parts.keeper, parts.learning, parts.sources):
-            group.start_soon(keep_running, type(part).__name__.lower(), part.run, self._clock)
+            group.start_soon(keep_running, type(part).__name__.lower(), part.run, parts.clock)
         self._started.set()
         task_status.started()
 
@@ -166,7 +164,7 @@ class App:
             # Needed even if everything is stored, because the lease may be in renewal.
             if self._group is not None:
                 self._group.cancel_scope.cancel()  # first, because a waiting caller would otherwise wait again
-            self._store.give_up()
+            self.parts.store.give_up()
             raise
 
     async def _drain(self) -> None:
