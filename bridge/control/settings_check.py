@@ -222,18 +222,12 @@ def _known_there(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
     return _reached(thing, answer, url)
 
 
-def _to_do(reason: str) -> str:
-    """What to do if there was no answer for this reason."""
-    if "the proxy " in reason:
-        return "check proxy"
-    return "check url, and whether the receiver is running"
-
-
 def _reached(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
     """What a webhook's answer to a GET means. A receiver may not support GET, so 401, 404 and 405 are fine."""
     if isinstance(answer, Unanswered):
-        is_plain = answer.kind is Failure.TLS
-        return Finding(Level.ERROR, thing, answer.reason if is_plain else f"{answer.reason}: {_to_do(answer.reason)}")
+        check = "proxy" if "the proxy " in answer.reason else "url, and whether the receiver is running"
+        to_do = "" if answer.kind is Failure.TLS else f": check {check}"
+        return Finding(Level.ERROR, thing, answer.reason + to_do)
     seen = f"HTTP {answer.status} to a GET"
     moved = redirection(answer.status, answer.headers.get("location"), asked=url)
     if moved is not None:
