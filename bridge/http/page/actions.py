@@ -105,8 +105,9 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
     if isinstance(done, Response):
         await _free(services, sent)
         return done
-    notice = NOTICE.sign(key, now, text=done.text, is_good=done.is_good)
-    return to_page(call.visitor, _told(call.back, notice))
+    path, kept = _apart(call.back)
+    notice = {DONE: NOTICE.sign(key, now, text=done.text, is_good=done.is_good)}
+    return to_page(call.visitor, address(path, kept, **notice))
 
 
 async def _free(services: Services, form: str) -> None:
@@ -136,12 +137,6 @@ async def answer_page(
     path, kept = _apart(call.back)
     values = {"path": path, "kept": kept, "back": call.back, **values}
     return await page(call, template, values, view=name, status=status)
-
-
-def _told(back: str, notice: str) -> str:
-    """The address to go back to, with a notice about the action."""
-    path, kept = _apart(back)
-    return address(path, kept, **{DONE: notice})
 
 
 def _apart(back: str) -> tuple[str, list[tuple[str, str]]]:

@@ -32,6 +32,7 @@ MOST_HAPPENED: Final = 80
 FIRST_HAPPENED: Final = 10  # a long history shows this many first lines, and the last ones
 MOST_META: Final = 40  # maximum number of keys
 MOST_META_CHARS: Final = 400  # maximum characters of one value
+_FINAL: Final = frozenset(Phase) - LIVE
 
 
 class DeliveryNow(NamedTuple):
@@ -200,6 +201,3 @@ def read_story(at: StoreNow, key: WatchKey) -> TaskStory:
 
 def _cut(text: str) -> str:
     return text if len(text) <= MOST_META_CHARS else text[:MOST_META_CHARS] + "…"
-
-
-_FINAL: Final = frozenset(str(phase) for phase in Phase if phase not in LIVE)
