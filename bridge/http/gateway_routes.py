@@ -58,8 +58,6 @@ class Gateway:
         call = _GatewayCall(self._services, scope, receive, send)
         try:
             await call.run()
-        except CallerGone:
-            await call.abort()
         except (Exception, BaseExceptionGroup) as error:
             await call.fail(first_error(error))
 
