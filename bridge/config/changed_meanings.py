@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from bridge.config.problems import Steps, written_key
-from bridge.config.yaml_nodes import Node, Pairs, walk
+from bridge.config.problems import written_key
+from bridge.config.yaml_nodes import KeyPath, Node, Pairs, walk
 
 _SPACED: Final = (
     "the wait between two polls depends on how long similar tasks took, within these limits; for the waits of 0.1.0, "
@@ -42,7 +42,7 @@ def changed_meanings(node: Pairs) -> Iterator[tuple[str, str]]:
             yield from ((written_key(steps), change) for steps in _matching(node, tuple(key.split("."))))
 
 
-def _matching(node: Node, key: tuple[str, ...], above: Steps = ()) -> Iterator[Steps]:
+def _matching(node: Node, key: tuple[str, ...], above: KeyPath = ()) -> Iterator[KeyPath]:
     """The keys in the file that match a pattern."""
     if not key:
         yield above

@@ -17,12 +17,12 @@ from bridge.config.field_types import ROBOT_NAMES
 from bridge.config.mistakes import Mistake, mistakes
 from bridge.config.model import Account, Apprise, Log, Settings, Webhook
 from bridge.config.postgres_url import MIN_SECRET_CHARS, PostgresUrl, names_postgres
-from bridge.config.problems import Problem, Steps, at_key, at_value, written_key
+from bridge.config.problems import Problem, at_key, at_value, written_key
 from bridge.config.provider_trees import builtin_names, effective_tree, lacking_base_url, unknown_provider
 from bridge.config.secret import ReferenceContext, SecretText, has_reference
 from bridge.config.settings_file import SettingsFile, named_store, read_settings
 from bridge.config.yaml import YamlProblem
-from bridge.config.yaml_nodes import Pairs, as_free, as_text
+from bridge.config.yaml_nodes import KeyPath, Pairs, as_free, as_text
 from bridge.domain.proxies import ProxyRules
 from bridge.domain.quoting import unknown_name
 from bridge.domain.secret_headers import SCHEMES, header_secrets, is_secret_header
@@ -250,7 +250,7 @@ def _unknown_names(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]:
             names = route.get(section) if isinstance(route, dict) else None
             for position, name in enumerate(names if isinstance(names, list) else ()):
                 if isinstance(name, str) and name not in known:
-                    steps: Steps = ("routes", number, section, position)
+                    steps: KeyPath = ("routes", number, section, position)
                     yield at_value(node, steps, unknown_name(section.removesuffix("s"), name, known))
 
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
-from bridge.config.problems import NOT_A_MAPPING, NOT_A_TEXT, Problem, Steps, at_key, at_value
-from bridge.config.yaml_nodes import Node
+from bridge.config.problems import NOT_A_MAPPING, NOT_A_TEXT, Problem, at_key, at_value
+from bridge.config.yaml_nodes import KeyPath, Node
 from bridge.domain.quoting import unknown_name
 
 Types = Sequence[Any]  # the alternatives in an annotation
@@ -52,7 +52,7 @@ class Mistake:
     """What is wrong at `path`. It is about the value there, about the key (`is_key`), or about a missing key
     (`is_lack`)."""
 
-    path: Steps
+    path: KeyPath
     message: str
     is_key: bool = False
     is_lack: bool = False
@@ -112,11 +112,11 @@ def _mistake(detail: Mapping[str, Any], model: type[BaseModel], tree: Any, keys:
     return Mistake(path=_within(tree, path), message=message)
 
 
-def _unknown_key(path: Steps, known: Sequence[str]) -> Mistake:
+def _unknown_key(path: KeyPath, known: Sequence[str]) -> Mistake:
     return Mistake(path=path, message=unknown_name("key", str(path[-1]), known), is_key=True, is_unknown=True)
 
 
-def _message(detail: Mapping[str, Any], value: object, path: Steps) -> str:
+def _message(detail: Mapping[str, Any], value: object, path: KeyPath) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
@@ -137,13 +137,13 @@ def _message(detail: Mapping[str, Any], value: object, path: Steps) -> str:
     return message[0].lower() + message[1:]
 
 
-def _within(tree: Any, path: Steps) -> Steps:
+def _within(tree: Any, path: KeyPath) -> KeyPath:
     """The part of `path` that was written: a single value may stand for a list of it, or for a mapping."""
     value, left = _reached(tree, path)
     return path if isinstance(value, Mapping) else path[: len(path) - len(left)]
 
 
-def _reached(tree: Any, path: Steps) -> tuple[Any, Steps]:
+def _reached(tree: Any, path: KeyPath) -> tuple[Any, KeyPath]:
     """The value at `path`, or the nearest one above it, and the rest of the path."""
     for depth, step in enumerate(path):
         if isinstance(tree, Mapping) and step in tree:
@@ -169,7 +169,7 @@ def types_inside(types: Types, step: str | int) -> list[Any]:
     return [inner for type_ in map(_bare, types) for annotation in _inside(type_, step) for inner in _types(annotation)]
 
 
-def _follow(model: type[BaseModel], steps: Steps) -> tuple[Types, Steps]:
+def _follow(model: type[BaseModel], steps: KeyPath) -> tuple[Types, KeyPath]:
     """The types at a location from pydantic, and the location as people write it: without the tags of unions, and with
     the key of a field (pydantic names the field itself if its default is invalid)."""
     types: Types = [model]

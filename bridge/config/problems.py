@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from bridge.config.yaml_nodes import Location, Node, Pairs, walk
+from bridge.config.yaml_nodes import KeyPath, Location, Node, Pairs, walk
 from bridge.domain.quoting import quoted
-
-Steps = tuple[str | int, ...]  # keys and list positions, from the top of the settings
 
 NOT_A_MAPPING: Final = "must be a mapping of keys"
 NOT_A_TEXT: Final = "must be text"
@@ -33,13 +31,13 @@ def at_value(node: Node, steps: Sequence[str | int], message: str) -> Problem:
     return Problem((found.line, found.column), written_key(steps), message)
 
 
-def at_key(node: Node, steps: Steps, message: str, *, holder: bool = False) -> Problem:
+def at_key(node: Node, steps: KeyPath, message: str, *, holder: bool = False) -> Problem:
     """A mistake about the key at `steps`. With `holder`, the key is missing, and the location is that of its
     mapping."""
     return Problem(_key_location(node, steps[:-1] if holder else steps), written_key(steps), message)
 
 
-def _key_location(node: Node, steps: Steps) -> Location:
+def _key_location(node: Node, steps: KeyPath) -> Location:
     """The beginning of a key; for a list position, the beginning of its value; for the whole file, its start."""
     if not steps:
         return 1, 1

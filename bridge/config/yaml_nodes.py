@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-NodePath = Sequence[str | int]
+KeyPath = tuple[str | int, ...]  # keys and list positions, from the top of the document
 Location = tuple[int, int]
 
 _NULLS: Final = {"", "~", "null", "Null", "NULL"}
@@ -83,7 +83,7 @@ def as_free(node: Node) -> Any:
             return {key: as_free(value) for key, value in node.values.items()}
 
 
-def walk(node: Node, path: NodePath) -> tuple[Node, NodePath]:
+def walk(node: Node, path: Sequence[str | int]) -> tuple[Node, Sequence[str | int]]:
     """Follow `path` as far as possible. Returns the node that was reached, and the rest of the path."""
     for depth, step in enumerate(path):
         if isinstance(node, Pairs) and step in node.values:

@@ -15,6 +15,7 @@ from bridge.config.model import Account, Apprise, Webhook
 from bridge.config.postgres_url import names_postgres
 from bridge.config.provider_trees import official_host
 from bridge.config.secret import SecretText
+from bridge.config.yaml_nodes import KeyPath
 from bridge.domain.proxies import NO_PROXY, ProxyRules
 from bridge.domain.source import SourceKind
 from bridge.errors import ConfigError, how_to_install
@@ -26,7 +27,7 @@ from bridge.sources.queue_files import takes
 from bridge.wiring.account_catalogue import catalogue
 from bridge.wiring.plan_builder import PlanBuilder
 
-Key = tuple[str | int, ...]
+Checked = Iterator[tuple[KeyPath, str | None]]  # each key with what is wrong; None: nothing
 P = ParamSpec("P")
 
 _LOCATION: Final = re.compile(r":(\d+):(\d+): ")
@@ -60,7 +61,7 @@ def check(loaded: Loaded) -> None:
         raise ConfigError(problems)
 
 
-def _mistakes(loaded: Loaded) -> Iterator[tuple[Key, str]]:
+def _mistakes(loaded: Loaded) -> Iterator[tuple[KeyPath, str]]:
     for name, account in loaded.settings.accounts.items():
         yield from _named(("accounts", name), _account_problems(account, loaded))
     for name, endpoint in loaded.settings.endpoints.items():
@@ -77,7 +78,7 @@ def _mistakes(loaded: Loaded) -> Iterator[tuple[Key, str]]:
         yield ("archive", "to"), f"the Python package for buckets is missing: {how}"
 
 
-def _own_files_in_queue(loaded: Loaded) -> Iterator[tuple[Key, str]]:
+def _own_files_in_queue(loaded: Loaded) -> Iterator[tuple[KeyPath, str]]:
     """The first file or folder in these settings that the queue would take as a task file, and remove."""
     archive, store, sources = loaded.settings.archive, loaded.settings.store, dict(loaded.source_paths)
     folder = sources.pop(SourceKind.QUEUE, None)
@@ -95,20 +96,20 @@ def _own_files_in_queue(loaded: Loaded) -> Iterator[tuple[Key, str]]:
             return
 
 
-def _named(above: Key, found: Iterator[tuple[Key, str | None]]) -> Iterator[tuple[Key, str]]:
+def _named(above: KeyPath, found: Checked) -> Iterator[tuple[KeyPath, str]]:
     for key, wrong in found:
         if wrong is not None:
             yield (*above, *key), wrong
 
 
-def _account_problems(account: Account, loaded: Loaded) -> Iterator[tuple[Key, str | None]]:
+def _account_problems(account: Account, loaded: Loaded) -> Checked:
     if account.base_url is not None:
         yield ("base_url",), address_problem(account.base_url)
     base_url = account.base_url or official_host(account.provider, loaded.settings.providers)
     yield from _proxy_problems(account.proxy, base_url, loaded.proxies)
 
 
-def _webhook_problems(endpoint: Webhook, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
+def _webhook_problems(endpoint: Webhook, environment: ProxyRules) -> Checked:
     url = endpoint.url.reveal()
     yield ("url",), address_problem(url) or _problem(HookAddress, url)
     yield from _proxy_problems(endpoint.proxy, url, environment)
@@ -131,7 +132,7 @@ def _problem(build: Callable[[str], object], text: str) -> str | None:
     return None
 
 
-def _proxy_problems(proxy: SecretText | None, url: str, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
+def _proxy_problems(proxy: SecretText | None, url: str, environment: ProxyRules) -> Checked:
     """What is wrong with the proxy of an account or endpoint, or with the proxy that the environment sets for `url`."""
     if proxy is None:
         yield ("proxy",), proxy_problem(url, environment)
@@ -139,7 +140,7 @@ def _proxy_problems(proxy: SecretText | None, url: str, environment: ProxyRules)
         yield ("proxy",), address_problem(proxy.reveal())
 
 
-def _text_problems(endpoint: Webhook | Apprise) -> Iterator[tuple[Key, str | None]]:
+def _text_problems(endpoint: Webhook | Apprise) -> Checked:
     for key, template in (("title", endpoint.title), ("body", endpoint.body)):
         if template is not None:
             from bridge.sinks.texts import chat_template
@@ -147,7 +148,7 @@ def _text_problems(endpoint: Webhook | Apprise) -> Iterator[tuple[Key, str | Non
             yield (key,), _problem(chat_template, template)
 
 
-def _chat_problems(endpoint: Apprise, environment: ProxyRules) -> Iterator[tuple[Key, str | None]]:
+def _chat_problems(endpoint: Apprise, environment: ProxyRules) -> Checked:
     yield from _proxy_problems(endpoint.proxy, "", environment)
     yield from _text_problems(endpoint)
     from bridge.sinks.apprise_plugin import check_url
