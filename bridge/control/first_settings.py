@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import jinja2
@@ -34,8 +33,7 @@ SOURCES: Final[Mapping[str, str]] = {
 PATHS: Final = {SourceKind.QUEUE: "queue/", SourceKind.WATCHLIST: "tasks.yaml", SourceKind.LINES: "ids.txt"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstEndpoint:
+class FirstEndpoint(NamedTuple):
     """Where notifications go."""
 
     name: str
@@ -43,8 +41,7 @@ class FirstEndpoint:
     format: str | None  # None: an Apprise URL
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstSettings:
+class FirstSettings(NamedTuple):
     """All answers. `keys` are the account's key or pair of keys, or none."""
 
     description: Description
@@ -136,8 +133,7 @@ def settings_text(first: FirstSettings) -> str:
         keep_trailing_newline=True,
     )
     made.filters["quoted"] = lambda text: orjson.dumps(text).decode()  # a text of YAML in quotes
-    values = {field.name: getattr(first, field.name) for field in fields(first)}
-    return made.get_template("first_settings.jinja").render(paths=PATHS, **values)
+    return made.get_template("first_settings.jinja").render(paths=PATHS, **first._asdict())
 
 
 def write_settings(path: Path, text: str, *, source: str) -> None:
