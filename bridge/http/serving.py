@@ -53,14 +53,15 @@ class HttpServer:
     async def run(self, loaded: Loaded, bound: Bound | None, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Serve until canceled, at first with these settings and the result of `prepare` for them. `started()` once
         requests are answered."""
+        services = self._services
         async with anyio.create_task_group() as self._group:
-            self._group.start_soon(measure_loop_lag, self._services.metrics.loop_lag_s, self._services.clock)
-            self._group.start_soon(keep_running, "counts", self._services.counts.run, self._services.clock)
-            self._group.start_soon(keep_running, "needs", self._services.needs.run, self._services.clock)
-            self._group.start_soon(keep_running, "ready", self._services.shared_overview.run, self._services.clock)
-            self._group.start_soon(self.live.run)
-            self._group.start_soon(self._services.gateway.run)
-            self._group.start_soon(keep_running, "rings", self._services.rings.run, self._services.clock)
+            self._group.start_soon(measure_loop_lag, services.metrics.loop_lag_s, services.clock)
+            self._group.start_soon(keep_running, "counts", services.counts.run, services.clock)
+            self._group.start_soon(keep_running, "needs", services.needs.run, services.clock)
+            self._group.start_soon(keep_running, "ready", services.shared_overview.run, services.clock)
+            self._group.start_soon(keep_running, "rings", services.rings.run, services.clock)
+            self._group.start_soon(services.live.run)
+            self._group.start_soon(services.gateway.run)
             await self.apply(loaded, bound)
             task_status.started()
             await anyio.sleep_forever()
