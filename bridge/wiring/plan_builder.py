@@ -118,14 +118,10 @@ class PlanBuilder:
     def account(self, name: str, loaded: Loaded) -> AccountPlan:
         settings = loaded.settings
         account = settings.accounts[name]
-        allowed = allowed_hosts(loaded)
-        spool = answer_spool(loaded)
-        archive = settings.archive and (settings.archive.to, settings.archive.kinds, settings.archive.max_size)
-        network = network_basis(loaded, account)
-        basis = (account, settings.polling, settings.routes, settings.providers, network, allowed, archive)
+        polling, spool, network = settings.polling, answer_spool(loaded), network_basis(loaded, account)
+        basis = (account, polling, settings.routes, settings.providers, settings.archive, network)
         if (kept := self._accounts.get(name)) and kept[0] == basis:
             return kept[1]
-        polling = settings.polling
         pair = [secret.reveal() for secret in (account.access_key, account.secret_key) if secret is not None]
         known = self._descriptions(loaded)[account.provider]
         base_url, limits = base_url_of(account, known), limits_of(account, known)
@@ -138,7 +134,7 @@ class PlanBuilder:
             client=client,
             headers=revealed(account.headers),
             origins=account.origins,
-            allowed=allowed,
+            allowed=allowed_hosts(loaded),
             now=self._clock.now,
             keep_files=drop_files if spool is None else partial(spool.keep, name),
         )
@@ -184,9 +180,8 @@ class PlanBuilder:
             (settings.accounts, settings.providers, settings.archive) if endpoint.attach == "file" else None,
             settings.public_url,
         )
-        known = self._endpoints.get(name)
-        if known and known[0] == basis:
-            return known[1]
+        if (kept := self._endpoints.get(name)) and kept[0] == basis:
+            return kept[1]
         is_chat = isinstance(endpoint, Apprise) or endpoint.format in ROBOT_NAMES  # people read the messages there
         plan = EndpointPlan(
             sink=self._sink(name, endpoint, loaded),
@@ -205,9 +200,8 @@ class PlanBuilder:
             return None
         accounts = (settings.accounts, settings.providers, settings.polling, settings.routes)
         basis = (settings.archive, settings.http, accounts, network_basis(loaded, *settings.accounts.values()))
-        known = self._endpoints.get(ARCHIVE)
-        if known and known[0] == basis:
-            return known[1]
+        if (kept := self._endpoints.get(ARCHIVE)) and kept[0] == basis:
+            return kept[1]
         spool, downloads = answer_spool(loaded), {}
         assert spool is not None
         for name, account in settings.accounts.items():
