@@ -50,7 +50,6 @@ class KeepRules:
     """The limits in the settings. None: no limit."""
 
     place: Place
-    partial: Path  # the folder of unfinished files
     quota_bytes: int | None
     keep_s: float | None
 
@@ -88,7 +87,7 @@ def tidy(rules: KeepRules, now: float) -> None:
     """Delete the copies of tasks that are older than `keep`, then the oldest until the rest is within `quota`. Also
     delete unfinished files that have not changed for a week. Blocks. PlaceFailed if the archive cannot be read or
     changed."""
-    _clean(rules.partial, now)
+    _clean(rules.place.partial, now)
     if rules.quota_bytes is None and rules.keep_s is None:
         return
     tasks = sorted(_tasks(rules.place.entries()).items(), key=lambda task: _at(task[1]))

@@ -22,8 +22,12 @@ class StoredFile(NamedTuple):
 class Place(Protocol):
     """A folder or a bucket. Paths are relative to it, with `/`. Every call blocks, and raises PlaceFailed.
 
-    A file appears under its path either complete or not at all, and it is on disk when the call returns.
+    A file appears under its path either complete or not at all, and it is on disk when the call returns. `partial` is
+    the local folder of unfinished files.
     """
+
+    @property
+    def partial(self) -> Path: ...
 
     def read(self, path: str) -> bytes | None:
         """The content of a small file; None if it does not exist."""

@@ -135,8 +135,7 @@ def keep_rules(loaded: Loaded) -> KeepRules | None:
     archive = loaded.settings.archive
     if archive is None:
         return None
-    place = place_of(archive, loaded)
-    return KeepRules(place=place, partial=place.partial, quota_bytes=archive.quota, keep_s=archive.keep_s)
+    return KeepRules(place=place_of(archive, loaded), quota_bytes=archive.quota, keep_s=archive.keep_s)
 
 
 def allowed_hosts(loaded: Loaded) -> AllowedHosts:

@@ -48,17 +48,17 @@ def left(root: Path) -> set[str]:
 def test_copies_that_are_too_old_are_deleted_with_their_records_and_folders(tmp_path: Path) -> None:
     place = filled(tmp_path, {"old": 31, "new": 29})
 
-    tidy(KeepRules(place=place, partial=tmp_path / PARTIAL, quota_bytes=None, keep_s=30 * DAY_S), NOW)
+    tidy(KeepRules(place=place, quota_bytes=None, keep_s=30 * DAY_S), NOW)
 
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"new-1.mp4", "new-2.png", "new.json"}
-    tidy(KeepRules(place=place, partial=tmp_path / PARTIAL, quota_bytes=None, keep_s=DAY_S), NOW)
+    tidy(KeepRules(place=place, quota_bytes=None, keep_s=DAY_S), NOW)
     assert not list(tmp_path.iterdir())
 
 
 def test_beyond_the_quota_the_oldest_go_first(tmp_path: Path) -> None:
     place = filled(tmp_path, {"a": 3, "b": 1, "c": 2, "d-1": 0})
 
-    tidy(KeepRules(place=place, partial=tmp_path / PARTIAL, quota_bytes=25_000, keep_s=None), NOW)
+    tidy(KeepRules(place=place, quota_bytes=25_000, keep_s=None), NOW)
 
     assert left(tmp_path) == {"b", "d-1"}
 
@@ -74,7 +74,7 @@ def test_files_of_others_are_never_deleted(tmp_path: Path) -> None:
         (tmp_path / name).write_text(json.dumps({"data": unlikely}).ljust(9000))
         os.utime(tmp_path / name, (0, 0))
 
-    tidy(KeepRules(place=place, partial=tmp_path / PARTIAL, quota_bytes=1, keep_s=DAY_S), NOW)
+    tidy(KeepRules(place=place, quota_bytes=1, keep_s=DAY_S), NOW)
 
     kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert kept == {Path(name).name for name in names}
@@ -107,7 +107,7 @@ def test_unfinished_files_are_deleted_after_a_week(tmp_path: Path) -> None:
         (partial / name).write_bytes(b"x")
         os.utime(partial / name, (NOW - days * DAY_S, NOW - days * DAY_S))
 
-    tidy(KeepRules(place=Folder(tmp_path), partial=partial, quota_bytes=None, keep_s=None), NOW)
+    tidy(KeepRules(place=Folder(tmp_path), quota_bytes=None, keep_s=None), NOW)
 
     assert {path.name for path in partial.iterdir()} == {"new-1"}
 
@@ -115,7 +115,7 @@ def test_unfinished_files_are_deleted_after_a_week(tmp_path: Path) -> None:
 async def test_the_keeper_tidies_after_changed_settings_and_every_few_minutes(tmp_path: Path) -> None:
     clock = FakeClock(NOW)
     keeper = Keeper(clock)
-    rules = KeepRules(place=Folder(tmp_path), partial=tmp_path / PARTIAL, quota_bytes=None, keep_s=DAY_S)
+    rules = KeepRules(place=Folder(tmp_path), quota_bytes=None, keep_s=DAY_S)
     async with anyio.create_task_group() as group:
         group.start_soon(keeper.run)
         await clock.advance(1000)
