@@ -13,12 +13,13 @@ from starlette.types import Receive, Send
 
 from bridge.domain.forwarding import KeyMask, Pair, masked, returned_headers
 from bridge.engine.poller import Poller
-from bridge.http.gateway_bodies import MOST_BYTES, TOO_LARGE, cancel_when_gone
+from bridge.http.gateway_bodies import MOST_BYTES, TOO_LARGE
 from bridge.http.gateway_watches import WatchCommit, WatchWish
 from bridge.http.problem_details import HttpProblem
 from bridge.http.services import Services
 from bridge.net.client import Answer
 from bridge.net.failure_kinds import BodyStopped
+from bridge.net.http_server import cancel_when_gone
 from bridge.net.httpx_connections import StreamedAnswer
 from bridge.net.streaming_client import whole_answer
 from bridge.providers.pass_through import NotCreated, PassThrough, StatusCall

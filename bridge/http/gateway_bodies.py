@@ -22,13 +22,6 @@ class CallerGone(Exception):
     """The caller disconnected before it got an answer."""
 
 
-async def cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-    """Cancel when the caller disconnects. Discards what the caller still sends."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
-
-
 class RequestBody:
     """The body of a request, with a size limit. HttpProblem 400 if it is encoded for the transfer, 413 if it is too
     large. The server has refused headers that contradict each other about the length."""

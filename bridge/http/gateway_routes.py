@@ -23,13 +23,14 @@ from bridge.engine.poller import Poller
 from bridge.errors import first_error
 from bridge.http.access import AccessRules, Right, with_security_headers
 from bridge.http.gateway_answers import AnswerPassing
-from bridge.http.gateway_bodies import CallerGone, RequestBody, cancel_when_gone
+from bridge.http.gateway_bodies import CallerGone, RequestBody
 from bridge.http.gateway_watches import WatchCommit, WatchWish
 from bridge.http.problem_details import HttpProblem, problem_of, problem_response
 from bridge.http.services import Services
 from bridge.logs import get_logger
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import BodyStopped, Failure
+from bridge.net.http_server import cancel_when_gone
 from bridge.net.httpx_connections import StreamedAnswer
 from bridge.net.served_connection import ABORT
 from bridge.net.streaming_client import StreamedRequest

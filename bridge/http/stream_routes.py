@@ -20,9 +20,9 @@ from starlette.types import Message, Receive, Scope, Send
 from bridge.control.lookup import listed_account
 from bridge.domain.event import Topic
 from bridge.http.api_route import ApiCall, ApiModel, route
-from bridge.http.gateway_bodies import cancel_when_gone
 from bridge.http.problem_details import HttpProblem
 from bridge.http.request_filters import named_filters
+from bridge.net.http_server import cancel_when_gone
 from bridge.net.served_connection import ABORT
 
 MAX_STREAMS: Final = 1000

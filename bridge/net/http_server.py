@@ -21,7 +21,7 @@ import anyio
 import anyio.abc
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive
 
 from bridge.domain.listen_address import ListenAddress
 from bridge.errors import Unavailable, UsageError
@@ -70,6 +70,13 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     except ClientDisconnect:  # otherwise uvicorn would log a traceback
         raise RequestBodyError(HTTPStatus.BAD_REQUEST, "the client disconnected before the end of the body") from None
     return bytes(body)
+
+
+async def cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Cancel when the client disconnects. Discards what the client still sends."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
 
 
 def _too_large(max_bytes: int) -> RequestBodyError:
