@@ -27,8 +27,7 @@ LAST_COMMIT_S: Final = 1.0  # ... and its commits after that; together they stay
 
 
 class App:
-    """One daemon, made of these parts, on one store, which the caller has locked. `run` works until `stop`; `apply`
-    replaces the settings."""
+    """One daemon of these parts, on a store that the caller has locked. `run` works until `stop`."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts

@@ -98,8 +98,7 @@ def _read(text: str, levels: int) -> str:
 
 
 def _said_by(sentences: Sequence[OwnSentence], text: str, levels: int, *, is_whole: bool = False) -> str | None:
-    """The text by the first of these sentences that fits. With `is_whole`, each value must be genbridge's own, too, or
-    a number."""
+    """The text by the first sentence that fits. With `is_whole`, each value is genbridge's own, too, or a number."""
     for sentence in sentences:
         values = sentence.values(text)
         if values is not None:

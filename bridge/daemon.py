@@ -193,8 +193,7 @@ class Daemon:
             await self._clock.wait(self._must_reload, SETTINGS_EVERY_S)
 
     async def _reload(self) -> bool:
-        """Reload the settings. Returns False if this must be repeated: the store failed, or a new app has replaced the
-        one that got the settings."""
+        """Reload the settings. False: repeat it, because the store failed, or a new app has replaced the old one."""
         app, is_done = self._app, True
         self._manager.reloading()
         try:
@@ -233,8 +232,7 @@ class Daemon:
         self._metrics.settings_invalid_since = self._settings_tally.error_at
 
     def _prepare_http(self, loaded: Loaded) -> Bound | None:
-        """Start to listen according to these settings. If that is impossible, raises Unavailable and changes
-        nothing."""
+        """Start to listen according to these settings, or raise Unavailable and change nothing."""
         if self._http is None and loaded.settings.http is not None:
             # Imported here, so that nothing of it is imported without `http:`.
             from bridge.http.services import Services

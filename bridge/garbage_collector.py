@@ -24,8 +24,7 @@ def resting() -> Iterator[None]:
 
 def spare() -> None:
     """Exclude all current objects from collection: with a million watches, each pass would stop the daemon for a
-    second. They are still freed when dropped, because they form no cycles. From now on, the collector runs after
-    `NEW_OBJECTS` new objects."""
+    second. They form no cycles, so they are still freed. Now the collector runs after `NEW_OBJECTS` new objects."""
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS)
 

@@ -50,8 +50,7 @@ class Histogram:
 
 @dataclass(slots=True, eq=False)
 class AnswerTimes:
-    """How long the last answers took. These are exact values, because a histogram of the last minutes would mostly be
-    empty."""
+    """How long the last answers took, exactly: a histogram of the last minutes would mostly be empty."""
 
     _last_s: deque[float] = field(default_factory=partial(deque, maxlen=KEPT_ANSWERS))
 
@@ -59,8 +58,7 @@ class AnswerTimes:
         self._last_s.append(seconds)
 
     def quantile(self, part: float) -> float | None:
-        """The time within which this share of the answers came; None without answers. Only for the event loop's
-        thread."""
+        """The time within which this share of the answers came, if any. Only for the event loop's thread."""
         found = sorted(self._last_s)
         return found[min(len(found) - 1, int(part * len(found)))] if found else None
 

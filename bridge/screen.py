@@ -108,8 +108,7 @@ def padded(text: str, width: int) -> str:
 
 
 def folded(text: str, width: int) -> Iterator[str]:
-    """The text in lines of at most `width` cells, wrapped at spaces if possible, all with the indent of the first
-    line."""
+    """The text in lines of at most `width` cells, wrapped at spaces if possible, all with its indent."""
     words = text.lstrip(" ")
     indent = text[: len(text) - len(words)]
     room = max(1, width - len(indent))

@@ -154,8 +154,7 @@ class ArchiveSink:
 
 
 async def _at_place(call: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
-    """Call the archive. If this is canceled, the call continues in its thread: an upload may take minutes, and it can
-    be repeated."""
+    """Call the archive. If this is canceled, the call continues: an upload may take minutes, and can be repeated."""
     return await anyio.to_thread.run_sync(call, *args, abandon_on_cancel=True)
 
 

@@ -79,9 +79,8 @@ class Bucket:
         self._put(path, content, "application/json", mode="overwrite")
 
     def put(self, path: str, source: Path, *, media_type: str) -> bool:
-        """See `Place.put`. A large file is uploaded in parts and becomes visible when they are complete. The protocol
-        has no condition for such an upload, so this checks before whether the file exists. Names are reserved with
-        small files, by `create`."""
+        """See `Place.put`. A large file is uploaded in parts. The protocol has no condition for that, so this checks
+        before whether the file exists. Names are reserved with small files, by `create`."""
         size = source.stat().st_size
         with self._uploading:
             if size <= SINGLE_BYTES:
@@ -156,8 +155,7 @@ def _reason(error: Exception) -> str:
 
 
 def _chunks(source: Path) -> Iterator[bytes]:
-    """A file in pieces. Otherwise the library would read a whole part into memory, in addition to the parts that it
-    holds anyway."""
+    """A file in pieces. Otherwise the library would hold one more part in memory."""
     with source.open("rb") as file:
         while chunk := file.read(READ_BYTES):
             yield chunk

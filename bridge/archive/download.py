@@ -107,8 +107,7 @@ class Download:
     async def _attempt(
         self, wanted: WantedCopy, part: PartFile, most_bytes: int, space: Space, seen: tuple[int, str]
     ) -> Fetched:
-        """One request. A body without a length counts as complete if it is the same twice; `seen` is the previous
-        one."""
+        """One request. A body without a length is complete if it is the same twice; `seen` is the previous one."""
         validator = await anyio.to_thread.run_sync(part.resume, wanted.url)
         headers = {"Range": f"bytes={part.bytes}-", "If-Range": validator} if validator else {}
         keys = {"key_for": self.key_for} if wanted.needs_key else {}

@@ -55,8 +55,7 @@ class KeepRules:
 
 
 class Keeper:
-    """Deletes copies that are too old, or the oldest if there are too many, task by task. Only deletes files of the
-    archive."""
+    """Deletes copies that are too old, or the oldest if there are too many, task by task."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -84,9 +83,8 @@ class Keeper:
 
 
 def tidy(rules: KeepRules, now: float) -> None:
-    """Delete the copies of tasks that are older than `keep`, then the oldest until the rest is within `quota`. Also
-    delete unfinished files that have not changed for a week. Blocks. PlaceFailed if the archive cannot be read or
-    changed."""
+    """Delete the copies of tasks that are older than `keep`, then the oldest until the rest is within `quota`, and
+    unfinished files that have not changed for a week. Blocks. PlaceFailed if the archive cannot be read or changed."""
     _clean(rules.place.partial, now)
     if rules.quota_bytes is None and rules.keep_s is None:
         return
@@ -115,8 +113,7 @@ def _clean(partial: Path, now: float) -> None:
 
 
 def _tasks(entries: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:
-    """The files of each task that has a record, or of what looks like a task, by their path without number and
-    extension."""
+    """The files of each task that seems to have a record, by their path without number and extension."""
     found: dict[str, list[StoredFile]] = defaultdict(list)
     records: set[str] = set()
     for entry in entries:

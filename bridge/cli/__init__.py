@@ -160,8 +160,7 @@ def _replace_unprintable() -> None:
 
 
 def _guard_interrupts() -> None:
-    """End the process if Ctrl-C arrives in a finalizer, which can happen during imports. Python would only print it and
-    continue."""
+    """End the process if Ctrl-C arrives in a finalizer, as during imports. Python would print it and continue."""
     report = sys.unraisablehook
 
     def end_or_report(hook_args: sys.UnraisableHookArgs) -> None:
@@ -192,8 +191,7 @@ def _end_at_once(code: int) -> NoReturn:
 
 
 def outcome(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code. An expected error is one line on stderr; a bug is a traceback without
-    secrets."""
+    """Run a command; returns its exit code. An expected error is one line on stderr, a bug is a traceback."""
     try:
         return _outcome(argv)
     except (Exception, BaseExceptionGroup) as error:
@@ -204,8 +202,7 @@ def outcome(argv: Sequence[str] | None = None) -> int:
 
 
 def is_interrupt(error: BaseException | None) -> bool:
-    """Whether Ctrl-C caused this error. Before Python 3.12, a Ctrl-C during the creation of a class becomes a
-    RuntimeError."""
+    """Whether Ctrl-C caused this error. Before Python 3.12, it is a RuntimeError while a class is created."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True

@@ -54,8 +54,7 @@ async def _cancel_on_signal(signals: AsyncIterator[signal.Signals], scope: anyio
 
 @contextmanager
 def cursor_after_sigterm() -> Iterator[None]:
-    """In the block, SIGTERM ends the process as usual, but first shows the cursor again. For lines on stderr that hide
-    it."""
+    """In the block, SIGTERM ends the process as usual, but first shows the cursor on stderr again."""
 
     def end(number: int, _: FrameType | None) -> None:
         os.write(sys.stderr.fileno(), SHOW_CURSOR.encode())

@@ -50,8 +50,7 @@ class CommandSession:
         return find(self.config, os.environ) if self._file is None else Path(self._file.name)
 
     def checked(self, *, resolvable: bool = False) -> Loaded:
-        """All settings, checked. ConfigError lists every mistake; with `resolvable`, also every reference that cannot
-        be resolved."""
+        """All settings, checked. ConfigError lists every mistake, with `resolvable` also in references."""
         from bridge.config.load import Loaded, load  # imported here, because quick commands do not need pydantic
 
         if not isinstance(self._file, Loaded):
@@ -63,8 +62,7 @@ class CommandSession:
         return self._file
 
     def resolved(self) -> Loaded:
-        """All settings with every secret resolved; from then on the output hides them. ConfigError lists the missing
-        ones."""
+        """All settings with every secret, which the output then hides. ConfigError lists the missing ones."""
         from bridge.config.load import resolve, secrets
 
         loaded = resolve(self.checked(resolvable=True), os.environ)
@@ -144,8 +142,7 @@ class CommandSession:
 
     @contextmanager
     def writing(self, *, create: bool = False) -> Iterator[CommandStore]:
-        """Like `store`, for commands that add tasks: a StoreError also suggests the queue folder, unless its disk is
-        full, too."""
+        """Like `store`, to add tasks: a StoreError also suggests the queue folder, unless its disk is full, too."""
         self.warn_of_others()
         try:
             with self.store(create=create) as store:

@@ -111,8 +111,7 @@ def wait_for(
 
 
 def _print_results(views: WatchViews) -> None:
-    """Print a line for each task on stdout: with tabs for programs; with marks on a terminal, where each URL has its
-    own line."""
+    """Print a line for each task on stdout, with tabs; on a terminal with marks, and each URL on its own line."""
     screen = screen_of(sys.stdout)
     for view in views.values():
         if screen.is_terminal:
@@ -181,8 +180,7 @@ class Lines:
 
 
 class Bars:
-    """A bar for each task. Those that should finish first are at the top; the tasks that do not fit on the terminal are
-    counted."""
+    """A bar for each task, those that should finish first at the top. Tasks that do not fit are counted."""
 
     def __init__(self, console: Console, screen: Screen, known_ends: Estimates, clock: SystemClock) -> None:
         self._console = console
@@ -246,8 +244,7 @@ class Bars:
         return f"{percent} {eta(expected, now)}".strip()
 
     def _done(self, view: WatchView, now: float) -> float | None:
-        """How much of a task is done: by the provider's progress, or else by the duration of similar tasks. None:
-        unknown."""
+        """How much of a task is done, according to the provider or to similar tasks; None: unknown."""
         if view.phase not in LIVE:
             return 1.0
         if view.progress is not None:
@@ -286,8 +283,7 @@ def summary(views: WatchViews, screen: Screen, waited_s: float) -> str:
 
 
 def _awaited_tasks(at: StoreNow, ids: Sequence[str], account: str | None) -> WatchViews:
-    """The tasks with these ids, or without ids all that are watched now, the oldest first. Errors as for
-    `find_keys`."""
+    """The tasks with these ids, or without ids all live ones, the oldest first. Errors as for `find_keys`."""
     if ids:
         return {key: at.store.view(key) for key in find_keys(at, ids, account)}
     listed_account(at, account)

@@ -1,5 +1,4 @@
-"""Loads the whole settings file: checks it, resolves its references, and collects the texts that must never be
-printed."""
+"""Loads the whole settings file: checks it, resolves its references, and collects the secret texts."""
 
 from __future__ import annotations
 
@@ -225,8 +224,7 @@ def _tree(node: Pairs) -> dict[str, Any]:
 def _validated(
     tree: Mapping[str, Any], node: Pairs, context: ReferenceContext | None
 ) -> tuple[Settings | None, set[Problem]]:
-    """The settings in this part of `node`, if they are valid, and what is wrong. pydantic's error is dropped, because
-    it contains the input."""
+    """The settings, if they are valid, and what is wrong. pydantic's error is dropped, as it contains the input."""
     problems = {*_unknown_names(tree, node), *_account_problems(tree, node)}
     try:
         return Settings.model_validate(tree, context=context, by_alias=True, by_name=False), problems
@@ -293,8 +291,7 @@ def _needs_no_key(provider: object, own: Mapping[str, Any]) -> bool:
 
 
 def _key_mistake(account: Mapping[str, Any]) -> tuple[str, str]:
-    """The key with the mistake, and the mistake; empty if the account has an api_key, or an access_key with its
-    secret_key."""
+    """The key with the mistake, and the mistake; empty if there is an api_key or a whole pair of keys."""
     pair = [key for key in ("access_key", "secret_key") if key in account]
     if "api_key" in account:
         return (pair[0], "cannot be combined with api_key; remove one of them") if pair else ("", "")

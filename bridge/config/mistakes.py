@@ -1,5 +1,4 @@
-"""Translates pydantic's errors into genbridge's words. The annotations of the models say which keys exist, and which
-types are inside a value."""
+"""Translates pydantic's errors into genbridge's words, with the keys and types in the models' annotations."""
 
 from __future__ import annotations
 
@@ -49,8 +48,7 @@ _MESSAGES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """What is wrong at `path`. It is about the value there, about the key (`is_key`), or about a missing key
-    (`is_lack`)."""
+    """What is wrong at `path`: with the value there, the key (`is_key`), or a missing key (`is_lack`)."""
 
     path: KeyPath
     message: str
@@ -68,8 +66,7 @@ class Mistake:
 def mistakes(
     error: ValidationError, model: type[BaseModel], tree: Any, *, keys: Sequence[str] = ()
 ) -> Iterator[Mistake]:
-    """Each mistake that pydantic found in a tree while it validated a `model`. `keys` are the model's keys if they
-    differ from its fields."""
+    """Each mistake that pydantic found in a tree. `keys` are the model's keys if they differ from its fields."""
     details = error.errors(include_url=False, include_input=False)
     paths = [detail["loc"] for detail in details]
     found = []
@@ -204,8 +201,7 @@ def _types(annotation: Any) -> Iterator[Any]:
 
 
 def _tags(type_: Any) -> Iterator[object]:
-    """The values that distinguish this alternative of a union from the others: a tag, or the only value that a field
-    may have."""
+    """What distinguishes this alternative of a union: its tag, or the only value that a field may have."""
     yield from (each.tag for each in getattr(type_, "__metadata__", ()) if isinstance(each, Tag))
     for model in _models([type_]):
         for field in model.model_fields.values():

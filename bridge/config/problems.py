@@ -32,8 +32,7 @@ def at_value(node: Node, steps: Sequence[str | int], message: str) -> Problem:
 
 
 def at_key(node: Node, steps: KeyPath, message: str, *, holder: bool = False) -> Problem:
-    """A mistake about the key at `steps`. With `holder`, the key is missing, and the location is that of its
-    mapping."""
+    """A mistake about the key at `steps`. With `holder`, it is missing, and the location is its mapping."""
     return Problem(_key_location(node, steps[:-1] if holder else steps), written_key(steps), message)
 
 

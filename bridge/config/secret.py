@@ -26,8 +26,7 @@ _STORED: Final = ("file:", "credential:")
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceContext:
-    """The values for resolving references. Collects `warnings` for the operator, and in `found` the values of
-    references in secrets."""
+    """Resolves references. Collects `warnings`, and in `found` the values of references in secrets."""
 
     env: Mapping[str, str] = field(repr=False)
     base_dir: Path

@@ -104,8 +104,7 @@ class SettingsFile:
         return self._text(validators.name, "sharing", "name") or os.uname().nodename
 
     def under(self, text: str) -> Path:
-        """The absolute path for a path in the settings, which is relative to the settings file; `~` is the home
-        folder."""
+        """The absolute path for one that is relative to the settings file; `~` is the home folder."""
         return self.path.parent / expanded(text)
 
     def problem(self, steps: Sequence[str | int], message: str) -> str:
@@ -277,8 +276,7 @@ def named_store(file: SettingsFile, env: Mapping[str, str]) -> Path | PostgresUr
 
 
 def parse_store_location(text: str, env: Mapping[str, str]) -> Path | PostgresUrl:
-    """A store on the command line: relative to the working folder, with references replaced. UsageError if it is
-    invalid."""
+    """A store on the command line, relative to the working folder. UsageError if it is invalid."""
     try:
         return _store_location(validators.store_file(fill(text, env)))
     except ValueError as error:

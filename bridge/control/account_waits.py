@@ -41,8 +41,7 @@ def wait_line(account: str, wait: RouteWait, now: float) -> str:
 
 
 def wait_json(account: str, wait: RouteWait) -> dict[str, Any]:
-    """For JSON. `scope` is what waits: the `account`, one `route` of it, or the account because its provider is
-    `failing`."""
+    """For JSON. `scope`: the `account` waits, one `route` of it, or the account of a `failing` provider."""
     scope = {ACCOUNT: "account", FAILING: "failing"}.get(wait.route, "route")
     route = wait.route if scope == "route" else None
     return {

@@ -27,8 +27,7 @@ class WaitCause(StrEnum):
 
 
 class DeliveryWait(NamedTuple):
-    """`detail`: the answer that disabled the endpoint, or that asked for the wait. `until_at`: None if it is open-ended
-    or unknown."""
+    """`detail`: the answer that caused the wait. `until_at`: None if it is open-ended or unknown."""
 
     cause: WaitCause
     detail: str = ""

@@ -22,8 +22,7 @@ async def send_sample(
     results: int = 1,
     has_images: bool = False,
 ) -> list[tuple[str, Outcome]]:
-    """Send a sample of this topic, with this many results, to each target of the endpoint. Stores nothing. Returns the
-    outcome for each target."""
+    """Send a sample to each target of the endpoint; returns the outcome for each. Stores nothing."""
     event = sample_event(now, topic, results=results, has_images=has_images)
     outcomes = []
     for parcel in sink.parcels(event):

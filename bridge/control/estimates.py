@@ -23,16 +23,14 @@ MOST_RATIO: Final = 10.0  # maximum ratio of the two ends of a range that is sho
 
 
 class Estimates:
-    """Estimates from the stored tables of durations. `providers` maps each account to its provider. Works without a
-    daemon."""
+    """Estimates from the stored tables of durations. `providers` maps each account to its provider."""
 
     def __init__(self, tables: Mapping[DurationKey, Table | None], providers: Mapping[str, str]) -> None:
         self._tables = tables
         self._providers = providers
 
     def of(self, view: WatchView, now: float) -> Expected | None:
-        """When this task should finish, measured from its addition. None if it has finished, or if too little is
-        known."""
+        """When this task should finish. None if it has finished, or if too little is known."""
         return self._expected(view.account, view.action, view.added_at, now)[0] if view.phase in LIVE else None
 
     def remaining_s(self, account: str, action: str | None, age_s: float) -> float | None:
@@ -88,8 +86,7 @@ def when_done(found: Expected, now: float) -> str:
 
 
 def is_vague(found: Expected, now: float) -> bool:
-    """Whether the range that `eta` shows is too wide to be useful: it begins now, or its end is more than ten times its
-    beginning."""
+    """Whether the range of `eta` is too wide: it begins now, or its end is more than ten times its beginning."""
     if is_late(found, now):
         return False
     return found.low_at <= now or found.high_at - now > MOST_RATIO * (found.low_at - now)

@@ -75,8 +75,7 @@ def usual_keys(description: Description, call: TaskCall) -> str:
 
 
 def parse_keys(text: str, description: Description, call: TaskCall) -> dict[str, str]:
-    """The settings for a key, or for an access key and a secret key separated by a space. ValueError if they cannot be
-    used."""
+    """The settings for one key, or for two separated by a space. ValueError if they cannot be used."""
     parts = text.split()
     if call.auth == "signed" and len(parts) != 2:
         raise ValueError("requests are signed: give the access key and the secret key, separated by a space")
@@ -98,8 +97,7 @@ def sources_of(call: TaskCall) -> dict[str, str]:
 
 
 def parse_endpoint(text: str) -> FirstEndpoint | None:
-    """The endpoint for an address: a webhook, a group robot, or an Apprise URL. None for an empty text; ValueError if
-    it cannot work."""
+    """The webhook, robot or chat at an address; None for an empty text. ValueError if it cannot work."""
     url = text.strip()
     if not url:
         return None
@@ -137,8 +135,7 @@ def settings_text(first: FirstSettings) -> str:
 
 
 def write_settings(path: Path, text: str, *, source: str) -> None:
-    """Write the file, readable only by its owner, and an empty source. UsageError if the file exists; it is not changed
-    then."""
+    """Write the file, readable only by its owner, and an empty source. UsageError if the file exists."""
     try:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:

@@ -80,16 +80,14 @@ def sampled_endpoint(file: SettingsFile, endpoint: str) -> None:
 
 
 def listed_account(at: StoreNow, account: str | None) -> None:
-    """As `known_account`, for listings: a removed account is known while the store has tasks of it. Without an account,
-    does nothing."""
+    """As `known_account`, for listings: a removed account is known while the store has tasks of it."""
     if account is not None and account not in at.file.accounts:
         if not at.store.list_watches(WatchFilter(account=account), limit=1):
             known_account(at.file, account)
 
 
 def listed_endpoint(at: StoreNow, endpoint: str | None) -> None:
-    """As `known_endpoint`, for listings: a removed endpoint is known while the store has deliveries to it. Without an
-    endpoint, does nothing."""
+    """As `known_endpoint`, for listings: a removed endpoint is known while the store has deliveries to it."""
     if endpoint is not None and endpoint not in at.file.queues:
         if not at.store.list_deliveries(DeliveryFilter(endpoint=endpoint), limit=1):
             known_endpoint(at.file, endpoint)

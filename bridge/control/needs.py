@@ -86,8 +86,7 @@ def counts_of(found: Sequence[Need]) -> NeedCounts:
 
 def needs(at: StoreNow, found: Overview, *, daemon: DaemonNow, commit_p95_s: float | None = None) -> list[Need]:
     """Everything that needs a person, the worst first; without a daemon, only that. `daemon` is the one that serves the
-    page; `commit_p95_s` is the 95th percentile of its commits. On a shared store, other daemons may work while this one
-    does not."""
+    page (on a shared store, others may work); `commit_p95_s` is the 95th percentile of its commits."""
     store, file, _ = at
     if alone := list(_no_daemon(store, found, daemon)):
         return alone
@@ -122,8 +121,7 @@ def _invalid_settings(found: Overview) -> Iterator[Need]:
 
 
 def _dead_deliveries(store: ReadStore, file: SettingsFile, now: float) -> Iterator[Need]:
-    """Endpoints with a delivery that died recently. All their dead deliveries count, because they are sent again
-    together."""
+    """Endpoints with a delivery that died recently, and all their dead ones: they are sent again together."""
     for one in store.dead_deliveries():
         if one.endpoint in file.endpoints and now - one.last_at <= RECENT_S:
             yield Need(

@@ -25,8 +25,7 @@ def row_before(listing: str, cursor: str | None) -> int | None:
 
 
 def mark_after(listing: str, cursor: str, kinds: Sequence[Callable[[str], Any]]) -> list[Any]:
-    """The values in a cursor, each converted by one of `kinds`; the last is the number of a row. UsageError if it is
-    not a cursor of this list."""
+    """The values in a cursor, converted by `kinds`; the last is a row. UsageError for the cursor of another list."""
     try:
         parts = cursor.removeprefix(listing).split("_")
         values = [kind(part) for kind, part in zip(kinds, parts, strict=True)]

@@ -1,5 +1,4 @@
-"""Pauses of accounts and endpoints for maintenance: starting and ending them, and their effect on polls and
-deliveries."""
+"""Pauses of accounts and endpoints: starting and ending them, and their effect on polls and deliveries."""
 
 from __future__ import annotations
 

@@ -96,8 +96,7 @@ class Rings:
         return Quantiles(p50_s=quantile(histogram.bounds, counts, 0.5), p95_s=quantile(histogram.bounds, counts, 0.95))
 
     def _count(self, name: str, counts: Sequence[float], now: float, *, of: str = "") -> None:
-        """Add to the ring with this name how much each count has grown since the last call. Several sources may share a
-        ring; `of` is the source."""
+        """Add to this ring how much each count of the source `of` has grown since the last call."""
         before = self._seen.get(f"{name} {of}") or [0.0] * len(counts)
         self._seen[f"{name} {of}"] = list(counts)
         ring = self._rings.setdefault(name, Ring(len(counts), began_at=self.began_at))

@@ -13,8 +13,7 @@ from bridge.store.sqlite.inspection import LATEST, version_of
 
 
 class Survey(NamedTuple):
-    """What is at a location. `seen` says it in words. `is_older`: it is a store of an older version. `is_held`: a
-    daemon works on it."""
+    """What is at a location, in words. `is_older`: a store of an older version. `is_held`: a daemon works on it."""
 
     seen: str
     is_older: bool = False

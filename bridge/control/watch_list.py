@@ -46,8 +46,7 @@ class WatchList:
 
 
 def list_watches(at: StoreNow, wanted: WatchFilter, *, limit: int | None = None) -> WatchList:
-    """These watches, the last added first, at most `limit`. UsageError for an account that neither the settings nor the
-    store have."""
+    """These watches, the last added first, at most `limit`. UsageError for an unknown account."""
     listed_account(at, wanted.account)
     return watches_at(at, at.store.list_watches(wanted, limit=limit))
 
@@ -64,8 +63,7 @@ def current_watches(at: StoreNow, wanted: WatchFilter, *, finished: int) -> Watc
 def watches_at(
     at: StoreNow, views: Sequence[WatchView], *, following: str | None = None, known: Estimates | None = None
 ) -> WatchList:
-    """These watches, with what they wait for now. `following` is the cursor of the next page, `known` are the estimates
-    if they have been read."""
+    """These watches, with what they wait for now. `following`: the next cursor; `known`: estimates already read."""
     held = held_watches(views, at.store.accounts(), at.file.accounts, at.now)
     return WatchList(views=held, next=following, estimates=known or estimates(at), now=at.now)
 

@@ -44,8 +44,7 @@ class WrongTask(NamedTuple):
 
 
 def wish(reader: TaskReader, value: Any, shared: Mapping[str, Any]) -> Wish:
-    """One task: an id, or a mapping with the keys of a task. Its own keys take precedence over `shared`. UsageError if
-    it cannot be watched."""
+    """One task: an id, or a mapping whose keys come before `shared`. UsageError if it cannot be watched."""
     try:
         return _read(reader, value, shared)
     except MissingField as problem:
@@ -55,8 +54,7 @@ def wish(reader: TaskReader, value: Any, shared: Mapping[str, Any]) -> Wish:
 
 
 def wish_again(reader: TaskReader, view: WatchView) -> Wish:
-    """The same task once more, with the same label, meta and endpoints. UsageError if the settings no longer allow
-    it."""
+    """The same task, label, meta and endpoints once more. UsageError if the settings no longer allow it."""
     again = wish(reader, {"id": view.task_id, "account": view.account, "action": view.action}, {})
     if again.key != WatchKey(view.account, view.task_id):
         raise UsageError(f"{printable(view.task_id)} means another task in the current settings")
@@ -64,8 +62,7 @@ def wish_again(reader: TaskReader, view: WatchView) -> Wish:
 
 
 def wishes(reader: TaskReader, entries: Sequence[Entry], shared: Mapping[str, Any]) -> list[Wish]:
-    """All tasks on stdin. UsageError names the first one that cannot be watched, with its line, and the number of other
-    invalid tasks."""
+    """All tasks on stdin. UsageError names the first that cannot be watched, and the number of others."""
     good, problems = sorted_wishes(reader, entries, shared)
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -131,8 +128,7 @@ def withdraw(store: CommandStore, keys: Sequence[WatchKey], *, now: float) -> li
 def poll_now(
     store: CommandStore, keys: Sequence[WatchKey], *, now: float, accounts: Collection[str]
 ) -> list[tuple[RequestResult, str]]:
-    """Request polls of these tasks as soon as their accounts allow; returns the same as `withdraw`. `accounts` are
-    those of the settings."""
+    """Request polls of these tasks; returns the same as `withdraw`. `accounts` are those of the settings."""
     touched = store.poll_now(keys, now=now)
     paused = lasting(store.pauses(), PauseOf.ACCOUNT, now)
     when = dict.fromkeys((key.account for key in keys), "once its account is in the settings again")

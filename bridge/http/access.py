@@ -178,8 +178,7 @@ class AccessMiddleware:
 
 
 def check_right(request: Request, needed: Right) -> None:
-    """See `AccessRules.check_right`. A browser's session only gives the right to read, because pages change things only
-    with forms."""
+    """See `AccessRules.check_right`. A browser's session may only read, because pages change things with forms."""
     access: AccessMiddleware = request.app.state.access
     rules, headers = access.rules, request.headers
     is_reading = request.method in READING
@@ -188,16 +187,14 @@ def check_right(request: Request, needed: Right) -> None:
 
 
 def _check_single(scope: Scope) -> None:
-    """HttpProblem 400 if a header that decides about access is repeated, because programs disagree about which one
-    counts."""
+    """HttpProblem 400 if a header that decides about access is repeated: programs disagree about which counts."""
     for name in (b"host", b"authorization", b"origin"):
         if sum(1 for key, _ in scope["headers"] if key == name) > 1:
             raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the header {name.decode().title()} is there twice")
 
 
 def _host_name(host: str) -> str:
-    """The host name in a Host header: without port, and without the brackets of an IPv6 address. Empty if the header is
-    not valid."""
+    """The host name in a Host header, without port and brackets; empty if the header is not valid."""
     found = _HOST.fullmatch(host.lower())
     return "" if found is None or int(found["port"] or 0) > MOST_PORT else found["name"] or found["address"]
 
@@ -224,8 +221,7 @@ def _ascii(host: str) -> str:
 
 
 def content_policy(previews: Sequence[str]) -> str:
-    """The Content-Security-Policy. In addition to their own origin, pages may show pictures and play files from these
-    origins."""
+    """The Content-Security-Policy. Pages may show pictures and play files from these origins and their own."""
     shown = " ".join(("'self'", *previews))
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; "

@@ -79,8 +79,7 @@ class RecentOverview:
         self._counted: dict[str, Any] = {}  # arguments of `overview`
 
     def read(self, at: StoreNow) -> Overview:
-        """The status of this store, for these settings. Called through `Services.ask`, which makes one call at a
-        time."""
+        """The status of this store. Called through `Services.ask`, which makes one call at a time."""
         if self._clock.steady() >= self._stale_at:
             self._unreadable = at.store.unreadable()
             self._stale_at = self._clock.steady() + UNREADABLE_EVERY_S

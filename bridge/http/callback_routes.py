@@ -1,5 +1,4 @@
-"""The addresses to which providers post their callbacks. They need no token: the secret in the address is the
-permission."""
+"""The addresses for the callbacks of providers. They need no token: the secret in them is the permission."""
 
 from __future__ import annotations
 

@@ -126,8 +126,7 @@ class AnswerPassing:
         return answer._replace(body=masked(answer.body, self._rules.secrets))
 
     async def _whole(self, read: bytes, more: list[Pair]) -> None:
-        """Forward an answer that has been read. A compressed answer that contains a key is sent uncompressed, with the
-        key masked."""
+        """Forward an answer that has been read. One that contains a key is sent uncompressed, with the key masked."""
         body, headers = masked(read, self._rules.secrets), self._headers()
         decoded = whole_answer(self.answer.status, self.answer.headers, read, cap_bytes=DECODED_BYTES)
         if self._header(b"content-encoding") and decoded.complete:

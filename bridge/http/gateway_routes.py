@@ -167,8 +167,7 @@ class _GatewayCall:
         return found[0]
 
     async def fail(self, error: BaseException) -> None:
-        """Answer with the problem. If an answer has begun, break the connection, so that the answer does not look
-        complete."""
+        """Answer with the problem. If an answer has begun, break the connection: it must not look complete."""
         if not isinstance(error, Exception):
             raise error
         if self._answering is not None and self._answering.has_begun:

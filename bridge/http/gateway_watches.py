@@ -51,8 +51,7 @@ class WatchWish:
             raise _refused(f"{PREFIX}{key}", message) from None
 
     def named_by(self, answer: Answer, path: str, rules: PassThrough) -> Wish | None:
-        """The task that the answer to a request at this path creates, as a wish. NotCreated or TaskProblem if it cannot
-        be watched."""
+        """The task that the answer at this path creates. NotCreated or TaskProblem if it cannot be watched."""
         task = rules.created(path, answer)
         if task is None:
             return None
@@ -75,8 +74,7 @@ class WatchCommit:
         return WATCH_HEADER, (self._watch or f"failed; {_plain(self._reason)}").encode("ascii")
 
     async def finish(self, wish: Wish, group: anyio.abc.TaskGroup) -> None:
-        """Commit the wish; return when the watch is on disk, or after `COMMIT_S`. A slower commit continues in the
-        background."""
+        """Commit the wish; return when it is on disk, or after `COMMIT_S`. A slower commit continues."""
         group.start_soon(self._add, wish)
         with anyio.move_on_after(COMMIT_S):
             await self._done.wait()

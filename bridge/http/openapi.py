@@ -146,8 +146,7 @@ def _query_parameters(route: ApiRoute) -> Iterator[dict[str, Any]]:
 
 
 def _without_null_defaults(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an object, changed: null is the default of no key. Generators for TypeScript make every key with a
-    default a required one."""
+    """The schema, changed: no default is null. Generators for TypeScript require every key with a default."""
     for key in schema.get("properties", {}).values():
         if key.get("default", "") is None:
             del key["default"]

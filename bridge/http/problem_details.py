@@ -59,8 +59,7 @@ class ProblemDocument(BaseModel):
 
 
 class HttpProblem(Exception):
-    """A request is refused. It has a `status`, a text that says what is wrong, and every mistake as (where,
-    message)."""
+    """A request is refused: a `status`, a text that says what is wrong, and every mistake as (where, message)."""
 
     def __init__(
         self,

@@ -108,8 +108,7 @@ class Services:
         return "the daemon is starting or stopping" if failure is None else f"the daemon waits for its store: {failure}"
 
     async def send_sample(self, endpoint: str) -> list[tuple[str, Outcome]]:
-        """Send the sample event to an endpoint; returns the outcome for each target. UnknownNameError if the settings
-        do not have it."""
+        """Send a sample to an endpoint; returns the outcome for each target. UnknownNameError if there is none."""
         sampled_endpoint(self.settings(), endpoint)
         return await send_sample(self.app().sink(endpoint), endpoint, now=self.clock.now())
 

@@ -40,8 +40,7 @@ class Bound(NamedTuple):
 
 
 class HttpServer:
-    """The server of one daemon, if the settings have one. While `run` runs, `prepare` new settings, then `apply`
-    them."""
+    """The server of one daemon. While `run` runs, `prepare` new settings, then `apply` them."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -51,8 +50,7 @@ class HttpServer:
         self._group: anyio.abc.TaskGroup | None = None
 
     async def run(self, loaded: Loaded, bound: Bound | None, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Serve until canceled, at first with these settings and the result of `prepare` for them. `started()` once
-        requests are answered."""
+        """Serve until canceled, at first as `apply` with these settings. `started()` once requests are answered."""
         services = self._services
         async with anyio.create_task_group() as self._group:
             self._group.start_soon(measure_loop_lag, services.metrics.loop_lag_s, services.clock)

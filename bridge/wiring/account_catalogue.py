@@ -47,8 +47,7 @@ def known_providers(file: SettingsFile) -> Mapping[str, Description]:
 
 
 def catalogue(loaded: Loaded) -> Mapping[str, Description]:
-    """The descriptions by name. ConfigError for an invalid one, and for every account that does not fit its
-    provider."""
+    """The descriptions by name. ConfigError for an invalid one, or an account that does not fit its provider."""
     known = known_providers(loaded)
     if wrong := loaded.problems(_account_problems(loaded, known)):
         raise ConfigError(wrong)

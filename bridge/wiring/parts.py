@@ -114,8 +114,7 @@ class Parts:
         )
 
     async def apply(self, loaded: Loaded) -> None:
-        """Take part in the work for the accounts and endpoints of these settings. The membership assigns this daemon's
-        shares."""
+        """Take part in the work of these settings. The membership assigns this daemon's shares."""
         # Everything that may be refused is built before anything changes.
         accounts, endpoints = self.builder.accounts(loaded), self.builder.endpoints(loaded)
         archive = loaded.settings.archive

@@ -81,8 +81,7 @@ def member_file(file: SettingsFile, place: PostgresUrl, env: Mapping[str, str]) 
 
 
 def prepare(placed: StoreLocation) -> None:
-    """Prepare for a store in `.genbridge/`: create the folder, for its owner only, and keep it out of version
-    control."""
+    """Create the folder of a store in `.genbridge/`, for its owner only, and keep it out of version control."""
     if not placed.is_own or not isinstance(placed.place, Path) or placed.place.parent.name != FOLDER:
         return
     folder = placed.place.parent
@@ -93,16 +92,14 @@ def prepare(placed: StoreLocation) -> None:
 
 
 def note_owner(store: CommandStore, placed: StoreLocation, file: SettingsFile, env: Mapping[str, str]) -> None:
-    """Record the accounts' base URLs in the store and, unless a setting names the store, its settings file. A failure
-    has no effect."""
+    """Record the base URLs and, unless a setting names the store, the settings file in it, as far as possible."""
     with suppress(StoreError):
         owner = str(_identity(file.path)) if placed.is_own else None
         store.belong(owner, {name: url for name, url in _base_urls(file, env) if url})
 
 
 def _several_names(place: StorePlace) -> str | None:
-    """The warning about a store with another name: its log and its lock are named after it, so each name has its
-    own."""
+    """The warning about a store with another name: its log and its lock are named after it."""
     try:
         names = place.stat().st_nlink if isinstance(place, Path) and place.is_file() else 1
     except OSError:
@@ -141,8 +138,7 @@ def _own(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
 
 def _matches(found: Ownership, file: SettingsFile, env: Mapping[str, str], *, is_users: bool) -> bool:
     """Whether every account in this store is in these settings, with the same base URL if the store has recorded it
-    (version 1 did not). The user's own settings file has always used this store, so it may lack accounts whose tasks
-    have all finished."""
+    (version 1 did not). The user's own settings file may lack accounts whose tasks have all finished."""
     ours = dict(_base_urls(file, env))
     held = {name for name, number in found.live.items() if number or not is_users}
     unset = [name for name in held & ours.keys() & found.base_urls.keys() if ours[name] is None]
@@ -162,8 +158,7 @@ def _adoption(common: Path, found: Ownership, settings: Path) -> str:
 
 
 def _left_behind(common: Path, found: Ownership, why: str) -> str:
-    """The warning about a store that this settings file does not use, although it may contain tasks of the same
-    person."""
+    """The warning about an unused store that may contain tasks of the same person."""
     return (
         f"{_FORMER.format(common)} is not used, because {why}. It contains {_holdings(found)}; "
         f"to use it, write `store: {common}` into the settings that its tasks belong to"

@@ -172,8 +172,7 @@ class _ChangeReader:
         self._estimates: Estimates | None = None
 
     def snapshot(self, *, is_first: bool) -> bytes:
-        """The counters now. Changes from shortly before are in the next frame, so that a page that was made just then
-        misses nothing."""
+        """The counters now. Changes from shortly before are in the next frame, so that a new page misses nothing."""
         marks = self._store.marks()
         self._marks = marks if is_first or self._marks is None else self._marks
         self._remembered.clear()

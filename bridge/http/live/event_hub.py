@@ -150,8 +150,7 @@ class EventHub:
         return await self._page(position)
 
     async def _page(self, after: int) -> LogPage:
-        """The page after this position: a kept one, or read again. Pages end at the same positions for all
-        followers."""
+        """The page after this position, kept or read again. Pages end at the same positions for all followers."""
         async with self._reading:
             if after in self._pages:
                 self._pages.move_to_end(after)

@@ -25,8 +25,7 @@ class FinishWaits:
         self._must_look = anyio.Event()
 
     async def until_finished(self, key: WatchKey, timeout_s: float) -> None:
-        """Return when this task has finished, was withdrawn or does not exist; at the latest after `timeout_s`, or at
-        `release`."""
+        """Return when this task is not live, at the latest after `timeout_s` or at `release`."""
         finished = anyio.Event()
         self._waiting.setdefault(key, []).append(finished)
         self._must_look.set()  # it may have finished before this call

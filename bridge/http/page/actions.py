@@ -1,5 +1,4 @@
-"""Forms that change something: who may send them, how each takes effect only once, and where the browser goes
-afterwards."""
+"""Forms that change something: who may send them, how each takes effect once, and where the browser goes then."""
 
 from __future__ import annotations
 
@@ -53,8 +52,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormAction:
-    """The form at `/actions/NAME`. `button` is its label in English. `run` returns a page instead if it must ask for a
-    confirmation."""
+    """The form at `/actions/NAME`. `button` is its label in English. `run` may return a page that asks first."""
 
     name: str
     form: type[ViewQuery]
@@ -111,8 +109,7 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
 
 
 async def _free(services: Services, form: str) -> None:
-    """Allow the form to be sent again, because it had no effect. If that cannot be stored, the page offers a new
-    form."""
+    """Allow the form to be sent again. If that cannot be stored, the page offers a new form."""
     with suppress(StoreError):
         await services.writing(partial(services.store.free_form, form))
 

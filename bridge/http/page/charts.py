@@ -63,8 +63,7 @@ def columns(values: Sequence[tuple[int, int]]) -> list[ChartColumn]:
 
 
 def path(values: Sequence[float | None], *, highest: float) -> str:
-    """A line through the known points, for the attribute `d`. Gaps interrupt it; a single point becomes a short
-    line."""
+    """A line through the known points, for the attribute `d`, with gaps. A single point becomes a short line."""
     step = WIDTH / max(1, len(values) - 1)
     runs = groupby(enumerate(values), key=lambda one: one[1] is None)
     return "".join(part for _, run in runs for part in _line(run, step, highest))

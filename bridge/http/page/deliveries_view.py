@@ -86,8 +86,7 @@ async def _thumbnails(call: ViewCall, rows: Sequence[DeliveryRow]) -> Mapping[tu
 
 
 def shown_body(opened: OpenDelivery) -> str:
-    """The body for people: formatted JSON, without characters that change the direction of text, and without
-    secrets."""
+    """The body for people: formatted JSON, without secrets and characters that change the direction of text."""
     text = opened.body.decode("utf-8", "replace")
     if opened.size_bytes == len(opened.body):
         try:

@@ -97,8 +97,7 @@ async def redeliver_all(call: ViewCall) -> Done | Response:
 
 
 async def load_question(call: ViewCall) -> Mapping[str, Any]:
-    """The question before anything is sent. It is a view, so Back and Refresh work. HttpProblem 409 if nothing
-    matches."""
+    """The question, as a view, so that Back and Refresh work. HttpProblem 409 if nothing matches."""
     if not call.visitor.may_act:
         raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; this needs http.token")
     form: ManyDeliveries = call.query.model_copy(update={"number": None})  # not confirmed yet

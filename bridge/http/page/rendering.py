@@ -41,8 +41,7 @@ def environment() -> jinja2.Environment:
 
 
 def render(template: str, visitor: Visitor, words: Wording, values: Mapping[str, Any]) -> str:
-    """One page, for this reader, at the time of `words`. Templates write links as if nothing were in front of the
-    page's paths."""
+    """One page, for this reader, at the time of `words`. Templates write links without the reader's base path."""
     found = environment().get_template(template)
     html = found.render(
         t=words.text,
@@ -59,8 +58,7 @@ def render(template: str, visitor: Visitor, words: Wording, values: Mapping[str,
 
 
 def one_direction(value: object) -> object:
-    """Text without the characters that change the direction of the following text: `cod.exe` could be drawn as
-    `exe.doc`."""
+    """Text without characters that change its direction: `cod.exe` could be drawn as `exe.doc`."""
     return value.translate(_TURNING) if type(value) is str else value  # genbridge's own markup has none
 
 

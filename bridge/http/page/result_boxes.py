@@ -1,5 +1,4 @@
-"""What a page may show of a task's results: each with its kind, its picture, and whether the reader's browser may load
-it."""
+"""What a page may show of a task's results: each with its kind and picture, if the reader's browser may load it."""
 
 from __future__ import annotations
 
@@ -63,8 +62,7 @@ class ResultBox(NamedTuple):
 
 
 class Thumbnail(NamedTuple):
-    """What a row shows of a result: the URL of a picture that the browser may load, and the kind of the first result.
-    Both may be empty."""
+    """What a row shows of a result: a picture that the browser may load, and the kind. Both may be empty."""
 
     picture: str = ""
     kind: str = ""
@@ -84,8 +82,7 @@ def result_boxes(
 async def results_of(
     services: Services, tasks: Sequence[TaskResult], *, now: float, within_s: float = COPIES_WITHIN_S
 ) -> list[Sequence[ResultBox]]:
-    """The results of each task; none of a task that did not succeed. Each has the link to its copy if that is found
-    within this time."""
+    """The results of each task that succeeded, with links to those copies that are found within this time."""
     http = services.settings().settings.http
     copies = await copies_of(services, tasks, within_s=within_s)
     previews = http.previews if http else ()
@@ -104,8 +101,7 @@ def with_copies(boxes: Sequence[ResultBox], copies: Mapping[str, ShownCopy]) -> 
 
 
 def main_results(boxes: Sequence[ResultBox]) -> Sequence[ResultBox]:
-    """The results of the kind that people most likely want; those that can be shown come first. Renditions are left
-    out."""
+    """The results, without renditions, of the kind that people most likely want; first those that can be shown."""
     main = [box for box in boxes if not box.made.is_rendition]
     kinds = {box.kind for box in main}
     kind = next((one for one in map(_KINDS.__getitem__, wanted_first(box.made for box in main)) if one in kinds), None)

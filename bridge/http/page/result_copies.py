@@ -43,8 +43,7 @@ class ShownCopy(NamedTuple):
 
 
 class TaskResult(NamedTuple):
-    """A task, what the provider last said about it, and the id of the event that it succeeded (empty: there are no
-    copies)."""
+    """A task, what the provider said last, and the id of the event of its success (empty: there are no copies)."""
 
     view: WatchView
     snapshot: Snapshot | None
@@ -105,8 +104,7 @@ def _recall(bucket: Bucket, tasks: Iterable[TaskResult], found: Found, now: floa
 
 
 def _search(place: Folder | Bucket, tasks: Sequence[TaskResult], found: Found, within_s: float) -> None:
-    """Find the copies of these tasks, and remember those in a bucket. If the archive cannot be read, the next view
-    searches again."""
+    """Find the copies of these tasks, and remember those in a bucket. After a failure, the next view searches."""
     left = deque(tasks)
     if _searches.acquire(timeout=within_s):
         try:

@@ -1,5 +1,4 @@
-"""What the page shows about one task: its result, its deliveries with all attempts, and its history in order of
-time."""
+"""What the page shows about one task: its result, its deliveries with all attempts, and its history."""
 
 from __future__ import annotations
 

@@ -51,8 +51,7 @@ class TasksQuery(ViewQuery):
 
 
 class TaskRow(NamedTuple):
-    """One line of the table. `run` is set while it runs. Of the `notified` endpoints, `accepted` have received the
-    result."""
+    """One line of the table. `run` is set while it runs. `accepted` of the `notified` endpoints have the result."""
 
     view: WatchView
     run: RunningRow | None
@@ -158,8 +157,7 @@ async def phase_counts(services: Services, account: str | None) -> Mapping[Phase
 
 
 def _read(at: StoreNow, wanted: WatchFilter, query: TasksQuery) -> dict[str, Any]:
-    """All stored facts for the view, in one read. `blocking`: the filter that hides all tasks; empty if no single
-    filter does."""
+    """All stored facts for the view, in one read."""
     store = at.store
     found = search_watches(at, wanted, limit=ROWS, cursor=query.after)
     accounts, waits = store.accounts(), delivery_waits(at)
@@ -183,8 +181,7 @@ def _read(at: StoreNow, wanted: WatchFilter, query: TasksQuery) -> dict[str, Any
 
 
 def _blocking(store: ReadStore, wanted: WatchFilter) -> str:
-    """The parameter of the one filter that hides every task; empty if it is the only filter, or if several filters hide
-    them."""
+    """The one of several filters that hides every task; empty if no single one does."""
     given = [(name, value) for name, value in wanted._asdict().items() if value]
     if len(given) < 2:
         return ""

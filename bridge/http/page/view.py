@@ -40,8 +40,7 @@ class Badges(NamedTuple):
 
 
 class ViewQuery(BaseModel):
-    """The parameters of a view, or the fields of a form. Unknown ones are ignored, because they may come from an older
-    page."""
+    """The parameters of a view, or the fields of a form. Unknown ones, as of an older page, are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -69,8 +68,7 @@ def call_of(request: Request, services: Services) -> ViewCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One view. `load` returns the values for the template. `name` is the view's entry in the navigation; empty:
-    none."""
+    """One view. `load` returns the values for the template. `name`: the view's entry in the navigation, if any."""
 
     path: str
     template: str
@@ -98,8 +96,7 @@ async def page(
     status: HTTPStatus = HTTPStatus.OK,
     has_forms: bool = True,
 ) -> Response:
-    """A rendered page. Choices in the address are stored as cookies, except by an update. A page without forms does
-    not need the store."""
+    """A rendered page. It stores choices in the address as cookies. Without forms, it does not need the store."""
     services, visitor = call.services, call.visitor
     may_act = has_forms and visitor.may_act
     frame = {
@@ -150,8 +147,7 @@ async def problem_page(request: Request, services: Services, problem: HttpProble
 
 
 async def form_key(services: Services) -> bytes:
-    """The key that signs forms. The daemons of a shared store use the same key. Only the first page of a new store
-    waits for a commit."""
+    """The key of the store that signs forms. Only the first page of a new store waits for a commit."""
     found = await services.read(lambda store: store.key(KeyPurpose.FORMS))
     if found is None:
         found = await services.writing(lambda: services.store.ensure_key(KeyPurpose.FORMS, now=services.clock.now()))
@@ -159,8 +155,7 @@ async def form_key(services: Services) -> bytes:
 
 
 def read_query(model: type[Q], request: Request) -> Q:
-    """The parameters. HttpProblem 422 lists every mistake. If a parameter is repeated, the last value counts, except in
-    lists."""
+    """The parameters; the last value counts, except in lists. HttpProblem 422 lists every mistake."""
     tree: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
         described = model.model_fields.get(name)
