@@ -137,3 +137,40 @@ def test_a_task_that_timed_out_at_the_provider_has_failed(word: str) -> None:
     reading = reading_of(newapi(word), provider="newapi")
 
     assert (reading.kind, reading.detail) == (ReadingKind.FAILED, word)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"task_id": "T", "status": "SUCCESS", "status": "FAILURE"}',
+        '{"task_id": "T", "status": "SUCCESS"',
+        '{"task_id": "T", "status": "SUCCESS", "url": ' + 70 * "[" + 70 * "]" + "}",
+        '{"task_id": "T", "status": "SUCCESS", "url": ' + 2000 * "[" + 2000 * "]" + "}",
+        '{"task_id": "other", "status": "SUCCESS"}',
+    ],
+    ids=["repeated key", "cut off", "deep", "very deep", "another task"],
+)
+def test_a_task_in_a_damaged_json_text_does_not_finish(text: str) -> None:
+    reading = reading_of({"code": 200, "data": text}, provider="newapi", task_id="T", action=None)
+
+    assert reading.kind is ReadingKind.AMBIGUOUS
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("waiting queuing initializing", ReadingKind.PENDING),
+        ("image_downloading video_generating video_generation_completed video_upsampling", ReadingKind.RUNNING),
+        ("Uploading started video-upsampling-completed", ReadingKind.RUNNING),
+        ("rejected NSFW errored video_generation_failed", ReadingKind.FAILED),
+        ("blocked unknown stopped approved", ReadingKind.AMBIGUOUS),
+    ],
+)
+@pytest.mark.parametrize("provider", ["openai_video", "video_query", "kling", "unified_v2"])
+def test_the_words_of_resellers_have_their_meaning(provider: str, words: str, kind: ReadingKind) -> None:
+    for word in words.split():
+        reading = reading_of(
+            {"id": "T", "task_id": "T", "status": word, "video_url": A}, provider=provider, task_id="T"
+        )
+
+        assert reading.kind is kind, word
