@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from bridge.config.provider_trees import plain_yaml
 from bridge.domain.task import Json, ReadingKind
+from bridge.providers.json_values import opened
 from bridge.providers.task_rules import listed
 
 SEPARATORS: Final = re.compile(r"[\s_-]+")
@@ -113,7 +114,7 @@ def _inside(value: Json, depth: int) -> Iterator[Json]:
     """The objects and lists that may contain results. An object with a status of its own is a vendor's answer, and is
     read as one."""
     for key in _CONTAINERS if isinstance(value, dict) else ():
-        inner = value.get(key)
+        inner = opened(value.get(key))
         objects = (item for item in listed(inner) if isinstance(item, dict))
         if inner is not None and not any(item.get(name) for item in objects for name in _STATUSES):
             yield inner
@@ -138,7 +139,7 @@ def _in_list(items: list[Json], keys: Mapping[str, str]) -> Iterator[ResultCandi
 def _addressed(value: Json) -> Iterator[Json]:
     """The addresses in a value: the text itself, or the value of the first key of an object that contains an
     address."""
-    for each in listed(value):
+    for each in listed(opened(value)):
         if isinstance(each, str) and each.strip():
             yield each
         elif isinstance(each, dict):

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
@@ -15,9 +16,11 @@ from bridge.domain.answer_file import DATA_URL, URL_SAFE
 from bridge.domain.file_signatures import binary_type
 from bridge.domain.quoting import printable
 from bridge.domain.task import Json
+from bridge.expressions.json_text import parse_json
 
 ProgressForm = Literal["percent", "fraction", "either", "tqdm"]
 
+MAX_DEPTH: Final = 64  # maximum for what finishes a task, because it is copied into stores and webhooks
 MAX_MESSAGE_CHARS: Final = 2000
 MAX_CODE_CHARS: Final = 100
 MOST_MESSAGES: Final = 20  # maximum number of messages from a list of errors
@@ -49,6 +52,37 @@ def as_id(value: Json) -> str | None:
     if isinstance(value, str):
         return value or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def is_deep(value: Json, most: int = MAX_DEPTH) -> bool:
+    """Whether more than `most` objects and lists are nested in the value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(most == 0 or is_deep(each, most - 1) for each in inner if isinstance(each, dict | list))
+
+
+def _each_once(pairs: Sequence[tuple[str, Json]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a key is repeated")
+
+
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_each_once)
+
+
+def check_json(text: str) -> None:
+    """Raise ValueError if a JSON text repeats a key, and RecursionError if it is nested too deeply."""
+    _STRICT.decode(text)
+
+
+def opened(value: Json) -> Json:
+    """The object or list in a text that is JSON, as some aggregators send it; any other value unchanged."""
+    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
+        try:
+            inner: Json = parse_json(value)
+            check_json(value)
+        except (ValueError, RecursionError):
+            return value
+        return value if is_deep(inner, MAX_DEPTH // 2) else inner
+    return value
 
 
 def as_ms(values: Iterable[Json], zone: tzinfo = UTC) -> int | None:
@@ -110,7 +144,7 @@ def _wait_s(text: str) -> float | None:
 
 def as_message(values: Iterable[Json]) -> str:
     """The first text among the values that is not empty, at most 2000 characters. The texts of an object or a list of
-    errors are joined: `{"detail": [{"msg": "too long"}]}` gives "too long"."""
+    errors are joined: `{"detail": [{"msg": "too long"}]}` gives "too long", also if it is a text."""
     for value in values:
         if text := _text(value, depth=3):
             return text[:MAX_MESSAGE_CHARS]
@@ -121,6 +155,9 @@ def _text(value: Json, depth: int) -> str:
     if not value:
         return ""
     if isinstance(value, str):
+        inner = opened(value) if depth else value
+        if inner is not value and (text := _text(inner, depth - 1)):
+            return text
         return "" if inline_file(value) is not None else value.strip()  # a file is not a message
     if depth and isinstance(value, dict):
         return next((text for key in TEXT_KEYS if (text := _text(value.get(key), depth - 1))), "")

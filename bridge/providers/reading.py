@@ -17,10 +17,10 @@ from bridge.net.client import Answer, Unanswered
 from bridge.providers.answer_form import Form
 from bridge.providers.description import Description
 from bridge.providers.http_status import Shape, by_status, part_of, perhaps_about_account, read_as, shape_of
-from bridge.providers.json_values import as_code, as_hint_s, as_id, as_ms, as_progress, one_line
+from bridge.providers.json_values import as_code, as_hint_s, as_id, as_ms, as_progress, is_deep, one_line
 from bridge.providers.results import PollContext
 from bridge.providers.selector import selected
-from bridge.providers.success import WELL, AnswerBytes, error_text, is_deep, message_of, read_success, why_failed
+from bridge.providers.success import WELL, AnswerBytes, error_text, message_of, read_success, why_failed
 from bridge.providers.task_search import NO_LIST, NO_TASK, FoundTask, Task, as_found, elsewhere, find, find_listed
 
 MAX_DETAIL_CHARS: Final = 400

@@ -3,10 +3,8 @@ an answer may finish a task."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from bridge.domain.task import NO_RESULT, RESULT_GONE, Json, Reading, ReadingKind, Snapshot
@@ -14,12 +12,11 @@ from bridge.net.client import Answer, Unanswered
 from bridge.providers.aggregators import messages, reasons
 from bridge.providers.answer_form import Form
 from bridge.providers.description import Description
-from bridge.providers.json_values import as_code, as_message, as_ms, one_line
+from bridge.providers.json_values import MAX_DEPTH, as_code, as_message, as_ms, check_json, is_deep, one_line
 from bridge.providers.results import CLOUD, Collected, PollContext, collect
 from bridge.providers.selector import selected
 from bridge.providers.task_search import Task
 
-MAX_DEPTH: Final = 64  # maximum for an answer that finishes a task, because it is copied into stores and webhooks
 QUOTED_BYTES: Final = 1000
 QUOTED_CHARS: Final = 200
 MAX_REASON_CHARS: Final = 400
@@ -65,28 +62,14 @@ class AnswerBytes:
         return one_line(self._body[:QUOTED_BYTES].decode("utf-8", "replace"), QUOTED_CHARS)
 
 
-def is_deep(value: Json, most: int = MAX_DEPTH) -> bool:
-    """Whether more than `most` objects and lists are nested in the value."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(most == 0 or is_deep(each, most - 1) for each in inner if isinstance(each, dict | list))
-
-
 def _flaw(body: bytes) -> str | None:
     try:
-        _STRICT.decode(body.decode())
+        check_json(body.decode())
     except RecursionError:
         return "the answer is nested too deeply"
     except ValueError:
         return "a key is repeated in the answer"
     return None
-
-
-def _each_once(pairs: Sequence[tuple[str, Json]]) -> None:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a key is repeated")
-
-
-_STRICT: Final = json.JSONDecoder(object_pairs_hook=_each_once)
 
 
 def read_success(

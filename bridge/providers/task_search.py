@@ -13,7 +13,7 @@ from bridge.domain.task import Json, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit
 from bridge.providers.answer_form import Form
 from bridge.providers.description import Description
-from bridge.providers.json_values import as_id, one_line
+from bridge.providers.json_values import as_id, one_line, opened
 from bridge.providers.selector import Selector, selected
 from bridge.providers.task_rules import listed
 
@@ -132,7 +132,7 @@ def looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> 
 
 def inside_of(description: Description, answer: Json) -> Json:
     """The inner answer in the wrapper of an aggregator; None if that is a refusal."""
-    inner = answer.get("data") if isinstance(answer, dict) else None
+    inner = opened(answer.get("data")) if isinstance(answer, dict) else None
     codes = description.codes
     return inner if codes is None or codes.is_good(codes.at(inner)) else None
 

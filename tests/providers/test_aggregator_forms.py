@@ -43,6 +43,10 @@ PLACEHOLDERS: list[Json] = [
     {"output": {"image_url": A}},
     {"task_result": {"videos": [{"url": A}]}},
     {"image_url": IMAGE, "image": IMAGE, "video": {"url": A}},
+    {"output": f'["{A}"]'},
+    {"result": f'{{"video_url": "{A}"}}'},
+    {"resultJson": f' {{"resultUrls": ["{A}"]}}'},
+    {"data": f'{{"output": "{A}"}}'},
 ]
 
 
@@ -75,6 +79,7 @@ def test_a_picture_that_a_video_was_made_from_is_no_result(provider: str) -> Non
         {"code": 0, "data": {"task": {"id": "T", "state": "done", "video_url": A}}},
         {"task": {"task_id": "T", "status": "done", "video_url": A}},
         {"request_id": "r", "output": {"task_id": "T", "task_status": "SUCCEEDED", "video_url": A}},
+        {"code": 200, "data": f'{{"task_id": "T", "status": "SUCCESS", "video_url": "{A}"}}'},
     ],
 )
 def test_a_task_is_found_inside_the_wrapper_of_an_aggregator(body: Json) -> None:
@@ -95,6 +100,10 @@ def test_a_task_is_found_inside_the_wrapper_of_an_aggregator(body: Json) -> None
         ({"fail_msg": "no", "fail_code": 3}, "no (3)"),
         ({"detail": {"error_message": "no"}}, "no"),
         ({"error": "no"}, "no"),
+        ({"error": '{"error": {"code": 7, "message": "no"}}'}, "no"),
+        ({"fail_reason": '{"message": "no"}'}, "no"),
+        ({"fail_reason": '{"code": 7}'}, '{"code": 7}'),
+        ({"fail_reason": "[no]"}, "[no]"),
         ({}, "FAILED"),
     ],
 )
