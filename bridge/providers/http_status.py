@@ -35,6 +35,8 @@ _BY_STATUS: Final = {
     429: ReadingKind.RATE_LIMITED,
 }
 
+_UNSURE: Final = frozenset({ReadingKind.AMBIGUOUS, ReadingKind.TRANSIENT, ReadingKind.BAD_REQUEST})
+
 # How servers and aggregators say that an address does not exist. These texts do not mention a task.
 _BARE: Final = frozenset({"not found", "404 not found", "http 404: not found", "404: not found"})
 _FASTAPI: Final = {"detail": "Not Found"}  # FastAPI's router; a handler that raises a plain 404 sends the same text
@@ -51,6 +53,14 @@ _ROUTE: Final = re.compile(
 _ADDRESS: Final = re.compile(r"https?://\S+|/[^\s\"'),;]*")
 _TASK: Final = re.compile(
     r"\b(task|job|prediction|generation|video|image|operation|request|id)s?\b|任务", re.IGNORECASE
+)
+# How servers say that they do not know the task, with another status than 404.
+_NO_SUCH_TASK: Final = re.compile(
+    r"\b(task|job|prediction|operation|generation|record|video)s?[\s_-]*(with[\s_-]*)?(id)?[\s_:'\"#(-]*(\S{0,80}\d\S{0,80})?"
+    r"[\s_)'\"]*((is|was|were|does|do|did|could|can)[\s_]*)?(n[o']t|no[\s_]longer)[\s_]*(be[\s_]*)?(found|exists?)"
+    r"|\b(no such|unknown|(failed|unable) to find|(could|can) ?not find)( the| a| this)? (task|job)\b"
+    r"|任务.{0,20}(不存在|未找到|找不到)|(不存在|未找到|找不到|查无).{0,10}任务",
+    re.IGNORECASE,
 )
 _UNKNOWN: Final = re.compile(r"not (be )?found|not exist|unknown|no such|不存在|未找到|找不到", re.IGNORECASE)
 _TEXTS: Final = ("message", "msg", "detail", "error", "title", "description", "reason")
@@ -90,12 +100,16 @@ def by_status(answer: Answer, shape: Shape, *, said: str = "") -> Reading:
     return reading._replace(unread="web_page") if is_page else reading
 
 
-def perhaps_about_account(reading: Reading, body: Json) -> Reading:
-    """The reading of an answer that is not about a task, unless its text or code says that the account is the problem:
-    it has no credit, its plan is used up, or its key is wrong. Vendors say that with almost any status."""
-    if reading.kind in {ReadingKind.PENDING, ReadingKind.TRANSIENT, ReadingKind.NO_ROUTE}:
+def refined(reading: Reading, body: Json) -> Reading:
+    """The reading of an answer that is not about a task, unless its text or code says that the account is the problem
+    (it has no credit, its plan is used up, or its key is wrong) or that the task is unknown. Vendors say that with
+    almost any status."""
+    if reading.kind in {ReadingKind.PENDING, ReadingKind.NO_ROUTE} or reading.server_trouble:
         return reading
-    kind = account_trouble(_texts(body, depth=3, keys=(*_TEXTS, *_CODES)))
+    texts = _texts(body, depth=3, keys=(*_TEXTS, *_CODES))
+    kind = account_trouble(texts)
+    if kind is None and reading.kind in _UNSURE and any(map(_NO_SUCH_TASK.search, texts)):
+        kind = ReadingKind.NOT_FOUND
     return reading if kind is None else reading._replace(kind=kind, retry_after_s=None, is_vague=False, unread="")
 
 

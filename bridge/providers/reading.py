@@ -16,7 +16,7 @@ from bridge.expressions.json_text import parse_json
 from bridge.net.client import Answer, Unanswered
 from bridge.providers.answer_form import Form
 from bridge.providers.description import Description
-from bridge.providers.http_status import Shape, by_status, part_of, perhaps_about_account, read_as, shape_of
+from bridge.providers.http_status import Shape, by_status, part_of, read_as, refined, shape_of
 from bridge.providers.json_values import as_code, as_hint_s, as_id, as_ms, as_progress, is_deep, one_line
 from bridge.providers.results import PollContext
 from bridge.providers.selector import selected
@@ -32,6 +32,7 @@ BAD_REQUEST: Final = 400  # some vendors refuse a task because of its content wi
 HTTP_ERROR: Final = re.compile(r"40[123459]|410|42[59]|5\d\d", re.ASCII)  # without 400 and 422: they say too little
 NOT_IMPLEMENTED: Final = 501  # aggregators answer this to requests that they do not forward
 MAX_KEPT_BYTES: Final = 16 << 10  # maximum size of JSON, because an input may contain pictures
+IDS: Final = frozenset({"id", "task_id", "taskId", "uuid", "job_id", "jobId"})  # an answer with one is no refusal
 REPORTED: Final = ENDING | {ReadingKind.NOT_FOUND, ReadingKind.NEEDS_INPUT}  # reported with the message of the provider
 
 
@@ -127,9 +128,14 @@ def _read_limit(limit: ExpressionLimit) -> Reading:
 
 def _read_unknown(description: Description, body: Json, why: str) -> Reading:
     """The reading of an answer that does not contain the task. If it has no known form, its `word` is its keys."""
-    word = ""
-    if why in {NO_TASK, NO_LIST}:
-        word = one_line(f"keys {' '.join(body)}" if isinstance(body, dict) and body else "(no keys)", MAX_WORD_CHARS)
+    if why not in {NO_TASK, NO_LIST}:
+        return Reading(kind=ReadingKind.AMBIGUOUS, detail=_said(description, body, why))
+    inner = body.get("data") if isinstance(body, dict) else None
+    if not any(isinstance(each, dict) and not IDS.isdisjoint(each) for each in (body, inner)):
+        refusal = refined(Reading(kind=ReadingKind.AMBIGUOUS, detail=_said(description, body)), body)
+        if refusal.kind is not ReadingKind.AMBIGUOUS:
+            return _about_task(description, refusal, body)
+    word = one_line(f"keys {' '.join(body)}" if isinstance(body, dict) and body else "(no keys)", MAX_WORD_CHARS)
     return Reading(kind=ReadingKind.AMBIGUOUS, detail=_said(description, body, why), unread=word)
 
 
@@ -161,7 +167,7 @@ def judge(description: Description, answer: Answer | Unanswered) -> Json | Readi
         return by_status(answer, shape)
     if not isinstance(body, dict | list):
         reading = by_status(answer, Shape.JSON, said="the answer is not a JSON object")
-        return perhaps_about_account(reading, body)
+        return refined(reading, body)
     refused = _refused(description, body, answer)
     return body if refused is None else refused
 
@@ -181,19 +187,24 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
             reading = _by_status(answer, code if is_2xx else None, said=said)
             if reading.kind is ReadingKind.AMBIGUOUS:
                 reading = reading._replace(unread=f"code {one_line(str(code), MAX_WORD_CHARS)}"[:MAX_WORD_CHARS])
-            reading = perhaps_about_account(reading, body)
+            reading = refined(reading, body)
         elif kind in ENDING:
             return _ended_by_code(description, body, answer, Reading(kind=kind, detail=said), code)
         else:
             reading = read_as(kind, answer, said=said)
             if kind is ReadingKind.RATE_LIMITED:  # some vendors have one code for too many requests and for no credit
-                reading = perhaps_about_account(reading, body)
+                reading = refined(reading, body)
     elif not is_2xx:
-        reading = perhaps_about_account(by_status(answer, Shape.JSON, said=_said(description, body)), body)
+        reading = refined(by_status(answer, Shape.JSON, said=_said(description, body)), body)
     else:
         return None
     if reading.kind in {ReadingKind.RATE_LIMITED, ReadingKind.TRANSIENT} and reading.retry_after_s is None:
         return reading._replace(retry_after_s=as_hint_s(selected(description.retry_after, body)))
+    return _about_task(description, reading, body, code)
+
+
+def _about_task(description: Description, reading: Reading, body: Json, code: Json = None) -> Reading:
+    """The reading of a refusal. If it may finish the task, it has the message and the error code of the answer."""
     if reading.kind in {ReadingKind.BAD_REQUEST, ReadingKind.NOT_FOUND}:
         return reading._replace(snapshot=_refusal(description, body, code))
     return reading

@@ -45,6 +45,10 @@ def test_a_blocked_account_is_no_rate_limit_despite_429_and_a_hint() -> None:
         ("heygen", 200, {"code": 400118, "message": "Quota not enough", "data": None}),
         ("kie_suno", 200, {"code": 429, "msg": "The current credits are insufficient. Please top up.", "data": None}),
         ("newapi", 400, "Insufficient balance"),
+        ("newapi", 200, {"code": -1, "msg": "apikey credits not enough", "data": None}),
+        ("newapi", 200, {"code": 500, "msg": "余额不足"}),
+        ("kling", 200, {"error": {"message": "该令牌额度已用尽", "type": "new_api_error"}}),
+        ("midjourney", 200, {"success": False, "message": "Insufficient balance", "request_id": "r"}),
     ],
 )
 def test_lack_of_credit_concerns_the_account_with_any_http_status(provider: str, status: int, body: Json) -> None:
@@ -71,7 +75,7 @@ def test_a_plan_that_is_used_up_blocks_the_account(provider: str, message: str) 
         assert reading_of(body, provider=provider, status=429).kind is ReadingKind.ACCOUNT_ERROR
 
 
-@pytest.mark.parametrize("status", [400, 404, 429])
+@pytest.mark.parametrize("status", [200, 400, 404, 429])
 @pytest.mark.parametrize(
     ("provider", "body"),
     [
@@ -79,6 +83,7 @@ def test_a_plan_that_is_used_up_blocks_the_account(provider: str, message: str) 
         ("veo", {"error": {"code": 400, "message": "API key expired. Please renew the API key."}}),
         ("xai", {"code": "invalid argument", "error": "Incorrect API key provided: xa***."}),
         ("newapi", {"error": {"code": "", "message": "无效的令牌", "type": "new_api_error"}}),
+        ("newapi", {"code": -1, "msg": "apikey error", "data": None}),
     ],
 )
 def test_a_wrong_key_blocks_the_account_with_any_http_status(provider: str, status: int, body: Json) -> None:
@@ -99,3 +104,16 @@ def test_a_wrong_key_blocks_the_account_with_any_http_status(provider: str, stat
 )
 def test_a_quota_that_returns_by_itself_is_a_rate_limit(provider: str, body: Json) -> None:
     assert reading_of(body, provider=provider, status=429).kind is ReadingKind.RATE_LIMITED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"uuid": "u", "state": "error", "error": "Insufficient balance"},
+        {"data": {"id": "u", "phase": "failed", "message": "task not found"}},
+        {"id": "u", "status": "failed", "error": "Insufficient balance"},
+    ],
+)
+def test_the_text_of_another_task_says_nothing_about_the_account(body: Json) -> None:
+    for provider in ("newapi", "midjourney", "replicate"):
+        assert reading_of(body, provider=provider, task_id="T").kind is ReadingKind.AMBIGUOUS

@@ -220,7 +220,7 @@ OTHERS: list[tuple[str, int, Json, ReadingKind]] = [
     ),
     ("jimeng", 429, {"code": 50430, "message": "slow down"}, ReadingKind.RATE_LIMITED),
     ("jimeng", 500, {"code": 77, "message": "oops"}, ReadingKind.TRANSIENT),
-    ("jimeng", 200, {"code": "insufficient_quota", "message": "pay"}, ReadingKind.AMBIGUOUS),
+    ("jimeng", 200, {"code": "insufficient_quota", "message": "pay"}, ReadingKind.ACCOUNT_ERROR),
     ("flux", 200, {"id": "1", "status": "Task not found"}, ReadingKind.NOT_FOUND),
     ("flux", 200, {"id": "2", "status": "Ready", "result": {"sample": A}}, ReadingKind.AMBIGUOUS),
     ("openai_video", 200, {"id": "1", "status": "unknown"}, ReadingKind.AMBIGUOUS),

@@ -73,6 +73,41 @@ def test_a_404_about_the_task_is_not_found(body: Json) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        *("任务不存在", "任务不存在或已过期", "未找到该任务", "task_not_exist", "Task not found", "record not found"),
+        *("Task 'a-1' not found", "video with id vid_1 was not found", "the job does not exist", "task doesn't exist"),
+        *("task id 17 could not be found", "failed to find task", "no such task", "prediction no longer exists"),
+    ],
+)
+def test_a_refusal_that_names_an_unknown_task_is_not_found(text: str) -> None:
+    for status, body in (
+        (200, {"code": -22, "msg": text, "data": None}),
+        (200, {"code": 500, "message": text}),
+        (200, {"error": {"message": text, "type": "error"}}),
+        (400, {"error": text}),
+    ):
+        reading = reading_of(body, provider="openai_video", status=status, task_id="T")
+
+        assert (reading.kind, reading.unread) == (ReadingKind.NOT_FOUND, ""), body
+        assert reading.snapshot is not None
+        assert reading.snapshot.message == text
+    assert reading_of({"error": text}, provider="openai_video", status=500, task_id="T").kind is ReadingKind.TRANSIENT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("video model not found", "the task type does not exist", "image not found in the task", "task failed"),
+        *("generation channel not found", "record limit not reached", "task is not finished", "模型不存在", "任务失败"),
+    ],
+)
+def test_a_refusal_about_something_else_is_not_about_an_unknown_task(text: str) -> None:
+    for body in ({"code": -1, "msg": text}, {"error": {"message": text}}):
+        assert reading_of(body, provider="openai_video", task_id="T").kind is ReadingKind.AMBIGUOUS, body
+
+
+@pytest.mark.parametrize(
     ("body", "is_vague"),
     [
         ({"detail": "Not Found"}, True),
