@@ -25,6 +25,7 @@ MAX_MESSAGE_CHARS: Final = 2000
 MAX_CODE_CHARS: Final = 100
 MOST_MESSAGES: Final = 20  # maximum number of messages from a list of errors
 SECONDS_UP_TO: Final = 10**11  # the year 5138; larger numbers are milliseconds
+SECONDS_FROM: Final = 10**9  # September 2001; a smaller number is a duration, a number of parts or a mark, no time
 MAX_MS: Final = 253_402_300_799_999  # the year 9999
 MAX_HINT_S: Final = 3600.0  # a provider may ask for a pause of at most an hour
 NUMBER: Final = re.compile(r"\s*(\d{1,20}(?:\.\d{1,20})?)\s*(%?)\s*", re.ASCII)
@@ -94,7 +95,7 @@ def as_ms(values: Iterable[Json], zone: tzinfo = UTC) -> int | None:
         number = _number(value)
         if number is None and isinstance(value, str):
             number = _iso_s(value, zone)
-        if number is not None and number > 0:
+        if number is not None and number >= SECONDS_FROM:
             instant_ms = round(number if number > SECONDS_UP_TO else number * 1000)
             if instant_ms <= MAX_MS:
                 return instant_ms

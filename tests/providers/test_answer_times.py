@@ -61,3 +61,31 @@ def test_results_of_tripo_expire_five_minutes_after_the_poll(now: float, expires
     seen = read(load_descriptions({})["tripo"], answered(body), asked).snapshot
     assert seen is not None
     assert seen.expires_ms == expires_ms
+
+
+@pytest.mark.parametrize(
+    ("created", "updated"),
+    [
+        ("created_at", "finished_at"),
+        ("created", "completed"),
+        ("createdAt", "completedAt"),
+        ("createTime", "updated_at"),
+    ],
+)
+def test_the_times_of_a_task_are_found_under_the_names_of_resellers(created: str, updated: str) -> None:
+    body = {"task_id": TASK_ID, "status": "running", created: 1_762_000_000, updated: "2025-11-01T12:27:00Z"}
+    asked = PollContext(task_id=TASK_ID, action=None, own_host="x")
+    for name in ("newapi", "unified_v2"):
+        seen = read(load_descriptions({})[name], answered(orjson.dumps(body)), asked).snapshot
+
+        assert seen is not None
+        assert (seen.created_ms, seen.updated_ms) == (1_762_000_000_000, 1_762_000_020_000)
+
+
+def test_a_small_number_is_no_time() -> None:
+    body = {"task_id": TASK_ID, "status": "running", "created": 3, "completed": True, "updated_at": 12.5}
+    asked = PollContext(task_id=TASK_ID, action=None, own_host="x")
+    seen = read(load_descriptions({})["newapi"], answered(orjson.dumps(body)), asked).snapshot
+
+    assert seen is not None
+    assert (seen.created_ms, seen.updated_ms) == (None, None)

@@ -87,7 +87,7 @@ def test_a_retry_hint_is_in_seconds(value: Json, expected: float | None) -> None
 
 
 def test_the_first_usable_value_counts() -> None:
-    assert as_ms([None, 0, "x", 5]) == 5000
+    assert as_ms([None, 0, "x", 5, True, 999_999_999, 1_762_000_000]) == 1_762_000_000_000
     assert as_progress(["?", "5%", 6], "percent") == 5.0
 
 
