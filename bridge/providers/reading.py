@@ -283,19 +283,23 @@ def _read_found(description: Description, found: FoundTask, raw: AnswerBytes, as
 
 def _read_whole(description: Description, found: FoundTask, raw: AnswerBytes, asked: PollContext) -> Reading:
     """The reading of the task, with the results from all places. A success without a result is searched further: in the
-    vendor's answer inside it, and where aggregators put results."""
+    vendor's answer inside it, and where aggregators put results. A path on the account's own server is a last resort,
+    too."""
     reading = _read_task(description, found, raw, asked)
-    if not reading.lacks_result:
+    if reading.lacks_result:
+        kinds = {ReadingKind.SUCCEEDED, ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED}
+    elif _has_own_paths(found.form, reading, asked):
+        kinds = {ReadingKind.SUCCEEDED}
+    else:
         return reading
     inner = (_read_task(description, each, raw, asked) for each in elsewhere(description, found))
-    return next(
-        (
-            each
-            for each in inner
-            if each.kind in {ReadingKind.SUCCEEDED, ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED}
-        ),
-        reading,
-    )
+    return next((each for each in inner if each.kind in kinds), reading)
+
+
+def _has_own_paths(form: Form, reading: Reading, asked: PollContext) -> bool:
+    """Whether the results are paths on the account's own server."""
+    urls = reading.snapshot.urls if reading.snapshot is not None else ()
+    return any(place.content for place in form.results) and bool(urls) and urls[0].startswith(asked.base_url)
 
 
 def _essence(reading: Reading) -> object:
