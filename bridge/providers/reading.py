@@ -324,9 +324,8 @@ def _read_task(description: Description, found: FoundTask, raw: AnswerBytes, ask
         return read_success(description, form, task, asked, seen, raw)
     detail = one_line(seen.message, MAX_DETAIL_CHARS) if kind in REPORTED else ""
     if kind is ReadingKind.FAILED:
-        inner = error_text(description, task.get("data"))
-        if not seen.message and not WELL.fullmatch(inner):
-            seen = seen._replace(message=inner)
+        said = (error_text(description, held) for held in (task, task.get("data")) if not seen.message)
+        seen = seen._replace(message=next((each for each in said if each and not WELL.fullmatch(each)), seen.message))
         seen = seen._replace(error_code=as_code(selected(form.error_code, task)))
         detail = why_failed(seen)
     elif kind is ReadingKind.NEEDS_INPUT:
