@@ -141,14 +141,18 @@ class Download:
         status, headers = answer.status, _headers_of_file(answer)
         if status == HTTPStatus.PARTIAL_CONTENT and validator:
             found = _RANGE.fullmatch(headers.get("content-range", "").strip())
-            if found is None or int(found[1]) != part.bytes:
+            is_right = found is not None and int(found[1]) == part.bytes
+            if found is None or not is_right or _has_changed(headers, validator, part.whole_bytes, int(found[3])):
                 await anyio.to_thread.run_sync(part.restart, wanted.url, "")
-                raise CopyFailed("the server resumed at the wrong position", retry_after_s=0.0)
+                problem = (
+                    "the file at the server has changed" if is_right else "the server resumed at the wrong position"
+                )
+                raise CopyFailed(problem, retry_after_s=0.0)
             whole_bytes: int | None = int(found[3])
         elif status == HTTPStatus.OK:
-            await anyio.to_thread.run_sync(part.restart, wanted.url, _validator(headers))
             length = headers.get("content-length", "")
             whole_bytes = int(length) if length.isdecimal() and len(length) < 19 else None
+            await anyio.to_thread.run_sync(part.restart, wanted.url, _validator(headers), whole_bytes)
         else:
             if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and validator:
                 await anyio.to_thread.run_sync(part.restart, wanted.url, "")
@@ -215,6 +219,14 @@ def _validator(headers: Mapping[str, str]) -> str:
     """The value for `If-Range` (RFC 9110, 13.1.5): a strong ETag, or else the date of the last change."""
     etag = headers.get("etag", "").strip()
     return etag if etag.startswith('"') else "" if etag else headers.get("last-modified", "").strip()
+
+
+def _has_changed(headers: Mapping[str, str], validator: str, known_bytes: int | None, whole_bytes: int) -> bool:
+    """Whether the rest of a file does not belong to the part that is here. Some servers ignore `If-Range` (RFC 9110,
+    15.3.7.3)."""
+    now = _validator(headers)
+    is_comparable = bool(now) and now.startswith('"') == validator.startswith('"')  # two ETags, or two dates
+    return (is_comparable and now != validator) or known_bytes not in {None, whole_bytes}
 
 
 def _stated_sha256(headers: Mapping[str, str]) -> str | None:

@@ -27,8 +27,9 @@ class PartTaken(Exception):
 class PartFile:
     """One unfinished file. Every call blocks and may raise OSError. Use it in a `with` statement.
 
-    A note beside the file says how much was written and synced, and has the URL and the server's validator (ETag or
-    Last-Modified). After a restart of the machine, only the synced part is used again, because the rest may be damaged.
+    A note beside the file says how much was written and synced, and has the URL, the server's validator (ETag or
+    Last-Modified) and the length of the complete file, if the server stated it (`whole_bytes`). After a restart of the
+    machine, only the synced part is used again, because the rest may be damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,6 +39,7 @@ class PartFile:
         self._hash = hashlib.sha256()
         self._noted = self._synced = 0
         self._url = self._validator = ""
+        self.whole_bytes: int | None = None
         self.bytes = 0
         self.head = b""
 
@@ -63,19 +65,20 @@ class PartFile:
             note = json.loads(self._note.read_bytes())
             known, validator = str(note["url"]), str(note["validator"])
             kept = int(note["written" if note["boot"] == _boot() else "synced"])
+            whole_bytes = note.get("whole")
         except (OSError, ValueError, KeyError, TypeError):
             return ""
         if known != url or not validator or not 0 < kept <= os.fstat(self._file).st_size:
             return ""
-        self._url, self._validator = url, validator
+        self._url, self._validator, self.whole_bytes = url, validator, whole_bytes
         self._rehash(kept)
         return validator
 
-    def restart(self, url: str, validator: str) -> None:
+    def restart(self, url: str, validator: str, whole_bytes: int | None = None) -> None:
         """Start again with the server's current values."""
         os.ftruncate(self._file, 0)
         self._hash, self.bytes, self.head, self._noted, self._synced = hashlib.sha256(), 0, b"", 0, 0
-        self._url, self._validator = url, validator
+        self._url, self._validator, self.whole_bytes = url, validator, whole_bytes
         self._note.unlink(missing_ok=True)
 
     def write(self, chunks: Iterable[bytes]) -> None:
@@ -99,7 +102,7 @@ class PartFile:
     def note(self) -> None:
         """Record how much was written and synced."""
         self._noted = self.bytes
-        note = {"url": self._url, "validator": self._validator, "boot": _boot()}
+        note = {"url": self._url, "validator": self._validator, "whole": self.whole_bytes, "boot": _boot()}
         aside = self._note.with_suffix(".tmp")
         aside.write_text(json.dumps({**note, "written": self.bytes, "synced": self._synced}))
         aside.rename(self._note)

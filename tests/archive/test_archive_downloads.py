@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,33 @@ async def test_a_server_that_resumes_at_the_wrong_position_damages_no_file(tmp_p
 
     assert isinstance(outcome, Deferred)
     assert "wrong position" in outcome.reason
+    assert not (tmp_path / FOLDER / "cat-1.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ETag": '"v2"', "Content-Range": f"bytes 50000-{len(MP4) * 30 - 1}/{len(MP4) * 30}"},
+        {"ETag": '"v1"', "Content-Range": "bytes 50000-50003/50004"},
+        {"Content-Range": "bytes 50000-50003/50004"},
+    ],
+)
+async def test_the_rest_of_another_file_is_not_appended(tmp_path: Path, headers: Mapping[str, str]) -> None:
+    body = MP4 * 30
+
+    async def ignores_if_range(exchange: Exchange) -> None:
+        if exchange.asked.headers.get("range") is None:
+            head = f'HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nETag: "v1"\r\n\r\n'
+            await exchange.raw(head.encode() + body[:50_000])
+            return await exchange.close()
+        size = 4 if "50004" in headers["Content-Range"] else len(body) - 50_000
+        await exchange.answer(206, b"x" * size, headers)
+
+    async with loopback(ignores_if_range) as server:
+        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Deferred)
+    assert "the file at the server has changed" in outcome.reason
     assert not (tmp_path / FOLDER / "cat-1.mp4").exists()
 
 
