@@ -17,7 +17,7 @@ from bridge.domain.quoting import printable
 from bridge.errors import StoreBusy, UsageError
 from bridge.store import DaemonLock, StorePlace, migrate_store, open_store
 from bridge.store.copying import back_up, restore
-from bridge.wiring.store_location import is_service, prepare
+from bridge.wiring.store_location import is_in_service, is_service, prepare
 
 
 @click.group("store")
@@ -58,13 +58,14 @@ def copy_command(source: str, to: str) -> None:
     origin, target = parse_store_location(source, os.environ), parse_store_location(to, os.environ)
     if origin == target:
         raise UsageError("FROM and TO are the same store")
-    with locked(origin), closing(open_store(origin, create=False, group_access=False)) as one:
+    # An existing file keeps its mode, so that the service's group may still read it.
+    with locked(origin), closing(open_store(origin, create=False, group_access=True)) as one:
         if members := [view.member for view in one.members()]:  # what they write after the copy would be lost
             raise StoreBusy(
                 f"store {origin}: daemons are using it ({', '.join(members)}): stop them first (a killed one counts "
                 "until sharing.takeover has passed)"
             )
-        with locked(target), closing(open_store(target, create=True, group_access=False)) as other:
+        with locked(target), closing(open_store(target, create=True, group_access=is_in_service(target))) as other:
             with one.contents() as contents:
                 counts = other.fill(contents)
     words = {"watches": "task", "events": "event", "deliveries": "delivery", "attempts": "attempt"}

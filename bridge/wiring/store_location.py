@@ -74,6 +74,11 @@ def is_service(settings: Path) -> bool:
     return any(one.is_relative_to(SYSTEM_FOLDER) for one in spellings) or _is_same(settings, SYSTEM_SETTINGS)
 
 
+def is_in_service(place: StorePlace) -> bool:
+    """Whether this place is in the folder of the service's store."""
+    return isinstance(place, Path) and Path(os.path.realpath(place)).parent == SYSTEM_STORE.parent
+
+
 def member_file(file: SettingsFile, place: PostgresUrl, env: Mapping[str, str]) -> Path:
     """A local path for the lock of the daemon with these settings on a shared store."""
     folder = SYSTEM_STORE.parent if is_service(file.path) else user_folder(env, "XDG_STATE_HOME", ".local/state")
@@ -176,6 +181,8 @@ def _holdings(found: Ownership) -> str:
 def _look_at(common: Path) -> Ownership | str | None:
     try:
         return ownership(common) if common.exists() else None
+    except PermissionError:  # $HOME is still that of the user who started this, as with setpriv and runuser
+        return None
     except (StoreError, OSError) as error:
         reason = os_reason(error) if isinstance(error, OSError) else str(error)
         return f"{_FORMER.format(common)} is not used by this file: {reason}"

@@ -16,6 +16,7 @@ from subprocess import PIPE
 import pytest
 
 from bridge.store import DaemonLock
+from bridge.wiring.store_location import is_in_service
 from tests.cli.shell import Shell
 from tests.disks import small_disk
 from tests.programs import ended
@@ -203,6 +204,18 @@ def test_a_restored_store_keeps_the_owner_and_mode_of_the_one_before(shell: Shel
     assert shell("restore", "--force", str(kept)).code == 0
     found = store.stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65534, 65534, 0o640)
+
+
+def test_copying_a_store_leaves_it_readable_for_its_group(shell: Shell, kept: Path) -> None:
+    store, copy = shell.folder / "state.db", shell.folder / "own.db"
+    store.chmod(0o640)
+    assert shell("store", "copy", str(store), str(copy)).code == 0
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (store, copy)] == [0o640, 0o600]
+
+
+def test_a_copy_in_the_folder_of_the_service_is_for_its_group() -> None:
+    places = ("/var/lib/genbridge/back.db", "/var/lib/genbridge/../genbridge/state.db", "/var/lib/state.db", "state.db")
+    assert [is_in_service(Path(place)) for place in places] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(("command", "tool"), [("backup", "pg_dump"), ("restore", "pg_restore --clean --if-exists")])

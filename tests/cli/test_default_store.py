@@ -284,6 +284,23 @@ def test_a_user_without_a_home_folder_has_the_store_beside_the_settings(
     assert [row["id"] for row in shell("list", "--json", "-c", str(settings)).json] == ["task-one-1"]
 
 
+def test_the_closed_home_of_another_user_causes_no_warning() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("acting as another user needs root (run the tests as root)")
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        file = read_settings(project(Path(name) / "one"))
+        home = Path(name) / "home"
+        home.mkdir(mode=0o700)
+        os.chown(file.path.parent, 65534, 65534)
+        os.seteuid(65534)
+        try:
+            placed = place_store(file, {"HOME": str(home)})
+        finally:
+            os.seteuid(0)
+    assert (str(placed.place), placed.warning) == (f"{name}/one/.genbridge/state.db", None)
+
+
 def test_a_store_named_in_the_settings_stays_there(shell: Shell, state: Path) -> None:
     settings = project(shell.folder / "one")
     settings.write_text(json.dumps({"accounts": {"kling": KLING}, "store": "data/here.db"}))
