@@ -10,6 +10,7 @@ from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -191,7 +192,7 @@ def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: st
         status = failure.status if isinstance(failure, MalformedHead) else 0
         is_unsent = isinstance(failure, NotConnected | httpx.ConnectTimeout)
         return Unanswered(kind=kind, reason=reason, status=status, is_unsent=is_unsent)
-    if (needs_tls := explain_plain(url, reply.status, reply.body.content)) is not None:
+    if reply.status == HTTPStatus.BAD_REQUEST and (needs_tls := explain_plain(url, reply.body.content)) is not None:
         return Unanswered(kind=Failure.TLS, reason=needs_tls)
     trouble = reply.body.trouble
     if failure is not None and not trouble:

@@ -11,7 +11,6 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from http import HTTPStatus
 from typing import Final
 
 import anyio
@@ -156,9 +155,9 @@ def _explain_tls(error: ssl.SSLError | None, where: str) -> str:
     return f"no TLS connection with {where}: {why}"
 
 
-def explain_plain(where: str, status: int, body: bytes | bytearray) -> str | None:
-    """One line if an answer says that a request in plain HTTP has arrived at a port for TLS."""
-    if status != HTTPStatus.BAD_REQUEST or not where.startswith("http:") or not NEEDS_TLS.search(body):
+def explain_plain(where: str, body: bytes | bytearray) -> str | None:
+    """One line if a 400 says that a request in plain HTTP has arrived at a port for TLS."""
+    if not where.startswith("http:") or not NEEDS_TLS.search(body):
         return None
     return f"{_place(where)} requires TLS (does the URL need https://?)"
 

@@ -110,14 +110,10 @@ class HttpProvider:
 
     async def poll(self, task_id: str, action: str | None) -> Reading:
         """Poll once. Every failure is a Reading; nothing is raised except cancellation."""
-        reading = await self._poll(task_id, action)
-        return await self._keep_files(task_id, reading) if _has_files(reading) else reading
-
-    async def _poll(self, task_id: str, action: str | None) -> Reading:
-        task_id, action = self._task(task_id, action)
-        question = self._question(task_id, action)
+        plain_id, action = self._task(task_id, action)
+        question = self._question(plain_id, action)
         try:
-            request = self._template(action=action).about(task_id)
+            request = self._template(action=action).about(plain_id)
         except ValueError as error:
             return _unsent(f"not sent: {error}")
         if (refusal := self._refusal(request)) is not None:
@@ -130,9 +126,9 @@ class HttpProvider:
                 reading = await self._read_further(answer, question)
         if reading.kind is ReadingKind.NO_ROUTE:
             return _naming_address(reading, request, action)
-        if reading.kind is ReadingKind.NOT_FOUND and (part := self.route(task_id, action)):
+        if reading.kind is ReadingKind.NOT_FOUND and (part := self.route(plain_id, action)):
             return reading._replace(detail=f"{reading.detail}; action {part}")  # the task may have another one
-        return reading
+        return await self._keep_files(task_id, reading) if _has_files(reading) else reading
 
     async def _read_further(self, answer: Answer | Unanswered, question: PollContext) -> Reading:
         """The reading of an answer that may need a second request."""
