@@ -43,6 +43,9 @@ PLACEHOLDERS: list[Json] = [
     {"output": {"image_url": A}},
     {"task_result": {"videos": [{"url": A}]}},
     {"image_url": IMAGE, "image": IMAGE, "video": {"url": A}},
+    {"files": [{"file_url": A, "file_type": "video"}]},
+    {"artifacts": [{"url": A, "previewUrls": [IMAGE]}]},
+    {"artifacts": [{"key": "video", "content_url": A}]},
     {"output": f'["{A}"]'},
     {"result": f'{{"video_url": "{A}"}}'},
     {"resultJson": f' {{"resultUrls": ["{A}"]}}'},
@@ -101,6 +104,7 @@ def test_a_task_is_found_inside_the_wrapper_of_an_aggregator(body: Json) -> None
         ({"detail": {"error_message": "no"}}, "no"),
         ({"error": "no"}, "no"),
         ({"error": '{"error": {"code": 7, "message": "no"}}'}, "no"),
+        ({"error": {"errorMessage": "no", "reason": "SAFETY"}}, "no"),
         ({"fail_reason": '{"message": "no"}'}, "no"),
         ({"fail_reason": '{"code": 7}'}, '{"code": 7}'),
         ({"fail_reason": "[no]"}, "[no]"),
@@ -168,7 +172,7 @@ def test_a_task_in_a_damaged_json_text_does_not_finish(text: str) -> None:
 @pytest.mark.parametrize(
     ("words", "kind"),
     [
-        ("waiting queuing initializing", ReadingKind.PENDING),
+        ("waiting queuing initializing not_started", ReadingKind.PENDING),
         ("image_downloading video_generating video_generation_completed video_upsampling", ReadingKind.RUNNING),
         ("Uploading started video-upsampling-completed", ReadingKind.RUNNING),
         ("rejected NSFW errored video_generation_failed", ReadingKind.FAILED),
