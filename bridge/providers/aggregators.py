@@ -47,6 +47,7 @@ _ACCOUNT_TROUBLES: Final = {
     ReadingKind.ACCOUNT_ERROR: tuple(map(fold, f"{_DATA['no_credit']} {_DATA['used_up']}".split())),
     ReadingKind.AUTH_ERROR: tuple(map(fold, _DATA["wrong_key"].split())),
 }
+_TOO_MANY: Final = tuple(map(fold, _DATA["too_many"].split()))
 _REASON_KEYS: Final = frozenset(_REASONS)
 _MESSAGE_KEYS: Final = frozenset({*_REASONS, *_MESSAGES})
 # Until 2025, new-api put the address where failures have their reason.
@@ -86,6 +87,11 @@ def account_trouble(texts: Sequence[str]) -> ReadingKind | None:
         if any(phrase in text for text in folded for phrase in phrases):
             return kind
     return None
+
+
+def are_too_many(texts: Sequence[str]) -> bool:
+    """Whether the texts and codes of a refusal say that there were too many requests."""
+    return any(phrase in text for text in map(fold, texts) for phrase in _TOO_MANY)
 
 
 def result_candidates(task: Json, *, makes: str) -> Iterator[ResultCandidate]:

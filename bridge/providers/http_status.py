@@ -12,7 +12,7 @@ from bridge.domain.backoff import parse_retry_after
 from bridge.domain.task import Json, Reading, ReadingKind
 from bridge.expressions.json_text import parse_json
 from bridge.net.client import Answer
-from bridge.providers.aggregators import account_trouble
+from bridge.providers.aggregators import account_trouble, are_too_many
 from bridge.providers.json_values import one_line
 
 
@@ -102,14 +102,15 @@ def by_status(answer: Answer, shape: Shape, *, said: str = "") -> Reading:
 
 def refined(reading: Reading, body: Json) -> Reading:
     """The reading of an answer that is not about a task, unless its text or code says that the account is the problem
-    (it has no credit, its plan is used up, or its key is wrong) or that the task is unknown. Vendors say that with
-    almost any status."""
+    (it has no credit, its plan is used up, or its key is wrong), that there were too many requests, or that the task is
+    unknown. Vendors say that with almost any status."""
     if reading.kind in {ReadingKind.PENDING, ReadingKind.NO_ROUTE} or reading.server_trouble:
         return reading
     texts = _texts(body, depth=3, keys=(*_TEXTS, *_CODES))
     kind = account_trouble(texts)
-    if kind is None and reading.kind in _UNSURE and any(map(_NO_SUCH_TASK.search, texts)):
-        kind = ReadingKind.NOT_FOUND
+    if kind is None and reading.kind in _UNSURE:
+        unknown = ReadingKind.NOT_FOUND if any(map(_NO_SUCH_TASK.search, texts)) else None
+        kind = ReadingKind.RATE_LIMITED if are_too_many(texts) else unknown
     return reading if kind is None else reading._replace(kind=kind, retry_after_s=None, is_vague=False, unread="")
 
 

@@ -107,6 +107,19 @@ def test_a_quota_that_returns_by_itself_is_a_rate_limit(provider: str, body: Jso
 
 
 @pytest.mark.parametrize(
+    "text", ["Too Many Requests", "Rate limit exceeded, retry in 7s", "您的请求过于频繁", "rate_limit_exceeded"]
+)
+def test_too_many_requests_slow_the_account_down_with_other_statuses(text: str) -> None:
+    for status, body in (
+        (200, {"code": -5, "msg": text}),
+        (200, {"code": 500, "message": text, "data": None}),
+        (200, {"error": {"message": text}}),
+        (400, {"error": {"code": text}}),
+    ):
+        assert reading_of(body, provider="openai_video", status=status).kind is ReadingKind.RATE_LIMITED, body
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {"uuid": "u", "state": "error", "error": "Insufficient balance"},
