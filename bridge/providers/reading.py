@@ -33,6 +33,7 @@ HTTP_ERROR: Final = re.compile(r"40[123459]|410|42[59]|5\d\d", re.ASCII)  # with
 NOT_IMPLEMENTED: Final = 501  # aggregators answer this to requests that they do not forward
 MAX_KEPT_BYTES: Final = 16 << 10  # maximum size of JSON, because an input may contain pictures
 IDS: Final = frozenset({"id", "task_id", "taskId", "uuid", "job_id", "jobId"})  # an answer with one is no refusal
+FINISHED: Final = frozenset({ReadingKind.SUCCEEDED, ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED})
 REPORTED: Final = ENDING | {ReadingKind.NOT_FOUND, ReadingKind.NEEDS_INPUT}  # reported with the message of the provider
 
 
@@ -285,21 +286,20 @@ def _read_whole(description: Description, found: FoundTask, raw: AnswerBytes, as
     """The reading of the task, with the results from all places. A success without a result is searched further: in the
     vendor's answer inside it, and where aggregators put results. A path on the account's own server is a last resort,
     too."""
-    reading = _read_task(description, found, raw, asked)
-    if reading.lacks_result:
-        kinds = {ReadingKind.SUCCEEDED, ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED}
-    elif _has_own_paths(found.form, reading, asked):
-        kinds = {ReadingKind.SUCCEEDED}
-    else:
-        return reading
-    inner = (_read_task(description, each, raw, asked) for each in elsewhere(description, found))
-    return next((each for each in inner if each.kind in kinds), reading)
+    best = _read_task(description, found, raw, asked)
+    has_own_paths = _has_own_paths(best, asked) and any(place.content for place in found.form.results)
+    for each in elsewhere(description, found) if best.lacks_result or has_own_paths else ():
+        inner = _read_task(description, each, raw, asked)
+        if inner.kind is ReadingKind.SUCCEEDED and not _has_own_paths(inner, asked):
+            return inner
+        best = inner if best.lacks_result and inner.kind in FINISHED else best
+    return best
 
 
-def _has_own_paths(form: Form, reading: Reading, asked: PollContext) -> bool:
-    """Whether the results are paths on the account's own server."""
+def _has_own_paths(reading: Reading, asked: PollContext) -> bool:
+    """Whether the results are addresses on the account's own server."""
     urls = reading.snapshot.urls if reading.snapshot is not None else ()
-    return any(place.content for place in form.results) and bool(urls) and urls[0].startswith(asked.base_url)
+    return bool(urls and asked.base_url) and urls[0].startswith(asked.base_url)
 
 
 def _essence(reading: Reading) -> object:
