@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
+from bridge.domain.plurals import count
 from bridge.screen import BAD, GOOD, Screen, cut, folded
 
 Fields = Mapping[str, Any]
@@ -31,10 +32,6 @@ SAID: Final = frozenset(
 )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
-
-
 class _Said(dict[str, Any]):
     """The values of an event, and texts that are made of them."""
 
@@ -53,14 +50,14 @@ TEXTS: Final[Mapping[str, Callable[[_Said], str]]] = {
     "for_seconds": lambda said: f" for {said['seconds']:.0f} s" if "seconds" in said else "",
     "each_problem": lambda said: "".join(f"\n{problem}" for problem in said["problems"]),  # on its own line
     "all_names": lambda said: ", ".join(said["names"]),
-    "counted_live": lambda said: _count(said["watches"], "live task"),
-    "counted_tasks": lambda said: _count(said["tasks"], "task"),
-    "counted_mistakes": lambda said: _count(said["bad"], "mistake"),
-    "counted_lines": lambda said: _count(said["lines"], "invalid line"),
-    "from_files": lambda said: str(said["first"]) if said["files"] == 1 else f"{said['files']} files",
-    "moved": lambda said: f"{_count(said['taken'], 'task')} taken, the rest moved" if said["taken"] else "moved",
+    "counted_live": lambda said: count(said["watches"], "live task"),
+    "counted_tasks": lambda said: count(said["tasks"], "task"),
+    "counted_mistakes": lambda said: count(said["bad"], "mistake"),
+    "counted_lines": lambda said: count(said["lines"], "invalid line"),
+    "from_files": lambda said: str(said["first"]) if said["files"] == 1 else count(said["files"], "file"),
+    "moved": lambda said: f"{count(said['taken'], 'task')} taken, the rest moved" if said["taken"] else "moved",
     "more_mistakes": lambda said: (
-        f"; {_count(said['problems'] - 1, 'more mistake')} in {said['kept_as']}.reason" if said["problems"] > 1 else ""
+        f"; {count(said['problems'] - 1, 'more mistake')} in {said['kept_as']}.reason" if said["problems"] > 1 else ""
     ),
 }
 SENTENCES: Final = {

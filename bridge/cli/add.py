@@ -14,6 +14,7 @@ from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, clock_of, command
 from bridge.control.watch_requests import NEEDS_DAEMON, added_json, added_line, wish, wishes
 from bridge.domain.ids import WatchKey
+from bridge.domain.plurals import and_more
 from bridge.domain.quoting import printable, quoted
 from bridge.domain.watch import Wish
 from bridge.errors import UsageError
@@ -102,8 +103,7 @@ def _argument_wishes(reader: TaskReader, ids: Sequence[str], shared: Mapping[str
         except UsageError as mistake:
             mistakes[str(mistake)] = None
     if mistakes:
-        more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-        raise UsageError(f"{next(iter(mistakes))}{more}")
+        raise UsageError(f"{next(iter(mistakes))}{and_more(len(mistakes) - 1)}")
     return good
 
 

@@ -12,11 +12,12 @@ from bridge.cli.options import json_option, limit_option, since_option, wide_opt
 from bridge.cli.output import MARK, Column, is_id, print_json, print_table, table_lines
 from bridge.cli.session import CommandSession, clock_of, command
 from bridge.control.delivery_list import DeliveryList, enable, list_deliveries, redeliver
-from bridge.control.formats import age, count, due
+from bridge.control.formats import age, due
 from bridge.control.lookup import find_keys
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
 from bridge.domain.filters import EVERY_DELIVERY, DeliveryFilter
+from bridge.domain.plurals import count
 from bridge.domain.views import DeliveryView
 from bridge.errors import UsageError
 from bridge.screen import BAD, BUSY, GONE, GOOD, Screen, screen_of

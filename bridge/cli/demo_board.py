@@ -19,7 +19,7 @@ from rich.text import Text
 
 from bridge.cli.demo_progress import DemoRow, DemoSummary
 from bridge.cli.output import MARK, Column, is_url, plain_table, table_lines
-from bridge.control.formats import count
+from bridge.domain.plurals import count
 from bridge.domain.quoting import printable
 from bridge.screen import BAD, BUSY, GONE, GOOD, Screen, cut
 

@@ -22,9 +22,9 @@ from bridge.config.field_types import LEVELS, LOG_FORMATS
 from bridge.config.load import Loaded
 from bridge.config.model import Apprise, Webhook
 from bridge.config.settings_file import read_settings
-from bridge.control.formats import count
 from bridge.daemon import Daemon, stamp
 from bridge.domain.listen_address import ListenAddress
+from bridge.domain.plurals import count
 from bridge.domain.quoting import printable
 from bridge.domain.views import Counts
 from bridge.errors import ConfigError, StoreError

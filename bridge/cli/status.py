@@ -13,11 +13,12 @@ from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, command
 from bridge.control.account_waits import wait_line
 from bridge.control.daemon_health import daemon_problem
-from bridge.control.formats import ago, count, rfc3339
+from bridge.control.formats import ago, rfc3339
 from bridge.control.overview import MOST_UNREADABLE, Overview, overview
 from bridge.control.pausing import how_long
 from bridge.control.settings_status import settings_lines
 from bridge.domain.page_views import StoreSpace
+from bridge.domain.plurals import count
 from bridge.domain.quoting import printable
 from bridge.domain.source import SourceFacts, SourceKind
 from bridge.domain.task import Phase

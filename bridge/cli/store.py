@@ -12,7 +12,7 @@ import click
 from bridge.cli import config_option
 from bridge.cli.session import CommandSession, command
 from bridge.config.settings_file import parse_store_location
-from bridge.control.formats import count
+from bridge.domain.plurals import count
 from bridge.domain.quoting import printable
 from bridge.errors import StoreBusy, UsageError
 from bridge.store import DaemonLock, StorePlace, migrate_store, open_store

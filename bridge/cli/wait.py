@@ -24,12 +24,13 @@ from bridge.cli.output import print_json
 from bridge.cli.session import CommandSession, clock_of, command
 from bridge.clock import SystemClock
 from bridge.control.estimates import Estimates, estimates, eta, is_vague, when_done
-from bridge.control.formats import clock_span, count
+from bridge.control.formats import clock_span
 from bridge.control.lookup import find_keys, listed_account
 from bridge.control.store_now import StoreNow
 from bridge.control.watch_list import WatchList
 from bridge.domain.filters import WatchFilter
 from bridge.domain.ids import WatchKey
+from bridge.domain.plurals import count
 from bridge.domain.quoting import printable
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import WatchView

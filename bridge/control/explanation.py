@@ -12,12 +12,13 @@ from bridge.control.account_waits import opens_at, wait_line, waits_on
 from bridge.control.delivery_list import attempts_json, delivery_json
 from bridge.control.delivery_waits import DeliveryWait, DeliveryWaits, WaitCause, delivery_waits, why_queue_waits
 from bridge.control.estimates import LATE, estimates, eta
-from bridge.control.formats import ago, count, due, rfc3339, span
+from bridge.control.formats import ago, due, rfc3339, span
 from bridge.control.pausing import how_long
 from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import AccountState
 from bridge.domain.cadence import INTERVAL
 from bridge.domain.ids import ARCHIVE, WatchKey
+from bridge.domain.plurals import count
 from bridge.domain.source import DISCOVER, SourceKind
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import BY_PERSON, DeliveryView, ReadingCount, WatchDetails

@@ -1,4 +1,4 @@
-"""Times, durations and counts, formatted for people and for JSON."""
+"""Times and durations, formatted for people and for JSON."""
 
 from __future__ import annotations
 
@@ -69,15 +69,6 @@ def age(at: float, now: float) -> str:
 def due(at: float | None, now: float) -> str:
     """When something is due, relative to `now`: `now`, `in 3m 5s`, or `-`."""
     return "now" if at is not None and at <= now else ago(at, now)
-
-
-def count(number: int, noun: str) -> str:
-    """`1 delivery`, `2 deliveries`."""
-    if number == 1:
-        return f"1 {noun}"
-    if noun.endswith("y"):
-        return f"{number} {noun[:-1]}ies"
-    return f"{number} {noun}es" if noun.endswith("ch") else f"{number} {noun}s"
 
 
 def _shown(at: float) -> float:

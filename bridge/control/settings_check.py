@@ -16,11 +16,12 @@ from bridge.config.changed_meanings import changed_meanings
 from bridge.config.load import Loaded
 from bridge.config.model import Account, Apprise, Webhook
 from bridge.control.archive_check import archive_findings, archive_reached
-from bridge.control.formats import count, span
+from bridge.control.formats import span
 from bridge.control.machine_check import DatedClient, clock_finding, disk_findings, listen_finding
 from bridge.control.store_survey import survey
 from bridge.domain.event import OPERATOR_TOPICS
 from bridge.domain.finding import Finding, Level
+from bridge.domain.plurals import count
 from bridge.domain.task import ABOUT_ACCOUNT, Reading, ReadingKind
 from bridge.errors import GenbridgeError
 from bridge.expressions.hook_url import plain_url

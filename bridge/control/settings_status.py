@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.config.settings_file import SettingsFile
-from bridge.control.formats import ago, count, rfc3339
+from bridge.control.formats import ago, rfc3339
+from bridge.domain.plurals import count
 from bridge.domain.source import SETTINGS, SourceFacts
 
 

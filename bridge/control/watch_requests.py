@@ -9,6 +9,7 @@ from bridge.control.pausing import how_long
 from bridge.domain.ids import WatchKey
 from bridge.domain.limits import PROBE_GAP_S
 from bridge.domain.pause import PauseOf, lasting
+from bridge.domain.plurals import and_more
 from bridge.domain.quoting import printable
 from bridge.domain.views import RequestResult, WatchView
 from bridge.domain.watch import Wish
@@ -65,10 +66,9 @@ def wishes(reader: TaskReader, entries: Sequence[Entry], shared: Mapping[str, An
     """All tasks on stdin. UsageError names the first that cannot be watched, and the number of others."""
     good, problems = sorted_wishes(reader, entries, shared)
     if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         first = problems[0]
         task = f"task {first.number}: " if first.number else ""
-        raise UsageError(f"stdin:{first.line}: {task}{first.why}{more}; nothing was added")
+        raise UsageError(f"stdin:{first.line}: {task}{first.why}{and_more(len(problems) - 1)}; nothing was added")
     return good
 
 

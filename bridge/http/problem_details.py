@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bridge.domain.plurals import and_more
 from bridge.errors import (
     ConfigError,
     GenbridgeError,
@@ -77,7 +78,7 @@ class HttpProblem(Exception):
 def invalid(errors: Sequence[tuple[str, str]]) -> HttpProblem:
     """A request that is well-formed but invalid. The first mistake is its detail."""
     where, message = errors[0]
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    more = and_more(len(errors) - 1)
     detail = f"{where}: {message}{more}" if where else f"{message}{more}"
     return HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
 

@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from bridge.domain.finding import Finding
 from bridge.domain.ids import WatchKey
+from bridge.domain.plurals import count
 from bridge.domain.source import SourceKind, SourceTally
 from bridge.domain.watch import Wish
 from bridge.logs import get_logger
@@ -95,13 +96,13 @@ class Watchlist:
         if content is None:
             return warning(NAME, f"{path} is being written")
         if content.bad:
-            bad = f"{content.bad} invalid {'entry' if content.bad == 1 else 'entries'}"
+            bad = count(content.bad, "invalid entry")
             return error(NAME, f"{path}: {bad}, so nothing is withdrawn; {content.problems[0]}")
         if content.doubtful:
             return warning(
                 NAME, f"{path}: entries that are not watched: {len(content.doubtful)}; {content.problems[0]}"
             )
-        return ok(NAME, f"{path} ({len(content.wishes)} {'task' if len(content.wishes) == 1 else 'tasks'})")
+        return ok(NAME, f"{path} ({count(len(content.wishes), 'task')})")
 
     async def _look(self) -> float:
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.domain.durations.fit import Fit
+from bridge.domain.plurals import count
 
 LOW: Final = 0.1  # lower quantile of the shown range; 80 % of tasks finish within the range
 HIGH: Final = 0.9
@@ -42,7 +43,7 @@ def expectation(fit: Fit) -> str:
 
 
 def _seen(fit: Fit) -> str:
-    return f"{fit.count} {'task' if fit.count == 1 else 'tasks'} seen"
+    return f"{count(fit.count, 'task')} seen"
 
 
 def _span(seconds: float) -> str:
