@@ -85,7 +85,7 @@ class Download:
 
     client: OutsideClient
     key_for: KeyFor  # for results that need the key
-    ask_again: AskAgain = cannot_ask  # for results that were inside the answer
+    ask_again: AskAgain  # for results that were inside the answer
 
     async def fetch(self, wanted: WantedCopy, part: PartFile, *, most_bytes: int, space: Space) -> Fetched:
         """Download a result into an open part file. CopyFailed says why it failed; the part that has arrived is kept

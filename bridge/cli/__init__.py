@@ -190,7 +190,7 @@ def _end_at_once(code: int) -> NoReturn:
     os._exit(_flushed(code))
 
 
-def outcome(argv: Sequence[str] | None = None) -> int:
+def outcome(argv: Sequence[str] | None) -> int:
     """Run a command; returns its exit code. An expected error is one line on stderr, a bug is a traceback."""
     try:
         return _outcome(argv)

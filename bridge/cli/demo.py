@@ -102,7 +102,7 @@ def _print_end(summary: DemoSummary, *, is_whole: bool) -> None:
 class Demo:
     """One demo in its own folder: two servers, the daemon, and task files that appear one after another."""
 
-    def __init__(self, provider: str, clock: Clock, *, opens: bool = False, keeps: bool = False) -> None:
+    def __init__(self, provider: str, clock: Clock, *, opens: bool, keeps: bool) -> None:
         self._clock = clock
         self._opens = opens
         self._keeps = keeps

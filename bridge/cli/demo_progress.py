@@ -16,14 +16,14 @@ class DemoRow:
     often the receiver answered 503."""
 
     task_id: str
-    name: str = ""
-    file: str = ""
-    is_added: bool = True
-    progress: float = 0.0
-    polls: int = 0
-    webhook: ReceivedWebhook | None = None
-    turned_away: int = 0
-    delay_s: float | None = None
+    name: str
+    file: str
+    is_added: bool
+    progress: float
+    polls: int
+    webhook: ReceivedWebhook | None
+    turned_away: int
+    delay_s: float | None
 
     @property
     def topic(self) -> str | None:

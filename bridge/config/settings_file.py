@@ -35,7 +35,7 @@ class AccountEntry(NamedTuple):
     provider: str
     base_url: str | None
     action: str | None
-    is_discovered: bool = False  # its new tasks are found in the provider's list
+    is_discovered: bool  # its new tasks are found in the provider's list
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ class RecordedAnswer:
     """A saved answer: the body, or the output of `curl -i`. `status` overrides the status in it."""
 
     data: bytes
-    status: int | None = None
+    status: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +64,9 @@ def read_answer(
     *,
     base_url: str,
     now: float,
-    task_id: str | None = None,
-    action: str | None = None,
-    second: RecordedAnswer | None = None,
+    task_id: str | None,
+    action: str | None,
+    second: RecordedAnswer | None,
 ) -> AnswerReading:
     """Read an answer as a poll of this task at `base_url` would. Without `task_id`, use the task in the answer.
     `second` is the answer to the second request, if there was one."""

@@ -29,10 +29,10 @@ class DeliveryRow:
 
     group: DeliveryGroup
     view: DeliveryView
-    watch: WatchView | None = None
-    snapshot: Snapshot | None = None
-    wait: DeliveryWait | None = None
-    gone_at: float | None = None
+    watch: WatchView | None
+    snapshot: Snapshot | None
+    wait: DeliveryWait | None
+    gone_at: float | None
 
     @property
     def label(self) -> str | None:
@@ -78,7 +78,7 @@ def grouped_deliveries(
     at: StoreNow,
     wanted: DeliverySearch,
     *,
-    after: str | None = None,
+    after: str | None,
     opened: tuple[str, str, str] | None = None,
     limit: int = ROWS,
 ) -> GroupedDeliveries:

@@ -67,7 +67,7 @@ class Card:
     results: Sequence[ResultBox]
     notified: Sequence[NotificationState]
     took_s: float | None  # see `worked_s`
-    preload: str = "none"  # of a video
+    preload: str  # of a video
 
     @property
     def pictures(self) -> Sequence[ResultBox]:
