@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -30,7 +29,6 @@ class AssetFile:
     url: str
     media_type: str
     content: bytes
-    compressed: bytes
 
 
 @cache
@@ -55,7 +53,6 @@ def _asset_file(name: str, content: bytes) -> AssetFile:
         url=f"{PATH}{stem}.{hashlib.sha256(content).hexdigest()[:10]}.{suffix}",
         media_type=MEDIA_TYPES[suffix],
         content=content,
-        compressed=gzip.compress(content, mtime=0),
     )
 
 
@@ -79,9 +76,5 @@ async def send_asset(request: Request) -> Response:
     """Send a file to anybody: it contains nothing from the store."""
     for asset in asset_files().values():
         if request.url.path == asset.url:
-            headers = {"Cache-Control": FOR_GOOD, "Vary": "Accept-Encoding"}
-            if "gzip" not in request.headers.get("accept-encoding", ""):
-                return Response(asset.content, headers=headers, media_type=asset.media_type)
-            headers["Content-Encoding"] = "gzip"
-            return Response(asset.compressed, headers=headers, media_type=asset.media_type)
+            return Response(asset.content, headers={"Cache-Control": FOR_GOOD}, media_type=asset.media_type)
     raise HTTPException(HTTPStatus.NOT_FOUND)

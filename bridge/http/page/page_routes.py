@@ -36,7 +36,7 @@ VIEWS: Final[Sequence[View]] = (*NAVIGATION, story_view.VIEW, task_actions.VIEW,
 ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS)
 PROGRAMS: Final = ("/api/", "/gateway/", "/callbacks/", "/results/", "/openapi.json", "/metrics", "/healthz", "/readyz")
 
-COMPRESSED: Final = Middleware(GZipMiddleware, compresslevel=5)  # pages are made for each request
+COMPRESSED: Final = Middleware(GZipMiddleware, minimum_size=0, compresslevel=5)  # higher levels only take longer
 
 Handler = Callable[[Request, Services], Awaitable[Response]]
 
@@ -52,7 +52,7 @@ def page_routes(services: Services) -> list[Route]:
 
     return [
         *(route(path, handlers) for path, handlers in pages.items()),
-        Route(PATH + "{name}", send_asset, methods=["GET"]),
+        Route(PATH + "{name}", send_asset, methods=["GET"], middleware=[COMPRESSED]),
     ]
 
 
