@@ -70,7 +70,7 @@ async def redeliver_one(call: ViewCall) -> Done:
     """Send one delivery again; a waiting one is sent now."""
     form: OneDelivery = call.query
     services, words, wanted = call.services, call.words, form.filter()
-    planned = await _planned(call, wanted)
+    planned = await call.services.ask(planned_redelivery, wanted)
     try:
         number = await services.write(redeliver, services.settings(), wanted, expect=1)
     except OutdatedError:
@@ -83,13 +83,13 @@ async def redeliver_all(call: ViewCall) -> Done | Response:
     """Redeliver all deliveries of a filter if their number is the one that the reader confirmed; otherwise ask."""
     form: ManyDeliveries = call.query
     wanted = await _wanted(call)
-    planned = await _planned(call, wanted)
+    planned = await call.services.ask(planned_redelivery, wanted)
     if form.number == planned.number:
         try:
             number = await call.services.write(redeliver, call.services.settings(), wanted, expect=form.number)
         except OutdatedError:
             wanted = await _wanted(call)
-            planned = await _planned(call, wanted)
+            planned = await call.services.ask(planned_redelivery, wanted)
         else:
             return Done(text=_sent(call.words, number, planned.held))
     values = _question(call, wanted, planned)
@@ -104,7 +104,8 @@ async def load_question(call: ViewCall) -> Mapping[str, Any]:
     asked = replace(call, query=form, back=own_path(form.back))
     try:
         wanted = await _wanted(asked)
-        return {"back": asked.back, **_question(asked, wanted, await _planned(asked, wanted))}
+        planned = await call.services.ask(planned_redelivery, wanted)
+        return {"back": asked.back, **_question(asked, wanted, planned)}
     except NothingDone as reason:
         raise HttpProblem(HTTPStatus.CONFLICT, str(reason)) from None
 
@@ -169,10 +170,6 @@ async def _wanted(call: ViewCall) -> DeliveryFilter:
     if not found.views:
         raise NothingDone(call.words.text("No delivery matches any more. Nothing is sent."))
     return wanted._replace(event_ids=tuple(dict.fromkeys(view.event_id for _, view in found.views)))
-
-
-async def _planned(call: ViewCall, wanted: DeliveryFilter) -> Redelivery:
-    return await call.services.ask(planned_redelivery, wanted)
 
 
 def _question(call: ViewCall, wanted: DeliveryFilter, planned: Redelivery) -> Mapping[str, Any]:
