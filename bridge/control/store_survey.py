@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from bridge.archive.folder import nearest_existing
 from bridge.store import StorePlace, files, usable_version
 from bridge.store.lock import DaemonLock, lock_of
 from bridge.store.sqlite.inspection import LATEST, version_of
@@ -49,9 +50,7 @@ def _survey_of(seen: str, version: int, latest: int) -> Survey:
 
 def _check_creatable(path: Path) -> None:
     files.refuse_old_log(path)
-    folder = Path(os.path.realpath(path)).parent
-    while not folder.exists():
-        folder = folder.parent
+    folder = nearest_existing(Path(os.path.realpath(path)).parent)
     if not folder.is_dir():
         raise files.os_error(NotADirectoryError(errno.ENOTDIR, ""), path)
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
