@@ -80,8 +80,8 @@ def once_command(session: CommandSession, /, timeout: float | None, **said: str 
 
 
 def _serve(session: CommandSession, *, once: bool, timeout_s: float | None, said: LogOptions) -> int:
+    seen = stamp(session.path)  # first, so that a change while the settings are checked is noticed
     loaded = _settled(session.working(), said)
-    seen = stamp(loaded.path)
     place = session.store_place
     placed = session.placed
     if placed.warning and not placed.is_adopted:

@@ -42,11 +42,12 @@ class CommandSession:
     def file(self) -> SettingsFile:
         """The settings file. Each part is checked when it is first used. ConfigError if no file is found."""
         if self._file is None:
-            self._file = read_settings(find(self.config, os.environ), check=self.checked, variables=os.environ)
+            self._file = read_settings(self.path, check=self.checked, variables=os.environ)
         return self._file
 
     @property
-    def _path(self) -> Path:
+    def path(self) -> Path:
+        """The settings file, as in messages. ConfigError if none is found."""
         return find(self.config, os.environ) if self._file is None else Path(self._file.name)
 
     def checked(self, *, resolvable: bool = False) -> Loaded:
@@ -54,7 +55,7 @@ class CommandSession:
         from bridge.config.load import Loaded, load  # imported here, because quick commands do not need pydantic
 
         if not isinstance(self._file, Loaded):
-            path = self._path
+            path = self.path
             try:
                 self._file = load(path, os.environ, resolvable=resolvable)
             except ConfigError as error:
@@ -76,7 +77,7 @@ class CommandSession:
         try:
             loaded = self.resolved()
         except ConfigError as error:
-            raise _with_all(error, self._path) from None
+            raise _with_all(error, self.path) from None
         check(loaded)
         return loaded
 

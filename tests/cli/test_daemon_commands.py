@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pty
 import re
@@ -15,7 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
+from bridge.cli.run import _serve
+from bridge.cli.session import CommandSession
+from bridge.config.load import Loaded
 from bridge.screen import cells
 from tests.cli.shell import Said, Shell, change
 from tests.cli.terminal import in_terminal, interrupt_at
@@ -364,3 +369,29 @@ def test_test_sends_a_sample_and_writes_nothing_down(shell: Shell, world: World)
     change(shell.folder / "genbridge.yaml", endpoints={"chat": chat})
     assert shell("test", "chat").out.startswith("chat[1:")
     assert shell("test", "nix").code == 2
+
+
+class SavingSession(CommandSession):
+    """A person saves other settings while the daemon starts."""
+
+    saved = ""
+
+    def working(self) -> Loaded:
+        loaded = super().working()
+        loaded.path.write_text(self.saved)
+        return loaded
+
+
+def test_settings_that_are_saved_during_the_start_are_used(shell: Shell, world: World) -> None:
+    path = shell.folder / "genbridge.yaml"
+    session = SavingSession()
+    session.saved = path.read_text()
+    account = {**json.loads(session.saved)["accounts"]["kling"], "base_url": "http://127.0.0.1:9"}
+    change(path, accounts={"kling": account})  # nothing answers there
+    shell("add", "a")
+    world.ends_at["a"] = 0.0
+    try:
+        assert _serve(session, once=True, timeout_s=40.0, said={"level": "error"}) == 0
+    finally:
+        structlog.reset_defaults()
+        logging.getLogger().handlers.clear()
