@@ -74,7 +74,7 @@ class Keeper:
             rules = self._rules
             if rules is not None:
                 try:
-                    await anyio.to_thread.run_sync(tidy, rules, self._clock.now())
+                    await anyio.to_thread.run_sync(tidy, rules, self._clock.now(), abandon_on_cancel=True)
                 except PlaceFailed as error:
                     log.warning("archive.untidy", reason=str(error))
                 except Exception:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import quote
 
+import anyio
 import anyio.to_thread
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -28,7 +29,12 @@ from bridge.http.services import Services
 from bridge.store import ReadStore
 from bridge.wiring.archive_builder import place_of
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 CHUNK_BYTES: Final = 512 * 1024
+READ_S: Final = 20.0  # until the archive answers
+READS: Final = anyio.CapacityLimiter(8)  # links to a bucket or network folder that hangs leave all other threads free
 SHOWN: Final = ("video/", "audio/", "image/")  # shown in a browser; every other type is only saved
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -85,8 +91,15 @@ async def _copy(services: Services, request: Request) -> Response:
         raise _gone()
     place = place_of(archive, loaded)
     if isinstance(place, Folder):
-        return await anyio.to_thread.run_sync(_from_folder, place, path, request.headers)
+        return await in_thread(_from_folder, place, path, request.headers)
     return await _from_bucket(place, path, request)
+
+
+async def in_thread(call: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
+    """Call the archive. PlaceFailed if it does not answer in time; the call then continues on its own."""
+    with anyio.move_on_after(READ_S):
+        return await anyio.to_thread.run_sync(call, *args, limiter=READS, abandon_on_cancel=True)
+    raise PlaceFailed(f"no answer within {READ_S:g} s")
 
 
 def _from_folder(place: Folder, path: str, asked: Headers) -> Response:
@@ -105,7 +118,7 @@ def _from_folder(place: Folder, path: str, asked: Headers) -> Response:
 
 
 async def _from_bucket(place: Bucket, path: str, request: Request) -> Response:
-    size = await anyio.to_thread.run_sync(place.size, path)
+    size = await in_thread(place.size, path)
     if size is None:
         raise _gone()
     headers = {**_headers(path), "Accept-Ranges": "bytes"}

@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 import re
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.archive.buckets import BUCKET, environment
 from tests.archive.file_server import serving
 from tests.daemon_process import DaemonProcess
 from tests.fork_server import completed
@@ -276,3 +278,18 @@ def test_a_private_host_that_is_allowed_is_fetched_from(tmp_path: Path, world: W
         assert completed("once", "--config", settings).returncode == 0
 
     assert [path.name for path in copies(tmp_path)] == ["allowed-1.mp4"]
+
+
+def test_a_bucket_that_never_answers_does_not_delay_the_exit(tmp_path: Path, world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        world.fault = succeeds_with("https://cdn.example.com")
+        settings = world.settings(tmp_path, archive={"to": f"s3://{BUCKET}/x", "quota": "1GB"}, routes=ROUTES)
+        genbridge(tmp_path, "add", "t-1", "--config", str(settings))
+        env = environment(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with DaemonProcess(settings, env=env, from_scratch=True) as daemon:
+            until(lambda: bool(world.received), seconds=30, what="task_succeeded")
+            silent.settimeout(30)
+            asked = [silent.accept()[0] for _ in ("copy", "quota")]
+            assert daemon.stop() == 0
+            for connection in asked:
+                connection.close()
