@@ -148,12 +148,12 @@ def _failing(found: Overview) -> Iterator[Line]:
 
 
 def _held_endpoints(found: Overview) -> Iterator[Line]:
-    """Queues whose receiver asked for a wait. A short wait for a retry is not listed."""
+    """Queues whose receiver asked for a wait, or whose archive cannot be used. A short wait is not listed."""
     for one in found.held_endpoints.values():
         if one.reason:
             place = f"{one.endpoint}[{one.target}]" if one.target else one.endpoint
             until = f"{rfc3339(one.until_at)} ({ago(one.until_at, found.now)})"
-            yield "held", f"endpoint {place}: asked to wait until {until}"
+            yield "held", f"endpoint {place}: nothing is sent until {until}"
             yield "", f"{MORE}{one.reason}; `genbridge enable {one.endpoint}` sends now"
 
 

@@ -22,7 +22,7 @@ class WaitCause(StrEnum):
     UNKNOWN = "unknown"  # its endpoint is not in the settings
     DISABLED = "disabled"  # its endpoint answered 410
     PAUSED = "paused"  # by a person
-    ASKED = "asked"  # the receiver asked for a wait
+    ASKED = "asked"  # the receiver asked for a wait, or the archive cannot be used
     ORDER = "order"  # an earlier delivery is retried first
 
 
@@ -99,7 +99,11 @@ def lasting_queue_waits(found: Iterable[QueueWait], endpoints: Collection[str], 
 
 
 def why_queue_waits(wait: DeliveryWait) -> str:
-    """`the endpoint asked to wait until 2026-01-02T03:04:05.000Z`, or another reason."""
+    """`nothing is sent there until 2026-01-02T03:04:05.000Z: HTTP 429 Too Many Requests`, or another reason."""
     until = rfc3339(wait.until_at)
     is_asked = wait.cause is WaitCause.ASKED
-    return f"the endpoint asked to wait until {until}" if is_asked else f"an earlier message is retried at {until}"
+    return (
+        f"nothing is sent there until {until}: {wait.detail}"
+        if is_asked
+        else f"an earlier message is retried at {until}"
+    )

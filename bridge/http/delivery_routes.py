@@ -9,6 +9,7 @@ from bridge.control import delivery_list
 from bridge.control.lookup import find_keys
 from bridge.control.overview import endpoints_json
 from bridge.domain.delivery import Accepted
+from bridge.errors import UsageError
 from bridge.http import api_models as models
 from bridge.http.access import Right
 from bridge.http.api_route import NOT_FOUND, ApiCall, post, route
@@ -22,7 +23,10 @@ async def list_(call: ApiCall) -> dict[str, Any]:
     query, services = call.query, call.services
     wanted = delivery_filter(query, now=services.clock.now())
     if query.task is not None:
-        [key] = await services.ask(find_keys, [query.task], None)
+        try:
+            [key] = await services.ask(find_keys, [query.task], None)
+        except UsageError as error:  # it names the parameters of other addresses
+            raise invalid([("task", str(error))]) from None
         wanted = wanted._replace(watch=key)
     with named_filters():
         found = await services.ask(delivery_list.list_deliveries, wanted, limit=query.limit, cursor=query.cursor)

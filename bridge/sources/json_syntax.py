@@ -18,6 +18,7 @@ from bridge.sources.entry import NO_TASK, NOT_A_LIST, Entry, LineCount, SyntaxPr
 _BLANKS: Final = b" \t\r\n"
 _BARE: Final = re.compile(r"[\w.:/+=-]+|'[^']*'")
 _MAX_DIGITS: Final = 1000
+LINES: Final = "; if each task is on its own line, name the file .jsonl, or send it as text/plain"
 _TASKS: Final = re.compile(rb'\{[ \t\r\n]*"tasks"[ \t\r\n]*:[ \t\r\n]*')
 # Anything without structure, including whole strings; then one bracket, comma, unclosed quote, or the end.
 _NEXT: Final = re.compile(rb'(?:[^"\[\]{},]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([\[\]{},"]|\Z)', re.DOTALL)
@@ -33,7 +34,7 @@ def parse_json(text: str) -> Any:
     except json.JSONDecodeError as error:
         if error.msg == "Expecting value" and error.pos == 0:
             raise ValueError(f"not JSON: {_no_value(text)}") from None
-        hint = "; if each task is on its own line, name the file .jsonl" if error.msg == "Extra data" else ""
+        hint = LINES if error.msg == "Extra data" else ""
         hint = "; remove the comma at the end" if hint and text.endswith(",") else hint
         raise ValueError(
             f"not JSON: {error.msg} (line {error.lineno}, column {error.colno} of the task){hint}"

@@ -200,6 +200,7 @@ def test_every_route_requires_its_token(site: Site, route: ApiRoute) -> None:
         (f"/api/v1/tasks?q={'x' * 60_000}", "q"),
         ("/api/v1/deliveries?cursor=t1", "cursor"),
         ("/api/v1/deliveries?since=x", "since"),
+        ("/api/v1/deliveries?task=", "task"),
         ("/api/v1/tasks?account=klin", "account"),
         ("/api/v1/deliveries?endpoint=hok", "endpoint"),
         ("/api/v1/events?account=klin", "account"),
