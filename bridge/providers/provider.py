@@ -113,7 +113,7 @@ class HttpProvider:
         plain_id, action = self._task(task_id, action)
         question = self._question(plain_id, action)
         try:
-            request = self._template(action=action).about(plain_id)
+            request = self._template(action).about(plain_id)
         except ValueError as error:
             return _unsent(f"not sent: {error}")
         if (refusal := self._refusal(request)) is not None:

@@ -287,6 +287,8 @@ def _read_whole(description: Description, found: FoundTask, raw: AnswerBytes, as
     vendor's answer inside it, and where aggregators put results. A path on the account's own server is a last resort,
     too."""
     best = _read_task(description, found, raw, asked)
+    if best.kind in UNDER_WAY:
+        return best
     has_own_paths = _has_own_paths(best, asked) and any(place.content for place in found.form.results)
     for each in elsewhere(description, found) if best.lacks_result or has_own_paths else ():
         inner = _read_task(description, each, raw, asked)

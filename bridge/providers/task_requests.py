@@ -71,7 +71,7 @@ class RequestTemplate:
         return TaskRequest(call.method, url, body, not self.base, _filled_headers(self.headers, given))
 
 
-def template(description: Description, *, base_url: str, action: str | None) -> RequestTemplate:
+def template(description: Description, action: str | None, *, base_url: str) -> RequestTemplate:
     """The template for tasks with this action. ValueError, with a text for people, if no template fits."""
     rules = description.task_rules
     if rules.takes_action and (problem := rules.action_problem(action, "")) is not None:
@@ -88,7 +88,7 @@ def template(description: Description, *, base_url: str, action: str | None) -> 
 def task_request(description: Description, *, base_url: str, task_id: str, action: str | None) -> TaskRequest:
     """The request about one task. ValueError, with a text for people, if it cannot be built."""
     action = description.acting(task_id, action)
-    return template(description, base_url=base_url, action=action).about(task_id)
+    return template(description, action, base_url=base_url).about(task_id)
 
 
 def call_request(
