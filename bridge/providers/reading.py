@@ -20,7 +20,15 @@ from bridge.providers.http_status import Shape, by_status, part_of, read_as, ref
 from bridge.providers.json_values import as_code, as_hint_s, as_id, as_ms, as_progress, is_deep, one_line
 from bridge.providers.results import PollContext
 from bridge.providers.selector import selected
-from bridge.providers.success import WELL, AnswerBytes, error_text, message_of, read_success, why_failed
+from bridge.providers.success import (
+    AnswerBytes,
+    error_text,
+    failure_text,
+    message_of,
+    read_success,
+    why_failed,
+    with_outer_text,
+)
 from bridge.providers.task_search import NO_LIST, NO_TASK, FoundTask, Task, as_found, elsewhere, find, find_listed
 
 MAX_DETAIL_CHARS: Final = 400
@@ -63,7 +71,7 @@ def read(
                 return _read_listed(description, listed[asked.task_id], AnswerBytes(answer), asked)
             reading = _read_found(description, found, AnswerBytes(answer), asked)
             if reading.kind is ReadingKind.FAILED:
-                return _with_outer_text(description, body, reading)
+                return with_outer_text(description, body, reading)
             if second is None or not reading.lacks_result:
                 return reading
             return _read_second(description, found, second, asked, reading)
@@ -255,16 +263,6 @@ def _read_incomplete(description: Description, answer: Answer) -> Reading:
     return read_as(ReadingKind.TRANSIENT, answer, said=answer.trouble)._replace(server_trouble=True)
 
 
-def _with_outer_text(description: Description, body: Json, reading: Reading) -> Reading:
-    """A failure without a message gets the message of the enclosing answer, unless that reports success."""
-    seen = reading.snapshot
-    outer = error_text(description, body)
-    if seen is None or seen.message or not outer or WELL.fullmatch(outer):
-        return reading
-    seen = seen._replace(message=outer)
-    return reading._replace(detail=why_failed(seen), snapshot=seen)
-
-
 def _said(description: Description, body: Json, what: str = "") -> str:
     """`what` and the message of the answer, on one line."""
     message = error_text(description, body)
@@ -326,9 +324,8 @@ def _read_task(description: Description, found: FoundTask, raw: AnswerBytes, ask
         return read_success(description, form, task, asked, seen, raw)
     detail = one_line(seen.message, MAX_DETAIL_CHARS) if kind in REPORTED else ""
     if kind is ReadingKind.FAILED:
-        said = (error_text(description, held) for held in (task, task.get("data")) if not seen.message)
-        seen = seen._replace(message=next((each for each in said if each and not WELL.fullmatch(each)), seen.message))
-        seen = seen._replace(error_code=as_code(selected(form.error_code, task)))
+        codes = as_code(selected(form.error_code, task))
+        seen = seen._replace(message=failure_text(description, form, task), error_code=codes)
         detail = why_failed(seen)
     elif kind is ReadingKind.NEEDS_INPUT:
         detail = "the task waits for a person to choose or confirm something at the provider"

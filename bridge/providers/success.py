@@ -38,6 +38,14 @@ WELL: Final = re.compile(
 )
 
 
+# A message that says only that the task has failed.
+VAGUE: Final = re.compile(
+    r"\s*((the|this|your|task|job|request|prediction|video|image|audio|generation|execution|has|have|任务|视频|图片|生成|执行)\s*)*"
+    r"(failed|failure|fail|error|失败|出错)\s*[.!。]?\s*",
+    re.IGNORECASE,
+)
+
+
 class AnswerBytes:
     """The bytes of an answer. They are checked at most once, and only if a task finishes, because checking is slow."""
 
@@ -113,6 +121,31 @@ def error_text(description: Description, answer: Json) -> str:
     """The message of an answer that is not about a task."""
     usual = messages(answer) if isinstance(answer, dict) else ()
     return as_message(selected(description.error_message, answer)) or as_message(usual)
+
+
+def failure_text(description: Description, form: Form, task: Task) -> str:
+    """The message of a failed task: the first that gives a reason, in the places of the form, then in the usual places,
+    then in the vendor's answer inside; else the first of all."""
+    own = [as_message([value]) for value in selected(form.message, task)]
+    usual = [as_message([value]) for value in messages(task)]
+    usual += [error_text(description, held) for held in (task, task.get("data"))]
+    texts = [text for text in (*own, *(text for text in usual if not WELL.fullmatch(text))) if text]
+    return next(filter(_gives_reason, texts), texts[0] if texts else "")
+
+
+def with_outer_text(description: Description, body: Json, reading: Reading) -> Reading:
+    """A failure whose message gives no reason gets the message of the enclosing answer, if that does."""
+    seen = reading.snapshot
+    outer = error_text(description, body)
+    if seen is None or _gives_reason(seen.message) or not _gives_reason(outer):
+        return reading
+    seen = seen._replace(message=outer)
+    return reading._replace(detail=why_failed(seen), snapshot=seen)
+
+
+def _gives_reason(message: str) -> bool:
+    """Whether a message says more than that the task has failed or succeeded."""
+    return bool(message) and WELL.fullmatch(message) is None and VAGUE.fullmatch(message) is None
 
 
 def why_failed(seen: Snapshot) -> str:

@@ -104,6 +104,10 @@ def test_a_task_is_found_inside_the_wrapper_of_an_aggregator(body: Json) -> None
         ({"detail": {"error_message": "no"}}, "no"),
         ({"error": "no"}, "no"),
         ({"error": '{"error": {"code": 7, "message": "no"}}'}, "no"),
+        ({"fail_reason": "Task failed.", "error": "no"}, "no"),
+        ({"fail_reason": "任务失败", "message": "success", "data": {"message": "no"}}, "no"),
+        ({"fail_reason": "video generation failed"}, "video generation failed"),
+        ({"message": "success"}, "FAILED"),
         ({"error": {"errorMessage": "no", "reason": "SAFETY"}}, "no"),
         ({"fail_reason": '{"message": "no"}'}, "no"),
         ({"fail_reason": '{"code": 7}'}, '{"code": 7}'),
@@ -140,9 +144,11 @@ def test_a_failure_without_a_text_gets_the_text_of_the_outer_answer() -> None:
         ("ok", "failed"),
         ("", "failed"),
     ):
-        body = {"code": 0, "message": outer, "data": {"task_id": "T", "status": "failed"}}
+        for own in ("", "failed"):
+            task = {"task_id": "T", "status": "failed", "fail_reason": own}
+            body = {"code": 0, "message": outer, "data": task}
 
-        assert reading_of(body, provider="newapi", task_id="T").detail == reason
+            assert reading_of(body, provider="newapi", task_id="T").detail == reason
 
 
 @pytest.mark.parametrize("word", ["timeout", "TIMED_OUT"])
