@@ -18,6 +18,7 @@ from bridge.config.model import Account, Apprise, Webhook
 from bridge.control.archive_check import archive_findings, archive_reached
 from bridge.control.formats import span
 from bridge.control.machine_check import DatedClient, clock_finding, disk_findings, listen_finding
+from bridge.control.service_user import seen_by, service_user
 from bridge.control.store_survey import survey
 from bridge.domain.event import OPERATOR_TOPICS
 from bridge.domain.finding import Finding, Level
@@ -62,11 +63,12 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "settings", warning)
     for thing, warning in (*_about_accounts(loaded), *_about_endpoints(loaded)):
         yield Finding(Level.WARNING, thing, warning)
-    yield from archive_findings(loaded)
+    user = service_user(loaded.path)
+    yield from seen_by(user, partial(archive_findings, loaded))
     yield from _store(loaded, placed)
     yield from disk_findings(loaded, placed.place)
-    for source in file_sources(loaded, intake=cast(Intake, None), clock=SystemClock()):  # they are not run
-        yield source.inspect()
+    sources = file_sources(loaded, intake=cast(Intake, None), clock=SystemClock())  # they are not run
+    yield from seen_by(user, lambda: (source.inspect() for source in sources))
 
 
 async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:

@@ -21,6 +21,7 @@ from tests.service.booted import Booted, boot, skip_unless_possible, until
 
 ROOT = Path(__file__).parents[2]
 SOURCE = "usr/src/genbridge"
+SETTINGS_FILE = "/etc/genbridge/genbridge.yaml"
 
 SETTINGS = """
 accounts:
@@ -146,6 +147,11 @@ def look_at_the_sandbox(booted: Booted) -> None:
     status = booted.must(f"cat /proc/{booted.unit('MainPID')}/status")
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert (fields["NoNewPrivs"], fields["Seccomp"], int(fields["CapBnd"], 16)) == ("1", "2", 0)
+    booted.must(f"sed 's|queue: .*}}|queue: queue/}}|' {SETTINGS_FILE} > /etc/genbridge/relative.yaml")
+    checked = booted.must(
+        "CREDENTIALS_DIRECTORY=/etc/genbridge/credentials genbridge check -c /etc/genbridge/relative.yaml"
+    )
+    assert "warning sources.queue: as user genbridge: /etc/genbridge/queue does not exist" in checked
     owners = "stat -c '%U:%G %a' /var/lib/genbridge /var/spool/genbridge /etc/genbridge"
     assert booted.must(owners).split("\n")[:3] == [
         "genbridge:genbridge 750",
