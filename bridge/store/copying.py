@@ -21,6 +21,7 @@ from bridge.store.sqlite.database import initialize
 from bridge.store.sqlite.failures import BUSY_TIMEOUT_S, understood
 from bridge.store.sqlite.inspection import connect, connect_read_only, version_of
 
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 DRAFT_SUFFIX: Final = ".genbridge-draft"
 COPIES_KEPT_S: Final = 7 * 86_400.0
 ABANDONED_AFTER_S: Final = 60.0  # a new draft is unlocked for a moment, between its creation and its lock
@@ -36,8 +37,7 @@ def create(path: Path, *, group_access: bool) -> None:
     files.make_directory(path.parent, group_access=group_access)
     with _drafted(path, initialize, mode=files.file_mode(group_access=group_access)) as draft:
         with contextlib.suppress(FileExistsError):
-            path.hardlink_to(draft)
-        files.sync_directory(path.parent)
+            _publish(draft, path)
 
 
 def back_up(store: Path, to: Path) -> None:
@@ -54,14 +54,9 @@ def back_up(store: Path, to: Path) -> None:
     with _drafted(to, lambda draft: _copy(store, draft), mode=0o600) as draft:
         version_of(draft, whole=True)
         try:
-            to.hardlink_to(draft)  # unlike a rename, a link replaces no existing file
+            _publish(draft, to)
         except FileExistsError:
             raise taken from None
-        except OSError as error:
-            if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}:
-                raise
-            draft.rename(to)  # a file system without hard links
-        files.sync_directory(to.parent)
 
 
 def copy_before_upgrade(store: Path, version: int) -> None:
@@ -147,6 +142,24 @@ def _drafted(beside: Path, write: Callable[[Path], None], *, mode: int) -> Itera
         raise files.os_error(error, beside) from None
     except sqlite3.Error as error:
         raise understood(error, beside) from error
+
+
+def _publish(draft: Path, path: Path) -> None:
+    """Give a draft its name, and sync it. FileExistsError if a file has this name: unlike a link, a rename replaces
+    it."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        path.hardlink_to(draft)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        fcntl.flock(folder, fcntl.LOCK_EX)  # other processes that do the same wait
+        if os.path.lexists(path):
+            raise FileExistsError from None
+        draft.rename(path)
+    finally:
+        os.fsync(folder)
+        os.close(folder)
 
 
 def _remove_abandoned(folder: Path) -> None:

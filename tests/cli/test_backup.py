@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -49,6 +50,25 @@ def test_a_backup_may_have_a_name_that_is_not_utf_8(shell: Shell, kept: Path) ->
     assert shell("add", "task-new-2").code == 0
     assert shell("restore", "--force", name).code == 0
     assert ids(shell) == {"task-old-1"}
+
+
+def test_a_file_system_without_hard_links_can_have_stores_and_backups(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    shell.settings({"endpoints": {}})
+    assert shell("add", "task-old-1").code == 0
+    assert shell("backup", "copy.db").code == 0
+    assert shell("backup", "copy.db").code == 2
+    assert shell("add", "task-new-2").code == 0
+    assert shell("restore", "--force", "copy.db").code == 0
+    assert ids(shell) == {"task-old-1"}
+    assert {path.name for path in shell.folder.iterdir()} == {
+        *("genbridge.yaml", "copy.db", "state.db", "state.db.lock")
+    }
 
 
 def test_a_backup_is_one_file_that_only_its_owner_can_read(shell: Shell, kept: Path) -> None:
