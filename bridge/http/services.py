@@ -19,6 +19,7 @@ from bridge.control.rings import Rings
 from bridge.control.store_now import StoreNow
 from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.delivery import Outcome
+from bridge.domain.store_key import KeyPurpose
 from bridge.domain.views import Counts
 from bridge.domain.watch import Wish
 from bridge.errors import StoreError
@@ -94,6 +95,13 @@ class Services:
         if self.app().is_working():
             await self.app().refresh()
         return done
+
+    async def key(self, purpose: KeyPurpose) -> bytes:
+        """The store's key for this purpose. Only its first use waits for a commit."""
+        found = await self.read(ReadStore.key, purpose)
+        if found is None:
+            found = await self.writing(lambda: self.store.ensure_key(purpose, now=self.clock.now()))
+        return found
 
     async def add(self, wishes: Sequence[Wish], *, again: bool = False) -> list[Added]:
         """Watch these tasks; return after the commit. StoreError if the store cannot be written now."""

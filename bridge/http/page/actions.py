@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bridge.domain.store_key import KeyPurpose
 from bridge.errors import StoreError
 from bridge.http.access import Right
 from bridge.http.api_route import validated
@@ -25,7 +26,6 @@ from bridge.http.page.view import (
     ViewCall,
     ViewQuery,
     call_of,
-    form_key,
     own_path,
     page,
     to_page,
@@ -73,7 +73,7 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
         raise HttpProblem(
             HTTPStatus.FORBIDDEN, words.text("You signed in with read_token, which may only read. Use http.token.")
         )
-    key = await form_key(services)
+    key = await services.key(KeyPurpose.FORMS)
     if FORM.read(key, fields.get("form", ""), now) is None:
         why = words.text("This form is too old or was not made by this page. Check it and send it again.")
         return await _nothing_done(call, action, own, why, HTTPStatus.FORBIDDEN)

@@ -70,12 +70,11 @@ async def copies_of(
             await anyio.to_thread.run_sync(_search, place, tasks, found, within_s, abandon_on_cancel=True)
     if not any(dict(found).values()):  # a copy, because the thread may still add to it
         return {}
-    now = services.clock.now()
-    key = await services.writing(lambda: services.store.ensure_key(KeyPurpose.RESULTS, now=now))
-    expires_s = int(now // DAY_S) * DAY_S + LINK_LIFE_S  # the same link all day, so that browsers cache the file
+    key = await services.key(KeyPurpose.RESULTS)
+    today_s = int(services.clock.now() // DAY_S) * DAY_S  # the same link all day, so that browsers cache the file
     return {
         event_id: {
-            mark: ShownCopy(result_link(key, copy.path, expires_s=expires_s), copy.media_type)
+            mark: ShownCopy(result_link(key, copy.path, expires_s=today_s + LINK_LIFE_S), copy.media_type)
             for mark, copy in copies.items()
         }
         for event_id, copies in dict(found).items()

@@ -105,7 +105,7 @@ async def page(
         "path": call.request.url.path,
         "query": call.request.query_params,
         "kept": [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING],
-        "form_field": FORM.sign(await form_key(services), call.now, at=call.now) if may_act else "",
+        "form_field": FORM.sign(await services.key(KeyPurpose.FORMS), call.now, at=call.now) if may_act else "",
         "badges": await _badges(services) if visitor.right is not Right.OPEN else Badges(),
         "notice": await _notice(call) if has_forms else None,
     }
@@ -134,7 +134,7 @@ async def _notice(call: ViewCall) -> tuple[str, bool] | None:
     """The notice about a form, and whether it is good news. It is signed, so a link cannot forge it."""
     if not (value := call.request.query_params.get(DONE)) or call.visitor.right is Right.OPEN:
         return None
-    claims = NOTICE.read(await form_key(call.services), value, call.now)
+    claims = NOTICE.read(await call.services.key(KeyPurpose.FORMS), value, call.now)
     return None if claims is None else (str(claims["text"]), claims["is_good"] is True)
 
 
@@ -144,14 +144,6 @@ async def problem_page(request: Request, services: Services, problem: HttpProble
     answer = await page(call, "problem.html", {"problem": problem}, view="", status=problem.status, has_forms=False)
     answer.headers.update(problem.headers or {})
     return answer
-
-
-async def form_key(services: Services) -> bytes:
-    """The key of the store that signs forms. Only the first page of a new store waits for a commit."""
-    found = await services.read(lambda store: store.key(KeyPurpose.FORMS))
-    if found is None:
-        found = await services.writing(lambda: services.store.ensure_key(KeyPurpose.FORMS, now=services.clock.now()))
-    return found
 
 
 def read_query(model: type[Q], request: Request) -> Q:
