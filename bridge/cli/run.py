@@ -133,7 +133,7 @@ def _held(loaded: Loaded, place: StorePlace) -> Iterator[DaemonLock | None]:
 
 def _reread(path: Path, served: StorePlace, said: LogOptions) -> Loaded:
     """The settings in the file now. ConfigError lists every mistake, as at the start, and a store that has changed."""
-    fresh, loaded = CommandSession(_file=read_settings(path, [])), None
+    fresh, loaded = CommandSession(_file=read_settings(path, [], variables=os.environ)), None
     problems: list[str] = []
     try:
         loaded = fresh.working()

@@ -139,7 +139,7 @@ class CommandSession:
 
     def note_owner(self, store: CommandStore) -> None:
         """Record in the store which settings file owns it."""
-        note_owner(store, self.placed, self.file, os.environ)
+        note_owner(store, self.placed, self.file)
 
     @contextmanager
     def writing(self, *, create: bool = False) -> Iterator[CommandStore]:

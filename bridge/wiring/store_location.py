@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bridge.config.provider_trees import official_host
-from bridge.config.secret import fill
+from bridge.config.secret import has_reference
 from bridge.config.settings_file import SYSTEM_SETTINGS, SettingsFile, named_store, user_folder
 from bridge.domain.quoting import printable
 from bridge.domain.views import Ownership
@@ -96,11 +96,11 @@ def prepare(placed: StoreLocation) -> None:
             file.write("*\n")
 
 
-def note_owner(store: CommandStore, placed: StoreLocation, file: SettingsFile, env: Mapping[str, str]) -> None:
+def note_owner(store: CommandStore, placed: StoreLocation, file: SettingsFile) -> None:
     """Record the base URLs and, unless a setting names the store, the settings file in it, as far as possible."""
     with suppress(StoreError):
         owner = str(_identity(file.path)) if placed.is_own else None
-        store.belong(owner, {name: url for name, url in _base_urls(file, env) if url})
+        store.belong(owner, {name: url for name, url in _base_urls(file) if url})
 
 
 def _several_names(place: StorePlace) -> str | None:
@@ -135,16 +135,16 @@ def _own(file: SettingsFile, env: Mapping[str, str]) -> StoreLocation:
         is_missed = found.waiting or any(found.live.values())
         why = "this file has its own store"
         return StoreLocation(place=own, is_own=True, warning=_left_behind(common, found, why) if is_missed else None)
-    if _matches(found, file, env, is_users=is_users):
+    if _matches(found, file, is_users=is_users):
         return StoreLocation(place=common, is_own=True, is_adopted=True, warning=_adoption(common, found, settings))
     why = "its accounts do not all match this file's"
     return StoreLocation(place=own, is_own=True, warning=_left_behind(common, found, why))
 
 
-def _matches(found: Ownership, file: SettingsFile, env: Mapping[str, str], *, is_users: bool) -> bool:
+def _matches(found: Ownership, file: SettingsFile, *, is_users: bool) -> bool:
     """Whether every account in this store is in these settings, with the same base URL if the store has recorded it
     (version 1 did not). The user's own settings file may lack accounts whose tasks have all finished."""
-    ours = dict(_base_urls(file, env))
+    ours = dict(_base_urls(file))
     held = {name for name, number in found.live.items() if number or not is_users}
     unset = [name for name in held & ours.keys() & found.base_urls.keys() if ours[name] is None]
     if unset:
@@ -232,11 +232,8 @@ def _is_same(path: Path, other: Path) -> bool:
         return _identity(path) == _identity(other)
 
 
-def _base_urls(file: SettingsFile, env: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+def _base_urls(file: SettingsFile) -> Iterator[tuple[str, str | None]]:
     """Each account with its base URL; None if that needs a variable that is not set."""
     for name, account in file.accounts.items():
         base_url = account.base_url or official_host(account.provider, file.providers)
-        try:
-            yield name, fill(base_url, env).rstrip("/")
-        except ValueError:
-            yield name, None
+        yield name, None if has_reference(base_url) else base_url
