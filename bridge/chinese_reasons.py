@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bridge.config.provider_trees import plain_yaml
+from bridge.config.yaml import plain_yaml
 
 MOST_CHARS: Final = 2_000  # a longer text is not from genbridge
 MOST_LEVELS: Final = 5  # maximum depth of sentences within sentences

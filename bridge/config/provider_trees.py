@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
+from bridge.config.yaml import plain_yaml
 from bridge.domain.quoting import quoted, unknown_name
 
 Tree = Mapping[str, Any]
@@ -126,8 +125,3 @@ def _official_hosts(name: str, own: Tree) -> tuple[str, ...]:
 def _file(name: str) -> Tree:
     tree: Tree = plain_yaml(_FOLDER / f"{name}.yaml")
     return tree
-
-
-def plain_yaml(path: Path) -> Any:
-    """The content of a file that is a part of genbridge."""
-    return yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - either is safe

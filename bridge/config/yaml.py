@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import yaml
@@ -53,6 +54,11 @@ def read_document(data: bytes | str, *, name: str, repeated: list[YamlProblem] |
     if len(nodes) > 1:
         raise YamlProblem(name, (nodes[1].line, nodes[1].column), "a second document starts here; only one is allowed")
     return nodes[0] if nodes else Scalar(line=1, column=1, weight=1, text="", plain=True)
+
+
+def plain_yaml(path: Path) -> Any:
+    """The content of a file that is a part of genbridge."""
+    return yaml.load(path.read_bytes(), LOADER)  # noqa: S506 - it is a safe one
 
 
 def _is_merge(key: Scalar) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bridge.config.provider_trees import plain_yaml
+from bridge.config.yaml import plain_yaml
 from bridge.domain.task import Json, ReadingKind
 from bridge.providers.json_values import opened
 from bridge.providers.task_rules import listed

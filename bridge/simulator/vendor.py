@@ -32,7 +32,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict
 
-from bridge.config.provider_trees import plain_yaml
+from bridge.config.yaml import plain_yaml
 from bridge.errors import UsageError
 from bridge.simulator.recorded_answers import RecordedAnswers, fill, uuid_of
 from bridge.simulator.simulated_task import Script, SimulatedResult

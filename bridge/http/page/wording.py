@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.chinese_reasons import in_language
-from bridge.config.provider_trees import plain_yaml
+from bridge.config.yaml import plain_yaml
 from bridge.control.formats import FIRST, LAST, rfc3339
 
 DAY_S: Final = 86_400.0
