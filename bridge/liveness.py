@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -16,15 +14,6 @@ from bridge.ports import Clock
 
 MAX_SILENCE_S: Final = 60.0  # used without a watchdog, which has its own limit
 LAG_EVERY_S: Final = 0.5  # how often to measure the event loop's lag
-
-
-def memory_bytes() -> int | None:
-    """How much memory this process uses; None if the system does not report it."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 class Liveness:

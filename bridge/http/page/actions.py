@@ -19,15 +19,16 @@ from bridge.errors import StoreError
 from bridge.http.access import Right
 from bridge.http.api_route import validated
 from bridge.http.page.rendering import address
-from bridge.http.page.sign_in import MAX_FORM_BYTES, read_form
 from bridge.http.page.view import (
     DONE,
     FLEETING,
+    MAX_FORM_BYTES,
     ViewCall,
     ViewQuery,
     call_of,
     own_path,
     page,
+    read_form,
     to_page,
     to_sign_in,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -21,7 +23,6 @@ from bridge.domain.daemon_state import DaemonNow
 from bridge.domain.ring import EVERY_S
 from bridge.http.page import charts
 from bridge.http.page.view import View, ViewCall, ViewQuery
-from bridge.liveness import memory_bytes
 from bridge.redaction import hidden
 
 MOST_ROWS: Final = 8  # rows without problems in a table; rows with problems are all shown
@@ -64,7 +65,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "began_at": rings.began_at,
         "loop_lag": rings.loop_lag(),
         "commits": rings.commits(),
-        "memory": memory_bytes(),
+        "memory": _memory_bytes(),
         "daemon_name": loaded.member_name,
         "ahead": ahead,
         "store_place": hidden(str(services.reader.place)),
@@ -132,6 +133,15 @@ def _lags(median: Sequence[Point], high: Sequence[Point], *, began_at: float, ah
         unknown=round(100 * sum(one.at + EVERY_S <= began_at for one in median) / (len(median) - 1), 1),
         since_at=max(median[0].at, began_at) + ahead,
     )
+
+
+def _memory_bytes() -> int | None:
+    """How much memory this process uses; None if the system does not report it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _mean(polls: Mapping[str, tuple[float, int]]) -> float | None:

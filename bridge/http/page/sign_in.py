@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bridge.http.access import AccessMiddleware, Right
-from bridge.http.page.view import View, ViewCall, ViewQuery, call_of, own_path, page, to_page
+from bridge.http.page.view import View, ViewCall, ViewQuery, call_of, own_path, page, read_form, to_page
 from bridge.http.page.visitor import visitor_of
-from bridge.http.problem_details import invalid
 from bridge.http.services import Services
 from bridge.http.sessions import COOKIE, SESSION
-from bridge.net.http_server import read_body
-
-MAX_FORM_BYTES: Final = 64 << 10
 
 
 class SignInQuery(ViewQuery):
@@ -67,13 +62,3 @@ async def sign_out(request: Request, services: Services) -> Response:
     answer = to_page(visitor_of(request), "/signin")
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer
-
-
-async def read_form(request: Request, *, max_bytes: int = MAX_FORM_BYTES) -> Mapping[str, str]:
-    """The fields of a form. If a field is repeated, the last value counts."""
-    body = await read_body(request, max_bytes=max_bytes)
-    try:
-        found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)
-    except ValueError:
-        raise invalid([("", "the form has more than 1000 fields")]) from None
-    return {name: values[-1] for name, values in found.items()}

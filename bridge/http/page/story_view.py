@@ -21,7 +21,6 @@ from bridge.http.live.poll_record import last_polls
 from bridge.http.page.result_boxes import ResultBox, main_results, results_of
 from bridge.http.page.result_copies import TaskResult
 from bridge.http.page.task_story import TaskStory, read_story
-from bridge.http.page.tasks_view import kept_for
 from bridge.http.page.view import View, ViewCall, ViewQuery
 from bridge.http.problem_details import HttpProblem
 from bridge.wiring.archive_builder import RETRIES
@@ -96,7 +95,7 @@ def _keys(at: StoreNow, text: str, account: str | None) -> Sequence[WatchKey]:
 
 def _not_kept(call: ViewCall, loaded: Loaded) -> HttpProblem:
     words = call.words
-    span = kept_for(words, loaded.settings.retention.ended_s)
+    span = words.days(loaded.settings.retention.ended_s)
     return HttpProblem(
         HTTPStatus.NOT_FOUND, words.text("No task with this id is kept. Results are kept for {span}.", span=span)
     )

@@ -21,7 +21,6 @@ from bridge.http.page.result_boxes import Thumbnail, results_of, thumbnail
 from bridge.http.page.running_rows import RunningRow, running_row
 from bridge.http.page.task_actions import NewTasks
 from bridge.http.page.view import View, ViewCall, ViewQuery
-from bridge.http.page.wording import DAY_S, Wording
 from bridge.http.request_filters import watch_filter
 from bridge.http.services import Services
 from bridge.store import ReadStore
@@ -86,14 +85,13 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     is_counted = not (query.q or query.since or query.label)
     counts = await phase_counts(services, query.account) if is_counted else None
     results = await results_of(services, found.pop("results"), now=now)
-    words = call.words
     kept = None if counts is None or query.account else bounded(sum(counts.values()))
     return {
         **found,
         "rows": [row._replace(thumbnail=thumbnail(one)) for row, one in zip(found["rows"], results, strict=True)],
         "tabs": tabs(query.phase, counts),
         "kept_count": kept,
-        "kept_for": kept_for(words, loaded.settings.retention.ended_s),
+        "kept_for": call.words.days(loaded.settings.retention.ended_s),
         "accounts": sorted({*loaded.settings.accounts, *([query.account] if query.account else [])}),
         "settings_accounts": list(loaded.settings.accounts),
         "new_tasks": NewTasks(account=query.account),
@@ -134,12 +132,6 @@ def command(query: TasksQuery) -> str:
     for name, value in (("account", query.account), ("label", query.label), ("since", query.since)):
         parts += [f"--{name}", value] if value else []
     return shlex.join([*parts, "--limit", str(ROWS)])
-
-
-def kept_for(words: Wording, seconds: float) -> str:
-    """`30 days`, or a duration if it is not a whole number of days."""
-    days, rest = divmod(seconds, DAY_S)
-    return words.counted(int(days), "{n} day", "{n} days") if days and not rest else words.duration(seconds)
 
 
 async def phase_counts(services: Services, account: str | None) -> Mapping[Phase, int] | None:

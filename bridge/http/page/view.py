@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, TypeVar, get_origin
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
@@ -20,14 +20,16 @@ from bridge.http.page.asset_files import asset_url
 from bridge.http.page.rendering import render
 from bridge.http.page.visitor import CHOICES, COOKIE_S, Visitor, visitor_of
 from bridge.http.page.wording import Wording
-from bridge.http.problem_details import HttpProblem
+from bridge.http.problem_details import HttpProblem, invalid
 from bridge.http.services import Services
 from bridge.http.sessions import FORM, NOTICE
+from bridge.net.http_server import read_body
 
 DONE: Final = "done"  # the parameter with the notice about a form
 UPDATE: Final = "X-Update"  # the header of requests that the page's script makes by itself
 FLEETING: Final = frozenset({*CHOICES, DONE})  # parameters that links of the page do not keep
 NUMBERS_WITHIN_S: Final = 0.05  # how long a page waits for the numbers in its navigation
+MAX_FORM_BYTES: Final = 64 << 10
 OLD_S: Final = 10.0  # older numbers are shown with their time
 Q = TypeVar("Q", bound="ViewQuery")
 
@@ -156,6 +158,16 @@ def read_query(model: type[Q], request: Request) -> Q:
         elif value:  # a form also sends empty fields
             tree[name] = value
     return validated(model, tree)
+
+
+async def read_form(request: Request, *, max_bytes: int = MAX_FORM_BYTES) -> Mapping[str, str]:
+    """The fields of a form. If a field is repeated, the last value counts."""
+    body = await read_body(request, max_bytes=max_bytes)
+    try:
+        found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=1000)
+    except ValueError:
+        raise invalid([("", "the form has more than 1000 fields")]) from None
+    return {name: values[-1] for name, values in found.items()}
 
 
 def own_path(target: str) -> str:

@@ -79,6 +79,11 @@ class Wording:
                 return f"{whole // size} {end}"
         return f"{whole} {unit['s']}"
 
+    def days(self, seconds: float) -> str:
+        """`30 days`, or a duration if it is not a whole number of days."""
+        days, rest = divmod(seconds, DAY_S)
+        return self.counted(int(days), "{n} day", "{n} days") if days and not rest else self.duration(seconds)
+
     def took(self, seconds: float) -> str:
         """How long something quick took: `4 ms`, or a `duration` from a tenth of a second on."""
         ms = max(1, round(seconds * 1000))
