@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
@@ -21,6 +22,7 @@ from bridge.http.services import Services
 from bridge.logs import get_logger
 from bridge.net.client import Answer
 from bridge.providers.pass_through import PassThrough
+from bridge.sources.json_syntax import unique_keys
 from bridge.sources.task_reader import TaskProblem, TaskReader
 
 log = get_logger()
@@ -105,8 +107,8 @@ class WatchCommit:
 
 
 def _task_of(headers: Sequence[Pair]) -> Mapping[str, Any]:
+    _check_names([name.lower() for name, _ in headers])
     given = {name.lower(): _text(value) for name, value in headers}
-    _check_names(given)
     task: dict[str, Any] = {}
     if label := given.get(b"genbridge-label"):
         task["label"] = label
@@ -115,13 +117,16 @@ def _task_of(headers: Sequence[Pair]) -> Mapping[str, Any]:
     if meta := given.get(b"genbridge-meta"):
         try:
             task["meta"] = orjson.loads(meta)
-        except orjson.JSONDecodeError as error:
-            raise _refused("genbridge-meta", f"not JSON: {error}") from None
+            json.loads(meta, object_pairs_hook=unique_keys)  # orjson takes the last of equal keys
+        except (ValueError, RecursionError) as error:
+            raise _refused("genbridge-meta", f"cannot be read as JSON: {error}") from None
     return task
 
 
-def _check_names(given: Iterable[bytes]) -> None:
+def _check_names(given: Sequence[bytes]) -> None:
     for name in given:
+        if name in KNOWN and given.count(name) > 1:
+            raise _refused(_text(name), "is there twice; give it once")
         if name.startswith(PREFIX.encode()) and name not in KNOWN:
             known = (each.decode().title() for each in KNOWN - {WATCH_HEADER})
             raise _refused(_text(name), unknown_name("header", _text(name).title(), known))

@@ -127,6 +127,7 @@ def test_a_request_over_the_limit_is_refused_and_an_answer_is_cut(gate: Gate) ->
     [
         ("Genbridge-Meta", "{"),
         ("Genbridge-Meta", "[]"),
+        ("Genbridge-Meta", '{"order": 7, "order": 8}'),
         ("Genbridge-Endpoints", "nobody"),
         ("Genbridge-Endpoints", "https://evil.example/"),
         ("Genbridge-Label", "x" * 501),
@@ -139,6 +140,15 @@ def test_a_wrong_header_is_refused_before_anything_is_created(gate: Gate, header
     assert said.startswith(f"{header}: ")
     assert f": {header.removeprefix('Genbridge-').lower()}: " not in said, "the header is named once"
     assert header != "Genbridge-Lable" or said.endswith('did you mean "Genbridge-Label"?')
+    assert gate.count == before
+
+
+@pytest.mark.parametrize("name", ["Genbridge-Label", "Genbridge-Meta", "Genbridge-Endpoints"])
+def test_a_header_of_genbridge_that_is_there_twice_is_refused(gate: Gate, name: str) -> None:
+    before = gate.count
+    received = gate.raw(gate.head(f"POST {PATH} HTTP/1.1", f"{name}: hook", f"{name.lower()}: other"))
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert f"{name}: is there twice".encode() in received
     assert gate.count == before
 
 
