@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import jinja2
+from jinja2.ext import Extension
+from jinja2.lexer import Token, TokenStream
 from markupsafe import Markup, escape
 
 from bridge import __version__
@@ -20,7 +22,30 @@ from bridge.http.page.wording import Wording
 MIDDLE_OF_URL: Final = "…"
 _TURNING: Final = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
 SHOWN_OF_URL: Final = 70  # maximum characters of a long address
+_BREAK: Final = re.compile(r"\s*\n\s*(/?>)?|[<>]")
 _OWN_LINK: Final = re.compile(r'(?<= )(href|src|poster|action|formaction|data-copy)="(?=/)')
+
+
+class LineBreaks(Extension):
+    """Takes out the line breaks of a template, with the spaces around them. Within a tag, one space remains.
+
+    So a break may be anywhere, and never shows as a space. A space that must show is within a line.
+    """
+
+    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
+        is_tag = False
+
+        def joined(found: re.Match[str]) -> str:
+            nonlocal is_tag
+            if found[0] in "<>":
+                is_tag = found[0] == "<"
+                return found[0]
+            is_tag = is_tag and found[1] is None
+            return " " if is_tag else found[1] or ""
+
+        for token in stream:
+            is_text = token.type == "data"
+            yield Token(token.lineno, "data", _BREAK.sub(joined, token.value)) if is_text else token
 
 
 @cache
@@ -30,8 +55,7 @@ def environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("bridge.http.page"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        extensions=[LineBreaks],
         finalize=one_direction,
     )
     made.globals.update(asset_url=asset_url, version=__version__, address=address, ms=ms)

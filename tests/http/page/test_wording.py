@@ -11,7 +11,7 @@ import pytest
 from bridge.control.explanation import ADDED
 from bridge.domain.event import Topic
 from bridge.http.page.page_routes import NAVIGATION
-from bridge.http.page.rendering import one_direction
+from bridge.http.page.rendering import environment, one_direction
 from bridge.http.page.wording import Wording, translations
 
 NOW = 1_764_433_876.0  # 2025-11-29 16:31:16 UTC
@@ -104,6 +104,25 @@ def test_every_text_has_its_chinese_with_the_same_values() -> None:
     assert used_texts() | {view.name.capitalize() for view in NAVIGATION} | {*ADDED.values()} <= chinese.keys()
     for english, text in chinese.items():
         assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", text)), english
+
+
+@pytest.mark.parametrize(
+    ("template", "page"),
+    [
+        ("<b>\n  one\n</b>\n\n<i>two</i>\n", "<b>one</b><i>two</i>"),
+        ("{% if 1 %}\n  <b>one</b>\n{% endif %}\n{{ 2 }}\n", "<b>one</b>2"),
+        ("{{ 1 }} <b>two</b>{{ ' ' }}\n3\n", "1 <b>two</b> 3"),
+        ("<a class='one'\n  href='two'\n>\n<br\n/>", "<a class='one' href='two'><br/>"),
+        ("<a\n  {%- if 1 %}\n    href='one'\n  {%- endif %}\n>{{ '\n' }}</a>", "<a href='one'>\n</a>"),
+    ],
+)
+def test_line_breaks_of_templates_are_not_in_the_page(template: str, page: str) -> None:
+    assert environment().from_string(template).render() == page
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES.iterdir()), ids=lambda path: str(path.name))
+def test_lines_of_templates_are_short(template: Path) -> None:
+    assert max(len(line) for line in template.read_text(encoding="utf-8").splitlines()) <= 120
 
 
 def test_every_topic_has_its_words_on_the_page() -> None:
