@@ -152,6 +152,7 @@ class Wording:
             "title_needs": self.text("{n} need you"),
             "title_running": self.text("{n} running"),
             "copied": self.text("Copied"),
+            "not_copied": self.text("Not copied"),
             "succeeded": self.text("Succeeded, show"),
             "failed": self.text("Failed, show"),
             "canceled": self.text("Canceled, show"),

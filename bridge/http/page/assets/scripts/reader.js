@@ -1,4 +1,6 @@
-// What the reader does: players, copying, keys.
+// What the reader does: players, copying, forms, keys.
+
+const SENDING_MS = 10_000; // a form that was sent is not sent again for this long
 
 const visible = new Set(); // videos
 const watcher = new IntersectionObserver((entries) => {
@@ -12,23 +14,30 @@ const watcher = new IntersectionObserver((entries) => {
 });
 const observe = () => find("video").forEach((video) => watcher.observe(video));
 
-// Without TLS, a page of another machine has no clipboard.
+// Returns whether the text is in the clipboard. Without TLS, a page of another machine has none, and the browser may
+// refuse it.
 async function copyText(text, button) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  const area = body.appendChild(Object.assign(document.createElement("textarea"), { value: text }));
-  area.select();
-  document.execCommand("copy");
-  area.remove();
-  button.focus();
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = body.appendChild(Object.assign(document.createElement("textarea"), { value: text }));
+    area.select();
+    const isCopied = document.execCommand("copy");
+    area.remove();
+    button.focus();
+    return isCopied;
+  }
 }
 
 document.addEventListener("click", async (event) => {
   const copier = event.target.closest("[data-copy]");
   if (copier) {
     const { copy } = copier.dataset; // a provider's URL is copied unchanged, because it may be signed
-    await copyText(copy.startsWith("/") ? location.origin + copy : copy, copier);
-    setTimeout(setText, 1500, copier, copier.textContent);
-    setText(copier, texts.copied);
+    const label = (copier.dataset.label ??= copier.textContent);
+    const isCopied = await copyText(copy.startsWith("/") ? location.origin + copy : copy, copier);
+    setText(copier, isCopied ? texts.copied : texts.not_copied);
+    setTimeout(setText, 1500, copier, label);
   }
   if (event.target.closest("[data-new]")) {
     mayRenew = () => true;
@@ -36,13 +45,26 @@ document.addEventListener("click", async (event) => {
   }
   if (event.target.closest("[data-keys]")) showKeys();
   const toggled = event.target.closest("[data-open]")?.closest(KEYED);
-  if (toggled) sessionStorage.setItem("row", keyOf(toggled));
+  if (toggled) tabStorage.setItem("row", keyOf(toggled));
   if (event.target.closest("[data-retry]")) reopen();
+});
+
+// Who clicks twice sends a form once. The server would answer the second one with a page that says so.
+let sentUntil = 0;
+document.addEventListener("submit", (event) => {
+  if (event.target.method !== "post") return;
+  if (sentUntil > steady()) event.preventDefault();
+  else sentUntil = steady() + SENDING_MS;
+});
+window.addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) return; // else the reader came back with the Back button
+  sentUntil = 0;
+  if (stream) reopen();
 });
 
 const dialog = document.getElementById("keys");
 const keysOn = document.getElementById("keys-on");
-const areKeysOn = () => localStorage.getItem("keys") !== "off";
+const areKeysOn = () => siteStorage.getItem("keys") !== "off";
 const showKeys = () => dialog.open || dialog.showModal();
 
 const current = () => document.activeElement?.closest("[data-list] > *");
@@ -81,7 +103,7 @@ const KEYS = {
   p: play,
   n: () => document.querySelector("[data-new]:not([hidden])")?.click(),
   r: redeliver,
-  g: () => (goUntil = Date.now() + 1500),
+  g: () => (goUntil = steady() + 1500),
   "?": showKeys,
   Escape: fold,
 };
@@ -94,7 +116,7 @@ document.addEventListener("keydown", (event) => {
     else event.target.blur();
     return;
   }
-  const view = goUntil > Date.now() && viewOf(event.key);
+  const view = goUntil > steady() && viewOf(event.key);
   const use = view ? () => view.click() : KEYS[event.key];
   if (event.key !== "g") goUntil = 0;
   if (!use) return;
@@ -103,4 +125,4 @@ document.addEventListener("keydown", (event) => {
 });
 
 keysOn.checked = areKeysOn();
-keysOn.addEventListener("change", () => localStorage.setItem("keys", keysOn.checked ? "on" : "off"));
+keysOn.addEventListener("change", () => siteStorage.setItem("keys", keysOn.checked ? "on" : "off"));

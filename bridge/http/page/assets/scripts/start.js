@@ -2,12 +2,21 @@
 
 const HIDDEN_MS = 30_000; // browsers allow six connections to a server, so a hidden page closes its own
 
+// What a form has done is said once, not again after a reload or to those who get the address.
+if (query.has("done")) {
+  query.delete("done");
+  history.replaceState(history.state, "", `${location.pathname}${query.size ? `?${query}` : ""}`);
+}
+
 // The row that the reader has opened or closed keeps the focus.
-const row = sessionStorage.getItem("row");
+const row = tabStorage.getItem("row");
 if (row) {
   document.querySelector(`[data-delivery="${CSS.escape(row)}"] [data-open]`)?.focus();
-  sessionStorage.removeItem("row");
+  tabStorage.removeItem("row");
 }
+
+// Only the page for signing in has this line.
+document.querySelector("[data-no-cookies]")?.toggleAttribute("hidden", navigator.cookieEnabled);
 
 function knowZone() {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;

@@ -7,12 +7,13 @@ let stream;
 let retryTimer;
 let isLive; // undefined: not known yet
 let wasLive;
-let heardAt = Date.now();
-let openedAt = Date.now();
+let heardAt = steady();
+let asOf; // the server's time when it was heard
+let openedAt = steady();
 
 function open() {
   if (stream) return;
-  openedAt = Date.now();
+  openedAt = steady();
   stream = new EventSource(STREAM);
   stream.addEventListener("snapshot", (event) => {
     hear(event);
@@ -42,15 +43,16 @@ function reopen() {
 }
 
 function checkStream() {
-  if (Date.now() - heardAt <= SILENT_MS) return;
+  if (steady() - heardAt <= SILENT_MS) return;
   setLive(false);
-  if (Date.now() - openedAt > SILENT_MS) reopen();
+  if (steady() - openedAt > SILENT_MS) reopen();
 }
 
 function hear(event) {
   const frame = JSON.parse(event.data);
-  heardAt = Date.now();
-  ahead = Date.parse(frame.now) - heardAt;
+  heardAt = steady();
+  asOf = Date.parse(frame.now);
+  ahead = asOf - Date.now();
   setLive(true);
   showCounts(frame.counts);
   return frame;
@@ -66,9 +68,9 @@ function setLive(live) {
   dot.hidden = false;
   dot.classList.toggle("off", !live);
   setText(document.querySelector("[data-words]"), live ? texts.live : texts.connecting);
-  banner.hidden = live || !wasLive || Date.now() - heardAt <= SILENT_MS;
+  banner.hidden = live || !wasLive || steady() - heardAt <= SILENT_MS;
   const clock = new Intl.DateTimeFormat("en-GB", { timeZone: body.dataset.zone, timeStyle: "medium" });
-  setText(banner.querySelector("span"), fill(texts.not_live, { time: clock.format(heardAt + ahead) }));
+  setText(banner.querySelector("span"), fill(texts.not_live, { time: clock.format(asOf ?? now()) }));
 }
 
 function showCounts(counts) {

@@ -1,7 +1,7 @@
 // Times on the page, the bars of running tasks, and what every part of the script uses.
 //
-// The script updates the views live, and adds keys and players. Every view is complete without it. Its files are sent as
-// one. Elements have keys: data-task="ACCOUNT ID", data-delivery="EVENT ENDPOINT TARGET", data-part="NAME".
+// The script updates the views live, and adds keys and players. Every view is complete without it. Its files are sent
+// as one. Elements have keys: data-task="ACCOUNT ID", data-delivery="EVENT ENDPOINT TARGET", data-part="NAME".
 
 const SILENT_MS = 15_000; // the server sends something every 5 s
 const LIVE = new Set(["submitted", "running"]); // phases
@@ -16,6 +16,28 @@ const number = (value) => value.toLocaleString("en-US");
 
 let ahead = Date.parse(body.dataset.now) - Date.now(); // how far the server's clock is ahead of the browser's
 const now = () => Date.now() + ahead;
+
+// Milliseconds that never go back, although somebody may correct the browser's clock.
+let setBack = 0;
+let lastAt = 0;
+function steady() {
+  const at = Date.now();
+  setBack += Math.max(0, lastAt - at);
+  lastAt = at;
+  return at + setBack;
+}
+
+// Storage of the browser. One that stores nothing for this site throws an error, and then this page remembers.
+function storage(name) {
+  try {
+    if (window[name]) return window[name];
+  } catch {}
+  const kept = new Map();
+  const [getItem, setItem, removeItem] = ["get", "set", "delete"].map((method) => kept[method].bind(kept));
+  return { getItem, setItem, removeItem };
+}
+const tabStorage = storage("sessionStorage");
+const siteStorage = storage("localStorage");
 
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -98,7 +120,8 @@ function showTime(time) {
   }
 }
 
-// If no file of a box can be loaded, the box says so, with a link. (networkState is no help: a new video has no source.)
+// If no file of a box can be loaded, the box says so, with a link. (networkState is no help: a new video has no
+// source.)
 function showLost(box) {
   const files = find("img, video, audio", box);
   const isLost = (file) => file.error || (file.complete && !file.naturalWidth);

@@ -7,10 +7,10 @@ const AWAY_MS = 5_000; // the reader is not at a list when pointer and focus lef
 const MOST_NEW = 1000; // new tasks that are counted, so that memory stays flat
 
 let refreshing = false;
-let refreshAt = Date.now() - REFRESH_MS; // when the last update began or ended
+let refreshAt = steady() - REFRESH_MS; // when the last update began or ended
 let refreshTimer;
 let mayRenew; // says whether the next update may add and remove rows
-let awayAt = Date.now(); // when the reader last looked at a list
+let awayAt = steady(); // when the reader last looked at a list
 const unseen = new Set(); // keys of new tasks that have no row yet
 const query = new URLSearchParams(location.search);
 
@@ -82,7 +82,7 @@ async function refresh() {
   const wanted = mayRenew;
   const heard = [...unseen];
   refreshing = true;
-  refreshAt = Date.now();
+  refreshAt = steady();
   mayRenew = undefined;
   try {
     const fresh = await load(location.href);
@@ -99,7 +99,7 @@ async function refresh() {
     scheduleRefresh(5 * REFRESH_MS);
   } finally {
     refreshing = false;
-    refreshAt = Date.now();
+    refreshAt = steady();
     tick();
   }
 }
@@ -130,7 +130,7 @@ function show(fresh, withRows) {
 
 function scheduleRefresh(rest = REFRESH_MS) {
   clearTimeout(refreshTimer);
-  refreshTimer = setTimeout(refresh, Math.max(0, refreshAt + rest - Date.now()) + Math.random() * 300);
+  refreshTimer = setTimeout(refresh, Math.max(0, refreshAt + rest - steady()) + Math.random() * 300);
 }
 
 // Whether to tell the reader that a task is new. `isFull`: no more running tasks have a place on Now.
@@ -164,14 +164,14 @@ function showNew() {
 function isReaderAway() {
   const isSelected = (list) => !getSelection().isCollapsed && getSelection().containsNode(list, true);
   const isReading = (list) => list.matches(":hover") || list.contains(document.activeElement) || isSelected(list);
-  if (scrollY > 300 || find("[data-list]").some(isReading)) awayAt = Date.now();
-  return Date.now() - awayAt >= AWAY_MS && !document.querySelector(".busy");
+  if (scrollY > 300 || find("[data-list]").some(isReading)) awayAt = steady();
+  return steady() - awayAt >= AWAY_MS && !document.querySelector(".busy");
 }
 
 // Whether to update now, although nothing on the page has changed.
 function isDue() {
   const isAway = isReaderAway();
-  const age = Date.now() - refreshAt;
+  const age = steady() - refreshAt;
   if (!isAway || !unseen.size || age <= REFRESH_MS) return age > EVERY_MS;
   mayRenew ??= isReaderAway;
   return true;
