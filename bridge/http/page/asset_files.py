@@ -59,7 +59,7 @@ def _asset_file(name: str, content: bytes) -> AssetFile:
 def _compact_style(style: bytes) -> bytes:
     """The styles without comments and unnecessary spaces."""
     without_comments = re.sub(rb"/\*.*?\*/", b"", style, flags=re.DOTALL).strip()
-    return re.sub(rb"\s*([{};,>])\s*|(:)\s+", rb"\1\2", without_comments).replace(b";}", b"}")
+    return re.sub(rb"\s*([{};,>])\s*|([:(])\s+", rb"\1\2", without_comments).replace(b";}", b"}")
 
 
 def _compact_script(script: bytes) -> bytes:
