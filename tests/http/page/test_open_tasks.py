@@ -56,6 +56,17 @@ def test_an_open_history_shows_the_finish_without_a_reload(browser: Browser, ope
         assert page.page.evaluate("window.stays")
 
 
+def test_a_finish_is_shown_beside_an_open_question(browser: Browser, open_site: Site) -> None:
+    add(open_site, "undecided", "Street musician")
+    with tab(browser, open_site.url) as page:
+        open_live(page, "/task?account=kling&id=undecided")
+        page.page.click(".ask summary")
+        open_site.world.ends_at["undecided"] = 0.0
+        page.wait_for("document.querySelector('.title .pill').innerText.includes('Succeeded')")
+        assert page.page.locator(".ask .dialog").is_visible()
+        page.elsewhere.clear()
+
+
 def test_a_row_is_updated_in_place_and_new_tasks_appear_on_request(browser: Browser, open_site: Site) -> None:
     add(open_site, "row", "A row")
     with tab(browser, open_site.url) as page:
