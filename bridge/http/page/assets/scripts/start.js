@@ -1,6 +1,6 @@
 // Start, once the view is drawn.
 
-const HIDDEN_MS = 30_000; // browsers allow six connections to a server, so a hidden page closes its own
+const HIDDEN_MS = 30_000; // a hidden page closes its connection after this time
 
 // What a form has done is said once, not again after a reload or to those who get the address.
 if (query.has("done")) {
@@ -25,17 +25,28 @@ function knowZone() {
   if (body.dataset.zone !== zone && body.dataset.zone !== "UTC") refresh();
 }
 
+// Browsers allow six connections to a server. So when a page is shown, the hidden ones in other tabs close theirs.
+let others;
+try {
+  others = new BroadcastChannel("shown");
+  others.onmessage = () => document.hidden && close();
+} catch {} // a browser that stores nothing
+
 let hiding;
 function rest() {
   clearTimeout(hiding);
-  if (document.hidden) hiding = setTimeout(close, HIDDEN_MS);
-  else open();
+  if (document.hidden) {
+    hiding = setTimeout(close, HIDDEN_MS);
+  } else {
+    others?.postMessage("");
+    open();
+  }
 }
 
 function start() {
   knowZone();
   observe();
-  open();
+  wasLive = document.hidden; // a page that was opened in the background is old when it is shown
   rest();
   setInterval(() => {
     tick();
