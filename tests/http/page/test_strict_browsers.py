@@ -103,6 +103,7 @@ def test_an_open_page_stays_current_when_its_clock_is_set_back(browser: Browser,
     with tab(browser, open_site.url) as page:
         page.page.add_init_script("{ const real = Date.now; window.back = 0; Date.now = () => real() - window.back }")
         open_live(page, "/task?account=kling&id=before")
+        page.page.wait_for_timeout(1500)  # the first visit asks for one update, in the reader's time zone
         page.page.evaluate("window.back = 5 * 3600 * 1000")
         open_site.world.ends_at["before"] = 0.0
         page.wait_for("document.querySelector('[data-part=happened]').innerText.includes('Succeeded')")

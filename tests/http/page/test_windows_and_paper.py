@@ -31,6 +31,9 @@ BEYOND: Final = """
 
 def fill(store: Filler) -> None:
     needs(store)
+    for number in range(40):
+        accepted = {"hook": DeliveryState.ACCEPTED}
+        store.finished(f"row{number}", label=f"Foggy forest {number}", age=3600 + number, states=accepted)
     store.finished("rtl", label=HEBREW, states={"hook": DeliveryState.ACCEPTED})
 
 
@@ -84,4 +87,15 @@ def test_names_from_right_to_left_begin_where_all_names_begin(browser: Browser, 
         left = [box["x"] for box in (text.bounding_box() for text in texts.all()) if box]
         assert HEBREW in texts.all_inner_texts()
         assert len(set(left)) == 1
+        forget(page, CDN)
+
+
+@pytest.mark.parametrize("path", ["/tasks?phase=succeeded&q=foggy", "/deliveries?state=accepted"])
+def test_a_row_that_is_not_drawn_yet_has_the_height_of_others(browser: Browser, still: str, path: str) -> None:
+    with tab(browser, still, width="phone") as page:
+        page.answer_for(CDN)
+        page.open(path)
+        rows = "[...document.querySelectorAll('[data-list] > tr')].map(one => one.offsetHeight)"
+        heights = page.page.evaluate(f"{rows}.slice(0, 40)")  # those at the end are far below the window
+        assert max(heights) - min(heights) <= 2
         forget(page, CDN)
