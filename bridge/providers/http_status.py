@@ -180,7 +180,9 @@ def _texts(value: Json, depth: int, keys: Sequence[str] = _TEXTS) -> list[str]:
 
 def _text_of(answer: Answer, shape: Shape) -> str:
     if 300 <= answer.status < 400:
-        return f"redirected to {_host(answer.headers.get('location', ''))}; redirects are not followed"
+        if not (location := answer.headers.get("location")):
+            return "a redirect without a Location; redirects are not followed"
+        return f"redirected to {_host(location)}; redirects are not followed"
     return "" if shape is Shape.JSON else shape.value
 
 

@@ -108,6 +108,12 @@ def test_a_redirect_names_its_host_and_nothing_more() -> None:
     assert reading.detail == "HTTP 302: redirected to login.example.net; redirects are not followed"
 
 
+def test_an_answer_without_location_names_no_path() -> None:
+    reading = reading_of(b"", status=304)
+
+    assert reading.detail == "HTTP 304: a redirect without a Location; redirects are not followed"
+
+
 @pytest.mark.parametrize("location", ["", "/login", "https://[", "//\x00"])
 def test_a_redirect_to_anywhere_is_a_reading(location: str) -> None:
     assert reading_of(b"", status=301, headers={"location": location}).kind is ReadingKind.TRANSIENT
