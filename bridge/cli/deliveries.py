@@ -11,9 +11,10 @@ import click
 from bridge.cli.options import json_option, limit_option, since_option, wide_option
 from bridge.cli.output import MARK, Column, is_id, print_json, print_table, table_lines
 from bridge.cli.session import CommandSession, clock_of, command
-from bridge.control.delivery_list import DeliveryList, enable, list_deliveries, redeliver
+from bridge.control.delivery_list import DeliveryList, enable, list_deliveries, planned_redelivery, redeliver
 from bridge.control.formats import age, due
 from bridge.control.lookup import find_keys
+from bridge.control.store_now import StoreNow
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Topic
 from bridge.domain.filters import EVERY_DELIVERY, DeliveryFilter
@@ -136,9 +137,12 @@ def redeliver_command(
     states = (DeliveryState.DEAD,) if dead else ()
     wanted = DeliveryFilter(event_ids=event_ids, states=states, since=since, endpoint=endpoint)
     with session.store() as store:
+        planned = planned_redelivery(StoreNow(store, session.file, clock_of(store).now()), wanted)
         number = redeliver(store, session.file, wanted)
     click.echo(f"{count(number, 'delivery')} will be sent again")
     if number:
+        for name, why in planned.held.items():
+            click.echo(f"note: nothing is sent to {name} now: {why}", err=True)
         session.hint_at_daemon()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -134,10 +134,10 @@ def attempts_json(view: DeliveryView) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redelivery:
-    """The deliveries that would be sent again. `held`: their endpoints that get nothing now."""
+    """The deliveries that would be sent again. `held`: their endpoints that get nothing now, with the reason."""
 
     totals: Sequence[DeliveryTotal]
-    held: frozenset[str]
+    held: Mapping[str, str]
 
     @property
     def number(self) -> int:
@@ -147,4 +147,5 @@ class Redelivery:
 def planned_redelivery(at: StoreNow, wanted: DeliveryFilter) -> Redelivery:
     """The deliveries that `redeliver` would send for this filter."""
     totals, waits = at.store.delivery_totals(wanted.without_copies), delivery_waits(at)
-    return Redelivery(totals=totals, held=frozenset(filter(waits.is_off, {one.endpoint for one in totals})))
+    reasons = {name: waits.why_off(name) for name in sorted({one.endpoint for one in totals})}
+    return Redelivery(totals=totals, held={name: why for name, why in reasons.items() if why})

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from bridge.control.formats import rfc3339
-from bridge.control.pausing import after_pause
+from bridge.control.pausing import after_pause, how_long
 from bridge.control.store_now import StoreNow
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.pause import Pause, PauseOf, lasting
@@ -49,21 +49,35 @@ class DeliveryWaits:
     paused: Mapping[str, Pause]
     queues: QueueWaits
 
-    def is_off(self, endpoint: str) -> bool:
-        """Whether the endpoint gets nothing until a person acts or its pause ends."""
-        return endpoint not in self.endpoints or endpoint in self.disabled or endpoint in self.paused
-
-    def of(self, view: DeliveryView) -> DeliveryWait | None:
-        """What a delivery waits for; None if only its next attempt is due, or nothing is left to send."""
-        endpoint = view.endpoint
-        if view.state is not DeliveryState.WAITING:
-            return None
+    def off(self, endpoint: str) -> DeliveryWait | None:
+        """Why the endpoint gets nothing until a person acts or its pause ends; None if it gets deliveries."""
         if endpoint not in self.endpoints:
             return DeliveryWait(WaitCause.UNKNOWN)
         if endpoint in self.disabled:
             return DeliveryWait(WaitCause.DISABLED, self.disabled[endpoint])
         if endpoint in self.paused:
             return DeliveryWait(WaitCause.PAUSED, until_at=self.paused[endpoint].until_at)
+        return None
+
+    def why_off(self, endpoint: str) -> str | None:
+        """The same as one line, with the command that ends it."""
+        match self.off(endpoint):
+            case DeliveryWait(cause=WaitCause.UNKNOWN):
+                return "this endpoint is not in the settings"
+            case DeliveryWait(cause=WaitCause.DISABLED, detail=why):
+                return f"the endpoint is disabled: {why}; `genbridge enable {endpoint}` sends again"
+            case DeliveryWait(cause=WaitCause.PAUSED):
+                return f"the endpoint is paused {how_long(self.paused[endpoint], self.now)}"
+            case _:
+                return None
+
+    def of(self, view: DeliveryView) -> DeliveryWait | None:
+        """What a delivery waits for; None if only its next attempt is due, or nothing is left to send."""
+        endpoint = view.endpoint
+        if view.state is not DeliveryState.WAITING:
+            return None
+        if off := self.off(endpoint):
+            return off
         queue = self.queues.get((endpoint, view.target))
         if queue is None or (view.next_attempt_at or 0.0) > queue.until_at:
             return None

@@ -178,14 +178,9 @@ class TaskExplanation:
             return f"dead; `genbridge redeliver {delivery.event_id} --endpoint {endpoint}` sends it again"
         if delivery.state != "waiting":
             return delivery.state
+        if off := self.waits.why_off(endpoint):
+            return f"waiting: {off}"
         wait = self.waits.of(delivery)
-        match wait:
-            case DeliveryWait(cause=WaitCause.UNKNOWN):
-                return "waiting: this endpoint is not in the settings"
-            case DeliveryWait(cause=WaitCause.DISABLED, detail=why):
-                return f"waiting: the endpoint is disabled: {why}; `genbridge enable {endpoint}` sends again"
-            case DeliveryWait(cause=WaitCause.PAUSED):
-                return f"waiting: the endpoint is paused {how_long(self.waits.paused[endpoint], self.now)}"
         if copies := self._waits_for_copies(delivery):
             return copies
         due_at = delivery.next_attempt_at or 0.0

@@ -160,6 +160,15 @@ def test_redeliver_sends_the_requested_deliveries_and_refuses_unknown_ones(shell
     assert (none.code, none.out, none.err) == (0, "0 deliveries will be sent again\n", "")
 
 
+def test_redeliver_says_why_an_endpoint_gets_nothing_now(shell: Shell, store: Store) -> None:
+    shell("pause", "hook")
+    [dead] = shell("deliveries", "--json", "--state", "dead").json
+    said = shell("redeliver", dead["event_id"])
+    assert (said.code, said.out) == (0, "1 delivery will be sent again\n")
+    assert said.err.startswith("note: nothing is sent to hook now: the endpoint is paused since ")
+    assert "`genbridge resume hook` ends the pause" in said.err
+
+
 @pytest.mark.parametrize(
     ("since", "number"),
     [

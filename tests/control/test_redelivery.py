@@ -42,13 +42,15 @@ def test_a_redelivery_says_which_endpoints_get_nothing_now(store: Store, loaded:
     assert planned.number == 4
     assert {one.topic for one in planned.totals} == {"task_succeeded"}
     assert sorted(one.endpoint for one in planned.totals) == ["@archive", "automation", "crm", "removed"]
-    assert planned.held == {"crm", "removed"}
+    assert planned.held["crm"].startswith("the endpoint is paused since ")
+    assert planned.held == {"crm": planned.held["crm"], "removed": "this endpoint is not in the settings"}
     gone = make_deferred(due(store)[0], next_attempt_at=NOW, outcome="refused", detail="HTTP 410 Gone", disables=True)
     store.commit([gone], nobody)
     one = planned_redelivery(StoreNow(store, loaded, NOW + 100), WAITING._replace(endpoint="automation"))
-    assert (one.number, one.held) == (1, frozenset({"automation"}))
+    why = "the endpoint is disabled: HTTP 410 Gone; `genbridge enable automation` sends again"
+    assert (one.number, one.held) == (1, {"automation": why})
     nothing = planned_redelivery(StoreNow(store, loaded, NOW + 100), WAITING._replace(topic="task_failed"))
-    assert (nothing.number, nothing.held) == (0, frozenset())
+    assert (nothing.number, nothing.held) == (0, {})
 
 
 def test_all_dead_deliveries_are_redelivered_but_copies_only_if_named(store: Store, loaded: Loaded) -> None:

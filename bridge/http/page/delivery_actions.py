@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
@@ -192,11 +192,13 @@ def _question(call: ViewCall, wanted: DeliveryFilter, planned: Redelivery) -> Ma
     }
 
 
-def _sent(words: Wording, number: int, held: frozenset[str]) -> str:
+def _sent(words: Wording, number: int, held: Collection[str]) -> str:
     text = words.counted(number, "{n} delivery is sent again.", "{n} deliveries are sent again.")
     if held:
         endpoints = words.text(", ").join(sorted(held))
-        text += words.text(" ") + words.text("{endpoints}: sent when it is enabled or resumed.", endpoints=endpoints)
+        text += words.text(" ") + words.text(
+            "{endpoints}: sent when it is enabled, resumed or in the settings again.", endpoints=endpoints
+        )
     return text
 
 

@@ -194,7 +194,7 @@ def test_a_waiting_delivery_is_sent_now_and_a_disabled_endpoint_enabled(site: Si
     until(lambda: site.client.get("/api/v1/endpoints").json()["endpoints"][0]["disabled"], seconds=20, what="disabled")
     [waiting] = deliveries(site, state="waiting")
     said = browser.said(browser.does("send", delivery=named(waiting, "waiting")))
-    assert said == "1 delivery is sent again. hook: sent when it is enabled or resumed."
+    assert said == "1 delivery is sent again. hook: sent when it is enabled, resumed or in the settings again."
     site.world.receive = lambda event_id, times: 200
     assert "is enabled" in browser.said(browser.does("enable", endpoint="hook"))
     settled(site)
