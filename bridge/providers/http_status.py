@@ -100,13 +100,13 @@ def by_status(answer: Answer, shape: Shape, *, said: str = "") -> Reading:
     return reading._replace(unread="web_page") if is_page else reading
 
 
-def refined(reading: Reading, body: Json) -> Reading:
+def refined(reading: Reading, body: Json, said: str) -> Reading:
     """The reading of an answer that is not about a task, unless its text or code says that the account is the problem
     (it has no credit, its plan is used up, or its key is wrong), that there were too many requests, or that the task is
-    unknown. Vendors say that with almost any status."""
+    unknown. Vendors say that with almost any status. `said` is the text of the body, for people."""
     if reading.kind in {ReadingKind.PENDING, ReadingKind.NO_ROUTE} or reading.server_trouble:
         return reading
-    texts = _texts(body, depth=3, keys=(*_TEXTS, *_CODES))
+    texts = [said, *_texts(body, depth=3, keys=(*_TEXTS, *_CODES))]
     kind = account_trouble(texts)
     if kind is None and reading.kind in _UNSURE:
         unknown = ReadingKind.NOT_FOUND if any(map(_NO_SUCH_TASK.search, texts)) else None

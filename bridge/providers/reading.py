@@ -16,7 +16,7 @@ from bridge.expressions.json_text import parse_json
 from bridge.net.client import Answer, Unanswered
 from bridge.providers.answer_form import Form
 from bridge.providers.description import Description
-from bridge.providers.http_status import Shape, by_status, part_of, read_as, refined, shape_of
+from bridge.providers.http_status import Shape, by_status, part_of, read_as, shape_of
 from bridge.providers.json_values import as_code, as_hint_s, as_id, as_ms, as_progress, is_deep, one_line
 from bridge.providers.results import PollContext
 from bridge.providers.selector import selected
@@ -26,6 +26,7 @@ from bridge.providers.success import (
     failure_text,
     message_of,
     read_success,
+    refined_by_text,
     why_failed,
     with_outer_text,
 )
@@ -41,6 +42,8 @@ HTTP_ERROR: Final = re.compile(r"40[123459]|410|42[59]|5\d\d", re.ASCII)  # with
 NOT_IMPLEMENTED: Final = 501  # aggregators answer this to requests that they do not forward
 MAX_KEPT_BYTES: Final = 16 << 10  # maximum size of JSON, because an input may contain pictures
 IDS: Final = frozenset({"id", "task_id", "taskId", "uuid", "job_id", "jobId"})  # an answer with one is no refusal
+# Some vendors have one code for too many requests and for no credit, or for bad parameters and an unknown task.
+VAGUE_KINDS: Final = frozenset({ReadingKind.RATE_LIMITED, ReadingKind.BAD_REQUEST})
 FINISHED: Final = frozenset({ReadingKind.SUCCEEDED, ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED})
 REPORTED: Final = ENDING | {ReadingKind.NOT_FOUND, ReadingKind.NEEDS_INPUT}  # reported with the message of the provider
 
@@ -141,7 +144,9 @@ def _read_unknown(description: Description, body: Json, why: str) -> Reading:
         return Reading(kind=ReadingKind.AMBIGUOUS, detail=_said(description, body, why))
     inner = body.get("data") if isinstance(body, dict) else None
     if not any(isinstance(each, dict) and not IDS.isdisjoint(each) for each in (body, inner)):
-        refusal = refined(Reading(kind=ReadingKind.AMBIGUOUS, detail=_said(description, body)), body)
+        refusal = refined_by_text(
+            description, Reading(kind=ReadingKind.AMBIGUOUS, detail=_said(description, body)), body
+        )
         if refusal.kind is not ReadingKind.AMBIGUOUS:
             return _about_task(description, refusal, body)
     word = one_line(f"keys {' '.join(body)}" if isinstance(body, dict) and body else "(no keys)", MAX_WORD_CHARS)
@@ -176,7 +181,7 @@ def judge(description: Description, answer: Answer | Unanswered) -> Json | Readi
         return by_status(answer, shape)
     if not isinstance(body, dict | list):
         reading = by_status(answer, Shape.JSON, said="the answer is not a JSON object")
-        return refined(reading, body)
+        return refined_by_text(description, reading, body)
     refused = _refused(description, body, answer)
     return body if refused is None else refused
 
@@ -196,15 +201,15 @@ def _refused(description: Description, body: Json, answer: Answer) -> Reading | 
             reading = _by_status(answer, code if is_2xx else None, said=said)
             if reading.kind is ReadingKind.AMBIGUOUS:
                 reading = reading._replace(unread=f"code {one_line(str(code), MAX_WORD_CHARS)}"[:MAX_WORD_CHARS])
-            reading = refined(reading, body)
+            reading = refined_by_text(description, reading, body)
         elif kind in ENDING:
             return _ended_by_code(description, body, answer, Reading(kind=kind, detail=said), code)
         else:
             reading = read_as(kind, answer, said=said)
-            if kind is ReadingKind.RATE_LIMITED:  # some vendors have one code for too many requests and for no credit
-                reading = refined(reading, body)
+            if kind in VAGUE_KINDS:
+                reading = refined_by_text(description, reading, body)
     elif not is_2xx:
-        reading = refined(by_status(answer, Shape.JSON, said=_said(description, body)), body)
+        reading = refined_by_text(description, by_status(answer, Shape.JSON, said=_said(description, body)), body)
     else:
         return None
     if reading.kind in {ReadingKind.RATE_LIMITED, ReadingKind.TRANSIENT} and reading.retry_after_s is None:

@@ -12,6 +12,7 @@ from bridge.net.client import Answer, Unanswered
 from bridge.providers.aggregators import messages, reasons
 from bridge.providers.answer_form import Form
 from bridge.providers.description import Description
+from bridge.providers.http_status import refined
 from bridge.providers.json_values import MAX_DEPTH, as_code, as_message, as_ms, check_json, is_deep, one_line
 from bridge.providers.results import CLOUD, Collected, PollContext, collect
 from bridge.providers.selector import selected
@@ -146,6 +147,11 @@ def with_outer_text(description: Description, body: Json, reading: Reading) -> R
 def _gives_reason(message: str) -> bool:
     """Whether a message says more than that the task has failed or succeeded."""
     return bool(message) and WELL.fullmatch(message) is None and VAGUE.fullmatch(message) is None
+
+
+def refined_by_text(description: Description, reading: Reading, body: Json) -> Reading:
+    """See `http_status.refined`; the text may also be where the description says."""
+    return refined(reading, body, error_text(description, body))
 
 
 def why_failed(seen: Snapshot) -> str:

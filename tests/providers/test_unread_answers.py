@@ -96,6 +96,18 @@ def test_a_refusal_that_names_an_unknown_task_is_not_found(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("provider", "status", "body"),
+    [
+        ("minimax", 200, {"task_id": "", "base_resp": {"status_code": 2013, "status_msg": "source task not found"}}),
+        ("kling", 400, {"code": 1201, "message": "Task not found"}),
+        ("kie", 200, {"code": 422, "msg": "The task does not exist"}),
+    ],
+)
+def test_a_code_for_bad_parameters_may_be_about_an_unknown_task(provider: str, status: int, body: Json) -> None:
+    assert reading_of(body, provider=provider, status=status, task_id="T").kind is ReadingKind.NOT_FOUND
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *("video model not found", "the task type does not exist", "image not found in the task", "task failed"),
