@@ -50,11 +50,13 @@ document.addEventListener("click", async (event) => {
 });
 
 // Who clicks twice sends a form once. The server would answer the second one with a page that says so.
+let sent; // the button
 let sentUntil = 0;
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
-  if (sentUntil > steady()) event.preventDefault();
-  else sentUntil = steady() + SENDING_MS;
+  if (sent === event.submitter && sentUntil > steady()) return event.preventDefault();
+  sent = event.submitter;
+  sentUntil = steady() + SENDING_MS;
 });
 window.addEventListener("pageshow", ({ persisted }) => {
   if (!persisted) return; // else the reader came back with the Back button
