@@ -39,6 +39,10 @@ function rest() {
     hiding = setTimeout(close, HIDDEN_MS);
   } else {
     others?.postMessage("");
+    if (!stream && wasLive) {
+      heardAt = steady(); // it was silent only because nobody looked
+      setLive(false);
+    }
     open();
   }
 }
