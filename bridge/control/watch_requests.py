@@ -25,7 +25,7 @@ _ADDED: Final = {
     "added": "watching",
     "revived": "watching again",
     "again": "watching again",
-    "known": "already watched",
+    "known": "already watched, unchanged",
     "ended": "has finished ({phase}); `genbridge add --again` watches it again",
 }
 

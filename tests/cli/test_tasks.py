@@ -26,7 +26,7 @@ def ids(shell: Shell) -> list[str]:
 def test_add_reports_each_task_and_that_no_daemon_is_running(shell: Shell) -> None:
     said = shell("add", " a ", "b", "a")
     assert said.code == 0
-    assert said.out == "kling/a: watching\nkling/b: watching\nkling/a: already watched\n"
+    assert said.out == "kling/a: watching\nkling/b: watching\nkling/a: already watched, unchanged\n"
     assert "no daemon is running" in said.err
     assert shell("add", "b", "--json").json == [{"account": "kling", "id": "b", "result": "known"}]
 
