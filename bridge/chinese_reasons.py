@@ -130,8 +130,7 @@ def _read_part(part: str, levels: int) -> str:
 
 @cache
 def _sentences() -> tuple[Sequence[OwnSentence], Sequence[OwnSentence]]:
-    """The texts with placeholders, those with the most words first. The first list holds texts that are unmistakable by
-    their words, the second one the others."""
+    """The texts with placeholders, the longest first: those that are unmistakable by their words, then the others."""
     found = []
     for english, chinese in chinese_texts().items():
         pieces = _PLACE.split(english)

@@ -262,8 +262,7 @@ class Daemon:
             await self._http.apply(loaded, bound)
 
     async def _stop_when_done(self) -> None:
-        """For `once`: stop when every task is finished and delivered, when the remaining ones cannot finish with these
-        settings, or when the time is over."""
+        """For `once`: stop when nothing is left that can be done with these settings, or when the time is over."""
         counts, before = None, self._before
         started_at = self._clock.steady()
         while True:

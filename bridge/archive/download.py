@@ -180,8 +180,7 @@ class Download:
 
 
 def _reserve(part: PartFile, space: Space, more_bytes: int = 0) -> None:
-    """CopyFailed if the disk has too little space. The part is removed then, so that smaller files can be copied and
-    the daemon's own disk does not fill up."""
+    """CopyFailed if the disk has too little space. The part is removed then, so that the disk does not fill up."""
     if (problem := space(more_bytes)) is not None:
         part.restart("", "")
         raise CopyFailed(problem)

@@ -168,8 +168,7 @@ class CommandSession:
             click.echo(f"note: {printable(self.placed.warning)}", err=True)
 
     def hint_at_daemon(self) -> None:
-        """Tell the user on stderr if no daemon is running: the request is stored, and waits for a daemon. Says so once
-        until one is running again."""
+        """Say on stderr, once, that no daemon is running. The request is stored, and waits for one."""
         is_missing = self.daemon() is None
         if is_missing and not self._has_hinted:
             how = "`systemctl start genbridge`" if is_service(self.file.path) else "`genbridge run`"

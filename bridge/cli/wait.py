@@ -138,8 +138,7 @@ async def _wait(
     clock: SystemClock,
     hint: Callable[[], None],
 ) -> WatchViews:
-    """The views when every task has finished, or after the timeout. Reads the store only after a change. `hint` tells
-    the user if the daemon has stopped."""
+    """The views when every task has finished, or after the timeout. `hint` says if the daemon has stopped."""
     screen = screen_of(sys.stderr)
     until = math.inf if timeout_s is None else clock.steady() + timeout_s
     hint_at = clock.steady() + HINT_EVERY_S

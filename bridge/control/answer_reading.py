@@ -86,8 +86,7 @@ def read_answer(
 
 
 def usual_request(description: Description, loaded: Loaded | None) -> tuple[str, str | None]:
-    """The base URL and the action of requests about this provider's tasks: those of an account in the settings, or else
-    an official host and no action."""
+    """The base URL and action of an account of this provider in the settings, or else an official host and none."""
     accounts = () if loaded is None else loaded.settings.accounts.values()
     own = [each for each in accounts if each.provider == description.name]
     urls = (*(each.base_url for each in own if each.base_url is not None), *description.base_url)

@@ -39,8 +39,7 @@ class Estimates:
         return None if found is None else found.at
 
     def usual(self, view: WatchView) -> tuple[Expected, int] | None:
-        """When tasks like this one finish, measured from its addition, and the number of tasks of this kind that were
-        observed. None if too little is known."""
+        """When tasks like this one finish, and how many were observed. None if too little is known."""
         found, observed = self._expected(view.account, view.action, view.added_at, view.added_at)
         return None if found is None else (found, observed)
 

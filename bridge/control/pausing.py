@@ -23,8 +23,7 @@ SECTIONS: Final = {"accounts": PauseOf.ACCOUNT, "endpoints": PauseOf.ENDPOINT}
 def pause(
     store: CommandStore, file: SettingsFile, name: str, *, now: float, until_at: float | None
 ) -> tuple[PauseOf, str]:
-    """Pause an account or endpoint until this time (None: until `resume`); returns which of the two it is. UsageError
-    if the settings have neither or both."""
+    """Pause an account or endpoint (None: until `resume`); returns which it is. UsageError for neither or both."""
     of, known = _named(file, name, ())
     store.pause(of, known, now=now, until_at=until_at)
     return of, known
@@ -66,8 +65,7 @@ def pauses_json(pauses: Sequence[Pause], now: float) -> dict[str, dict[str, str 
 
 
 def _named(file: SettingsFile, text: str, paused: Sequence[Pause]) -> tuple[PauseOf, str]:
-    """The account or endpoint with this name, in the settings or among `paused`. A name that is both an account and an
-    endpoint means the paused one."""
+    """The account or endpoint with this name, in the settings or among `paused`. Of both, it is the paused one."""
     names = {PauseOf.ACCOUNT: set(file.accounts), PauseOf.ENDPOINT: set(file.queues)}
     for one in paused:
         names[one.of].add(one.name)

@@ -245,8 +245,7 @@ class _GatewayCall:
         return WatchWish(self._headers, account=account.name, reader=task_reader(self._services.settings()))
 
     async def _admitted(self, name: str, body: bytes | AsyncIterable[bytes]) -> Poller:
-        """The limits of the accounts, with this request counted. HttpProblem 429 or 503. CallerGone if the caller has
-        disconnected; then no task is created."""
+        """The limits of the accounts, with this request counted. HttpProblem 429 or 503; CallerGone."""
         app = self._services.app()
         if not app.is_working():
             busy = f"{self._services.why_not_working()}; try again"

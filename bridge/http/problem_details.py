@@ -103,8 +103,7 @@ def problem_response(problem: HttpProblem, *, for_sdks: bool = False) -> Respons
 
 
 def problem_of(error: Exception) -> HttpProblem:
-    """The problem for an error of genbridge or of the framework. Any other exception is a bug: it is logged, and the
-    answer does not mention it."""
+    """The problem for an error of genbridge or the framework. Any other is a bug, which only the log describes."""
     if isinstance(error, HttpProblem):
         return error
     if isinstance(error, RequestBodyError):

@@ -86,8 +86,7 @@ class HttpServer:
         self.live.close()
 
     def prepare(self, loaded: Loaded) -> Bound | None:
-        """The listener for these settings; None if the current one stays. If it is not possible to listen, raises
-        Unavailable and changes nothing."""
+        """The listener for these settings; None if the current one stays. Unavailable if it cannot listen."""
         wanted = _address(loaded)
         if wanted is None or wanted == self._address:
             return None

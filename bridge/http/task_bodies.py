@@ -1,5 +1,4 @@
-"""The tasks in the body of a request. A large body is read by a thread, or by a separate process if that could take
-long, so that no poll waits for it."""
+"""The tasks in the body of a request. A thread or a process reads a large one, so that no poll waits for it."""
 
 from __future__ import annotations
 
@@ -45,8 +44,7 @@ class WrongTasks(HttpProblem):
 async def add_tasks(
     services: Services, data: bytes, *, is_json: bool, shared: Shared, again: bool
 ) -> AsyncIterator[list[Added]]:
-    """Watch the tasks in a body; the tasks of each commit, after it. Errors as for `read_wishes`; StoreError if the
-    store cannot be written now."""
+    """Watch the tasks in a body; yields those of each commit. Errors as for `read_wishes`; StoreError."""
     wishes = await read_wishes(data, services.settings(), is_json=is_json, shared=shared, clock=services.clock)
     for start in range(0, len(wishes), COMMITTED_AT_ONCE):
         yield await services.add(wishes[start : start + COMMITTED_AT_ONCE], again=again)

@@ -37,8 +37,7 @@ def limits_of(account: Account, description: Description) -> RateLimits:
 
 
 def known_providers(file: SettingsFile) -> Mapping[str, Description]:
-    """Every provider by name: the built-in ones and those of the settings. ConfigError lists every mistake in the
-    settings' own descriptions."""
+    """Every provider by name, built-in or of the settings. ConfigError lists the mistakes in the settings' own."""
     try:
         return load_descriptions(file.providers)
     except DescriptionsRefused as refused:

@@ -172,8 +172,7 @@ def _read_copy(place: Folder | Bucket, path: str, most_bytes: int) -> bytes | No
 
 
 def outside_client(loaded: Loaded, own_urls: Iterable[str], network: Network) -> OutsideClient:
-    """The client for results on public hosts, on these hosts, and on those that the operator allows. ConfigError for a
-    proxy or CA file that cannot be used."""
+    """The client for results on public, own and allowed hosts. ConfigError for an unusable proxy or CA file."""
     allowed, own_hosts = allowed_hosts(loaded), filter(None, (urlsplit(url).hostname for url in own_urls))
     return OutsideClient(
         hosts=[*own_hosts, *allowed.hosts],

@@ -157,8 +157,7 @@ class Parts:
         await follow_news(self._news, reactions, clock=self.clock, every_s=self.store.look_every_s)
 
     async def _news(self) -> News:
-        """The counters that show whether the store has changed. A shared store gets notifications of changes,
-        so this call needs no thread."""
+        """The counters of changes. A shared store is notified of them, so the call needs no thread."""
         return self.store.news() if self.store.is_shared else await self._offload(self.store.news)
 
     async def _link_key(self) -> bytes:

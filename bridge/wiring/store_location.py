@@ -40,8 +40,7 @@ _FORMER: Final = "the store {}, which settings files without `store` shared befo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLocation:
-    """Where a store is or will be. `warning` is about the store that all settings files shared in earlier versions, or
-    about another name of this one."""
+    """Where a store is or will be. `warning`: about the formerly shared store, or another name of this one."""
 
     place: StorePlace
     is_own: bool = False  # no setting names it, and only this settings file uses this location

@@ -49,8 +49,7 @@ class ViewQuery(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewCall:
-    """One request for a view, or one form that was sent. `query` is the model of the parameters or fields, `back` the
-    address of the page with the form."""
+    """One request for a view, or one form. `query` is its model, `back` the address of the page with the form."""
 
     services: Services
     request: Request

@@ -22,8 +22,7 @@ COOKIE_S: Final = 365 * 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """The person who reads one page: rights, language, time zone and theme. `zone` is the reader's time zone if it is
-    known, or else the daemon's."""
+    """The person who reads one page. `zone` is the reader's time zone if it is known, or else the daemon's."""
 
     language: str
     zone: tzinfo
