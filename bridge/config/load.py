@@ -32,10 +32,6 @@ _ANY_ACCOUNT: Final = {"none": {"provider": "comfyui"}}  # a valid one, because 
 _HOST: Final = re.compile(r"localhost|([a-z0-9-]+\.)+[a-z]{2,}|[0-9]+(\.[0-9]+){3}|[0-9]{1,5}")
 _SHELL: Final = re.compile(r"\$[A-Z][A-Z0-9_]*")
 _TOKEN: Final = re.compile(r"\d|.{20}")  # looks like a token, unlike words in a path such as "webhooks"
-_SECRET_KEYS: Final = (
-    *("api_key", "access_key", "secret_key", "callback_secret", "secret", "headers", "urls", "proxy"),
-    *("token", "read_token"),
-)
 
 
 class Network(TypedDict):
@@ -159,14 +155,12 @@ def _secret_texts(settings: Settings) -> Iterator[tuple[str, str, SecretText]]:
     """Each secret text with its key; for the value of a header, also the header's name. Of the webhooks' addresses,
     only those of group robots are secret: anyone who knows one can write into the chat."""
     for owner in (*settings.accounts.values(), *settings.endpoints.values(), settings.http):
-        for key in _SECRET_KEYS:
-            value = getattr(owner, key, None)
-            texts = value if isinstance(value, tuple) else () if value is None else (value,)
-            for name, text in value.items() if isinstance(value, dict) else (("", each) for each in texts):
-                if (key, text.written) != ("proxy", "none"):
+        open_url = owner.url if isinstance(owner, Webhook) and owner.format not in ROBOT_NAMES else None
+        for key, value in owner or ():
+            several = value if isinstance(value, tuple) else (value,)
+            for name, text in value.items() if isinstance(value, dict) else (("", each) for each in several):
+                if isinstance(text, SecretText) and text is not open_url and (key, text.written) != ("proxy", "none"):
                     yield key, name, text
-        if isinstance(owner, Webhook) and owner.format in ROBOT_NAMES:
-            yield "url", "", owner.url
 
 
 def _secret_parts(url: str) -> set[str]:
