@@ -164,5 +164,4 @@ def validated(model: type[M], tree: Mapping[str, Any]) -> M:
 
 
 def json_response(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """A JSON response that caches must not store."""
-    return Response(orjson.dumps(value), status, headers={"Cache-Control": "no-store"}, media_type=JSON)
+    return Response(orjson.dumps(value), status, media_type=JSON)

@@ -37,11 +37,9 @@ READ_S: Final = 20.0  # until the archive answers
 READS: Final = anyio.CapacityLimiter(8)  # links to a bucket or network folder that hangs leave all other threads free
 SHOWN: Final = ("video/", "audio/", "image/")  # shown in a browser; every other type is only saved
 HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; media-src 'self'; sandbox",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Cache-Control": "private, max-age=3600",
-    "Referrer-Policy": "no-referrer",
 }
 STATIC_FILES: Final = StaticFiles(check_dir=False)  # compares the validators of a request
 _RANGES: Final = re.compile(r"bytes\s*=(.*)", re.IGNORECASE)

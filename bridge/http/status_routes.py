@@ -57,7 +57,7 @@ async def metrics(call: ApiCall) -> Response:
     # In a thread, because with a hundred accounts it takes tens of milliseconds.
     render = partial(exposition, services.metrics, counts, now=services.clock.now(), wanted=wanted)
     text = await anyio.to_thread.run_sync(render)
-    return Response(text, headers={"Content-Type": wanted, "Cache-Control": "no-store"})
+    return Response(text, media_type=wanted)
 
 
 @route("GET", "/api/v1/status", answer=models.StatusAnswer)

@@ -30,7 +30,6 @@ SEND_S: Final = 30.0  # how long a client may take to read what was sent
 MEDIA_TYPE: Final = "text/event-stream"
 HEADERS: Final = {
     "Content-Type": MEDIA_TYPE,
-    "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",  # otherwise nginx would buffer frames
 }
 UNKNOWN_ID: Final = -1  # no event has this number, so the stream begins with `reset`
