@@ -162,7 +162,7 @@ def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
         load.load(tmp_path, {})
     with pytest.raises(ConfigError, match=r": there is no such file$"):
         load.load(tmp_path / "none", {})
-    with pytest.raises(ConfigError, match=r": cannot be read: embedded null byte$"):
+    with pytest.raises(ConfigError, match=r": cannot be read: .*embedded null"):
         load.load(Path("a\0b"), {})
     if os.geteuid() != 0:
         path = written(tmp_path, LEAST)
