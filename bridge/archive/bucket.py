@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.archive.place import PlaceFailed, StoredFile
+from bridge.domain.quoting import printable
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -24,6 +25,7 @@ STREAM_BYTES: Final = 512 * 1024
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
 _NO_BUCKET: Final = "NoSuchBucket"
+MOST_CHARS: Final = 200  # of the library's own words
 
 # What a part of the library's error text means. The first match counts.
 _CAUSES: Final = (
@@ -151,7 +153,13 @@ def _reason(error: Exception) -> str:
             return cause
     status, code = _STATUS.search(text), _CODE.search(text)
     said = [f"HTTP {status[1]}" if status else "", code[1] if code else ""]
-    return ", ".join(filter(None, said)) or type(error).__name__
+    return ", ".join(filter(None, said)) or _first_words(text) or type(error).__name__
+
+
+def _first_words(text: str) -> str:
+    """What the library says about an answer that is not one of S3; empty if it may quote an address."""
+    first = text.partition("\n")[0].partition(" error: ")[2]
+    return "" if "://" in first else printable(first[:MOST_CHARS])
 
 
 def _chunks(source: Path) -> Iterator[bytes]:

@@ -74,7 +74,7 @@ def http_url(text: str) -> str:
     if not parts.hostname:
         raise ValueError("has no host")
     if parts.username is not None:
-        raise ValueError("contains user info (user:password@); use api_key or headers")
+        raise ValueError("contains user info (user:password@); remove it; keys belong in api_key or headers")
     if not f"{parts.path}{parts.query}".isascii():
         raise ValueError("contains characters that a URL cannot have; percent-encode them")
     return text

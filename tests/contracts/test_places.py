@@ -119,6 +119,7 @@ def test_a_missing_bucket_is_not_an_empty_one(bucket: Bucket, tmp_path: Path) ->
         (403, b"<Error><Code>AccessDenied</Code><Message>key canary</Message></Error>", "HTTP 403, AccessDenied"),
         (403, b"", "HTTP 403"),
         (301, b"<Error><Code>PermanentRedirect</Code></Error>", "the bucket is in another region: set AWS_REGION"),
+        (200, b"", "Unable to extract metadata from headers: ETag Header missing from response"),
     ],
 )
 async def test_a_refusal_of_the_bucket_names_its_status_and_code(
