@@ -106,12 +106,25 @@ class AttemptMade:
     sent_so_far: str = ""  # see `Deferred`
     queue_reason: str = ""  # the answer that asked for the wait; empty when the queue only keeps its order
     event: Event | None = None  # see `Accepted`
+    ahead_s: float = 0.0  # how far the wall clock is ahead of `at`
+
+    @property
+    def wall_at(self) -> float:
+        return self.at + self.ahead_s
 
 
 def settle(
-    delivery: Delivery, outcome: Outcome, *, plan: RetryPlan, now: float, duration_s: float, chance: float
+    delivery: Delivery,
+    outcome: Outcome,
+    *,
+    plan: RetryPlan,
+    now: float,
+    duration_s: float,
+    chance: float,
+    ahead_s: float = 0.0,
 ) -> AttemptMade:
-    """The consequences of one outcome. `now` is the instant after the attempt."""
+    """The consequences of one outcome. `now` is the instant after the attempt, by a clock that nobody sets; the wall
+    clock is `ahead_s` ahead of it."""
     attempts = delivery.attempts + 1
     state, next_at, disables, queue_until, queue_reason = DeliveryState.WAITING, None, False, None, ""
     match outcome:
@@ -155,6 +168,7 @@ def settle(
         queue_reason=queue_reason,
         sent_so_far=(isinstance(outcome, Deferred) and outcome.sent_so_far) or delivery.sent_so_far,
         event=outcome.event if isinstance(outcome, Accepted) else None,
+        ahead_s=ahead_s,
     )
 
 

@@ -63,15 +63,16 @@ class EndpointHealth:
         known = self._known.get(made.endpoint, _WELL)
         if made.outcome == "accepted" and known.failures:
             if known.told_at is not None:
-                publish(_event(known, Topic.ENDPOINT_RECOVERED, f"it failed for {known.lasted(made.at)}", made.at))
+                lasted = f"it failed for {known.lasted(made.at)}"
+                publish(_event(known, Topic.ENDPOINT_RECOVERED, lasted, made.wall_at))
             self._keep(Health(endpoint=made.endpoint, count=known.count))
         elif made.outcome == "deferred":
             since = made.at if known.failing_since is None else min(known.failing_since, made.at)
             failures = known.failures + 1
             self._keep(replace(known, endpoint=made.endpoint, failing_since=since, failures=failures, reason=reason))
-            self.check(made.endpoint, at=made.at, publish=publish)
+            self.check(made.endpoint, at=made.at, ahead_s=made.ahead_s, publish=publish)
 
-    def check(self, endpoint: str, *, at: float, publish: Callable[[Event], None]) -> bool:
+    def check(self, endpoint: str, *, at: float, publish: Callable[[Event], None], ahead_s: float = 0.0) -> bool:
         """Create `endpoint_failing` if it is due. Returns whether the endpoint is failing."""
         known = self._known.get(endpoint)
         if known is None or known.failing_since is None:
@@ -81,7 +82,7 @@ class EndpointHealth:
             self._keep(known)
             said = f"no success for {known.lasted(at)}, {known.failures} failed attempts"
             reason = f"{said}; the last one: {known.reason}" if known.reason else said
-            publish(_event(known, Topic.ENDPOINT_FAILING, reason, at))
+            publish(_event(known, Topic.ENDPOINT_FAILING, reason, at + ahead_s))
         return True
 
     def _keep(self, health: Health) -> None:

@@ -300,6 +300,7 @@ class AccountHealth:
             at=now,
             lasted_s=lasted_s,
             tasks=tasks,
+            ahead_s=self._clock.now() - self._clock.steady(),
         )
 
     def _wait_change(self, reading: Reading, route: str | None, now: float) -> AccountAskedToWait:

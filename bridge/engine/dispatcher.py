@@ -159,7 +159,8 @@ class Dispatcher:
             for endpoint in sorted(self._failing):
                 self._failing.discard(endpoint)
                 if self._is_attempted(endpoint):
-                    checked = EndpointChecked(endpoint=endpoint, at=self._clock.steady())
+                    now = self._clock.steady()
+                    checked = EndpointChecked(endpoint=endpoint, at=now, ahead_s=self._clock.now() - now)
                     self._writes.submit(checked, then=partial(self._checked, endpoint))
 
     def _checked(self, endpoint: str, is_failing: bool) -> None:

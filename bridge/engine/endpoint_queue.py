@@ -305,6 +305,7 @@ class EndpointQueue:
             now=now,
             duration_s=now - started_at,
             chance=self._chance if self.plan.in_order else self._clock.chance(),
+            ahead_s=self._clock.now() - now,
         )
 
     def _keep_order(self, made: AttemptMade) -> AttemptMade:

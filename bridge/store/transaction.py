@@ -113,7 +113,7 @@ class Transaction:
             case AttemptMade():
                 return self._settle(change)
             case EndpointChecked():
-                return self._health.check(change.endpoint, at=change.at, publish=self._publish)
+                return self._health.check(change.endpoint, at=change.at, ahead_s=change.ahead_s, publish=self._publish)
             case _:
                 assert_never(change)
 
@@ -187,7 +187,7 @@ class Transaction:
         self._health.follow(made, reason=detail, publish=self._publish)
         if made.disables:
             self._disable(made, detail)
-        self._attempts.append((made.delivery_id, made.at, made.outcome, detail, made.duration_s))
+        self._attempts.append((made.delivery_id, made.wall_at, made.outcome, detail, made.duration_s))
         if made.queue_until is not None:
             queue, why = (made.endpoint, made.target), plain(made.queue_reason)
             self._queue_waits[queue] = (*queue, made.queue_until, why, self._fingerprints.get(made.endpoint))
@@ -198,7 +198,8 @@ class Transaction:
         is_settled = made.state is not DeliveryState.WAITING
         if is_settled:
             self._waiting.discard(made.delivery_id)
-        schedule = made.state, made.attempts, made.next_attempt_at, made.at if is_settled else None
+        settled_at = max(made.at, made.wall_at) if is_settled else None  # so that no wrong clock deletes it early
+        schedule = made.state, made.attempts, made.next_attempt_at, settled_at
         self._settled[made.delivery_id] = (made.delivery_id, *schedule, made.outcome, detail, made.sent_so_far)
         if made.event is not None:
             self._publish_copies(made, made.event, self._attempted[made.delivery_id])
@@ -223,11 +224,11 @@ class Transaction:
             self.filled.update(Share(endpoint_scope(endpoint), event.slot) for endpoint, _ in held)
 
     def _disable(self, made: AttemptMade, reason: str) -> None:
-        endpoint, attempt = made.endpoint, {"delivery_id": made.delivery_id, "at": made.at}
+        endpoint, attempt = made.endpoint, {"delivery_id": made.delivery_id, "at": made.wall_at}
         why = {"reason": reason, "fingerprint": self._fingerprints.get(endpoint)}
         for (count,) in self._session.find(SQL["commits.disable"], endpoint=endpoint, **attempt, **why):
             self.wakes_all = True
-            self._publish(endpoint_event(endpoint, count=count, at=made.at, reason=reason))
+            self._publish(endpoint_event(endpoint, count=count, at=made.wall_at, reason=reason))
 
     def _publish(self, event: Event, watch_id: int | None = None) -> None:
         """Write the event into the log and its deliveries into the outbox. Its documented bytes are kept once: with the

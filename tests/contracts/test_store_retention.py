@@ -44,6 +44,17 @@ class TestRetention:
         assert [view.phase for view in store.list_watches()] == ["submitted", "succeeded"]
         assert [one.task_id for one in store.list_deliveries()] == ["c"]
 
+    def test_retention_counts_from_the_later_of_two_clocks(self, store: Store) -> None:
+        add(store, "task-1", now=0)
+        tell = Teller()
+        store.commit([make_end(at=10)], tell)
+        [waiting] = due(store)
+        store.commit([make_attempt(waiting, state=DeliveryState.DEAD, at=50, ahead_s=1000)], tell)
+        [dead] = store.list_deliveries(attempts=True)
+        assert (dead.state, [one.at for one in dead.made]) == ("dead", [1050])
+        assert self.prune(store, now=1949) == 0
+        assert self.prune(store, now=1951) == 1
+
     def test_a_withdrawn_watch_is_deleted_like_a_finished_one(self, store: Store) -> None:
         add(store, "task-1", now=0)
         store.withdraw([KEY], now=10)

@@ -13,7 +13,7 @@ from tests.factories import NOW
 FRESH = Health(endpoint="hook")
 
 
-def attempt(outcome: str, *, at: float = 0) -> AttemptMade:
+def attempt(outcome: str, *, at: float = 0, ahead_s: float = 0) -> AttemptMade:
     return AttemptMade(
         delivery_id=1,
         event_id="evt_1",
@@ -26,6 +26,7 @@ def attempt(outcome: str, *, at: float = 0) -> AttemptMade:
         duration_s=0.1,
         next_attempt_at=None,
         disables=outcome == "refused",
+        ahead_s=ahead_s,
     )
 
 
@@ -58,6 +59,15 @@ def test_an_endpoint_fails_after_five_failures_and_fifteen_minutes() -> None:
     assert reported(five, at=900)
     assert not reported(failing(0, 5, 300, 301), at=90_000)
     assert not FRESH.is_notification_due(NOW)
+
+
+def test_reports_have_the_time_of_a_corrected_clock() -> None:
+    late, hours_s = failing(0, 1, 2, 3), 7200.0
+    [known], [failed] = followed([late], attempt("deferred", at=900, ahead_s=hours_s))
+    _, [recovered] = followed([known], attempt("accepted", at=960, ahead_s=hours_s))
+    assert (failed.topic, failed.occurred_at) == (Topic.ENDPOINT_FAILING, NOW + 900 + hours_s)
+    assert failed.data["reason"].startswith("no success for 15 min")
+    assert (recovered.topic, recovered.occurred_at) == (Topic.ENDPOINT_RECOVERED, NOW + 960 + hours_s)
 
 
 def test_a_success_in_between_starts_the_count_again() -> None:

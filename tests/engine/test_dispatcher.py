@@ -9,13 +9,13 @@ from structlog.testing import capture_logs
 from bridge.domain.delivery import Accepted, Deferred, Delivery, Outcome, Refused
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Event, Parcel, Topic
-from bridge.domain.filters import DeliveryFilter
+from bridge.domain.filters import EVERY_DELIVERY, DeliveryFilter
 from bridge.domain.ids import ARCHIVE
 from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.engine.plans import EndpointPlan
 from bridge.ports import MOST_BYTES
 from bridge.store import Store
-from tests.engine.rig import RUNNING, SUCCEEDED, Rig
+from tests.engine.rig import REVOKED, RUNNING, SUCCEEDED, Rig
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
@@ -284,6 +284,38 @@ async def test_a_clock_set_ahead_does_not_delay_new_or_redelivered_events() -> N
         await rig.dispatcher.refresh()
         await rig.clock.advance(0)
         assert len(rig.sink.handed) == 2
+
+
+async def test_an_attempt_has_the_time_of_a_corrected_clock() -> None:
+    rig = Rig()
+    rig.clock.wall_offset = 7200.0
+    async with rig.running():
+        await ended(rig, "a")
+    [delivery] = rig.store.list_deliveries(EVERY_DELIVERY, attempts=True)
+    assert [one.at for one in delivery.made] == [rig.clock.now()]
+
+
+async def test_a_dead_delivery_is_kept_if_the_clock_was_behind_before() -> None:
+    rig = Rig(retries=())
+    rig.clock.wall_offset = 365 * 86_400.0
+    rig.sink.script = [Deferred(reason="500")]
+    async with rig.running():
+        await ended(rig, "a")
+    day_s = 86_400.0
+    kept = {"ended_s": 30 * day_s, "delivered_s": 7 * day_s, "dead_s": 90 * day_s}
+    rig.store.prune(now=rig.clock.now(), **kept, limit=10)
+    assert [one.state for one in rig.store.list_deliveries(EVERY_DELIVERY)] == ["dead"]
+
+
+async def test_a_blocked_account_is_reported_at_the_time_of_a_corrected_clock() -> None:
+    rig = Rig()
+    rig.clock.wall_offset = 7200.0
+    rig.script("a", REVOKED)
+    async with rig.running():
+        await rig.watch("a")
+        await rig.clock.advance(0)
+    [(_, blocked)] = rig.sink.handed
+    assert (blocked.topic, blocked.created_at) == ("account_blocked", rig.clock.now())
 
 
 async def test_a_retry_stored_by_a_wrong_clock_does_not_wait_a_year() -> None:
