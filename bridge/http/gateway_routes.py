@@ -245,12 +245,8 @@ class _GatewayCall:
         return WatchWish(self._headers, account=account.name, reader=task_reader(self._services.settings()))
 
     async def _admitted(self, name: str, body: bytes | AsyncIterable[bytes]) -> Poller:
-        """The limits of the accounts, with this request counted. HttpProblem 429 or 503; CallerGone."""
-        app = self._services.app()
-        if not app.is_working():
-            busy = f"{self._services.why_not_working()}; try again"
-            raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, busy, (), {"Retry-After": "5"})
-        traffic = app.parts.poller
+        """The limits of the accounts, with this request counted. HttpProblem 429; StoreError; CallerGone."""
+        traffic = self._services.working_app().parts.poller
         refusal = await self._unless_gone(partial(traffic.admit, name, within_s=ADMIT_S), body)
         if refusal is not None:
             after = {} if math.isinf(refusal.left_s) else {"Retry-After": str(max(1, math.ceil(refusal.left_s)))}

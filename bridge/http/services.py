@@ -105,10 +105,13 @@ class Services:
 
     async def add(self, wishes: Sequence[Wish], *, again: bool = False) -> list[Added]:
         """Watch these tasks; return after the commit. StoreError if the store cannot be written now."""
-        app = self.app()
-        if not app.is_working():
+        return await self.working_app().parts.intake.add_once(wishes, source="http", again=again)
+
+    def working_app(self) -> App:
+        """The app. StoreError while it takes no tasks."""
+        if not self.app().is_working():
             raise StoreError(f"{self.why_not_working()}; try again")
-        return await app.parts.intake.add_once(wishes, source="http", again=again)
+        return self.app()
 
     def why_not_working(self) -> str:
         """Why the daemon takes no tasks now: after a lost lease, it may be the store."""

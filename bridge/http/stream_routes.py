@@ -19,8 +19,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from bridge.control.lookup import listed_account
 from bridge.domain.event import Topic
+from bridge.errors import Unavailable
 from bridge.http.api_route import ApiCall, ApiModel, route
-from bridge.http.problem_details import HttpProblem
 from bridge.http.request_filters import named_filters
 from bridge.net.http_server import cancel_when_gone
 from bridge.net.served_connection import ABORT
@@ -79,7 +79,7 @@ async def _stream(call: ApiCall, frames: AsyncGenerator[bytes, None]) -> Respons
     services = call.services
     if services.stopping.is_set() or services.live.followers >= MAX_STREAMS:
         reason = "the daemon is stopping" if services.stopping.is_set() else f"there are {MAX_STREAMS} streams already"
-        raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, reason, (), {"Retry-After": "5"})
+        raise Unavailable(reason)
     return _StreamResponse(frames, await anext(frames))
 
 

@@ -143,6 +143,7 @@ async def test_a_daemon_that_waits_for_its_store_says_so() -> None:
         app=lambda: SimpleNamespace(is_working=lambda: False), store_failure=lambda: StoreError("no answer")
     )
     services.why_not_working = partial(Services.why_not_working, cast(Services, services))
+    services.working_app = partial(Services.working_app, cast(Services, services))
     said = "the daemon waits for its store: no answer"
     assert await problems(cast(ApiCall, SimpleNamespace(services=services))) == [said]
     with pytest.raises(StoreError, match=said):
