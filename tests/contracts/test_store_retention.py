@@ -53,7 +53,7 @@ class TestRetention:
         [dead] = store.list_deliveries(attempts=True)
         assert (dead.state, [one.at for one in dead.made]) == ("dead", [1050])
         assert self.prune(store, now=1949) == 0
-        assert self.prune(store, now=1951) == 1
+        assert self.prune(store, now=1951) == 2  # the dead delivery, and then its watch
 
     def test_a_withdrawn_watch_is_deleted_like_a_finished_one(self, store: Store) -> None:
         add(store, "task-1", now=0)
