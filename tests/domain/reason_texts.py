@@ -51,7 +51,7 @@ OTHERS: Final = frozenset(  # these are not reasons, but words to look for, keys
         "configure() needs a running poller",
     }
 )
-CALLS: Final = frozenset({"compile", "debug", "info", "warning", "error", "ValueError", "TypeError"})
+CALLS: Final = frozenset({"compile", "Pattern", "debug", "info", "warning", "error", "ValueError", "TypeError"})
 
 
 def texts(node: ast.AST) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from bridge.domain.task import Json, ReadingKind
@@ -117,6 +119,15 @@ def test_a_code_for_bad_parameters_may_be_about_an_unknown_task(provider: str, s
 def test_a_refusal_about_something_else_is_not_about_an_unknown_task(text: str) -> None:
     for body in ({"code": -1, "msg": text}, {"error": {"message": text}}):
         assert reading_of(body, provider="openai_video", task_id="T").kind is ReadingKind.AMBIGUOUS, body
+
+
+@pytest.mark.parametrize("text", ["task" + " " * 996, "task" + "_" * 996, "task id" + "1" * 993, "the job " * 125])
+def test_no_text_of_a_refusal_takes_long_to_judge(text: str) -> None:
+    began = time.process_time()
+    reading = reading_of({"code": -1, "msg": text}, provider="openai_video", task_id="T")
+
+    assert reading.kind is ReadingKind.AMBIGUOUS
+    assert time.process_time() - began < 1  # seconds
 
 
 @pytest.mark.parametrize(
