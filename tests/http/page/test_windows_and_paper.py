@@ -99,3 +99,15 @@ def test_a_row_that_is_not_drawn_yet_has_the_height_of_others(browser: Browser, 
         heights = page.page.evaluate(f"{rows}.slice(0, 40)")  # those at the end are far below the window
         assert max(heights) - min(heights) <= 2
         forget(page, CDN)
+
+
+@pytest.mark.parametrize("path", ["/deliveries?state=all", "/health", "/tasks"])
+def test_no_button_of_a_table_is_cut_at_any_width(browser: Browser, still: str, path: str) -> None:
+    with tab(browser, still) as page:
+        page.answer_for(CDN)
+        page.open(path)
+        for width in (721, 760, 862, 901, 1000, 1081, 1130, 1200):
+            page.page.set_viewport_size({"width": width, "height": 900})
+            hidden = "[...document.querySelectorAll('.scroll')].map(one => one.scrollWidth - one.clientWidth)"
+            assert max(page.page.evaluate(hidden)) <= 0, width
+        forget(page, CDN)
