@@ -186,7 +186,7 @@ class _Explainer:
         if self._second is not None and not isinstance(body := judge(self._description, self._second), Reading):
             task["second"] = body
         if found.kind is ReadingKind.SUCCEEDED:
-            yield "results", list(self._results(form, task))
+            yield "results", self._all_results(list(self._results(form, task)))
         yield "not used", [", ".join(unused)] if (unused := _unused(form, found.task)) else []
 
     def _second_request(self) -> list[str]:
@@ -211,6 +211,16 @@ class _Explainer:
                 is_ahead = name != "expires" and at_ms > (self._asked.now + FUTURE_S) * 1000
                 yield f"{name}: {instant.replace('+00:00', 'Z')}{', ahead of the clock; ignored' if is_ahead else ''}"
                 break
+
+    def _all_results(self, own: list[str]) -> list[str]:
+        """The lines of `_results`, and the results that are in a later place or in the vendor's answer inside."""
+        seen = read(self._description, self._answer, self._asked, second=self._second).snapshot
+        held = [f"{kind}: {_item(item)}" for kind, items in (seen.result if seen else {}).items() for item in items]
+        if not held or set(held) <= set(own):
+            return own
+        if set(held).isdisjoint(own):
+            return [*(line for line in own if "): nothing" in line), "the vendor's answer inside the task: used", *held]
+        return [*own, "a later place has more: used", *(line for line in held if line not in own)]
 
     def _results(self, form: Form, task: Task) -> Iterator[str]:
         for number, place in enumerate(form.results, 1):

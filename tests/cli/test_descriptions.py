@@ -199,6 +199,20 @@ def test_every_recorded_answer_can_be_explained(provider: str, subtests: pytest.
             assert (said.code, "outcome" in said.out) == (0, True)
 
 
+@pytest.mark.parametrize(
+    ("file", "lines"),
+    [
+        ("openai_video/completed_vendor_inside.json", ["the vendor's answer inside the task: used", "/ov-7.mp4"]),
+        ("midjourney/success_image_urls.json", ["place 1 (videos, images, texts): used", "more: used", "/mj-1.png"]),
+    ],
+)
+def test_results_outside_the_first_place_are_shown_once(file: str, lines: list[str], shell: Shell) -> None:
+    said = shell("providers", file.partition("/")[0], "--read", str(DATA / file)).out
+
+    assert [said.count(line) for line in lines] == [1] * len(lines)
+    assert "/content" not in said
+
+
 def test_the_request_is_shown_at_the_accounts_own_address_with_its_action(shell: Shell) -> None:
     account = {"provider": "kie", "base_url": "https://gateway.example.com/kie", "api_key": "k12345"}
     change(shell.folder / "genbridge.yaml", accounts={"k": {**account, "action": "veo/record-info"}})
