@@ -22,7 +22,8 @@ from bridge.net.failure_kinds import BodyStopped
 from bridge.net.http_server import cancel_when_gone
 from bridge.net.httpx_connections import StreamedAnswer
 from bridge.net.streaming_client import whole_answer
-from bridge.providers.pass_through import NotCreated, PassThrough, StatusCall
+from bridge.providers.pass_through import NotCreated, PassThrough
+from bridge.providers.task_requests import NamedTask
 from bridge.sources.task_reader import TaskProblem
 from bridge.wiring.gateway_accounts import GatewayAccount
 
@@ -54,7 +55,7 @@ class AnswerPassing:
     path: str
     below: str
     wish: WatchWish | None
-    status: StatusCall | None
+    status: NamedTask | None
     asked_at: float
     answer: StreamedAnswer
     send: Send

@@ -57,7 +57,7 @@ class WatchWish:
         task = rules.created(path, answer)
         if task is None:
             return None
-        return self._reader.shaped(Wish(account=self._account, task_id=task[0], action=task[1]), self._task)
+        return self._reader.shaped(Wish(account=self._account, task_id=task.task_id, action=task.action), self._task)
 
 
 class WatchCommit:

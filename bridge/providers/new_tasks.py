@@ -19,17 +19,15 @@ from bridge.providers.json_values import as_code, as_id, as_ms, one_line
 from bridge.providers.reading import judge
 from bridge.providers.selector import selected
 from bridge.providers.success import error_text
-from bridge.providers.task_requests import locate, locate_anywhere
+from bridge.providers.task_requests import NamedTask, locate, locate_anywhere
 
 ERROR_KEYS: Final = ("error", "errors", "detail")
 MOST_CHARS: Final = 300  # maximum for a quoted message
 MOST_MORE_CHARS: Final = 2048  # maximum length of the values that an answer gives for the next page
 
-Task = tuple[str, str | None]  # id, and the action if the answer contains it
 
-
-def created(description: Description, answer: Json, base_url: str = "") -> Task | None:
-    """The id (and action) of the task that this answer of the provider created; None if it created none. `base_url` is
+def created(description: Description, answer: Json, base_url: str = "") -> NamedTask | None:
+    """The task that this answer of the provider created; None if it created none. `base_url` is
     that of the account, if it is known: addresses below its path are found, too.
 
     ExpressionLimit if an expression of the description exceeds its budget.
@@ -42,15 +40,15 @@ def created(description: Description, answer: Json, base_url: str = "") -> Task 
         if isinstance(url, str):
             located = locate(description, base_url, url) or locate_anywhere(description, url)
             if located is not None:
-                return located[1], located[0]
+                return located
         task_id = next(filter(None, map(as_id, selected(form.id, answer))), None)
         try:
-            return None if task_id is None else (clean_task_id(task_id), None)
+            return None if task_id is None else NamedTask(clean_task_id(task_id), None)
         except ValueError:
             return None
 
 
-def created_by_any(descriptions: Mapping[str, Description], answer: Json, base_url: str = "") -> dict[str, Task]:
+def created_by_any(descriptions: Mapping[str, Description], answer: Json, base_url: str = "") -> dict[str, NamedTask]:
     """The names of the descriptions whose create call may have given this answer, each with the task. `base_url` is as
     for `created`.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -21,11 +20,11 @@ from bridge.net.client import Answer
 from bridge.providers.auth import shown
 from bridge.providers.calls import KeyPlace
 from bridge.providers.description import Description
-from bridge.providers.new_tasks import Task, created, created_by_any
+from bridge.providers.new_tasks import created, created_by_any
 from bridge.providers.provider import MIN_SECRET_BYTES
 from bridge.providers.reading import judge, read
 from bridge.providers.results import PollContext
-from bridge.providers.task_requests import collection_action, locate_below
+from bridge.providers.task_requests import NamedTask, collection_action, locate_below
 
 CREATING: Final = frozenset({"POST", "PUT"})
 ABOUT_TASK: Final = UNDER_WAY | ENDING
@@ -38,14 +37,6 @@ IN_QUERY: Final = (
 
 class NotCreated(ValueError):
     """The answer contains a new task that cannot be watched. The text says why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusCall:
-    """A request about one task that genbridge's own poll would send in the same way."""
-
-    task_id: str
-    action: str | None
 
 
 class PassThrough:
@@ -87,20 +78,20 @@ class PassThrough:
         )
         self.key_header: Final = (auth.header or "") if isinstance(auth, KeyPlace) else "Authorization"
 
-    def status_call(self, method: str, target: str) -> StatusCall | None:
+    def status_call(self, method: str, target: str) -> NamedTask | None:
         """The task that a request polls in the same way as genbridge; None for every other request. `target` is its
         path and query at the provider."""
         found = locate_below(self._description, self.base_path, target)
         if found is None or found[0].method != method or found[0].body is not None:
             return None
-        return StatusCall(task_id=found[2], action=found[1])
+        return found[1]
 
-    def reading(self, call: StatusCall, answer: Answer) -> Reading | None:
+    def reading(self, task: NamedTask, answer: Answer) -> Reading | None:
         """The reading of the answer to a status call, as for a poll; None if it says nothing about the task. A success
         whose results need another request is a reading that `lacks_result`."""
-        action = self._description.acting(call.task_id, call.action or self._action)
+        action = self._description.acting(task.task_id, task.action or self._action)
         own_host = urlsplit(self.base_url).hostname or ""
-        asked = PollContext(call.task_id, action, own_host, self.base_url, self._now(), self._allowed)
+        asked = PollContext(task.task_id, action, own_host, self.base_url, self._now(), self._allowed)
         reading = read(self._description, answer, asked)
         return reading.without_files() if reading.kind in ABOUT_TASK or reading.lacks_result else None
 
@@ -118,8 +109,8 @@ class PassThrough:
         form = self._description.created
         return method in CREATING and form is not None and not any(part in path for part in form.not_at)
 
-    def created(self, path: str, answer: Answer) -> Task | None:
-        """The id and the action of the task that an answer created; None if it created none. `path` is the path of the
+    def created(self, path: str, answer: Answer) -> NamedTask | None:
+        """The task that an answer created; None if it created none. `path` is the path of the
         request, below the base URL.
 
         NotCreated if the task cannot be watched, or if the answer to a known create call cannot be read.
@@ -143,12 +134,12 @@ class PassThrough:
             raise NotCreated(f"the create answer cannot be read: {limit}") from None
         if task is None:
             return None
-        if task[0] in unquote(path).split("/"):
+        if task.task_id in unquote(path).split("/"):
             return None  # a call about this task, such as its cancellation
-        action = task[1] or self.action_of(path) or self._action
-        if (problem := self._description.task_rules.action_problem(action, task[0])) is not None:
-            raise NotCreated(f"task {printable(task[0])}: {problem}")
-        return task[0], action
+        action = task.action or self.action_of(path) or self._action
+        if (problem := self._description.task_rules.action_problem(action, task.task_id)) is not None:
+            raise NotCreated(f"task {printable(task.task_id)}: {problem}")
+        return task._replace(action=action)
 
     def action_of(self, path: str) -> str | None:
         """The action in the path of a create call, such as videos/text2video."""

@@ -214,7 +214,7 @@ class HttpProvider:
         if task_id.startswith(("https://", "http://")):
             found = locate(self._description, self._base_url, task_id)
             if found is not None:
-                task_id, action = found[1], found[0] or action
+                task_id, action = found.task_id, found.action or action
         return task_id, action or self._description.acting(task_id, action)
 
     def _question(self, task_id: str, action: str | None) -> PollContext:

@@ -37,6 +37,13 @@ class TaskRequest(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
+class NamedTask(NamedTuple):
+    """A task as a query URL or a create answer names it. `action`: None if it names none."""
+
+    task_id: str
+    action: str | None
+
+
 def harmless_action(description: Description) -> str | None:
     """An action for a request about a task that does not exist."""
     action = description.action
@@ -124,8 +131,8 @@ def content_url(base_url: str, path: str, given: Given) -> str:
     return base_url.rstrip("/") + _filled(path, {**empty, **given}, _in_content_url)
 
 
-def locate(description: Description, base_url: str, url: str) -> tuple[str | None, str] | None:
-    """The action and task id in a query URL of this account; None for any other URL."""
+def locate(description: Description, base_url: str, url: str) -> NamedTask | None:
+    """The task in a query URL of this account; None for any other URL."""
     base, asked = urlsplit(base_url), _query_url(url)
     if asked is None:
         return None
@@ -133,15 +140,15 @@ def locate(description: Description, base_url: str, url: str) -> tuple[str | Non
     return _located(description, description.route(base.hostname), asked, below)
 
 
-def locate_below(description: Description, base_path: str, target: str) -> tuple[TaskCall, str | None, str] | None:
-    """The call, the action and the task id in a path and query below the path of a base URL, at any host. None for
-    every other target."""
+def locate_below(description: Description, base_path: str, target: str) -> tuple[TaskCall, NamedTask] | None:
+    """The call and the task in a path and query below the path of a base URL, at any host. None for every other
+    target."""
     if len(target) > MOST_URL_CHARS:
         return None
     asked = SplitResult("", "", *urlsplit(f"//host{target}")[2:])
     for route in description.routes:
         if (found := _located(description, route, asked, base_path.rstrip("/"))) is not None:
-            return route, *found
+            return route, found
     return None
 
 
@@ -153,7 +160,7 @@ def collection_action(template: str, path: str) -> str | None:
     return None if given is None else unquote(given.get("action", ""))
 
 
-def locate_anywhere(description: Description, url: str) -> tuple[str | None, str] | None:
+def locate_anywhere(description: Description, url: str) -> NamedTask | None:
     """The same for a query URL at any host. Hosts in the description are tried first."""
     asked = _query_url(url)
     if asked is None:
@@ -249,9 +256,7 @@ def _match(template: str, text: str) -> dict[str, str] | None:
     return found.groupdict() if found is not None else None
 
 
-def _located(
-    description: Description, route: TaskCall, asked: SplitResult, below: str | None
-) -> tuple[str | None, str] | None:
+def _located(description: Description, route: TaskCall, asked: SplitResult, below: str | None) -> NamedTask | None:
     """`below` is the path of the account's base URL; None when the URL is at another origin."""
     for path in route.path:
         template, text = path, f"{asked.scheme}://{asked.netloc}{asked.path}"
@@ -265,9 +270,7 @@ def _located(
     return None
 
 
-def _task_in(
-    description: Description, route: TaskCall, found: Mapping[str, str], query: str
-) -> tuple[str | None, str] | None:
+def _task_in(description: Description, route: TaskCall, found: Mapping[str, str], query: str) -> NamedTask | None:
     try:
         asked = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
     except ValueError:
@@ -283,4 +286,4 @@ def _task_in(
             return None
     if not task_id or (action is not None and description.task_rules.action_problem(action) is not None):
         return None
-    return action, task_id
+    return NamedTask(task_id, action)

@@ -16,7 +16,7 @@ from bridge.expressions.answer_budget import ExpressionLimit
 from bridge.providers.description import Description
 from bridge.providers.new_tasks import created, created_by_any, refusal, reports_success
 from bridge.providers.success import error_text
-from bridge.providers.task_requests import locate
+from bridge.providers.task_requests import NamedTask, locate
 from bridge.providers.task_rules import TaskRules
 from bridge.sources.task_reader import (
     MissingField,
@@ -58,10 +58,10 @@ class TaskLookup:
                 continue  # without the variable, the URLs of this account are not known
             found = locate(description, base_url, url)
             is_of_many = description.route(urlsplit(base_url).hostname).is_batch_of_one
-            if found is not None and is_of_many and "," in found[1]:
-                raise TaskProblem(f"the URL names {found[1].count(',') + 1} tasks: give their ids one by one")
+            if found is not None and is_of_many and "," in found.task_id:
+                raise TaskProblem(f"the URL names {found.task_id.count(',') + 1} tasks: give their ids one by one")
             if found is not None:
-                fits[name] = Wish(account=name, action=found[0], task_id=found[1])
+                fits[name] = Wish(account=name, action=found.action, task_id=found.task_id)
         for name, text in () if fits else unset.items():
             raise TaskProblem(
                 f"id: the base_url of account {name} has {text}, which is not set here; set it, or give only the id"
@@ -103,8 +103,8 @@ class TaskLookup:
             raise (TaskProblem if account is None else OfAnotherAccount)(self._not_created(answer, account))
         return None
 
-    def _created_at(self, answer: dict[str, Json], account: str | None) -> dict[str, tuple[str, str | None]]:
-        """Each account that may have given this answer to a create call, with the task's id and action."""
+    def _created_at(self, answer: dict[str, Json], account: str | None) -> dict[str, NamedTask]:
+        """Each account that may have given this answer to a create call, with the task."""
         if account is not None and account in self._accounts:
             settings = self._accounts[account]
             description = self._known[settings.provider]

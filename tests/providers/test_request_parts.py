@@ -215,7 +215,7 @@ def test_an_address_names_the_part_of_the_action_that_it_holds() -> None:
         {"path": ["/{app}/jobs/{id}/status", "/{app}/jobs/{id}"]}, action=ACTION, created={"when": "u", "url": "u"}
     )
 
-    assert locate(own, BASE, f"{BASE}/a/b/jobs/7/status") == ("a/b", "7")
-    assert locate(own, BASE, f"{BASE}/a/b/jobs/7") == ("a/b", "7")
+    assert locate(own, BASE, f"{BASE}/a/b/jobs/7/status") == ("7", "a/b")
+    assert locate(own, BASE, f"{BASE}/a/b/jobs/7") == ("7", "a/b")
     assert locate(own, BASE, f"{BASE}/a/jobs/7") is None
     assert created(own, {"u": "https://queue.example.net/a/b/jobs/7/status"}) == ("7", "a/b")

@@ -74,29 +74,29 @@ def test_each_provider_is_polled_at_its_url_which_works_as_id(
     assert task_request(description, base_url=base_url, task_id=task_id, action=action).url == url
     found = locate(description, base_url, url)
     assert found is not None
-    assert found[1] == task_id
-    assert task_request(description, base_url=base_url, task_id=found[1], action=found[0]).url == url
+    assert found.task_id == task_id
+    assert task_request(description, base_url=base_url, task_id=task_id, action=found.action).url == url
 
 
 @pytest.mark.parametrize(
     ("provider", "url", "found"),
     [
-        ("luma", f"{BASE}/luma/dream-machine/v1/generations/1e", (None, "1e")),
-        ("runway", f"{BASE}/runway/v1/tasks/17", (None, "17")),
-        ("vidu", f"{BASE}/vidu/ent/v2/tasks/v/creations", (None, "v")),
-        ("ark", f"{BASE}/doubao/api/v3/contents/generations/tasks/cgt-1", (None, "cgt-1")),
-        ("minimax", f"{BASE}/minimax/v1/query/video_generation?x=1&task_id=17", (None, "17")),
+        ("luma", f"{BASE}/luma/dream-machine/v1/generations/1e", ("1e", None)),
+        ("runway", f"{BASE}/runway/v1/tasks/17", ("17", None)),
+        ("vidu", f"{BASE}/vidu/ent/v2/tasks/v/creations", ("v", None)),
+        ("ark", f"{BASE}/doubao/api/v3/contents/generations/tasks/cgt-1", ("cgt-1", None)),
+        ("minimax", f"{BASE}/minimax/v1/query/video_generation?x=1&task_id=17", ("17", None)),
         ("minimax", f"{BASE}/minimax/v1/query/video_generation?task=17", None),
         ("midjourney", f"{BASE}/MJ/../mj/task/17/fetch", None),
         ("unified_v2", f"{BASE}/v2/music/generations/9f", None),
         ("jimeng", f"{BASE}/jimeng/{JIMENG}", None),
         ("flux", "https://api.eu1.bfl.ai.evil.net/v1/get_result?id=f1", None),
         ("suno", f"{BASE}/suno/fetch/", None),
-        ("meshy", f"{BASE}/openapi/v2/text-to-3d/018a-2/stream", ("openapi/v2/text-to-3d", "018a-2")),
+        ("meshy", f"{BASE}/openapi/v2/text-to-3d/018a-2/stream", ("018a-2", "openapi/v2/text-to-3d")),
     ],
 )
 def test_other_known_urls_are_accepted_and_unknown_ones_are_not(
-    provider: str, url: str, found: tuple[str | None, str] | None
+    provider: str, url: str, found: tuple[str, str | None] | None
 ) -> None:
     assert locate(BUILT_IN[provider], BASE, url) == found
 

@@ -67,7 +67,7 @@ def test_the_vendors_own_hosts_answer_without_the_aggregators_prefix() -> None:
     base = "https://api-singapore.klingai.com/"
 
     assert _url("1", base_url=base) == "https://api-singapore.klingai.com/v1/videos/text2video/1"
-    assert locate(KLING, base, _url("1", base_url=base)) == ("videos/text2video", "1")
+    assert locate(KLING, base, _url("1", base_url=base)) == ("1", "videos/text2video")
 
 
 def test_a_form_without_actions_needs_none() -> None:
@@ -75,7 +75,7 @@ def test_a_form_without_actions_needs_none() -> None:
 
     assert plain.task_rules.action_problem(None) is None
     assert task_request(plain, base_url=BASE, task_id="a/b", action=None).url == f"{BASE}/tasks/a%2Fb"
-    assert locate(plain, BASE, f"{BASE}/tasks/a%2Fb") == (None, "a/b")
+    assert locate(plain, BASE, f"{BASE}/tasks/a%2Fb") == ("a/b", None)
 
 
 def test_a_base_url_may_have_a_path_of_its_own() -> None:
@@ -93,13 +93,13 @@ def test_a_query_url_is_located_as_what_it_was_made_of(task_id: str, action: str
 
     assert url.isascii()
     assert urlsplit(url).path.count("/") == 3 + action.count("/") + 1
-    assert locate(KLING, BASE, url) == (action, task_id)
+    assert locate(KLING, BASE, url) == (task_id, action)
 
 
 @pytest.mark.parametrize(
     ("url", "found"),
     [
-        ("HTTPS://API.example.com:443/kling/v1/images/generations/a%2Fb/?x=1", ("images/generations", "a/b")),
+        ("HTTPS://API.example.com:443/kling/v1/images/generations/a%2Fb/?x=1", ("a/b", "images/generations")),
         ("http://api.example.com/kling/v1/images/generations/a", None),
         ("https://api.example.com.evil/kling/v1/images/generations/a", None),
         ("https://api.example.com:8443/kling/v1/images/generations/a", None),
