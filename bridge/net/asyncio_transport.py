@@ -114,9 +114,7 @@ class AsyncioTransport:
         """Send the request and read the answer. Then the connection is kept for the next request, or closed."""
         try:
             status, headers = await connection.send(sent, ends_at)
-            reply.begin(status, headers.items())
-            body = reply.body
-            assert body is not None
+            body = reply.begin(status, headers.items())
             while not connection.has_ended:
                 chunk = await connection.more()
                 if chunk and not body.feed(chunk):

@@ -119,8 +119,8 @@ class WireResponse:
         self.body: Body | None = None  # None until status line and headers have arrived
         self._cap_bytes = cap_bytes
 
-    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Status line and headers have arrived."""
+    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> Body:
+        """Status line and headers have arrived. Returns what collects the body."""
         self.status = status
         for name, value in headers:
             key = KEPT_HEADERS.get(name.lower())
@@ -129,6 +129,7 @@ class WireResponse:
         if "date" not in self.headers:
             self.headers["date"] = http_date()  # RFC 9110, 6.6.1 requires this of a recipient
         self.body = Body(encoding=self.headers.get("content-encoding", ""), cap_bytes=self._cap_bytes)
+        return self.body
 
 
 class Transport(Protocol):

@@ -132,9 +132,7 @@ class HttpxTransport(HttpxConnections):
             request.headers = httpx.Headers(message.head.pairs)
             answer = await self.send(request, message.target, is_repeatable=message.method == "GET")
             try:
-                reply.begin(answer.status, answer.headers)
-                body = reply.body
-                assert body is not None
+                body = reply.begin(answer.status, answer.headers)
                 async for chunk in answer.stream:
                     if not body.feed(chunk):
                         return

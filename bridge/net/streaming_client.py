@@ -77,9 +77,7 @@ def whole_answer(status: int, headers: Sequence[Pair], raw: bytes, *, cap_bytes:
     """A buffered answer as `HttpClient.fetch` returns it: with the headers that readers need, and the body decoded up
     to `cap_bytes`."""
     reply = WireResponse(cap_bytes)
-    reply.begin(status, headers)
-    body = reply.body
-    assert body is not None
+    body = reply.begin(status, headers)
     if body.feed(raw):
         body.finish()
     content = bytes(body.content).removeprefix(BOM_UTF8)
