@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import PurePosixPath
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 MOST_FILES: Final = 10  # maximum in one message, and in a Telegram album
 MOST_KEPT: Final = 200  # files in memory, and failures that an endpoint remembers
 REFUSED_FILE: Final = "sent as a link: the service refused the file"
-NOTHING_KNOWN: Final[Mapping[str, bytes]] = MappingProxyType({})
+NOTHING_KNOWN: Final[Mapping[str, bytes]] = {}
 
 _NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 

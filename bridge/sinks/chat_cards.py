@@ -9,7 +9,6 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from types import MappingProxyType
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,9 +17,7 @@ from bridge.domain.task import Json
 
 MOST_NAMED_URL: Final = 2_000  # in characters; a longer URL is sent unchanged, in a separate message if necessary
 
-COLORS: Final[Mapping[str, int]] = MappingProxyType(
-    {"success": 0x2EB67D, "failure": 0xE01E5A, "warning": 0xECB22E, "info": 0x3A7BD5}
-)
+COLORS: Final[Mapping[str, int]] = {"success": 0x2EB67D, "failure": 0xE01E5A, "warning": 0xECB22E, "info": 0x3A7BD5}
 
 
 # For emails: mail programs ignore style sheets.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from bridge.domain.event import Topic
@@ -181,9 +180,7 @@ class ChatWording:
 ENGLISH: Final = ChatWording("en")
 CHINESE: Final = ChatWording("zh")
 
-MARKS: Final[Mapping[str, str]] = MappingProxyType(
-    {"videos": "🎬", "images": "🖼️", "audios": "🎵", "texts": "📝", "files": "📎"}
-)
+MARKS: Final[Mapping[str, str]] = {"videos": "🎬", "images": "🖼️", "audios": "🎵", "texts": "📝", "files": "📎"}
 
 
 class TopicLook(NamedTuple):
@@ -194,21 +191,19 @@ class TopicLook(NamedTuple):
 
 
 PLAIN_LOOK: Final = TopicLook("info", "")
-TOPIC_LOOKS: Final[Mapping[str, TopicLook]] = MappingProxyType(
-    {
-        Topic.TASK_SUCCEEDED: TopicLook("success", ""),
-        Topic.TASK_FAILED: TopicLook("failure", "⚠️"),
-        Topic.TASK_CANCELED: TopicLook("warning", "⚠️"),
-        Topic.TASK_NOT_FOUND: TopicLook("warning", "⚠️"),
-        Topic.TASK_TIMED_OUT: TopicLook("failure", "⏳"),
-        Topic.TASK_ARCHIVED: TopicLook("success", ""),
-        Topic.TASK_RUNNING: PLAIN_LOOK,
-        Topic.TASK_PROGRESS: PLAIN_LOOK,
-        Topic.ACCOUNT_BLOCKED: TopicLook("warning", "🔒"),
-        Topic.ACCOUNT_RESTORED: TopicLook("success", "✅"),
-        Topic.ENDPOINT_DISABLED: TopicLook("warning", "🔌"),
-        Topic.ENDPOINT_FAILING: TopicLook("warning", "⚠️"),
-        Topic.ENDPOINT_RECOVERED: TopicLook("success", "✅"),
-        Topic.UNKNOWN_STATUS: TopicLook("warning", "⚠️"),
-    }
-)
+TOPIC_LOOKS: Final[Mapping[str, TopicLook]] = {
+    Topic.TASK_SUCCEEDED: TopicLook("success", ""),
+    Topic.TASK_FAILED: TopicLook("failure", "⚠️"),
+    Topic.TASK_CANCELED: TopicLook("warning", "⚠️"),
+    Topic.TASK_NOT_FOUND: TopicLook("warning", "⚠️"),
+    Topic.TASK_TIMED_OUT: TopicLook("failure", "⏳"),
+    Topic.TASK_ARCHIVED: TopicLook("success", ""),
+    Topic.TASK_RUNNING: PLAIN_LOOK,
+    Topic.TASK_PROGRESS: PLAIN_LOOK,
+    Topic.ACCOUNT_BLOCKED: TopicLook("warning", "🔒"),
+    Topic.ACCOUNT_RESTORED: TopicLook("success", "✅"),
+    Topic.ENDPOINT_DISABLED: TopicLook("warning", "🔌"),
+    Topic.ENDPOINT_FAILING: TopicLook("warning", "⚠️"),
+    Topic.ENDPOINT_RECOVERED: TopicLook("success", "✅"),
+    Topic.UNKNOWN_STATUS: TopicLook("warning", "⚠️"),
+}

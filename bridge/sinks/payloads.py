@@ -7,7 +7,6 @@ documented format.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Final
 
 from bridge.domain.event import OPERATOR_TOPICS, TOPICS, Event, Topic
@@ -18,8 +17,8 @@ from bridge.encoding import documented, encode, rfc3339_of_ms
 Payload = Callable[[Event], bytes]
 
 # Receivers of these protocols know only the protocol's own states, so others are sent as failures.
-_IN_KLING: Final = MappingProxyType({"canceled": "failed", "not_found": "failed", "timed_out": "failed"})
-_IN_REPLICATE: Final = MappingProxyType({"succeed": "succeeded", "not_found": "failed", "timed_out": "failed"})
+_IN_KLING: Final[Mapping[str, str]] = {"canceled": "failed", "not_found": "failed", "timed_out": "failed"}
+_IN_REPLICATE: Final[Mapping[str, str]] = {"succeed": "succeeded", "not_found": "failed", "timed_out": "failed"}
 _HIDDEN_VERSION: Final = "hidden"  # Replicate's word for a model whose version is not public
 
 
@@ -98,9 +97,13 @@ def newapi(event: Event) -> bytes:
     )
 
 
-PAYLOADS: Final[Mapping[str, Payload]] = MappingProxyType(
-    {"documented": documented, "kling": kling, "replicate": replicate, "standard": standard, "newapi": newapi}
-)
+PAYLOADS: Final[Mapping[str, Payload]] = {
+    "documented": documented,
+    "kling": kling,
+    "replicate": replicate,
+    "standard": standard,
+    "newapi": newapi,
+}
 """Every format except `template`, by its name in the settings."""
 
 

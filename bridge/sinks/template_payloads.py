@@ -12,7 +12,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 import jinja2
@@ -36,9 +35,7 @@ NAMES: Final = (
 ).split()
 """The names that a template may use; null if unknown. Names that are also in `data` have the same value."""
 
-SHIPPED: Final[Mapping[str, str]] = MappingProxyType(
-    {"cloudevents": "application/cloudevents+json", "midjourney": "application/json"}
-)
+SHIPPED: Final[Mapping[str, str]] = {"cloudevents": "application/cloudevents+json", "midjourney": "application/json"}
 """The built-in templates, each with the media type of its output."""
 
 _SAMPLE_AT: Final = 1_700_000_000.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -32,12 +31,12 @@ CHAT_SERVICES: Final[tuple[ChatService, ...]] = (
     MATRIX,
     MQTT,
 )
-ROBOTS: Final[Mapping[str, Robot]] = MappingProxyType(
-    {service.name: service.robot for service in CHAT_SERVICES if service.robot is not None}
-)
+ROBOTS: Final[Mapping[str, Robot]] = {
+    service.name: service.robot for service in CHAT_SERVICES if service.robot is not None
+}
 """The robot formats, by their names in the settings."""
 
-READERS: Final[Mapping[str, AnswerReader]] = MappingProxyType({service.name: service.read for service in CHAT_SERVICES})
+READERS: Final[Mapping[str, AnswerReader]] = {service.name: service.read for service in CHAT_SERVICES}
 """The reader for the answers of each service, by its name."""
 
 
