@@ -12,7 +12,6 @@ import orjson
 
 from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
 from bridge.domain.quoting import printable
-from bridge.domain.secret_headers import header_secrets
 from bridge.domain.task import ENDING, UNDER_WAY, Json, Reading, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.expressions.json_text import parse_json
@@ -21,7 +20,7 @@ from bridge.providers.auth import shown
 from bridge.providers.calls import KeyPlace
 from bridge.providers.description import Description
 from bridge.providers.new_tasks import created, created_by_any
-from bridge.providers.provider import MIN_SECRET_BYTES
+from bridge.providers.provider import secrets_of
 from bridge.providers.reading import judge, read
 from bridge.providers.results import PollContext
 from bridge.providers.task_requests import NamedTask, collection_action, locate_below
@@ -71,11 +70,7 @@ class PassThrough:
         self.headers: Final = {name: text for name, text in own.items() if name.lower() not in given} | dict(
             headers or {}
         )
-        self.secrets: Final = tuple(
-            secret.encode(errors="replace")
-            for secret in (api_key, *sorted(header_secrets(headers or {}), key=len, reverse=True))
-            if len(secret.encode(errors="replace")) >= MIN_SECRET_BYTES
-        )
+        self.secrets: Final = secrets_of((api_key,), headers or {})
         self.key_header: Final = (auth.header or "") if isinstance(auth, KeyPlace) else "Authorization"
 
     def status_call(self, method: str, target: str) -> NamedTask | None:

@@ -50,6 +50,13 @@ class Shown:
     secrets: Sequence[bytes]
 
 
+def secrets_of(keys: Sequence[str], headers: Mapping[str, str]) -> tuple[bytes, ...]:
+    """The secrets to look for in answers: these keys, and those in the account's own headers, the longest first."""
+    found = [*keys, *sorted(header_secrets(headers), key=len, reverse=True)]
+    secrets = (secret.encode(errors="replace") for secret in found)
+    return tuple(secret for secret in secrets if len(secret) >= MIN_SECRET_BYTES)
+
+
 class HttpProvider:
     """`ports.Provider` for one account. `headers` are sent with every request and replace those of the description.
 
@@ -88,8 +95,7 @@ class HttpProvider:
         self._shown: Shown | None = None  # not lru_cache: with a method, it would keep a removed account in memory
         self._origins = (base_url, *origins, *vendor_origins(description, base_url))
         self._api_key = api_key
-        own = sorted(header_secrets(headers or {}), key=len, reverse=True)
-        self._secrets = [secret.encode(errors="replace") for secret in (api_key, *pair, *own) if secret]
+        self._secrets = secrets_of((api_key, *pair), headers or {})
         self._pair = description.key_pair if pair else None
         self._signing_keys = tuple(pair) if self._pair and self._pair.signs_requests else None
         self._jwt = JwtKey(*pair, now=now) if self._pair and not self._pair.signs_requests else None
@@ -277,12 +283,11 @@ class HttpProvider:
         """The values that are sent with every request until the token changes."""
         if self._shown is None or token != self._shown.token:
             own, parameter = shown(self._auth, token)
-            secrets = (token.encode(errors="replace"), *self._secrets)
             self._shown = Shown(
                 token=token,
                 headers=self._ungiven(own) | self._headers,
                 parameter="" if parameter is None else f"{parameter[0]}={quote(parameter[1], safe='')}",
-                secrets=tuple(secret for secret in secrets if len(secret) >= MIN_SECRET_BYTES),
+                secrets=(*secrets_of((token,), {}), *self._secrets),
             )
         return self._shown
 
