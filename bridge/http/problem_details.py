@@ -25,7 +25,7 @@ from bridge.errors import (
 )
 from bridge.logs import get_logger
 from bridge.net.http_server import RequestBodyError
-from bridge.net.served_connection import PROBLEM_TYPE
+from bridge.net.served_connection import PROBLEM_TYPE, problem_document
 from bridge.redaction import hidden
 
 log = get_logger()
@@ -87,13 +87,8 @@ def problem_response(problem: HttpProblem, *, for_sdks: bool = False) -> Respons
     """The problem document as a response. Secrets are hidden; at most `MAX_ERRORS` mistakes are listed. `for_sdks`: the
     text is also where SDKs of providers look for it, which otherwise show only the status."""
     text = hidden(str(problem))
-    document: dict[str, object] = {
-        "type": "about:blank",
-        "title": problem.status.phrase,
-        "status": problem.status.value,
-        "detail": text,
-        "errors": [{"at": at, "message": hidden(message)} for at, message in problem.errors[:MAX_ERRORS]],
-    }
+    errors = [{"at": at, "message": hidden(message)} for at, message in problem.errors[:MAX_ERRORS]]
+    document = problem_document(problem.status, text, errors)
     if for_sdks:
         error = {"message": text, "code": problem.status.value, "status": problem.status.phrase}
         document |= {"message": text, "error": error}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -142,7 +143,7 @@ class ServedConnection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if not self._is_answering():
-            body = orjson.dumps(problem(status, detail))
+            body = orjson.dumps(problem_document(status, detail))
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
             self.transport.write(head.encode() + SAFE_HEAD + b"content-type: " + PROBLEM_TYPE + b"\r\n\r\n" + body)
         self.transport.close()
@@ -155,6 +156,12 @@ def most_connections() -> int:
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 
 
-def problem(status: HTTPStatus, detail: str) -> dict[str, Any]:
+def problem_document(status: HTTPStatus, detail: str, errors: Sequence[object] = ()) -> dict[str, object]:
     """A problem document (RFC 9457)."""
-    return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, "errors": []}
+    return {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "errors": errors,
+    }
