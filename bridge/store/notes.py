@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bridge.domain.durations.table import DurationKey, Table, table, text
+from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.source import SourceFacts
 from bridge.domain.task import LIVE, Phase, ReadingKind
 from bridge.errors import BridgeBug
@@ -62,11 +62,11 @@ class NoteStore(OpenStore):
         names: dict[Row, DurationKey] = {tuple(map(plain, key)): key for key in sorted(fresh)}
         merged: dict[Row, Table] = {}
         with self._database.write_unsynced() as session:
-            session.run(SQL["records.add_durations"], [(*name, text(Table())) for name in names])
+            session.run(SQL["records.add_durations"], [(*name, Table().to_text()) for name in names])
             for *name, sums in session.run(SQL["records.locked_durations"], names):
                 merged[tuple(name)] = _table(sums) or Table()
                 merged[tuple(name)].absorb(fresh[names[tuple(name)]])
-            session.run(SQL["records.set_durations"], [(*name, text(total)) for name, total in merged.items()])
+            session.run(SQL["records.set_durations"], [(*name, total.to_text()) for name, total in merged.items()])
         return {names[name]: total for name, total in merged.items()}
 
 
@@ -102,6 +102,6 @@ def durations(session: Finder) -> dict[DurationKey, Table | None]:
 
 def _table(sums: str) -> Table | None:
     try:
-        return table(sums)
+        return Table.from_text(sums)
     except (ValueError, TypeError):
         return None

@@ -139,32 +139,31 @@ class Table:
         twin.add(self)
         return twin
 
+    def to_text(self) -> str:
+        """The table as text for the store: JSON, below 2 KB."""
+        moments = [_rounded(each) for each in self.moments]
+        stored = {
+            "count": self.count,
+            "logs": moments[:3],
+            "errors": moments[3:],
+            "ends": [_rounded(each) for each in self.ends],
+            "exposure_s": [_rounded(each) for each in self.exposure_s],
+        }
+        return json.dumps(stored, separators=(",", ":"), allow_nan=False)
 
-def text(table: Table) -> str:
-    """A table as text for the store: JSON, below 2 KB."""
-    moments = [_rounded(each) for each in table.moments]
-    stored = {
-        "count": table.count,
-        "logs": moments[:3],
-        "errors": moments[3:],
-        "ends": [_rounded(each) for each in table.ends],
-        "exposure_s": [_rounded(each) for each in table.exposure_s],
-    }
-    return json.dumps(stored, separators=(",", ":"), allow_nan=False)
-
-
-def table(stored: str) -> Table:
-    """The inverse of `text`. ValueError if the text is not a valid table."""
-    try:
-        found = json.loads(stored)
-        count = found["count"]
-        sums, errors = _numbers(found["logs"], 3, signed=True), _numbers(found["errors"], 3, signed=True)
-        ends, exposure_s = _numbers(found["ends"], BINS), _numbers(found["exposure_s"], BINS)
-    except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError("not a table of durations") from error
-    if type(count) is not int or not 0 <= count <= MOST:
-        raise ValueError("an invalid count")
-    return Table(count=count, moments=Moments(*sums, *errors), _ends=ends, _exposure_s=exposure_s)
+    @classmethod
+    def from_text(cls, text: str) -> Table:
+        """The inverse of `to_text`. ValueError if the text is not a valid table."""
+        try:
+            found = json.loads(text)
+            count = found["count"]
+            sums, errors = _numbers(found["logs"], 3, signed=True), _numbers(found["errors"], 3, signed=True)
+            ends, exposure_s = _numbers(found["ends"], BINS), _numbers(found["exposure_s"], BINS)
+        except (KeyError, TypeError, RecursionError) as error:
+            raise ValueError("not a table of durations") from error
+        if type(count) is not int or not 0 <= count <= MOST:
+            raise ValueError("an invalid count")
+        return cls(count=count, moments=Moments(*sums, *errors), _ends=ends, _exposure_s=exposure_s)
 
 
 def _numbers(values: Sequence[float], length: int, *, signed: bool = False) -> list[float]:

@@ -14,7 +14,7 @@ from bridge.domain.durations.fit import Fit, fit
 from bridge.domain.durations.poll_rate import Bounds, expected_polls, poll_rate, together_in_s
 from bridge.domain.durations.progress import ProgressTrend, next_by_progress_in_s, trend_after
 from bridge.domain.durations.table import MOST as MOST_SUM
-from bridge.domain.durations.table import Table, table
+from bridge.domain.durations.table import Table
 
 BOUNDS = Bounds(min_s=2.0, max_s=300.0)
 AGES = st.floats(0, 1e7)
@@ -47,7 +47,7 @@ def any_table(draw: st.DrawFn) -> Table:
         "ends": bins(),
         "exposure_s": bins(),
     }
-    return table(json.dumps(form))
+    return Table.from_text(json.dumps(form))
 
 
 def test_without_observations_a_task_is_expected_to_take_a_minute_or_two() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.durations.bins import BINS, EDGES, age_at, bin_of, integral, summed
-from bridge.domain.durations.table import FORGETTING, Table, table, text
+from bridge.domain.durations.table import FORGETTING, Table
 
 AGES = st.floats(0, 1e5)
 
@@ -64,7 +64,7 @@ def test_many_finishes_decay_earlier_weights_correctly() -> None:
     assert made.weight == pytest.approx(1 / (1 - FORGETTING))
     assert made.ends[bin_of(20.0)] < 1e-9
     assert sum(made.exposure_s) == pytest.approx(60.0 / (1 - FORGETTING), rel=0.05)
-    assert table(text(made)).count == 10_001
+    assert Table.from_text(made.to_text()).count == 10_001
 
 
 def test_a_failure_does_not_change_the_learned_duration_of_a_success() -> None:
@@ -78,7 +78,7 @@ def test_a_failure_does_not_change_the_learned_duration_of_a_success() -> None:
 
 @given(st.lists(st.floats(0.1, 1e4), max_size=30), st.lists(st.floats(0.1, 1e4), max_size=30))
 def test_an_absorbed_table_equals_local_observations(before: list[float], after: list[float]) -> None:
-    whole, stored = seen_of(*before, *after), table(text(seen_of(*before)))
+    whole, stored = seen_of(*before, *after), Table.from_text(seen_of(*before).to_text())
     stored.absorb(seen_of(*after))
     assert close(stored, whole)
 
@@ -95,8 +95,8 @@ def test_observations_of_two_daemons_are_complete_after_both_have_saved() -> Non
 @given(st.lists(st.floats(0.1, 1e5), max_size=40))
 def test_a_duration_table_survives_its_text_form(durations: list[float]) -> None:
     made = seen_of(*durations)
-    assert close(table(text(made)), made)
-    assert len(text(made)) < 2000
+    assert close(Table.from_text(made.to_text()), made)
+    assert len(made.to_text()) < 2000
 
 
 def test_a_copy_is_independent() -> None:
@@ -107,7 +107,7 @@ def test_a_copy_is_independent() -> None:
     assert close(made, seen_of(60.0))
 
 
-GOOD = json.loads(text(seen_of(5.0, 60.0)))
+GOOD = json.loads(seen_of(5.0, 60.0).to_text())
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ GOOD = json.loads(text(seen_of(5.0, 60.0)))
 )
 def test_an_invalid_table_is_refused(stored: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        table(stored)
+        Table.from_text(stored)
