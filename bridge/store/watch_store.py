@@ -1,4 +1,4 @@
-"""Watches: what sources name, and what the poller notes."""
+"""Watches: what sources name, and what the poller reads."""
 
 from __future__ import annotations
 

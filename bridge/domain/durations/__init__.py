@@ -3,8 +3,7 @@
 bins               the age scale, and integrals along it
 table              observations of one kind of task: decaying counts and seconds
 fit                a hazard and quantiles from a table (and a table of similar tasks)
-poll_rate          the next poll from a hazard: r = c h^(1/3), integrated until it reaches 1
-group              the same for many tasks that share a request
+poll_rate          the next poll from a hazard: r = c h^(1/3), integrated until it reaches 1; also for many tasks
 progress           how a provider's progress in percent changes the hazard
 budget             the number c: how much promptness is worth
 learned_durations  the tables of all kinds of task, unsaved observations, and their fits
