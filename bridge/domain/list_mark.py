@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 OVERLAP_MS: Final = 120_000  # a list may show a task this much later than a task that was created after it
@@ -46,7 +46,7 @@ class ListMark:
         times = (min(one.created_ms, now_ms + FUTURE_MS) for one in listed if one.created_ms is not None)
         mark = ListMark(newest_ms=max((self.newest_ms, *times)))
         seen = frozenset(one.task_id for one in listed if not mark._is_older(one))
-        return ListMark(newest_ms=mark.newest_ms, seen=seen)
+        return replace(mark, seen=seen)
 
     def _is_older(self, one: ListedTask) -> bool:
         return one.created_ms is not None and one.created_ms < self.since_ms

@@ -44,9 +44,8 @@ class Pause:
 
     def again(self, now: float, until_at: float | None) -> Pause:
         """This pause with another end if it has not ended yet, or else a new pause."""
-        if self.lasts(now):
-            return Pause(of=self.of, name=self.name, since_at=self.since_at, until_at=until_at, before_s=self.before_s)
-        return Pause(of=self.of, name=self.name, since_at=now, until_at=until_at, before_s=self.paused_s(now))
+        pause = self if self.lasts(now) else replace(self, since_at=now, before_s=self.paused_s(now))
+        return replace(pause, until_at=until_at)
 
 
 def lasting(pauses: Iterable[Pause], of: PauseOf, now: float) -> dict[str, Pause]:
