@@ -36,9 +36,9 @@ log = get_logger()
 class LineBatch:
     """The tasks in some lines; `position` is after them."""
 
-    wishes: tuple[Wish, ...]
+    wishes: list[Wish]
     bad: int
-    problems: tuple[str, ...]  # the first of them, each with its line
+    problems: list[str]  # the first of them, each with its line
     position: Position
 
 
@@ -209,7 +209,7 @@ class LinesFile:
                 wishes += [wish] if wish else []
         if is_unended and not wishes:
             return None  # it may be only a part of a task
-        return LineBatch(wishes=tuple(wishes), bad=bad, problems=tuple(problems), position=position)
+        return LineBatch(wishes=wishes, bad=bad, problems=problems, position=position)
 
     def _wish(self, line: Line) -> Wish | None:
         if line.raw is None:
@@ -223,5 +223,4 @@ class LinesFile:
         if batch.bad:
             self.tally.refused(batch.bad, batch.problems[0], self._clock.now())
             self._bad += batch.bad
-            problems = list(batch.problems)
-            log.warning("lines.refused", lines=batch.bad, problems=problems, refused_in_all=self._bad)
+            log.warning("lines.refused", lines=batch.bad, problems=batch.problems, refused_in_all=self._bad)

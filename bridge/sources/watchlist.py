@@ -45,10 +45,10 @@ class WatchlistContent:
     line."""
 
     digest: bytes
-    wishes: tuple[Wish, ...]
+    wishes: list[Wish]
     bad: int
-    doubtful: frozenset[WatchKey]  # rejected only because of their ids
-    problems: tuple[str, ...]
+    doubtful: set[WatchKey]  # rejected only because of their ids
+    problems: list[str]
 
 
 class Watchlist:
@@ -126,7 +126,7 @@ class Watchlist:
 
     async def _hand_over(self, content: WatchlistContent) -> None:
         if content.doubtful and not content.bad:
-            log.warning("watchlist.refused", file=str(self._path), problems=list(content.problems))
+            log.warning("watchlist.refused", file=str(self._path), problems=content.problems)
         await self._intake.sync(content.wishes, source=NAME, kept=None if content.bad else content.doubtful)
         if not content.bad:
             log.info("watchlist.read", tasks=len(content.wishes))
@@ -134,7 +134,7 @@ class Watchlist:
             log.error(
                 "watchlist.invalid",
                 file=str(self._path),
-                problems=list(content.problems),
+                problems=content.problems,
                 bad=content.bad,
                 good=len(content.wishes),
                 withdrawn=0,
@@ -184,10 +184,10 @@ class Watchlist:
                 wishes.setdefault(wish.key, wish)
         return WatchlistContent(
             digest=digest,
-            wishes=tuple(wishes.values()),
+            wishes=list(wishes.values()),
             bad=bad,
-            doubtful=frozenset(doubtful),
-            problems=(*wrong, *refused)[:_MOST_PROBLEMS],  # first those that keep the list from being used
+            doubtful=doubtful,
+            problems=[*wrong, *refused][:_MOST_PROBLEMS],  # first those that keep the list from being used
         )
 
 
