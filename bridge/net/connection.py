@@ -134,9 +134,8 @@ class Connection(asyncio.BufferedProtocol):
             self._is_unusable = True
         except httptools.HttpParserError as fault:
             error = fault
-        if not self._has_head:
-            if len(self._head) < STATUS_LINE_BYTES:
-                self._head += self._buffer[:nbytes]
+        if not self._has_head and len(self._head) < STATUS_LINE_BYTES:
+            self._head += self._buffer[:nbytes]
         if self._received_bytes > MOST_HEAD_BYTES:
             error = error or httptools.HttpParserError("too many headers")
         if error is not None:
