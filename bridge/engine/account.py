@@ -41,8 +41,8 @@ TICK_S: Final = 0.005  # the shortest sleep: all watches that become due during 
 
 
 class AccountPoller:
-    """Polls the watches of one account until it is canceled or stopped. Only this class changes the schedule; planner
-    and callbacks return values. After a change of settings, requests in flight finish under the old plan.
+    """Polls the watches of one account, while its `workers` run. Only this class changes the schedule; planner and
+    callbacks return values. After a change of settings, requests in flight finish under the old plan.
 
     `health` decides whether requests may be sent, also those of other programs, and stores blocks and waits.
     """
@@ -68,12 +68,13 @@ class AccountPoller:
         self._writes = writes
         self._clock = clock
         self._metrics = metrics
+        self.workers = PollWorkers(wait_s=self._wait_s, room=self._room, next_request=self._next_request, clock=clock)
         self.health = AccountHealth(
             name,
             limits=plan.limits,
             stored=stored,
             host=host,
-            wake=self.wake,
+            wake=self.workers.wake,
             host_recovered=host_recovered,
             writes=writes,
             clock=clock,
@@ -95,7 +96,6 @@ class AccountPoller:
             clock=clock,
             metrics=metrics,
         )
-        self._workers = PollWorkers(wait_s=self._wait_s, room=self._room, next_request=self._next_request, clock=clock)
         self._in_flight: set[PollEntry] = set()  # watches that are being polled, until their answers are stored
         self._landed: anyio.Event | None = None  # for those who wait until a watch leaves `_in_flight`
 
@@ -105,13 +105,13 @@ class AccountPoller:
         if plan.pacing != self.plan.pacing:
             self._cadence.apply(plan.pacing)
         self.plan = self._planner.plan = self._schedule.plan = plan
-        self.wake()
+        self.workers.wake()
 
     def put(self, states: Sequence[WatchState]) -> None:
         """Apply changes of watches that were read from the store."""
         if self._schedule.put(states):
             self._limiter.probe_soon(now=self._clock.steady())
-        self.wake()
+        self.workers.wake()
 
     def clear(self) -> None:
         """Poll nothing: the account was removed from the settings."""
@@ -122,7 +122,7 @@ class AccountPoller:
         `daemons` is the number of daemons that share the account."""
         self._schedule.set_slots(slots)
         self.health.set_portion(portion, daemons=daemons)
-        self.wake()
+        self.workers.wake()
 
     async def quiet(self) -> None:
         """Return when no request is in flight for a slot that this daemon does not hold, and all answers are stored."""
@@ -134,7 +134,7 @@ class AccountPoller:
         """Process an answer to another program (see `Poller.submit`). A final one only causes another poll if a
         poll is in flight."""
         entry, now = self._queue.get(task_id), self._clock.steady()
-        if entry is None or not self._can_store or self._workers.is_stopping:
+        if entry is None or not self._can_store or self.workers.is_stopping:
             return
         if entry.due_at is not None and not reading.lacks_result:
             self._queue.take(entry)
@@ -143,7 +143,7 @@ class AccountPoller:
                 self._answered(entry, reading, now)
         elif reading.kind not in UNDER_WAY:
             self._schedule.poll_by(entry, now, now)
-            self.wake()
+            self.workers.wake()
 
     def hear(self, ids: Sequence[str], detail: str) -> tuple[CallbackOutcome, list[str]]:
         """Process a callback that names these tasks: poll the watched ones, as soon as the rate limit for hints allows.
@@ -162,7 +162,7 @@ class AccountPoller:
                 outcome = CallbackOutcome.POLLED
             elif outcome is CallbackOutcome.UNKNOWN:
                 outcome = CallbackOutcome.COALESCED
-        self.wake()
+        self.workers.wake()
         return outcome, elsewhere
 
     @property
@@ -198,22 +198,10 @@ class AccountPoller:
             ):
                 with self._guarded([entry]):
                     self._carry_out(entry, self._planner.give_up(entry), now)
-        self.wake()
-
-    def stop(self) -> None:
-        """Send no more requests; `run` returns when all requests in flight are answered."""
-        self._workers.stop()
-
-    async def run(self) -> None:
-        """Poll everything that is due, as fast as the rate limiter allows."""
-        await self._workers.run()
-
-    def wake(self) -> None:
-        """Something has changed: send the requests that are allowed now, and recalculate the sleep."""
-        self._workers.wake()
+        self.workers.wake()
 
     def _wait_s(self, now: float) -> float:
-        """Seconds until the next request may be sent; infinity if only `wake` can lead to one."""
+        """Seconds until the next request may be sent; infinity if only `workers.wake` can lead to one."""
         limiter_s = self.health.wait_s(now)
         if limiter_s == math.inf:
             return math.inf
@@ -359,7 +347,7 @@ class AccountPoller:
         for entry in entries:
             self._schedule.postpone(entry, self._clock.steady() + BUG_PAUSE_S)
             self._release(entry)
-        self.wake()
+        self.workers.wake()
 
     def _committed(self, entry: PollEntry, following: NextStep, now: float, applied: bool) -> None:
         """The step is on disk, if it applied: schedule the next poll, or remove the watch from memory."""
@@ -367,7 +355,7 @@ class AccountPoller:
             following.log_transition(self.name, entry.task_id)
         if applied and not following.step.ends:
             self._schedule.schedule_next(entry, following.step.memory, polled_at=now, next_at=following.next_poll_at)
-            self.wake()
+            self.workers.wake()
         elif self._queue.holds(entry):
             self._queue.forget(entry.task_id)
         self._release(entry)

@@ -77,7 +77,7 @@ class Poller:
                 task_status.started()
                 await self._stopped.wait()
                 for account in self._all:
-                    account.stop()
+                    account.workers.stop()
         finally:
             self._stopped.set()
             self.finished.set()
@@ -126,7 +126,7 @@ class Poller:
                 clock=self._clock,
                 metrics=self._metrics.account(name),
             )
-            self._group.start_soon(account.run)
+            self._group.start_soon(account.workers.run)
 
     def now(self) -> dict[str, AccountNow]:
         return {name: account.health.now() for name, account in self.accounts.items()}
@@ -228,4 +228,4 @@ class Poller:
     def _host_recovered(self, host: HostLimits) -> None:
         for account in self.accounts.values():
             if self._hosts[account.plan.host] is host:
-                account.wake()
+                account.workers.wake()
