@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
 from bridge.domain.answer_file import DATA_URL, URL_SAFE
-from bridge.domain.file_signatures import binary_type
+from bridge.domain.content_sniffing import binary_type
 from bridge.domain.quoting import printable
 from bridge.domain.task import Json
 from bridge.expressions.json_text import parse_json
