@@ -24,32 +24,25 @@ _EXTENSIONS: Final = {
 MEDIA_TYPES: Final = {extension: media_type for media_type, extension in _EXTENSIONS.items()}
 """The media type for each extension of a copy."""
 
-_AT_START: Final[tuple[tuple[bytes, str], ...]] = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"II*\x00", "image/tiff"),
-    (b"MM\x00*", "image/tiff"),
-    (b"\x1a\x45\xdf\xa3", "video/x-matroska"),
-    (b"FLV\x01", "video/x-flv"),
-    (b"\x00\x00\x01\xba", "video/mpeg"),
-    (b"\x00\x00\x01\xb3", "video/mpeg"),
-    (b"ID3", "audio/mpeg"),
-    (b"\xff\xfb", "audio/mpeg"),
-    (b"\xff\xf3", "audio/mpeg"),
-    (b"\xff\xf2", "audio/mpeg"),
-    (b"\xff\xfa", "audio/mpeg"),
-    (b"\xff\xf1", "audio/aac"),
-    (b"\xff\xf9", "audio/aac"),
-    (b"fLaC", "audio/flac"),
-    (b"OggS", "audio/ogg"),
-    (b"MThd", "audio/midi"),
-    (b"glTF", "model/gltf-binary"),
-    (b"%PDF-", "application/pdf"),
-    (b"PK\x03\x04", "application/zip"),
-    (b"\x1f\x8b", "application/gzip"),
-)
+_AT_START: Final = {
+    "image/png": (b"\x89PNG\r\n\x1a\n",),
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/gif": (b"GIF8",),
+    "image/bmp": (b"BM",),
+    "image/tiff": (b"II*\x00", b"MM\x00*"),
+    "video/x-matroska": (b"\x1a\x45\xdf\xa3",),
+    "video/x-flv": (b"FLV\x01",),
+    "video/mpeg": (b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3"),
+    "audio/mpeg": (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa"),
+    "audio/aac": (b"\xff\xf1", b"\xff\xf9"),
+    "audio/flac": (b"fLaC",),
+    "audio/ogg": (b"OggS",),
+    "audio/midi": (b"MThd",),
+    "model/gltf-binary": (b"glTF",),
+    "application/pdf": (b"%PDF-",),
+    "application/zip": (b"PK\x03\x04",),
+    "application/gzip": (b"\x1f\x8b",),
+}
 _BRANDS: Final = {
     **dict.fromkeys((b"avif", b"avis"), "image/avif"),
     **dict.fromkeys((b"heic", b"heix", b"mif1", b"hevc"), "image/heic"),
@@ -111,7 +104,7 @@ def binary_type(head: bytes) -> str | None:
         return _RIFF.get(head[8:12])
     if head[:4] == b"\x1a\x45\xdf\xa3" and b"webm" in head[:64]:
         return "video/webm"
-    return next((media_type for begin, media_type in _AT_START if head.startswith(begin)), None)
+    return next((media_type for media_type, begins in _AT_START.items() if head.startswith(begins)), None)
 
 
 def _text(head: bytes) -> str | None:
