@@ -15,40 +15,22 @@ _PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")  # the only range that IAN
 # Listed here instead of using `ipaddress.is_global`, whose lists differ between Python releases.
 _SPECIAL: Final[tuple[tuple[IpNetwork, str], ...]] = tuple(
     (ipaddress.ip_network(network), why)
-    for network, why in (
-        ("0.0.0.0/8", "this machine"),
-        ("10.0.0.0/8", "a private network"),
-        ("100.64.0.0/10", "a carrier's network"),
-        ("127.0.0.0/8", "this machine"),
-        ("169.254.0.0/16", "a link-local address"),
-        ("172.16.0.0/12", "a private network"),
-        ("192.0.0.0/24", "a reserved address"),
-        ("192.0.2.0/24", "a documentation address"),
-        ("192.88.99.0/24", "a 6to4 relay"),
-        ("192.168.0.0/16", "a private network"),
-        ("198.18.0.0/15", "a test network"),
-        ("198.51.100.0/24", "a documentation address"),
-        ("203.0.113.0/24", "a documentation address"),
-        ("224.0.0.0/4", "a multicast address"),
-        ("240.0.0.0/4", "a reserved address"),
-        ("::/128", "this machine"),
-        ("::1/128", "this machine"),
-        ("::ffff:0:0/96", "an IPv4 address in IPv6"),
-        ("::ffff:0:0:0/96", "an IPv4 address in IPv6"),
-        ("::/96", "an IPv4 address in IPv6"),
-        ("64:ff9b::/96", "a NAT64 address"),
-        ("64:ff9b:1::/48", "a NAT64 address"),
-        ("100::/64", "a reserved address"),
-        ("2001::/32", "a Teredo address"),
-        ("2001::/23", "a reserved address"),
-        ("2001:db8::/32", "a documentation address"),
-        ("2002::/16", "a 6to4 address"),
-        ("3fff::/20", "a documentation address"),
-        ("fc00::/7", "a private network"),
-        ("fe80::/10", "a link-local address"),
-        ("fec0::/10", "a private network"),
-        ("ff00::/8", "a multicast address"),
-    )
+    for why, networks in {  # a network stands before those that contain it
+        "this machine": ("0.0.0.0/8", "127.0.0.0/8", "::/128", "::1/128"),
+        "a private network": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fec0::/10"),
+        "a carrier's network": ("100.64.0.0/10",),
+        "a link-local address": ("169.254.0.0/16", "fe80::/10"),
+        "a documentation address": ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20"),
+        "a test network": ("198.18.0.0/15",),
+        "a multicast address": ("224.0.0.0/4", "ff00::/8"),
+        "a 6to4 relay": ("192.88.99.0/24",),
+        "a 6to4 address": ("2002::/16",),
+        "a NAT64 address": ("64:ff9b::/96", "64:ff9b:1::/48"),
+        "a Teredo address": ("2001::/32",),
+        "an IPv4 address in IPv6": ("::ffff:0:0/96", "::ffff:0:0:0/96", "::/96"),
+        "a reserved address": ("192.0.0.0/24", "240.0.0.0/4", "100::/64", "2001::/23"),
+    }.items()
+    for network in networks
 )
 _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214: these values are followed by an IPv4 address
 
