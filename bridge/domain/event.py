@@ -101,7 +101,6 @@ class Event:
 
     @property
     def urls(self) -> list[str]:
-        """The URLs of its results."""
         urls = self.data.get("urls")
         return [url for url in urls if isinstance(url, str)] if isinstance(urls, list | tuple) else []
 

@@ -25,7 +25,6 @@ class Exemption:
     port: int | None = None
 
     def covers(self, host: str, address: IpAddress | None, port: int | None) -> bool:
-        """Whether the entry applies to this address."""
         if self.port is not None and self.port != port:
             return False
         if self.network is not None:
@@ -55,7 +54,6 @@ class ProxyRules:
         return self if proxy is None else ProxyRules(every=None if proxy == NO_PROXY else proxy)
 
     def proxy_for(self, scheme: str, host: str, port: int | None) -> str | None:
-        """The proxy for this address, if any."""
         if self.every is not None:
             return self.every
         proxy = self.https if scheme == "https" else self.http

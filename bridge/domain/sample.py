@@ -73,7 +73,6 @@ def sample_event(
 
 
 def sample_images(results: int) -> tuple[str, ...]:
-    """The URLs of this many sample images."""
     return tuple(f"https://example.com/genbridge-sample-{number}.png" for number in range(1, results + 1))
 
 

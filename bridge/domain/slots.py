@@ -43,7 +43,6 @@ NOTHING: Final = Portion(0, 1)
 
 
 def account_scope(account: str) -> str:
-    """The scope of an account's polls."""
     return f"{_ACCOUNT}{account}"
 
 
@@ -53,7 +52,6 @@ def accounts_and_slots(held: Collection[Share]) -> list[tuple[str, int]]:
 
 
 def endpoint_scope(endpoint: str) -> str:
-    """The scope of an endpoint's deliveries."""
     return f"endpoint/{endpoint}"
 
 
@@ -154,7 +152,6 @@ class SoleMember:
 
 
 def slots_held(scope: str, held: frozenset[Share]) -> frozenset[int]:
-    """The slots of one scope among these shares."""
     return frozenset(share.slot for share in held if share.scope == scope)
 
 

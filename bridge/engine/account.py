@@ -255,7 +255,6 @@ class AccountPoller:
         return None
 
     async def _poll(self, entry: PollEntry, now: float) -> None:
-        """Poll one watch and process the answer."""
         try:
             provider = self.plan.provider
             reading = await provider.poll(entry.task_id, entry.action)

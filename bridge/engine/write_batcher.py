@@ -45,8 +45,6 @@ class _Written(NamedTuple):
 
 
 class _Pending(NamedTuple):
-    """One change that waits to be stored."""
-
     change: Change
     then: Callable[[bool], None] | None
     failed: Callable[[Exception], None] | None

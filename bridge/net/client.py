@@ -204,7 +204,6 @@ def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: st
 
 
 def proxy_at(at: httpx.URL, proxies: ProxyRules) -> str | None:
-    """The proxy for this address, if any."""
     return proxies.proxy_for(at.scheme, at.raw_host.decode("ascii", "replace"), at.port)
 
 

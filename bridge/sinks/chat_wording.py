@@ -23,7 +23,6 @@ class Said(Generic[T]):
 
 
 def _each(*texts: tuple[K, T, T]) -> Said[Mapping[K, T]]:
-    """A text for each of these keys."""
     return Said({key: english for key, english, _ in texts}, {key: chinese for key, _, chinese in texts})
 
 

@@ -16,17 +16,14 @@ COLD_SHARE: Final = 0.2  # ... no wait is longer than (this / worth) x age: the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """The shortest and the longest wait."""
-
     min_s: float
     max_s: float
 
     def rate(self, rate: float) -> float:
-        """A rate in polls per second, limited to the bounds."""
+        """A rate in polls per second within the bounds."""
         return min(max(rate, 1 / self.max_s), 1 / self.min_s)
 
     def wait_s(self, wait_s: float) -> float:
-        """A wait, limited to the bounds."""
         return min(max(wait_s, self.min_s), self.max_s)
 
 
