@@ -15,7 +15,7 @@ from bridge.domain.proxies import ProxyRules
 from bridge.domain.public_addresses import AllowedHosts, IpNetwork
 from bridge.domain.result_urls import is_private, plain_host, why_refused
 from bridge.errors import ConfigError
-from bridge.net.client import NO_RULES, Unanswered, proxy_at, shared_context, usable_proxy
+from bridge.net.client import NO_HEADERS, NO_RULES, Unanswered, proxy_at, shared_context, usable_proxy
 from bridge.net.connection import Connection, Headers
 from bridge.net.connector import Connector, Resolve, resolved
 from bridge.net.exchange import NOT_COMPRESSED, Body
@@ -148,7 +148,7 @@ class OutsideClient:
         self._opener(self._proxies.every)  # at once, so that its mistakes are found
 
     async def open(
-        self, url: str, *, headers: Mapping[str, str] | None = None, key_for: KeyFor = no_key
+        self, url: str, *, headers: Mapping[str, str] = NO_HEADERS, key_for: KeyFor = no_key
     ) -> OutsideAnswer | Unanswered:
         """The answer to a GET, as soon as its headers have arrived, after at most `MOST_REDIRECTS` redirects. `key_for`
         is called for each hop. Nothing is raised except cancellation."""
@@ -156,7 +156,7 @@ class OutsideClient:
             problem = why_refused(url, own_host=_host_of(url))
             if problem is not None:
                 return Unanswered(kind=Failure.FORBIDDEN, reason=f"the address is not a result URL: {problem}")
-            answer = await self._hop(url, {**self._headers, **(headers or {}), **key_for(url)})
+            answer = await self._hop(url, {**self._headers, **headers, **key_for(url)})
             location = answer.headers.get("location") if isinstance(answer, OutsideAnswer) else None
             if not isinstance(answer, OutsideAnswer) or answer.status not in REDIRECTS or not location:
                 return answer

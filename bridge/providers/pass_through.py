@@ -15,7 +15,7 @@ from bridge.domain.quoting import printable
 from bridge.domain.task import ENDING, UNDER_WAY, Json, Reading, ReadingKind
 from bridge.expressions.answer_budget import ExpressionLimit, answer_budget
 from bridge.expressions.json_text import parse_json
-from bridge.net.client import Answer
+from bridge.net.client import NO_HEADERS, Answer
 from bridge.providers.auth import shown
 from bridge.providers.calls import KeyPlace
 from bridge.providers.description import Description
@@ -52,7 +52,7 @@ class PassThrough:
         api_key: str,
         has_key_pair: bool = False,
         action: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
         allowed: AllowedHosts = NO_HOSTS,
         now: Callable[[], float] = lambda: math.inf,
     ) -> None:
@@ -66,11 +66,9 @@ class PassThrough:
         auth = description.route(urlsplit(base_url).hostname).auth
         self.refusal: Final = _refusal(auth, has_key_pair)
         own = {} if self.refusal else shown(auth, api_key)[0]
-        given = {name.lower() for name in headers or {}}
-        self.headers: Final = {name: text for name, text in own.items() if name.lower() not in given} | dict(
-            headers or {}
-        )
-        self.secrets: Final = secrets_of((api_key,), headers or {})
+        given = {name.lower() for name in headers}
+        self.headers: Final = {name: text for name, text in own.items() if name.lower() not in given} | dict(headers)
+        self.secrets: Final = secrets_of((api_key,), headers)
         self.key_header: Final = (auth.header or "") if isinstance(auth, KeyPlace) else "Authorization"
 
     def status_call(self, method: str, target: str) -> NamedTask | None:

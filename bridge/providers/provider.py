@@ -15,7 +15,7 @@ from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
 from bridge.domain.secret_headers import header_secrets
 from bridge.domain.task import Reading, ReadingKind
 from bridge.expressions.answer_budget import answer_budget
-from bridge.net.client import Answer, HttpClient, Request, Unanswered
+from bridge.net.client import NO_HEADERS, Answer, HttpClient, Request, Unanswered
 from bridge.ports import BatchKey, ListPage, PageRequest
 from bridge.providers.auth import JwtKey, shown, volcengine
 from bridge.providers.description import Description
@@ -74,7 +74,7 @@ class HttpProvider:
         client: HttpClient,
         api_key: str = "",
         pair: Sequence[str] = (),
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
         origins: Sequence[str] = (),
         allowed: AllowedHosts = NO_HOSTS,
         now: Callable[[], float] = lambda: math.inf,
@@ -95,12 +95,12 @@ class HttpProvider:
         self._shown: Shown | None = None  # not lru_cache: with a method, it would keep a removed account in memory
         self._origins = (base_url, *origins, *vendor_origins(description, base_url))
         self._api_key = api_key
-        self._secrets = secrets_of((api_key, *pair), headers or {})
+        self._secrets = secrets_of((api_key, *pair), headers)
         self._pair = description.key_pair if pair else None
         self._signing_keys = tuple(pair) if self._pair and self._pair.signs_requests else None
         self._jwt = JwtKey(*pair, now=now) if self._pair and not self._pair.signs_requests else None
         self._auth = "signed" if self._signing_keys else self._route.auth
-        self._account_headers = dict(headers or {})
+        self._account_headers = dict(headers)
         self._given = {name.lower() for name in self._account_headers}
         self._headers = (
             self._ungiven(
@@ -287,7 +287,7 @@ class HttpProvider:
                 token=token,
                 headers=self._ungiven(own) | self._headers,
                 parameter="" if parameter is None else f"{parameter[0]}={quote(parameter[1], safe='')}",
-                secrets=(*secrets_of((token,), {}), *self._secrets),
+                secrets=(*secrets_of((token,), NO_HEADERS), *self._secrets),
             )
         return self._shown
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from bridge.domain.delivery import Deferred, Delivery, Outcome, Undeliverable
 from bridge.domain.event import Event
-from bridge.net.client import Answer, HttpClient, Request, Unanswered
+from bridge.net.client import NO_HEADERS, Answer, HttpClient, Request, Unanswered
 from bridge.net.failure_kinds import Failure
 from bridge.ports import Clock
 from bridge.sinks.answers import AnswerReader, Verdict
@@ -16,7 +16,6 @@ from bridge.sinks.hook_address import HookAddress, Unaddressed
 from bridge.sinks.judging import MOST_ANSWER_BYTES, judge
 
 JSON_TYPE: Final = "application/json"
-NO_HEADERS: Final[Mapping[str, str]] = {}
 LACKING_S: Final = 2.0  # how long a queue waits if this machine lacks something for a connection
 
 

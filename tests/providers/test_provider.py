@@ -12,7 +12,7 @@ import pytest
 
 from bridge import __version__
 from bridge.domain.task import ReadingKind
-from bridge.net.client import HttpClient
+from bridge.net.client import NO_HEADERS, HttpClient
 from bridge.ports import Provider
 from bridge.providers.catalogue import BUILT_IN
 from bridge.providers.provider import HttpProvider
@@ -24,7 +24,7 @@ KEY = "sk-canary-0123456789"
 
 @asynccontextmanager
 async def _account(
-    script: Script, *, headers: Mapping[str, str] | None = None, timeout_s: float = 5
+    script: Script, *, headers: Mapping[str, str] = NO_HEADERS, timeout_s: float = 5
 ) -> AsyncIterator[tuple[Provider, Loopback]]:
     client = HttpClient(timeout_s=timeout_s, concurrency=4)
     async with loopback(script) as server:
