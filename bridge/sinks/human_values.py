@@ -117,10 +117,11 @@ def _zone_name(instant: datetime) -> str:
 
 def result_size(found: ResultFacts, words: ChatWording) -> str:
     """`5 s`, `4 images`, `2 versions, 2:34 and 2:41`; "" if the kind says enough."""
-    of_kind = [each for each in found.made if each.kind == found.kind]
+    kind = found.kind
+    of_kind = [each for each in found.made if each.kind == kind]
     if not of_kind:
         return ""
-    count = words.one[found.kind] if len(of_kind) == 1 else words.many[found.kind].format(n=len(of_kind))
+    count = words.one[kind] if len(of_kind) == 1 else words.many[kind].format(n=len(of_kind))
     lengths = [_length(each, words) for each in of_kind]
     known = [length for length in lengths if length is not None]
     if len(known) < len(lengths) or not known:

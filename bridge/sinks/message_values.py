@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -159,15 +160,17 @@ def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
         only = made[0]
         label = _with_extension(words.open_one[only.kind], only, words)
         return [CardLink(label=label, url=link(only.url), kind=only.kind, copy=only.copy)]
-    counts: dict[str, int] = {}
+    most_wanted = found.kind
+    totals = Counter(each.kind for each in made)
+    counts = Counter[str]()
     links = []
     for each in made:
-        counts[each.kind] = counts.get(each.kind, 0) + 1
+        counts[each.kind] += 1
         number = counts[each.kind]
-        is_only = sum(other.kind == each.kind for other in made) == 1
+        is_only = totals[each.kind] == 1
         label = words.open_one[each.kind] if is_only else words.open_each[each.kind].format(n=number)
         label = _with_extension(label, each, words)
-        short = str(number) if found.kind == each.kind == "images" and not is_only else ""
+        short = str(number) if most_wanted == each.kind == "images" and not is_only else ""
         links.append(CardLink(label=label, url=link(each.url), kind=each.kind, short=short, copy=each.copy))
     return links
 
