@@ -91,9 +91,9 @@ def effective_tree(name: str, own: Tree) -> Tree:
 
 
 def official_host(name: str, own: Tree) -> str:
-    """The official base URL of a provider, if it has exactly one; otherwise empty."""
+    """The official base URL of a provider, without a slash at its end, if it has exactly one; otherwise empty."""
     hosts = _official_hosts(name, own)
-    return hosts[0] if len(hosts) == 1 else ""
+    return hosts[0].rstrip("/") if len(hosts) == 1 else ""
 
 
 def lacking_base_url(name: str, own: Tree) -> str | None:

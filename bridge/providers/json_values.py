@@ -31,16 +31,9 @@ MAX_HINT_S: Final = 3600.0  # a provider may ask for a pause of at most an hour
 NUMBER: Final = re.compile(r"\s*(\d{1,20}(?:\.\d{1,20})?)\s*(%?)\s*", re.ASCII)
 ISO: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d.{0,20}", re.ASCII)
 BAR: Final = re.compile(r"(\d{1,3})%\|", re.ASCII)  # tqdm: " 42%|####      | 21/50 [...]"
-TEXT_KEYS: Final = (
-    "message",
-    "msg",
-    "error_message",
-    "errorMessage",
-    "detail",
-    "reason",
-    "error",
-    "description",
-)  # in errors
+TEXT_KEYS: Final = (  # in errors
+    *("message", "msg", "error_message", "errorMessage", "detail", "reason", "error", "description"),
+)
 NO_CODES: Final = frozenset({"0", "200", "ok", "success", "succeed", "none", "null"})
 SECONDS: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s?s(?:ec|\b)", re.ASCII)
 WAIT: Final = re.compile(  # "in ~30s", "in 6m0s", "after 2 minutes"

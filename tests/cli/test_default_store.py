@@ -178,6 +178,16 @@ def test_a_store_is_adopted_if_the_settings_have_all_of_its_accounts(shell: Shel
     assert place(shell, without) == f"{without.parent}/.genbridge/state.db"
 
 
+def test_a_slash_at_the_end_of_a_base_url_makes_no_difference(shell: Shell, state: Path) -> None:
+    with common_store(state) as store:
+        store.add([make_wish(account="kling", task_id="old-task")], source="cli", now=NOW)
+        store.belong(None, {"kling": KLING["base_url"]})
+    mine = project(shell.folder / "mine", kling={**KLING, "provider": "own", "base_url": None})
+    provider = {"extends": "kling", "base_url": f"{KLING['base_url']}/"}
+    mine.write_text(json.dumps({**json.loads(mine.read_text()), "providers": {"own": provider}}))
+    assert place(shell, mine) == f"{state}/genbridge/state.db"
+
+
 def test_the_first_settings_file_that_runs_adopts_a_version_1_store(shell: Shell, state: Path) -> None:
     mine, other = project(shell.folder / "mine"), project(shell.folder / "other")
     common = state / "genbridge/state.db"
