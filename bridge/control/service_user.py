@@ -29,15 +29,16 @@ def service_user(settings: Path) -> pwd.struct_passwd | None:
 
 
 def seen_by(user: pwd.struct_passwd | None, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """What `look` finds, and what only this user finds. The latter are warnings, because the unit may give the service
-    more rights than its user has."""
+    """What `look` finds, and what only this user finds, instead of what is fine for root. The latter are warnings,
+    because the unit may give the service more rights than its user has."""
     found = list(look())
     if user is None:
         yield from found
         return
     with _rights_of(user):
         theirs = [one for one in look() if one.level is not Level.OK and one not in found]
-    yield from (one for one in found if one.thing not in {other.thing for other in theirs})
+    things = {one.thing for one in theirs}
+    yield from (one for one in found if one.level is not Level.OK or one.thing not in things)
     for one in theirs:
         yield Finding(Level.WARNING, one.thing, f"as user {user.pw_name}: {one.seen}; {FOLDERS}")
 

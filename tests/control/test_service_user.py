@@ -32,6 +32,15 @@ def test_a_folder_that_only_root_can_write_is_a_warning() -> None:
     assert (os.geteuid(), os.getegid(), os.getgroups()) == before
 
 
+def test_an_error_that_root_sees_is_not_replaced_by_a_warning() -> None:
+    invalid = Finding(Level.ERROR, "watchlist", "1 invalid entry")
+
+    def look() -> Iterator[Finding]:
+        yield invalid if os.geteuid() == 0 else Finding(Level.ERROR, "watchlist", "no permission")
+
+    assert [one.level for one in seen_by(NOBODY, look)] == [Level.ERROR, Level.WARNING]
+
+
 def test_other_settings_are_checked_with_the_rights_of_the_caller(tmp_path: Path) -> None:
     assert service_user(tmp_path / "genbridge.yaml") is None
     assert list(seen_by(None, look)) == list(look())
