@@ -36,7 +36,7 @@ VIEWS: Final[Sequence[View]] = (*NAVIGATION, story_view.VIEW, task_actions.VIEW,
 ACTIONS: Final = (*delivery_actions.ACTIONS, *task_actions.ACTIONS)
 PROGRAMS: Final = ("/api/", "/gateway/", "/callbacks/", "/results/", "/openapi.json", "/metrics", "/healthz", "/readyz")
 
-COMPRESSED: Final = Middleware(GZipMiddleware, minimum_size=0, compresslevel=5)  # higher levels only take longer
+COMPRESSED: Final = Middleware(GZipMiddleware, minimum_size=1, compresslevel=5)  # higher levels only take longer
 
 Handler = Callable[[Request, Services], Awaitable[Response]]
 

@@ -98,6 +98,13 @@ def test_a_link_from_another_site_is_opened_again_with_the_session_cookie(site: 
     assert "http-equiv" not in again.text
 
 
+def test_a_redirect_has_no_body(site: Site) -> None:
+    headers = {"Origin": "null", "Accept-Encoding": "gzip"}
+    answer = site.stranger.post("/signin", data={"token": TOKEN, "next": "/"}, headers=headers)
+    assert (answer.status_code, answer.headers["content-length"]) == (303, "0")
+    assert "content-encoding" not in answer.headers
+
+
 def test_assets_are_compressed_and_cached_forever_under_a_hashed_name(site: Site) -> None:
     page = site.stranger.get("/signin").text
     found = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
