@@ -115,9 +115,6 @@ def lasting_queue_waits(found: Iterable[QueueWait], endpoints: Collection[str], 
 def why_queue_waits(wait: DeliveryWait) -> str:
     """`nothing is sent there until 2026-01-02T03:04:05.000Z: HTTP 429 Too Many Requests`, or another reason."""
     until = rfc3339(wait.until_at)
-    is_asked = wait.cause is WaitCause.ASKED
-    return (
-        f"nothing is sent there until {until}: {wait.detail}"
-        if is_asked
-        else f"an earlier message is retried at {until}"
-    )
+    if wait.cause is WaitCause.ASKED:
+        return f"nothing is sent there until {until}: {wait.detail}"
+    return f"an earlier message is retried at {until}"
