@@ -140,15 +140,7 @@ class Download:
         """Check status and headers. Returns the length of the whole file; None if the server does not state it."""
         status, headers = answer.status, _headers_of_file(answer)
         if status == HTTPStatus.PARTIAL_CONTENT and validator:
-            found = _RANGE.fullmatch(headers.get("content-range", "").strip())
-            is_right = found is not None and int(found[1]) == part.bytes
-            if found is None or not is_right or _has_changed(headers, validator, part.whole_bytes, int(found[3])):
-                await anyio.to_thread.run_sync(part.restart, wanted.url, "")
-                problem = (
-                    "the file at the server has changed" if is_right else "the server resumed at the wrong position"
-                )
-                raise CopyFailed(problem, retry_after_s=0.0)
-            whole_bytes: int | None = int(found[3])
+            whole_bytes: int | None = await self._resumed(wanted, part, headers, validator)
         elif status == HTTPStatus.OK:
             length = headers.get("content-length", "")
             whole_bytes = int(length) if length.isdecimal() and len(length) < 19 else None
@@ -162,6 +154,18 @@ class Download:
         if whole_bytes is not None and whole_bytes > most_bytes:
             raise CopyFailed(f"{whole_bytes} bytes are more than archive.max_size", is_final=True)
         return whole_bytes
+
+    async def _resumed(self, wanted: WantedCopy, part: PartFile, headers: Mapping[str, str], validator: str) -> int:
+        """The length of the whole file, of which the answer is the rest. CopyFailed if it is not; the next attempt
+        then starts again."""
+        found = _RANGE.fullmatch(headers.get("content-range", "").strip())
+        problem = "the server resumed at the wrong position"
+        if found is not None and int(found[1]) == part.bytes:
+            if not _has_changed(headers, validator, part.whole_bytes, int(found[3])):
+                return int(found[3])
+            problem = "the file at the server has changed"
+        await anyio.to_thread.run_sync(part.restart, wanted.url, "")
+        raise CopyFailed(problem, retry_after_s=0.0)
 
     async def _checked(self, wanted: WantedCopy, part: PartFile, answer: OutsideAnswer) -> Fetched:
         """The finished file. CopyFailed if it is not the requested file; the next attempt then starts again."""
