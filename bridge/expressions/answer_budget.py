@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
 SEARCH_STEPS: Final = 50_000  # for one expression on one value: about 25 ms
 ANSWER_STEPS: Final = 100_000  # for all expressions together on one answer: about 50 ms
@@ -22,6 +23,7 @@ class AnswerBudget:
 
     def __init__(self, steps: int) -> None:
         self.left = steps
+        self.found: dict[str, Any] = {}  # see `once`
         self._used: dict[tuple[str, str], int] = {}
 
     def use(self, expression: str, where: str, steps: int) -> None:
@@ -58,6 +60,16 @@ def steps_left() -> int:
     """How many steps the next expression may take."""
     now = _open.get()
     return SEARCH_STEPS if now is None else max(0, min(SEARCH_STEPS, now.left))
+
+
+def once(read: Callable[[str], Any], text: str) -> Any:
+    """The result of `read(text)`. Within one answer, a text is read only once, so `read` must always be the same."""
+    now = _open.get()
+    if now is None:
+        return read(text)
+    if text not in now.found:
+        now.found[text] = read(text)
+    return now.found[text]
 
 
 def use(expression: str, where: str, steps: int) -> None:

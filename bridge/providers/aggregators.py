@@ -40,7 +40,7 @@ _SURE: Final = _kinds(_DATA["results"])
 _PERHAPS: Final = _kinds(_DATA["perhaps_input"])
 _INPUT: Final = _kinds(_DATA["input_of_videos"])
 _IN_OUTPUTS: Final = _kinds(_DATA["inside_outputs"])
-_OUTPUTS, _CONTAINERS, _ADDRESSES, _STATUSES, _REASONS, _MESSAGES = (
+_OUTPUTS, _CONTAINERS, _ADDRESSES, STATUSES, _REASONS, _MESSAGES = (
     tuple(_DATA[name].split()) for name in ("outputs", "containers", "addresses", "statuses", "reasons", "messages")
 )
 _ACCOUNT_TROUBLES: Final = {
@@ -48,6 +48,8 @@ _ACCOUNT_TROUBLES: Final = {
     ReadingKind.AUTH_ERROR: tuple(map(fold, _DATA["wrong_key"].split())),
 }
 _TOO_MANY: Final = tuple(map(fold, _DATA["too_many"].split()))
+_OUTPUT_CONTAINERS: Final = tuple(name for name in _CONTAINERS if name != "metadata")
+_ADDRESS_KEYS: Final = frozenset(_ADDRESSES)
 _REASON_KEYS: Final = frozenset(_REASONS)
 _MESSAGE_KEYS: Final = frozenset({*_REASONS, *_MESSAGES})
 # Until 2025, new-api put the address where failures have their reason.
@@ -97,10 +99,13 @@ def are_too_many(texts: Sequence[str]) -> bool:
 def result_candidates(task: Json, *, makes: str) -> Iterator[ResultCandidate]:
     """Possible results, in the order of preference: at the top level of the task, then inside. `makes` is the expected
     kind of results."""
-    for keys in (_SURE, _PERHAPS, *(() if makes == "videos" else (_INPUT,))):
-        for value in (task, *_inside(task, DEPTH)):
+    values = (task, *_inside(task, DEPTH))
+    # The metadata of a task that makes videos repeats its input.
+    outputs = (task, *_inside(task, DEPTH, _OUTPUT_CONTAINERS)) if makes == "videos" else values
+    for keys, places in ((_SURE, values), (_PERHAPS, outputs), *(() if makes == "videos" else ((_INPUT, values),))):
+        for value in places:
             yield from _in_list(value, keys) if isinstance(value, list) else _in_object(value, keys)
-    for value in (task, *_inside(task, DEPTH)):
+    for value in values:
         for key in _OUTPUTS if isinstance(value, dict) else ():
             yield from _in_object(value.get(key), _IN_OUTPUTS)
     reason = task.get("fail_reason") if isinstance(task, dict) else None
@@ -116,16 +121,16 @@ def without_address(task: Json) -> Iterator[dict[str, Json]]:
             yield from (item for item in items if isinstance(item, dict) and not any(_addressed(item)))
 
 
-def _inside(value: Json, depth: int) -> Iterator[Json]:
+def _inside(value: Json, depth: int, containers: Sequence[str] = _CONTAINERS) -> Iterator[Json]:
     """The objects and lists that may contain results. An object with a status of its own is a vendor's answer, and is
     read as one."""
-    for key in _CONTAINERS if isinstance(value, dict) else ():
+    for key in containers if isinstance(value, dict) else ():
         inner = opened(value.get(key))
         objects = (item for item in listed(inner) if isinstance(item, dict))
-        if inner is not None and not any(item.get(name) for item in objects for name in _STATUSES):
+        if inner is not None and not any(item.get(name) for item in objects for name in STATUSES):
             yield inner
             if depth > 1:
-                yield from _inside(inner, depth - 1)
+                yield from _inside(inner, depth - 1, containers)
 
 
 def _in_object(value: Json, keys: Mapping[str, str]) -> Iterator[ResultCandidate]:
@@ -136,10 +141,11 @@ def _in_object(value: Json, keys: Mapping[str, str]) -> Iterator[ResultCandidate
 
 def _in_list(items: list[Json], keys: Mapping[str, str]) -> Iterator[ResultCandidate]:
     """For each key that any item has: the values of all items for this key, with their other keys."""
-    for key, kind in keys.items():
+    named = {key for item in items if isinstance(item, dict) for key in item}
+    for key in filter(named.__contains__, keys):
         those = [item for item in items if isinstance(item, dict) and isinstance(item.get(key), str)]
         if values := tuple(_addressed([{**item, "url": item[key]} for item in those])):
-            yield ResultCandidate(kind, values)
+            yield ResultCandidate(keys[key], values)
 
 
 def _addressed(value: Json) -> Iterator[Json]:
@@ -148,7 +154,7 @@ def _addressed(value: Json) -> Iterator[Json]:
     for each in listed(opened(value)):
         if isinstance(each, str) and each.strip():
             yield each
-        elif isinstance(each, dict):
+        elif isinstance(each, dict) and not _ADDRESS_KEYS.isdisjoint(each):
             held: list[str] = next(filter(None, (_texts(each.get(key)) for key in _ADDRESSES)), [])
             yield from ({**each, "url": text} for text in held)
 

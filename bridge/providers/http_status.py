@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import cache
+from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -58,6 +59,7 @@ _TASK: Final = re.compile(
 )
 _UNKNOWN: Final = re.compile(r"not (be )?found|not exist|unknown|no such|不存在|未找到|找不到", re.IGNORECASE)
 MOST_TEXT_CHARS: Final = 1000
+MOST_TEXTS: Final = 30
 _TEXTS: Final = ("message", "msg", "detail", "error", "title", "description", "reason")
 _CODES: Final = ("code", "type")
 
@@ -179,12 +181,18 @@ def _missing(body: bytes, shape: Shape) -> tuple[ReadingKind, bool]:
 
 
 def _texts(value: Json, depth: int, keys: Sequence[str] = _TEXTS) -> list[str]:
+    """The first texts of a refusal."""
+    return list(islice(_all_texts(value, depth, keys), MOST_TEXTS))
+
+
+def _all_texts(value: Json, depth: int, keys: Sequence[str]) -> Iterator[str]:
     if isinstance(value, str):
-        return [value[:MOST_TEXT_CHARS]] if value.strip() else []
-    if isinstance(value, dict) and depth:
-        return [text for key in keys for text in _texts(value.get(key), depth - 1, keys)]
-    items = value[:10] if isinstance(value, list) and depth else []
-    return [text for each in items for text in _texts(each, depth - 1, keys)]
+        if value.strip():
+            yield value[:MOST_TEXT_CHARS]
+    elif depth:
+        held = map(value.get, keys) if isinstance(value, dict) else value[:10] if isinstance(value, list) else ()
+        for each in held:
+            yield from _all_texts(each, depth - 1, keys)
 
 
 def _text_of(answer: Answer, shape: Shape) -> str:

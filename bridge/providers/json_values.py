@@ -16,6 +16,7 @@ from bridge.domain.answer_file import DATA_URL, URL_SAFE
 from bridge.domain.content_sniffing import binary_type
 from bridge.domain.quoting import printable
 from bridge.domain.task import Json
+from bridge.expressions.answer_budget import once
 from bridge.expressions.json_text import parse_json
 
 ProgressForm = Literal["percent", "fraction", "either", "tqdm"]
@@ -78,14 +79,16 @@ def check_json(text: str) -> None:
 
 def opened(value: Json) -> Json:
     """The object or list in a text that is JSON, as some aggregators send it; any other value unchanged."""
-    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
-        try:
-            inner: Json = parse_json(value)
-            check_json(value)
-        except (ValueError, RecursionError):
-            return value
-        return value if is_deep(inner, MAX_DEPTH // 2) else inner
-    return value
+    return once(_opened, value) if isinstance(value, str) and value.lstrip()[:1] in {"{", "["} else value
+
+
+def _opened(text: str) -> Json:
+    try:
+        inner: Json = parse_json(text)
+        check_json(text)
+    except (ValueError, RecursionError):
+        return text
+    return text if is_deep(inner, MAX_DEPTH // 2) else inner
 
 
 def as_ms(values: Iterable[Json], zone: tzinfo = UTC) -> int | None:

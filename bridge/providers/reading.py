@@ -25,6 +25,7 @@ from bridge.providers.success import (
     error_text,
     failure_text,
     message_of,
+    objects_with_id,
     read_success,
     refined_by_text,
     why_failed,
@@ -41,7 +42,6 @@ BAD_REQUEST: Final = 400  # some vendors refuse a task because of its content wi
 HTTP_ERROR: Final = re.compile(r"40[123459]|410|42[59]|5\d\d", re.ASCII)  # without 400 and 422: they say too little
 NOT_IMPLEMENTED: Final = 501  # aggregators answer this to requests that they do not forward
 MAX_KEPT_BYTES: Final = 16 << 10  # maximum size of JSON, because an input may contain pictures
-IDS: Final = frozenset({"id", "task_id", "taskId", "uuid", "job_id", "jobId"})  # an answer with one is no refusal
 # Some vendors have one code for too many requests and for no credit, or for bad parameters and an unknown task.
 VAGUE_KINDS: Final = frozenset({ReadingKind.RATE_LIMITED, ReadingKind.BAD_REQUEST})
 FINISHED: Final = frozenset({ReadingKind.SUCCEEDED, ReadingKind.EXPIRED_RESULT, ReadingKind.FAILED})
@@ -142,8 +142,7 @@ def _read_unknown(description: Description, body: Json, why: str) -> Reading:
     """The reading of an answer that does not contain the task. If it has no known form, its `word` is its keys."""
     if why not in {NO_TASK, NO_LIST}:
         return Reading(kind=ReadingKind.AMBIGUOUS, detail=_said(description, body, why))
-    inner = body.get("data") if isinstance(body, dict) else None
-    if not any(isinstance(each, dict) and not IDS.isdisjoint(each) for each in (body, inner)):
+    if isinstance(body, dict) and not objects_with_id(body):
         refusal = refined_by_text(
             description, Reading(kind=ReadingKind.AMBIGUOUS, detail=_said(description, body)), body
         )
@@ -295,7 +294,8 @@ def _read_whole(description: Description, found: FoundTask, raw: AnswerBytes, as
     has_own_paths = _has_own_paths(best, asked) and any(place.content for place in found.form.results)
     for each in elsewhere(description, found) if best.lacks_result or has_own_paths else ():
         inner = _read_task(description, each, raw, asked)
-        if inner.kind is ReadingKind.SUCCEEDED and not _has_own_paths(inner, asked):
+        has_results = inner.snapshot is not None and inner.snapshot.result
+        if inner.kind is ReadingKind.SUCCEEDED and has_results and not _has_own_paths(inner, asked):
             return inner
         best = inner if best.lacks_result and inner.kind in FINISHED else best
     return best

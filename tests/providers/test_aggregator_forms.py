@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from bridge.domain.task import Json, ReadingKind
@@ -76,6 +77,26 @@ def test_a_picture_that_a_video_was_made_from_is_no_result(provider: str) -> Non
         reading = reading_of(body, provider=provider, task_id="T", action=None)
 
         assert (reading.kind, reading.lacks_result) == (ReadingKind.AMBIGUOUS, True), reading
+
+
+@pytest.mark.parametrize("key", ["images", "image_urls", "imageUrls"])
+def test_pictures_in_the_metadata_of_a_video_are_no_results(key: str) -> None:
+    metadata: Json = {key: ["https://cdn.example.com/input.png"]}
+    for held in (metadata, orjson.dumps(metadata).decode()):
+        body = {"id": "T", "status": "completed", "progress": 100, "metadata": held}
+        seen = reading_of(body, provider="openai_video", task_id="T").snapshot
+
+        assert seen is not None
+        assert seen.urls == ("https://api.example.com/v1/videos/T/content",)
+
+
+def test_a_refused_address_inside_an_answer_does_not_hide_its_file() -> None:
+    inner: Json = {"id": "v", "progress": 1, "status": "completed", "response": {"video_url": "http://10.0.0.5/x.mp4"}}
+    body = {"id": "T", "status": "completed", "progress": 100, "data": inner}
+    seen = reading_of(body, provider="openai_video", task_id="T").snapshot
+
+    assert seen is not None
+    assert seen.urls == ("https://api.example.com/v1/videos/T/content",)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import orjson
 import pytest
 
 from bridge.domain.task import Json, ReadingKind
@@ -119,6 +120,24 @@ def test_a_code_for_bad_parameters_may_be_about_an_unknown_task(provider: str, s
 def test_a_refusal_about_something_else_is_not_about_an_unknown_task(text: str) -> None:
     for body in ({"code": -1, "msg": text}, {"error": {"message": text}}):
         assert reading_of(body, provider="openai_video", task_id="T").kind is ReadingKind.AMBIGUOUS, body
+
+
+@pytest.mark.parametrize("text", ["task not found", "too many requests", "insufficient_quota"])
+@pytest.mark.parametrize(
+    ("provider", "body"),
+    [
+        ("kling", {"code": 77, "message": "?", "data": {"task_id": "T", "task_status": "processing"}}),
+        ("kling", {"code": 77, "message": "?", "data": {"task_id": "another", "task_status": "failed"}}),
+        ("kling", {"code": 77, "message": "?", "data": [{"id": "another", "status": "queued"}]}),
+        ("openai_video", [{"id": "another", "title": "?"}]),
+        ("openai_video", [{"uid": "another", "title": "?"}]),
+        ("openai_video", {"generationId": "T", "phase": "weird", "description": "?"}),
+    ],
+)
+def test_the_texts_of_an_answer_about_tasks_refuse_nothing(provider: str, body: Json, text: str) -> None:
+    told = orjson.dumps(body).replace(b'"?"', orjson.dumps(text))
+
+    assert reading_of(told, provider=provider, task_id="T").kind is ReadingKind.AMBIGUOUS
 
 
 @pytest.mark.parametrize("text", ["task" + " " * 996, "task" + "_" * 996, "task id" + "1" * 993, "the job " * 125])

@@ -1,0 +1,58 @@
+"""The time to read an answer, whatever texts it contains."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from bridge.domain.task import Json, ReadingKind
+from bridge.providers import json_values
+from tests.providers.reading_of import newapi, reading_of
+
+REASONS = ("fail_reason", "error", "error_message", "failure_reason", "fail_msg", "failure", "message", "detail")
+TASK_KEYS = ("message", "msg", "detail", "error", "title", "description", "reason", "code", "type")
+
+
+def read_in(most_s: float, body: Json, **asked: str | int) -> ReadingKind:
+    began = time.process_time()
+    kind = reading_of(body, **asked).kind  # type: ignore[arg-type]
+    assert time.process_time() - began < most_s
+    return kind
+
+
+@pytest.mark.parametrize(
+    "text", ["done " * 200 + " " * 995 + ",", "failed" + " " * 1990 + "x", "task " * 399 + "x", " done" * 399 + ".;"]
+)
+def test_no_message_of_a_failure_takes_long_to_judge(text: str) -> None:
+    body = newapi("FAILURE", **dict.fromkeys(REASONS, text))
+
+    assert read_in(0.5, body, provider="newapi") is ReadingKind.FAILED
+
+
+@pytest.mark.parametrize("text", ["url " * 250, "a " * 500, "task 1" + "x_" * 490])
+def test_many_texts_of_a_refusal_take_no_longer_than_a_few(text: str) -> None:
+    body: Json = {key: [[text] * 10] * 10 for key in TASK_KEYS}
+
+    assert read_in(0.2, body, provider="openai_video", status=404) is ReadingKind.NOT_FOUND
+
+
+@pytest.mark.parametrize("key", ["data", "resultJson", "result"])
+@pytest.mark.parametrize("provider", ["kling", "newapi", "openai_video", "replicate"])
+def test_a_json_text_inside_an_answer_is_parsed_once(provider: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    monkeypatch.setattr(json_values, "check_json", parsed.append)
+    text = json.dumps({"x": [{"a": 1}]})
+
+    reading_of(
+        {"id": "T", "task_id": "T", "status": "SUCCESS", "progress": 1, key: text}, provider=provider, task_id="T"
+    )
+
+    assert parsed == [text]
+
+
+def test_a_long_list_without_results_does_not_take_long() -> None:
+    body = newapi("SUCCESS", resultJson=[{"a": 1}] * 30_000)
+
+    assert read_in(0.5, body, provider="newapi") is ReadingKind.AMBIGUOUS
