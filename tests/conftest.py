@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import hypothesis
 import pytest
+from coverage import Coverage
 
 import bridge
 from bridge import redaction
@@ -222,6 +223,14 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         return (yield)
     finally:
         gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Save the coverage of this process now, not at its exit: ten seconds later, xdist kills it."""
+    if (measured := Coverage.current()) is not None:
+        measured.stop()
+        measured.save()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
