@@ -140,6 +140,7 @@ def test_the_texts_of_an_answer_about_tasks_refuse_nothing(provider: str, body: 
     assert reading_of(told, provider=provider, task_id="T").kind is ReadingKind.AMBIGUOUS
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("text", ["task" + " " * 996, "task" + "_" * 996, "task id" + "1" * 993, "the job " * 125])
 def test_no_text_of_a_refusal_takes_long_to_judge(text: str) -> None:
     began = time.process_time()
