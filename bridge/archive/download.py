@@ -156,8 +156,8 @@ class Download:
         return whole_bytes
 
     async def _resumed(self, wanted: WantedCopy, part: PartFile, headers: Mapping[str, str], validator: str) -> int:
-        """The length of the whole file, of which the answer is the rest. CopyFailed if it is not; the next attempt
-        then starts again."""
+        """The length of the whole file. CopyFailed if the answer is not its rest; then the next attempt starts
+        again."""
         found = _RANGE.fullmatch(headers.get("content-range", "").strip())
         problem = "the server resumed at the wrong position"
         if found is not None and int(found[1]) == part.bytes:

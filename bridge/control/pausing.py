@@ -23,7 +23,7 @@ SECTIONS: Final = {"accounts": PauseOf.ACCOUNT, "endpoints": PauseOf.ENDPOINT}
 def pause(
     store: CommandStore, file: SettingsFile, name: str, *, now: float, until_at: float | None
 ) -> tuple[PauseOf, str]:
-    """Pause an account or endpoint (None: until `resume`); returns which it is. UsageError for neither or both."""
+    """Pause an account or endpoint. `until_at` None: until `resume`. UsageError if the name is neither or both."""
     of, known = _named(file, name, ())
     store.pause(of, known, now=now, until_at=until_at)
     return of, known
@@ -65,7 +65,7 @@ def pauses_json(pauses: Sequence[Pause], now: float) -> dict[str, dict[str, str 
 
 
 def _named(file: SettingsFile, text: str, paused: Sequence[Pause]) -> tuple[PauseOf, str]:
-    """The account or endpoint with this name, in the settings or among `paused`. Of both, it is the paused one."""
+    """The account or endpoint with this name, in the settings or among `paused`. If both have it: the paused one."""
     names = {PauseOf.ACCOUNT: set(file.accounts), PauseOf.ENDPOINT: set(file.queues)}
     for one in paused:
         names[one.of].add(one.name)

@@ -23,7 +23,7 @@ class AnswerBudget:
 
     def __init__(self, steps: int) -> None:
         self.left = steps
-        self.found: dict[str, Any] = {}  # see `once`
+        self.found: dict[tuple[Callable[[str], Any], str], Any] = {}  # see `once`
         self._used: dict[tuple[str, str], int] = {}
 
     def use(self, expression: str, where: str, steps: int) -> None:
@@ -63,13 +63,13 @@ def steps_left() -> int:
 
 
 def once(read: Callable[[str], Any], text: str) -> Any:
-    """The result of `read(text)`. Within one answer, a text is read only once, so `read` must always be the same."""
+    """The result of `read(text)`. Within one answer, it reads each text only once."""
     now = _open.get()
     if now is None:
         return read(text)
-    if text not in now.found:
-        now.found[text] = read(text)
-    return now.found[text]
+    if (read, text) not in now.found:
+        now.found[read, text] = read(text)
+    return now.found[read, text]
 
 
 def use(expression: str, where: str, steps: int) -> None:
