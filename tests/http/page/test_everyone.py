@@ -117,7 +117,7 @@ PLACES: Final = {
     "health-failing": Place("failing", "/health"),
     "now-starting": Place("starting", "/"),
     "signin": Place("closed", "/signin?next=/tasks"),
-    "signin-again": Place("closed", "/signin", 200, "document.querySelector('main form').submit()", "[role=alert]"),
+    "signin-again": Place("closed", "/signin", 200, "document.querySelector('main form').submit()", ".banner.bad"),
     "read-only": Place("closed", "/signin?next=/", 200, SIGN_IN, ".figures"),
     "read-only-refused": Place("closed", "/signin?next=/redeliver%3Fstate%3Ddead", 200, SIGN_IN, "nav"),
     **{
