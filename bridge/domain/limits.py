@@ -386,5 +386,6 @@ class RateLimiter:
         if now == self._filled_at:
             return
         elapsed = max(0.0, now - max(self._filled_at, self.wait_until_at))
-        self._tokens = min(float(self.limits.burst), self._tokens + elapsed * self.rate_at(now))
+        rate = self.limits.rate if self._factor == 1.0 else self.rate_at(now)
+        self._tokens = min(float(self.limits.burst), self._tokens + elapsed * rate)
         self._filled_at = now

@@ -141,7 +141,9 @@ class LearnedCadence:
 
     def _kind_of(self, entry: PollEntry) -> _Kind:
         key = _key(self._account, entry.action, entry.variant)
-        kind, fit = self._kinds.get(key), self._knowledge.fit(key)
+        kind, fit, worth = self._kinds.get(key), self._knowledge.fit(key), self._budget.worth
+        if kind is not None and kind.fit is fit and kind.worth == worth:  # by far the most frequent case
+            return kind
         if kind is None and self._budget.is_due:  # after a start: from the stored tables
             self._budget.recalculate([(fit, fit.support)])
         worth = self._budget.worth

@@ -110,7 +110,7 @@ class _DueWatches:
     def drop_stale(self, now: float) -> None:
         """Drop entries at both ends that are no longer due."""
         due, new = self.due, self.new
-        while due and not due[0][1].is_due(now):
+        while due and ((due_at := due[0][1].due_at) is None or due_at > now):
             heapq.heappop(due)
         while new and not new[0].is_due(now):
             new.popleft()

@@ -94,7 +94,9 @@ class Codes(DescriptionModel):
         return _key(self.at(answer))
 
     def is_good(self, code: Json) -> bool:
-        return code is None or _key(code) in self._good
+        if code is None or (type(code) is int and code in self._good):  # by far the most frequent cases
+            return True
+        return _key(code) in self._good
 
     def kind(self, code: Json, *, is_2xx: bool) -> ReadingKind | None:
         """The meaning of a code that is not a success; None if it is unknown."""

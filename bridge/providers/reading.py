@@ -178,7 +178,7 @@ def judge(description: Description, answer: Answer | Unanswered) -> Json | Readi
             if answer.status == HTTPStatus.OK or (means in UNDER_WAY and answer.status in ACCEPTED):
                 return read_as(means, answer, said=shape.value)
         return by_status(answer, shape)
-    if not isinstance(body, dict | list):
+    if not isinstance(body, dict) and not isinstance(body, list):
         reading = by_status(answer, Shape.JSON, said="the answer is not a JSON object")
         return refined_by_text(description, reading, body)
     refused = _refused(description, body, answer)

@@ -53,11 +53,12 @@ VAGUE: Final = re.compile(
 class AnswerBytes:
     """The bytes of an answer. They are checked at most once, and only if a task finishes, because checking is slow."""
 
+    _flaw: str | None = None
+    _is_checked = False
+
     def __init__(self, answer: Answer | Unanswered) -> None:
         assert isinstance(answer, Answer)
         self._body = answer.body
-        self._flaw: str | None = None
-        self._is_checked = False
 
     def flaw_in(self, task: Json) -> str | None:
         """Why an answer that would finish the task cannot be trusted; None if it can."""

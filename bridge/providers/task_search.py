@@ -47,7 +47,10 @@ def find(description: Description, answer: Json, task_id: str) -> FoundTask | st
     the task's id. The inner answer of an aggregator counts if it has the task's id and nothing outside does. Forms of
     last resort come last.
     """
-    found = _find(description, answer, task_id)
+    outside = _first(description.places, answer, task_id)
+    if isinstance(outside, FoundTask) and outside.names_ours and outside.kind is not None:
+        return outside  # by far the most frequent case
+    found = _outside_or_inside(description, answer, task_id, outside)
     if isinstance(found, FoundTask) and found.kind is not None:
         return found
     is_ours = isinstance(found, FoundTask) and found.names_ours
@@ -58,10 +61,10 @@ def find(description: Description, answer: Json, task_id: str) -> FoundTask | st
     return found
 
 
-def _find(description: Description, answer: Json, task_id: str) -> FoundTask | str:
-    outside = _first(description.places, answer, task_id)
-    if isinstance(outside, FoundTask) and outside.names_ours and outside.kind is not None:
-        return outside
+def _outside_or_inside(
+    description: Description, answer: Json, task_id: str, outside: FoundTask | str
+) -> FoundTask | str:
+    """The task in the inner answer, if that is more certain than what was found outside."""
     inside = _first(description.places, inside_of(description, answer), task_id)
     if isinstance(inside, FoundTask) and inside.names_ours and inside.kind is not None:
         is_same = isinstance(outside, FoundTask) and inside.task is outside.task
