@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("unmeasured")
 
 A = "https://cdn.example.com/a.mp4"
 IMAGE = "https://cdn.example.com/i.png"
+CLIPS = orjson.dumps([{"id": "c", "audio_url": A}]).decode()
 AGGREGATORS = ("openai_video", "newapi", "kling", "unified_v2", "video_query", "ark", "minimax", "vidu", "runway")
 PLACEHOLDERS: list[Json] = [
     {"video_url": A},
@@ -88,6 +89,19 @@ def test_pictures_in_the_metadata_of_a_video_are_no_results(key: str) -> None:
 
         assert seen is not None
         assert seen.urls == ("https://api.example.com/v1/videos/T/content",)
+
+
+@pytest.mark.parametrize(
+    ("provider", "body", "kind"),
+    [
+        ("video_query", {"id": "1", "status": "completed", "detail": {"status": "done", "video_url": A}}, "videos"),
+        ("suno", {"data": {"task_id": "1", "status": "SUCCESS", "data": CLIPS}}, "audios"),
+    ],
+)
+def test_a_result_is_found_inside_what_the_vendor_said(provider: str, body: Json, kind: str) -> None:
+    reading = reading_of(body, provider=provider, task_id="1", action=None)
+    assert reading.snapshot is not None
+    assert {name: [item["url"] for item in items] for name, items in reading.snapshot.result.items()} == {kind: [A]}
 
 
 def test_a_refused_address_inside_an_answer_does_not_hide_its_file() -> None:
