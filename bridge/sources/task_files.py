@@ -81,17 +81,18 @@ def read_any(data: bytes, read: Read = read_tasks) -> Iterable[Entry]:
 def read_line(raw: bytes, line: int, *, suffix: str) -> Entry | None:
     """The task in one line: JSON in `.jsonl`; in `MIXED`, JSON if it begins with `{`, or else an id. None for blank
     lines, and outside `.jsonl` for lines that begin with `#`."""
+    text = (raw.removeprefix(BOM) if line == 1 else raw).decode(errors="surrogateescape").strip()
+    if not text or (suffix != ".jsonl" and text.startswith("#")):
+        return None
     if problem := too_long(len(raw)):
         return Entry(line=line, text=None, problem=problem)
     try:
-        text = (raw.removeprefix(BOM) if line == 1 else raw).decode().strip()
-    except UnicodeDecodeError:
-        return Entry(line=line, text=raw.decode(errors="surrogateescape").strip(), problem=not_utf8(raw))
-    if not text or (suffix != ".jsonl" and text.startswith("#")):
-        return None
+        data = text.encode()
+    except UnicodeEncodeError:
+        return Entry(line=line, text=text, problem=not_utf8(raw))
     if suffix != ".jsonl" and not (suffix == MIXED and text.startswith("{")):
         return Entry(line=line, text=text, value=text)
-    return read_one(text.encode(), line)
+    return read_one(data, line)
 
 
 def is_json(data: bytes) -> bool:

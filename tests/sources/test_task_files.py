@@ -30,6 +30,11 @@ def test_a_line_that_is_not_utf8_leaves_the_others() -> None:
     assert (bad.text or "").encode(errors="surrogateescape") == b"tw\xffo"
 
 
+def test_a_comment_may_be_long_and_in_any_encoding() -> None:
+    long = b"#" + b"x" * 300_000 + b"\n" + b" " * 300_000 + b"\n"
+    assert values(b"one\n" + long + b"# caf\xe9\ntwo\n", ".txt") == ["one", "two"]
+
+
 # CSV
 
 
