@@ -182,6 +182,13 @@ def test_the_host_in_a_whole_url_counts(site: Site, named: str, host: str, statu
         assert caller.recv(65536).startswith(f"HTTP/1.1 {status} ".encode())
 
 
+@pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/readyz", 200), ("/metrics", 421), ("/", 421)])
+def test_load_balancers_may_probe_health_without_a_host(site: Site, path: str, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", int(site.url.rpartition(":")[2])), timeout=10) as caller:
+        caller.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        assert caller.recv(65536).partition(b" ")[2].startswith(f"{status} ".encode())
+
+
 def test_a_request_without_a_host_is_refused_with_the_reason(site: Site) -> None:
     answer = site.client.get("/healthz", headers={"Host": ""})
     assert (answer.status_code, "no Host header" in answer.json()["detail"]) == (421, True)
