@@ -59,7 +59,9 @@ _EXTENSION: Final = re.compile(r"[a-z0-9]{1,8}")
 _VAGUE: Final = frozenset(
     {None, "application/zip", "text/plain", "application/json", "application/xml"}
 )  # many formats
-_TAKEN: Final = frozenset({"html", "htm", "xhtml", "svg", "json"})  # only for files of these types
+PROGRAMS: Final = frozenset({"php", "phtml", "phar", "asp", "aspx", "ashx", "jsp", "jspx", "cgi", "shtml", "do"})
+"""Endings of URLs that name the server's program, not the format of the file."""
+_TAKEN: Final = PROGRAMS | {"html", "htm", "xhtml", "svg", "json"}  # only for files of these types
 
 
 class FileType(NamedTuple):

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from bridge.chinese_reasons import in_language, is_own
 from bridge.domain.archive_names import copies_in
+from bridge.domain.content_sniffing import PROGRAMS
 from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, TOPICS, Event, Topic
 from bridge.domain.ids import MAX_TASK_ID_CHARS
 from bridge.domain.quoting import printable
@@ -178,7 +179,8 @@ def card_links(found: ResultFacts, words: ChatWording) -> list[CardLink]:
 def _with_extension(label: str, made: MadeResult, words: ChatWording) -> str:
     """`File 2 (fbx)`: a person chooses a file by its format."""
     found = _EXTENSION.search(made.url) if made.kind == "files" else None
-    return words.with_codes.format(text=label, codes=found[1].lower()) if found else label
+    is_format = found is not None and found[1].lower() not in PROGRAMS
+    return words.with_codes.format(text=label, codes=found[1].lower()) if found and is_format else label
 
 
 def cut_at_word(text: str, most_chars: int) -> str:

@@ -36,6 +36,8 @@ from bridge.domain.content_sniffing import FileType, WrongContent, sniffed
         (b"<?xml version='1.0'?>\n<!-- c --><svg/>", "images", "/a.svg", "", ("image/svg+xml", "svg")),
         (b"<html><body>", "files", "/page.html", "", ("text/html", "html")),
         (b"\x00\x01\x02unknown", "videos", "/a.xyz", "video/x-new; a=b", ("video/x-new", "xyz")),
+        (b"PK\x03\x04", "files", "/download.php?id=1", "", ("application/zip", "zip")),
+        (b"<?php echo 1;", "files", "/a.PHP", "", ("application/xml", "xml")),
         (b"\x00\x01\x02unknown", "files", "/a", "", ("application/octet-stream", "bin")),
         (b"\x00\x01\x02unknown", "files", "/a.html", "text/html", ("application/octet-stream", "bin")),
         (b"\x00\x01\x02unknown", "files", "/a.a-very-long-extension", "", ("application/octet-stream", "bin")),

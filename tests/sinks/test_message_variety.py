@@ -30,7 +30,7 @@ from tests.sinks.receivers import http_receiver
 from tests.sinks.robot_answers import sent, taken
 from tests.sinks.samples import FAILED, IMAGES, SUCCEEDED, as_delivery, every_sample, task_sample
 from tests.sinks.test_attachments import PICTURE, VIDEO, mail_url
-from tests.sinks.test_messages import HOSTILE, URLS, Services, by_apprise, services
+from tests.sinks.test_messages import HOSTILE, URLS, Services, by_apprise, by_robot, services
 
 pytestmark = [
     pytest.mark.usefixtures("unmeasured"),
@@ -251,3 +251,10 @@ def parts_of(content: bytes) -> tuple[str, str, str]:
     mail = message_from_bytes(content, policy=email_policy)
     parts = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
     return mail["subject"], parts.get("text/plain", ""), parts.get("text/html", "")
+
+
+async def test_a_link_to_a_program_names_no_format() -> None:
+    files = ("https://cdn.example.com/download.php?id=1", "https://cdn.example.com/get.ashx")
+    seen = SUCCEEDED._replace(result={"files": [{"url": url} for url in files]}, urls=files)
+    [message] = await by_robot("telegram", task_sample(snapshot=seen), ChatStyle())
+    assert re.findall(r">([^<]+)</a>", message["text"]) == ["File 1", "File 2"]
