@@ -30,6 +30,7 @@ log = get_logger()
 MAX_UNSTORED: Final = 256  # maximum number of outcomes that are not on disk yet: a crash repeats their attempts
 BLOCKED_S: Final = 1.0  # how often to check again without a lease, or during a hand-over
 MAX_ORDER_S: Final = 60.0  # how long one message in retry may delay later ones
+MOST_LOGGED: Final = 5  # failures in a row; of more, every doubling of their number is logged
 BUG_PAUSE_S: Final = 60.0  # when to retry a delivery after its outcome could not be stored
 
 
@@ -77,6 +78,7 @@ class EndpointQueue:
         self.stored_wait_until_at = -math.inf  # the wait that is known to be in the store
         self._paused_until = -math.inf  # set by a person
         self._failing_since: float | None = None  # the first failure since the last success
+        self._failures = 0  # since the last success
         self._unstored_retries: set[int] = set()  # until they are stored, later deliveries must not get ahead of them
         self._chance = clock.chance()  # one jitter for all retries of an ordered queue keeps their order
         self._left_some = False  # the store has more due deliveries, which need a free slot first
@@ -352,11 +354,14 @@ class EndpointQueue:
             "event_id": delivery.event_id,
             "attempts": made.attempts,
         }
+        self._failures = 0 if made.state is DeliveryState.ACCEPTED else self._failures + 1
         if made.state is DeliveryState.ACCEPTED:
             log.info("delivery.accepted", **keys)
         elif made.state is DeliveryState.DEAD:
             log.error("delivery.dead", reason=made.detail, **keys)
         elif made.disables:
             log.error("endpoint.disabled", reason=made.detail, **keys)
+        elif self._failures <= MOST_LOGGED or self._failures.bit_count() == 1:
+            log.warning("delivery.deferred", reason=made.detail, failures=self._failures, **keys)
         else:
-            log.warning("delivery.deferred", reason=made.detail, **keys)
+            log.debug("delivery.deferred", reason=made.detail, failures=self._failures, **keys)

@@ -99,6 +99,19 @@ async def test_the_log_names_no_task_for_an_event_about_an_endpoint() -> None:
     assert accepted == {"task_succeeded": "a", "endpoint_disabled": ""}
 
 
+async def test_the_log_of_a_dead_receiver_gets_quieter_until_it_recovers() -> None:
+    rig = Rig(retries=(5,) * 40)
+    failure = Deferred(reason="503")
+    rig.sink.script = [*[failure] * 40, Accepted(detail="200"), failure]
+    with capture_logs() as logged:
+        async with rig.running():
+            await ended(rig, "a")
+            await rig.clock.advance(1000)
+            await ended(rig, "b")
+    deferred = [line["failures"] for line in logged if line["event"] == "delivery.deferred"]
+    assert deferred == [1, 2, 3, 4, 5, 8, 16, 32, 1]
+
+
 async def test_after_a_410_no_more_deliveries_of_a_burst_are_attempted() -> None:
     rig = Rig(concurrency=2)
     rig.sink.script = [Refused(reason="410")] * 20
