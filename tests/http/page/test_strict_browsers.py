@@ -31,6 +31,14 @@ NOTE_TEXTS: Final = """
     new MutationObserver(() => window.seen.push(document.querySelector("[data-copy]").textContent))
         .observe(document.querySelector("[data-copy]"), { childList: true, characterData: true, subtree: true });
 """
+# Each form that the page would send; none is sent.
+COUNT_FORMS: Final = """
+    window.sent = 0;
+    document.addEventListener("submit", (event) => {
+        window.sent += event.defaultPrevented ? 0 : 1;
+        event.preventDefault();
+    });
+"""
 
 
 def open_live(page: Tab, path: str) -> None:
@@ -96,6 +104,16 @@ def test_a_double_click_sends_a_form_once(browser: Browser, open_site: Site, act
         page.wait_for(
             f"location.search === '?account=kling&id={task_id}'"
         )  # a link to what was done would say it again
+
+
+def test_a_form_stopped_with_escape_can_be_sent_again(browser: Browser, open_site: Site) -> None:
+    add(open_site, {"id": "stopped"}, seconds=3600)
+    with tab(browser, open_site.url) as page:
+        open_live(page, "/task?account=kling&id=stopped")
+        page.page.evaluate(COUNT_FORMS)
+        click = "document.querySelector(\"form[action='/actions/poll'] button\").click()"
+        escape = "document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }))"
+        assert [page.page.evaluate(f"{script}; window.sent") for script in (click, click, escape, click)] == [1, 1, 1, 2]
 
 
 def test_an_open_page_stays_current_when_its_clock_is_set_back(browser: Browser, open_site: Site) -> None:

@@ -111,6 +111,7 @@ const KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") sentUntil = 0; // it also stops a form that is being sent
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !areKeysOn()) return;
   if (event.target.closest("input, textarea, select, dialog, video, audio")) {
     if (event.key !== "Escape") return;
