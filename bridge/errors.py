@@ -49,13 +49,16 @@ class GenbridgeError(Exception):
 
 
 class UsageError(GenbridgeError):
-    """The command line, or a request, asks for something impossible. `at` is the key or parameter it is about."""
+    """The command line, or a request, asks for something impossible. `at` is the key or parameter it is about.
+
+    The text begins with `file`, which `message` leaves out: it means nothing to the callers of the API.
+    """
 
     exit_code = 2
 
-    def __init__(self, message: str, *, at: str = "") -> None:
-        super().__init__(message)
-        self.at = at
+    def __init__(self, message: str, *, at: str = "", file: str = "") -> None:
+        super().__init__(f"{file}: {message}" if file else message)
+        self.message, self.at = message, at
 
 
 class UnknownNameError(UsageError):

@@ -63,13 +63,13 @@ def _located(file: SettingsFile, url: str, account: str | None) -> WatchKey:
 def known_account(file: SettingsFile, account: str) -> None:
     """UnknownNameError unless the settings have this account."""
     if account not in file.accounts:
-        raise UnknownNameError(f"{file.path}: {unknown_name('account', account, file.accounts)}", at="account")
+        raise UnknownNameError(unknown_name("account", account, file.accounts), at="account", file=str(file.path))
 
 
 def known_endpoint(file: SettingsFile, endpoint: str) -> None:
     """UnknownNameError unless the settings have this endpoint."""
     if endpoint not in file.queues:
-        raise UnknownNameError(f"{file.path}: {unknown_name('endpoint', endpoint, file.queues)}", at="endpoint")
+        raise UnknownNameError(unknown_name("endpoint", endpoint, file.queues), at="endpoint", file=str(file.path))
 
 
 def sampled_endpoint(file: SettingsFile, endpoint: str) -> None:

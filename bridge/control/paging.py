@@ -11,7 +11,7 @@ SEARCHED: Final = "s"
 TASKS: Final = "t"
 DELIVERIES: Final = "d"
 
-NOT_A_CURSOR: Final = "cursor: not a cursor of this list; use `next` of the page before, or leave it out"
+NOT_A_CURSOR: Final = "not a cursor of this list; use `next` of the page before, or leave it out"
 
 
 def cursor_at(listing: str, *values: object) -> str | None:

@@ -79,7 +79,7 @@ def _named(file: SettingsFile, text: str, paused: Sequence[Pause]) -> tuple[Paus
         raise UsageError(f"{text} is an account and an endpoint: write accounts.{text} or endpoints.{text}")
     if not found:
         known = sorted(names[PauseOf.ACCOUNT] | names[PauseOf.ENDPOINT])
-        raise UnknownNameError(f"{file.path}: {unknown_name('account or endpoint', text, known)}")
+        raise UnknownNameError(unknown_name("account or endpoint", text, known), file=str(file.path))
     return found[0], text
 
 

@@ -154,12 +154,12 @@ def served(routes: Sequence[ApiRoute], services: Services) -> list[Route]:
     return [at(path, methods) for path, methods in by_path.items()]
 
 
-def validated(model: type[M], tree: Mapping[str, Any]) -> M:
-    """The validated model of the input. HttpProblem 422 lists every mistake."""
+def validated(model: type[M], tree: Mapping[str, Any], *, depth: int | None = None) -> M:
+    """The validated model of the input. HttpProblem 422 lists every mistake, with at most `depth` parts of its key."""
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        found = [(written_key(one.path), one.message) for one in mistakes(error, model, tree)]
+        found = [(written_key(one.path[:depth]), one.message) for one in mistakes(error, model, tree)]
         raise invalid(found) from None
 
 

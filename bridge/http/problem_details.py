@@ -110,7 +110,8 @@ def problem_of(error: Exception) -> HttpProblem:
     for kind, status in _STATUS.items():
         if isinstance(error, kind):
             later = {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
-            return HttpProblem(status, str(error).replace("\n", "; "), _mistakes(error), later)
+            text = error.message if isinstance(error, UsageError) else str(error)
+            return HttpProblem(status, text.replace("\n", "; "), _mistakes(error), later)
     log.error("http.bug", exc_info=error)
     return HttpProblem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the log of genbridge says more")
 
@@ -118,8 +119,7 @@ def problem_of(error: Exception) -> HttpProblem:
 def _mistakes(error: Exception) -> Sequence[tuple[str, str]]:
     """The mistakes of the caller that this error names."""
     match error:
-        case UsageError(at=at):
-            message = str(error)
+        case UsageError(at=at, message=message):
             return [(at, message.removeprefix(f"{at}: ") if at else message)]
         case ConfigError(problems=problems):
             return [("", problem) for problem in problems]

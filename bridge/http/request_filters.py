@@ -42,7 +42,7 @@ def named_filters() -> Iterator[None]:
     try:
         yield
     except UnknownNameError as error:
-        raise invalid([(error.at, str(error))]) from None
+        raise invalid([(error.at, error.message)]) from None
 
 
 def since_at(text: str | None, now: float) -> float | None:

@@ -231,6 +231,13 @@ def test_a_wrong_task_in_a_one_line_list_is_named_by_number(site: Site) -> None:
     assert answer.json()["detail"].startswith("task 2: id: ")
 
 
+def test_an_unknown_name_is_reported_without_the_settings_file(site: Site) -> None:
+    unknown = 'unknown account "klin"; did you mean "kling"?'
+    assert site.reader.get("/api/v1/tasks?account=klin").json()["detail"] == f"account: {unknown}"
+    answer = site.client.post("/api/v1/task/poll", json={"account": "klin", "id": "x"}).json()
+    assert (answer["detail"], answer["errors"]) == (unknown, [{"at": "account", "message": unknown}])
+
+
 @pytest.mark.parametrize("path", ["/api/v1/task?id=", "/api/v1/deliveries/"])
 def test_a_long_text_of_a_request_is_cut_in_the_answer(site: Site, path: str) -> None:
     answer = site.reader.get(path + "x" * 5000)

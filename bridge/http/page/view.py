@@ -156,7 +156,7 @@ def read_query(model: type[Q], request: Request) -> Q:
             tree.setdefault(name, []).append(value)
         elif value:  # a form also sends empty fields
             tree[name] = value
-    return validated(model, tree)
+    return validated(model, tree, depth=1)  # a repeated parameter has no numbers
 
 
 async def read_form(request: Request, *, max_bytes: int = MAX_FORM_BYTES) -> Mapping[str, str]:

@@ -225,6 +225,7 @@ def test_a_wrong_parameter_is_one_sentence(site: Site, query: str) -> None:
     assert answer.status_code == 422
     assert "That did not work" in answer.text
     assert ("q: has more than 512 characters" in answer.text) is query.startswith("q=")
+    assert ("phase: " in answer.text, "phase[0]" in answer.text) == (query.startswith("phase="), False)
 
 
 def test_an_empty_store_shows_how_to_add_a_task(empty_site: Site) -> None:
