@@ -168,7 +168,7 @@ def _flag(value: object) -> object:
 def _between(least: float, most: float, text: str) -> AfterValidator:
     def check(seconds: float) -> float:
         if not least <= seconds <= most:
-            raise ValueError(f"{seconds:g}s is not between {text}")
+            raise ValueError(f"must be between {text}")
         return seconds
 
     return AfterValidator(check)

@@ -229,7 +229,7 @@ def _validated(
 def _problem(mistake: Mistake, node: Pairs) -> Problem:
     path = mistake.path
     if mistake.is_unknown and {path, (*path[:1], "*", *path[2:])} & LATER_KEYS:
-        return at_key(node, path, "is not in this version")
+        return at_key(node, path, "is not in this version; remove it")
     return mistake.problem(node)
 
 

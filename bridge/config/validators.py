@@ -171,9 +171,9 @@ def _split(text: str) -> SplitResult:
     try:
         name = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError:
-        raise ValueError("has an invalid host") from None
+        raise ValueError("has an invalid host; write a name such as api.example.com") from None
     if ":" not in host and not re.fullmatch(_HOST, name):
-        raise ValueError("has an invalid host")
+        raise ValueError("has an invalid host; write a name such as api.example.com")
     return parts
 
 
@@ -203,14 +203,14 @@ def header_name(text: str) -> str:
     if not re.fullmatch(_HEADER, text):
         raise ValueError(f"{quoted(text)} is not a valid header name")
     if text.lower() in _FRAMING:
-        raise ValueError(f"the header {text} is set by genbridge itself")
+        raise ValueError(f"the header {text} is set by genbridge itself; remove it")
     return text
 
 
 def webhook_header_name(text: str) -> str:
     """The name of a header that genbridge does not set itself in webhooks."""
     if text.lower() in _OWN_IN_WEBHOOKS:
-        raise ValueError(f"the header {text} is set by genbridge itself")
+        raise ValueError(f"the header {text} is set by genbridge itself; remove it")
     return header_name(text)
 
 

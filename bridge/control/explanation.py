@@ -36,6 +36,12 @@ ADDED: Final[Mapping[str, str]] = {
     SourceKind.LINES: "from the lines file",
     BY_PERSON: "by a person",
 }
+HAPPENED: Final = {  # for people, if the stored word is not plain
+    "named": "also added",
+    "revived": "watched again",
+    "again": "watched again",
+    "poll asked": "poll requested",
+}
 SOON_S: Final = 2.0  # polls that become visible in the store within this time need no remark
 
 
@@ -63,8 +69,7 @@ class TaskExplanation:
         yield "history"
         for fact in self.story.history:
             detail = "found in the provider's list" if fact.detail.startswith(DISCOVER) else _from(fact.detail)
-            what = "poll requested" if fact.what == "poll asked" else fact.what  # stored under its old name
-            yield f"  {rfc3339(fact.at)}  {what}" + (f": {detail}" if detail else "")
+            yield f"  {rfc3339(fact.at)}  {HAPPENED.get(fact.what, fact.what)}" + (f": {detail}" if detail else "")
         yield from self._answers()
         yield from self._result()
         if state.memory.phase in LIVE:

@@ -302,7 +302,7 @@ def test_check_requires_a_base_url_for_a_variant_of_a_provider(shell: Shell) -> 
     [
         ({"provider": "vidu", "discover": "1m"}, "discover: vidu has no list of its tasks that genbridge can read"),
         ({"provider": "bare", "discover": "1m"}, "discover: bare has one list of tasks for each action; set action"),
-        ({"provider": "replicate", "discover": "5s"}, "discover: 5s is not between 10s and 24h"),
+        ({"provider": "replicate", "discover": "5s"}, "discover: must be between 10s and 24h"),
         ({"provider": "replicate", "discover": "often"}, "discover: "),
         ({"provider": "vidu", "discover": None}, None),
         ({"provider": "bare", "discover": "1m", "action": "videos/text2video"}, None),

@@ -38,6 +38,19 @@ def test_explain_shows_the_history_in_order(shell: Shell, store: Store) -> None:
     assert "next poll" not in story
 
 
+def test_explain_says_in_words_why_a_task_is_watched_again(shell: Shell) -> None:
+    assert shell("add", "mine").code == 0
+    assert shell("poll", "mine").code == 0
+    assert shell("withdraw", "mine").code == 0
+    assert shell("add", "mine").code == 0
+    story = shell("explain", "mine").out
+    assert "  poll requested: by a person\n" in story
+    assert "  watched again: on the command line\n" in story
+    assert "poll asked" not in story
+    assert "revived" not in story
+    assert "revived" in {one["what"] for one in shell("explain", "mine", "--json").json["history"]}
+
+
 def test_explain_says_where_a_task_came_from(shell: Shell) -> None:
     assert shell("add", "mine").code == 0
     story = shell("explain", "mine").out

@@ -153,6 +153,10 @@ async def test_a_url_apprise_cannot_use_is_a_reason_not_an_error() -> None:
                 "An invalid Discord Webhook Token (None) was specified."
             ),
         ),
+        (
+            "mailto://x",
+            "it is incomplete or wrong for E-Mail; write it like mailto://{host}; Invalid ~From~ email specified",
+        ),
         ("hello", "it has no scheme, such as tgram://"),
     ],
 )
