@@ -57,7 +57,7 @@ class Offload(Protocol):
     """Runs blocking store calls away from the event loop, one at a time, in order."""
 
     async def __call__(self, call: Callable[..., T], *args: object) -> T:
-        """The call's result or exception. A call that has begun is not cancelled; the caller waits for it."""
+        """The call's result or exception. A call that has begun is not canceled; the caller waits for it."""
 
 
 class Added(NamedTuple):
@@ -329,7 +329,7 @@ class Source(Protocol):
     tally: SourceTally
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Read until cancelled; `started()` after the first complete reading. Outside errors are logged, not raised."""
+        """Read until canceled; `started()` after the first complete reading. Outside errors are logged, not raised."""
 
     def is_idle(self) -> bool:
         """Whether all tasks found so far have been accepted or rejected."""

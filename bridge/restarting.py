@@ -16,7 +16,7 @@ LONGEST_PAUSE_S: Final = 60.0  # after work has run this long without a bug, the
 
 
 async def keep_running(name: str, work: Callable[[], Awaitable[None]], clock: Clock) -> None:
-    """Do this work until it returns or is cancelled. After a bug, log `work.bug` with its name and start it again,
+    """Do this work until it returns or is canceled. After a bug, log `work.bug` with its name and start it again,
     first after a second, then after twice as long each time, up to a minute.
 
     Errors that a person must act on (GenbridgeError, except BridgeBug) pass through.

@@ -51,7 +51,7 @@ class FakeClock:
             if timeout_s is not None:
                 heapq.heappush(self._sleepers, (self._steady + timeout_s, next(self._order), scope.cancel))
             await wake.wait()
-        # CPython 3.11 does not trace the callers of a coroutine that a cancelled scope has woken, so coverage would be
+        # CPython 3.11 does not trace the callers of a coroutine that a canceled scope has woken, so coverage would be
         # wrong.
         await anyio.lowlevel.checkpoint()
         return wake.is_set()
@@ -84,7 +84,7 @@ class FakeClock:
         except RuntimeError:  # trio has a function for this
             await anyio.wait_all_tasks_blocked()
             return
-        for _ in range(MOST_TURNS):  # not forever: a cancelled task group around a shielded wait is always ready
+        for _ in range(MOST_TURNS):  # not forever: a canceled task group around a shielded wait is always ready
             await anyio.lowlevel.checkpoint()
             if not loop._ready:  # asyncio has no public way to see this
                 return

@@ -363,7 +363,7 @@ class Settings(SettingsModel):
         {}, description="whom to notify, by name"
     )
     routes: tuple[RouteSettings, ...] | None = Field(
-        None, description="all matching routes apply; default: every final topic goes to every endpoint"
+        None, description="all matching routes apply; default: final and operator topics go to every endpoint"
     )
     polling: Polling = Field(Polling(), description="how tasks are polled")
     delivery: DeliverySettings = Field(DeliverySettings(), description="how endpoints are notified")

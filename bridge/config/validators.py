@@ -278,7 +278,7 @@ def without_retries(text: str) -> str:
     """A service URL without Apprise's own retries, which would be lost in a crash."""
     for key, _ in parse_qsl(text.partition("?")[2], keep_blank_values=True):
         if key.strip().lower() in {"retry", "wait"}:
-            raise ValueError(f'drop "{key.strip()}=": genbridge retries by itself, see delivery.retries')
+            raise ValueError(f'remove "{key.strip()}=": genbridge retries by itself, see delivery.retries')
     return text
 
 

@@ -59,7 +59,7 @@ class Janitor:
             self._changed.set()
 
     async def run(self) -> None:
-        """Delete until cancelled."""
+        """Delete until canceled."""
         await self._wait(FIRST_S)
         while True:
             self._changed = anyio.Event()

@@ -32,7 +32,7 @@ class Learning:
         self.knowledge.stored(tables)
 
     async def run(self) -> None:
-        """Save until cancelled."""
+        """Save until canceled."""
         while True:
             await self._clock.sleep(SAVE_EVERY_S)
             await self.save()

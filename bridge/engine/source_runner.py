@@ -79,7 +79,7 @@ class SourceRunner:
         return all(source.is_idle() for source in self._sources)
 
     async def run(self) -> None:
-        """Save the tallies until cancelled."""
+        """Save the tallies until canceled."""
         while True:
             await self._clock.sleep(SAVE_EVERY_S)
             await self.save()

@@ -17,7 +17,7 @@ Reaction = tuple[str, Callable[[News], int], Callable[[], Awaitable[None] | None
 async def follow_news(
     news: Callable[[], Awaitable[News]], reactions: Sequence[Reaction], *, clock: Clock, every_s: float
 ) -> None:
-    """React to each kind of news, at once and whenever its counter changes, until cancelled.
+    """React to each kind of news, at once and whenever its counter changes, until canceled.
 
     After a StoreError the store is read again and the reaction repeated. StoreDamaged passes through.
     """

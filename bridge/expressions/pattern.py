@@ -20,8 +20,8 @@ TOO_LARGE: Final = "the regular expression is too large; use fewer or smaller re
 
 _BEYOND: Final = re.compile(r"invalid (perl operator|escape sequence)|bad repetition operator")
 LACKING: Final = (
-    "RE2 cannot run this regular expression: write it without lookaround, backreferences, atomic or conditional groups, "
-    "and possessive repetition, with \\z for the end of the text"
+    "RE2 cannot run this regular expression: write it without lookaround, backreferences, atomic or conditional "
+    "groups, and possessive repetition, with \\z for the end of the text"
 )
 
 

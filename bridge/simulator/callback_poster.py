@@ -41,7 +41,7 @@ class CallbackPoster:
         self._numbers = itertools.count()
 
     async def run(self) -> None:
-        """Post what is due, until cancelled."""
+        """Post what is due, until canceled."""
         async with anyio.create_task_group() as self._group:
             self._provider.on_created = self._expect
             await anyio.sleep_forever()

@@ -118,7 +118,7 @@ class ChatWording:
     )
     made_one = Said("Image", "图片")
     task = Said("Task", "任务")
-    story = Said("Story", "详情")
+    story = Said("Details", "详情")
     open_one = _each(
         ("videos", "Watch the video", "观看视频"),
         ("images", "Open the image", "查看图片"),
@@ -158,7 +158,7 @@ class ChatWording:
     )
     timed_out = Said(
         "Not finished after {span}; it may still finish at {account}.",
-        "{span}后仍未完成，{account} 之后可能仍会完成。",
+        "{span}后仍未完成，之后在 {account} 可能还会完成。",
     )
     answered = Said("It answered {reason}.", "它返回了 {reason}。")
     was_blocked = Said("It was blocked for {span}.", "此前有 {span}不可用。")

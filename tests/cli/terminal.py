@@ -88,7 +88,7 @@ def interrupt_at(*texts: str, number: signal.Signals = signal.SIGINT) -> Callabl
     return look
 
 
-def heed_ctrl_c() -> None:
+def allow_ctrl_c() -> None:
     """Let Ctrl-C interrupt the started process. A shell makes programs in the background ignore it, and so the tests
     and the processes that they start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

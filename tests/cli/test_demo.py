@@ -16,7 +16,7 @@ import pytest
 
 from bridge.cli.demo_board import next_steps
 from bridge.screen import Screen, cells
-from tests.cli.terminal import heed_ctrl_c, in_terminal, interrupt_at
+from tests.cli.terminal import allow_ctrl_c, in_terminal, interrupt_at
 from tests.disks import fill, small_disk
 from tests.fork_server import completed
 from tests.programs import ended
@@ -66,7 +66,7 @@ def test_a_kept_demo_serves_its_page_until_ctrl_c(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=heed_ctrl_c,
+            preexec_fn=allow_ctrl_c,
         )
     ) as demo:
         assert demo.stdout is not None

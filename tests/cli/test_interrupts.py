@@ -13,7 +13,7 @@ import pytest
 
 from bridge.cli import is_interrupt
 from tests.cli.shell import Shell
-from tests.cli.terminal import heed_ctrl_c
+from tests.cli.terminal import allow_ctrl_c
 from tests.programs import ended
 from tests.world import until
 
@@ -73,7 +73,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(words: list[str], shell: Shel
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
-                preexec_fn=heed_ctrl_c,
+                preexec_fn=allow_ctrl_c,
             )
         ) as process,
     ):
@@ -105,7 +105,7 @@ def test_a_signal_while_it_loads_what_it_needs_is_no_traceback_either(
             stderr=subprocess.PIPE,
             bufsize=0,
             pipesize=4096,  # with the default it could write all lines and end before this test reads the first
-            preexec_fn=heed_ctrl_c,
+            preexec_fn=allow_ctrl_c,
         )
     ) as process:
         assert process.stderr is not None
@@ -170,7 +170,7 @@ __main__.main()
         text=True,
         timeout=60,
         check=False,
-        preexec_fn=heed_ctrl_c,
+        preexec_fn=allow_ctrl_c,
     )
     assert (done.returncode, done.stderr) == (130, "")
 

@@ -143,7 +143,7 @@ class Rig:
         self.intake = StoreIntake(watches=self.store, offload=offload, clock=self.clock, changed=self.fetch)
 
     def restarted(self) -> Rig:
-        """A new engine with the store, clock, provider and sink of this one, which must be cancelled before."""
+        """A new engine with the store, clock, provider and sink of this one, which must be canceled before."""
         return Rig(limits=self.limits, rules=self.rules, pacing=self.pacing, earlier=self)
 
     def parcels_for(self, event: Event) -> Sequence[Parcel]:
