@@ -21,7 +21,16 @@ from bridge.domain.proxies import ProxyRules
 from bridge.errors import ConfigError
 from bridge.net.asyncio_transport import AsyncioTransport
 from bridge.net.exchange import Transport, WireRequest, WireResponse
-from bridge.net.failure_kinds import FAILURES, Failure, MalformedHead, NotConnected, explain, explain_plain
+from bridge.net.failure_kinds import (
+    FAILURES,
+    Failure,
+    MalformedHead,
+    NotConnected,
+    explain,
+    explain_cut,
+    explain_network,
+    explain_plain,
+)
 from bridge.net.httpx_connections import HttpxTransport
 from bridge.net.request_head import RequestHead, parse_origin, split
 
@@ -130,7 +139,8 @@ class HttpClient:
             return Unanswered(kind=Failure.REQUEST, reason=str(error))
         except FAILURES as error:
             failure = error
-        return _outcome(request.url, reply, failure, self._proxy_of(transport) if failure else None)
+        proxy = self._proxy_of(transport) if failure or reply.status >= HTTPStatus.BAD_REQUEST else None
+        return _outcome(request.url, reply, failure, proxy)
 
     async def aclose(self) -> None:
         """Close idle connections now, and those in use when their exchanges end."""
@@ -194,11 +204,11 @@ def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: st
         return Unanswered(kind=kind, reason=reason, status=status, is_unsent=is_unsent)
     if reply.status == HTTPStatus.BAD_REQUEST and (needs_tls := explain_plain(url, reply.body.content)) is not None:
         return Unanswered(kind=Failure.TLS, reason=needs_tls)
+    if (in_between := explain_network(reply.status, url, proxy)) is not None:
+        return Unanswered(kind=Failure.CONNECT, reason=in_between)
     trouble = reply.body.trouble
     if failure is not None and not trouble:
-        late = isinstance(failure, TimeoutError)
-        trouble = "the time-out passed" if late else "the connection was closed"
-        trouble += " in the middle of the body"
+        trouble = explain_cut(failure)
     content = bytes(reply.body.content).removeprefix(BOM_UTF8)
     return Answer(reply.status, reply.headers, content, not trouble, trouble, reply.body.is_over_cap)
 

@@ -47,6 +47,7 @@ class Connection(asyncio.BufferedProtocol):
         self._headers: Headers = {}
         self._has_head = False
         self._is_whole = False
+        self._is_after_size = False  # the size of a chunk has arrived, but none of its content
         self._chunks: list[bytes] = []
         self._chunk_bytes = 0
         self._fault: Exception | None = None
@@ -70,6 +71,7 @@ class Connection(asyncio.BufferedProtocol):
                 lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
             )
         self._is_waiting, self._received_bytes, self._has_head, self._is_whole = True, 0, False, False
+        self._is_after_size = False
         self._head = b""
         self.end_at(ends_at)
         self.transport.write(message)
@@ -134,6 +136,7 @@ class Connection(asyncio.BufferedProtocol):
             self._is_unusable = True
         except httptools.HttpParserError as fault:
             error = fault
+            self._is_whole |= self._is_after_size  # any bytes can be content, so this is a trailer after the last chunk
         if not self._has_head and len(self._head) < STATUS_LINE_BYTES:
             self._head += self._buffer[:nbytes]
         if self._received_bytes > MOST_HEAD_BYTES:
@@ -174,12 +177,15 @@ class Connection(asyncio.BufferedProtocol):
     def on_body(self, body: bytes) -> None:
         if self._is_whole:
             return
-        self._received_bytes = 0
+        self._received_bytes, self._is_after_size = 0, False
         self._chunks.append(body)
         self._chunk_bytes += len(body)
         if self._chunk_bytes > MOST_BUFFERED_BYTES and not self._is_paused and self.transport is not None:
             self._is_paused = True
             self.transport.pause_reading()
+
+    def on_chunk_header(self) -> None:
+        self._is_after_size = self._has_head
 
     def on_message_complete(self) -> None:
         self._is_whole = self._has_head

@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Final
 
 import anyio
@@ -47,6 +48,8 @@ NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGT
 
 NEEDS_TLS: Final = re.compile(rb"HTTP request (was sent )?to (an )?HTTPS|plain HTTP to an SSL|port requires TLS")
 """What nginx, Go, Apache and Tomcat answer to plain HTTP on a port for TLS."""
+
+_H11_CLOSED: Final = re.compile("peer closed connection")  # h11's message for a body that is cut off
 
 _UNTRUSTED: Final = "its issuer is unknown; if you trust it, add the issuer's certificate to ca_file"
 _SELF_SIGNED: Final = "it is self-signed; if you trust it, add it to ca_file"
@@ -127,8 +130,7 @@ def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple
             return Failure.FORBIDDEN, f"{where} is not on the public internet: {_plain(str(error))}"
         case httpx.ProxyError():
             said = re.match(r"\d{3}\b", str(error))
-            name = "the proxy" if proxy is None else f"the proxy {proxy}"
-            return Failure.CONNECT, f"{name} refused to connect to {target}" + (f" (HTTP {said[0]})" if said else "")
+            return Failure.CONNECT, explain_refusal(target, proxy, int(said[0]) if said else None)
         case httpx.ConnectError():
             return Failure.LOCAL if is_local(error) else Failure.CONNECT, _explain_connect(chain, where)
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL() | ValueError():
@@ -160,6 +162,35 @@ def explain_plain(where: str, body: bytes | bytearray) -> str | None:
     if not where.startswith("http:") or not NEEDS_TLS.search(body):
         return None
     return f"{_place(where)} requires TLS (does the URL need https://?)"
+
+
+def explain_refusal(target: str, proxy: str | None, status: int | None) -> str:
+    """One line if a proxy refused to connect to `target`. Both are host and port."""
+    name = "the proxy" if proxy is None else f"the proxy {proxy}"
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return f"{name} requires a valid user name and password (HTTP {status})"
+    if status is None:
+        return f"{name} refused to connect to {target}"
+    return f"{name} refused to connect to {target} (HTTP {status})"
+
+
+def explain_network(status: int, where: str, proxy: str | None) -> str | None:
+    """One line if an answer comes from the network on the way to `where`, which the request has not reached."""
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return explain_refusal(_place(where), proxy and _place(proxy), status)
+    if status == HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED:
+        return f"no connection to {_place(where)}: this network requires a login first (HTTP {status})"
+    return None
+
+
+def explain_cut(error: BaseException) -> str:
+    """One line for an exception of `FAILURES` that ended a body too early."""
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return "the time-out passed in the middle of the body"
+    parsed = next((cause for cause in _causes(error) if isinstance(cause, GARBLED)), None)
+    if parsed is None or _H11_CLOSED.match(str(parsed)):
+        return "the connection was closed in the middle of the body"
+    return "the body is not valid HTTP"
 
 
 def _is_timeout(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ import anyio
 import httpx
 
 from bridge.net.exchange import WireRequest, WireResponse
-from bridge.net.failure_kinds import FAILURES, NO_ANSWER, BodyStopped
+from bridge.net.failure_kinds import FAILURES, NO_ANSWER, BodyStopped, explain_cut
 from bridge.net.request_head import ExactUrl, Pair
 from bridge.net.resolver_threads import lend_to_loop
 
@@ -110,8 +110,9 @@ class StreamedAnswer:
                 yield chunk
         except FAILURES as error:
             late = isinstance(error, httpx.TimeoutException)
-            why = "the provider stopped sending" if late else "the connection was closed"
-            raise BodyStopped(f"{why} in the middle of the body") from error
+            raise BodyStopped(
+                "the provider stopped sending in the middle of the body" if late else explain_cut(error)
+            ) from error
 
     async def aclose(self) -> None:
         """Keep the connection if the body has been read to its end; otherwise close it."""

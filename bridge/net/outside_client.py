@@ -19,7 +19,15 @@ from bridge.net.client import NO_HEADERS, NO_RULES, Unanswered, proxy_at, shared
 from bridge.net.connection import Connection, Headers
 from bridge.net.connector import Connector, Resolve, resolved
 from bridge.net.exchange import NOT_COMPRESSED, Body
-from bridge.net.failure_kinds import FAILURES, AddressRefused, BodyStopped, Failure, explain
+from bridge.net.failure_kinds import (
+    FAILURES,
+    AddressRefused,
+    BodyStopped,
+    Failure,
+    explain,
+    explain_cut,
+    explain_network,
+)
 from bridge.net.request_head import RequestHead, parse_origin, split
 
 MOST_REDIRECTS: Final = 5
@@ -111,7 +119,7 @@ class OutsideAnswer:
                 if chunk:
                     yield chunk
         except FAILURES as error:
-            raise BodyStopped("the connection was closed in the middle of the body") from error
+            raise BodyStopped(explain_cut(error)) from error
 
     def close(self) -> None:
         self._connection.drop()
@@ -181,6 +189,8 @@ class OutsideClient:
             ends_at = anyio.current_time() + self._pace.head_s
             connection = await opener.open(at, ends_at)
             status, found = await connection.send(request, ends_at)
+            if (in_between := explain_network(status, url, proxy)) is not None:
+                return Unanswered(kind=Failure.CONNECT, reason=in_between)
             answer = OutsideAnswer(url, status, found, connection, self._pace)
             connection = None
             return answer

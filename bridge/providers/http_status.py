@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from bridge.domain.backoff import parse_retry_after
 from bridge.domain.task import Json, Reading, ReadingKind
+from bridge.domain.web_pages import described
 from bridge.expressions.json_text import parse_json
 from bridge.expressions.pattern import Pattern
 from bridge.net.client import Answer
@@ -25,10 +26,10 @@ class Shape(Enum):
     JSON = "JSON"
     EMPTY = "the answer is empty"
     TEXT = "the answer is not JSON"
-    PAGE = "a web page instead of an answer; it may be a login page, or base_url is wrong"
+    PAGE = "a web page"
 
 
-_ABOUT_ACCOUNT: Final = frozenset({402, 403, 407})
+_ABOUT_ACCOUNT: Final = frozenset({402, 403})
 _ABOUT_ID: Final = frozenset({404, 410})
 _ABOUT_REQUEST: Final = frozenset({400, 406, 415, 422})
 _BY_STATUS: Final = {
@@ -60,6 +61,7 @@ _TASK: Final = re.compile(
 _UNKNOWN: Final = re.compile(r"not (be )?found|not exist|unknown|no such|不存在|未找到|找不到", re.IGNORECASE)
 MOST_TEXT_CHARS: Final = 1000
 MOST_TEXTS: Final = 30
+MOST_PAGE_CHARS: Final = 200
 _TEXTS: Final = ("message", "msg", "detail", "error", "title", "description", "reason")
 _CODES: Final = ("code", "type")
 
@@ -201,12 +203,20 @@ def _text_of(answer: Answer, shape: Shape) -> str:
     if 300 <= answer.status < 400:
         if not (location := answer.headers.get("location")):
             return "a redirect without a Location; redirects are not followed"
-        return f"redirected to {_host(location)}; redirects are not followed"
+        return f"redirected to {_origin(location)}; redirects are not followed"
+    if shape is Shape.PAGE:
+        page = one_line(described(answer.body, answer.status), MOST_PAGE_CHARS)
+        if answer.status >= 500:
+            return page
+        return f"{page or shape.value} instead of an answer; it may be a login page, or base_url is wrong"
     return "" if shape is Shape.JSON else shape.value
 
 
-def _host(location: str) -> str:
+def _origin(location: str) -> str:
+    """Where a redirect leads, without path, query and user info, which may contain a key."""
     try:
-        return one_line(urlsplit(location).hostname or "another path", 100)
+        parts = urlsplit(location)
     except ValueError:
-        return "nowhere"
+        return "an invalid address"
+    origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}".removeprefix("://")
+    return one_line(origin, 100) if parts.netloc else "another path"

@@ -6,7 +6,6 @@ Webhooks, robots and Apprise's plugins share these readers; Apprise itself check
 from __future__ import annotations
 
 import codecs
-import html
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from bridge.domain.task import Json
+from bridge.domain.web_pages import described
 from bridge.expressions.answer_budget import ExpressionLimit
 from bridge.expressions.query import ExpressionError, Query
 from bridge.net.client import Answer
@@ -28,7 +28,6 @@ _TEXTS: Final = (
     *("error_description", "detail", "error", "errors", "info", "reason"),
 )
 _WEB_PAGE: Final = re.compile(rb"\s*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
-_PAGE_TITLE: Final = re.compile(rb"<title[^>]*>([^<]{1,400})", re.IGNORECASE)
 _ADVICE: Final = (  # for robots, by words that several services use
     (("sign", "timestamp"), "check secret and the clock of this machine"),
     (("keyword", "key words"), "put one of the robot's keywords into title"),
@@ -174,13 +173,9 @@ def _first(read: Callable[[object], Any], found: Mapping[str, Any], keys: tuple[
 
 def _excerpt(answer: Answer) -> str:
     """The beginning of the body; for a web page its title, or "" if that only repeats the status."""
-    if not _WEB_PAGE.match(answer.body):
-        return answer.body[:_EXCERPT_BYTES].decode(errors="replace")
-    found = _PAGE_TITLE.search(answer.body)
-    title = html.unescape(found[1].decode(errors="replace")).strip() if found else ""
-    if title.startswith(str(answer.status)):
-        return ""
-    return f'a web page with the title "{title}"' if title else "a web page"
+    if _WEB_PAGE.match(answer.body):
+        return described(answer.body, answer.status)
+    return answer.body[:_EXCERPT_BYTES].decode(errors="replace")
 
 
 def _with_code(code: float | None, text: str, answer: Answer) -> str:

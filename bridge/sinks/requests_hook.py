@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from bridge.domain.proxies import ProxyRules
 from bridge.net.client import NO_RULES, Answer, trusting, written_ns
-from bridge.net.failure_kinds import ProxyUnreached, Unreached, explain
+from bridge.net.failure_kinds import ProxyUnreached, Unreached, explain, explain_refusal
 from bridge.sinks.judging import MOST_ANSWER_BYTES, requested_wait_s
 
 _installing: Final = threading.Lock()
@@ -243,7 +243,7 @@ def _problem(error: Exception, url: str, network: ChatNetwork | None) -> str:
         tunnel = re.search(r"Tunnel connection failed: (\d{3})", str(error))
         if tunnel is not None:
             named, target = urlsplit(proxy).netloc.rpartition("@")[2], urlsplit(url).netloc.rpartition("@")[2]
-            return f"the proxy {named} refused to connect to {target} (HTTP {tunnel[1]})"
+            return explain_refusal(target, named, int(tunnel[1]))
         known = ProxyUnreached("")
     elif isinstance(error, requests.Timeout):
         known = TimeoutError()

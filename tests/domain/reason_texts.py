@@ -16,7 +16,7 @@ PACKAGE: Final = Path(__file__).parents[2] / "bridge"
 FILES: Final = (
     *("net/connector.py", "net/exchange.py", "net/failure_kinds.py", "net/outside_client.py", "net/request_head.py"),
     *("domain/health.py", "domain/id_rule.py", "domain/public_addresses.py", "domain/quoting.py"),
-    *("domain/account_state.py", "domain/result_urls.py", "domain/watch.py"),
+    *("domain/account_state.py", "domain/result_urls.py", "domain/watch.py", "domain/web_pages.py"),
     *("expressions/answer_budget.py", "expressions/evaluation.py"),
     *("providers/http_status.py", "providers/new_tasks.py", "providers/provider.py"),
     *("providers/reading.py", "providers/success.py", "providers/task_rules.py"),

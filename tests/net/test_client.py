@@ -178,17 +178,43 @@ CUT = "the connection was closed in the middle of the body"
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "trouble"),
     [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf", CUT),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf", CUT),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n", "the body is not valid HTTP"),
     ],
 )
-async def test_a_status_line_counts_although_the_body_is_cut(data: bytes) -> None:
+async def test_a_status_line_counts_although_the_body_is_cut(data: bytes, trouble: str) -> None:
     answer = await _answer(_says(data))
 
-    assert (answer.status, answer.body, answer.complete, answer.trouble) == (200, b"half", False, CUT)
+    assert (answer.status, answer.body, answer.complete, answer.trouble) == (200, b"half", False, trouble)
+
+
+@pytest.mark.parametrize("trailer", [b"no colon", b"Content-Length: 3", b"X: \x00"])
+async def test_a_body_is_complete_although_its_trailers_are_invalid(trailer: bytes, transport: str) -> None:
+    answer = await _answer(
+        _says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n" + trailer + b"\r\n\r\n")
+    )
+
+    assert answer.body == b"half"
+    assert answer.complete or transport == "httpx"  # h11 refuses some of them
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (407, "the proxy requires a valid user name and password (HTTP 407)"),
+        (511, "no connection to {}: this network requires a login first (HTTP 511)"),
+    ],
+)
+async def test_an_answer_of_the_network_is_no_answer(status: int, reason: str) -> None:
+    async with pair(answers(status, b"<html>log in</html>")) as (client, server):
+        found = await client.fetch(Request(method="POST", url=server.url, body=b"{}"), cap_bytes=99)
+
+    assert isinstance(found, Unanswered)
+    assert found.reason == reason.format(server.url.removeprefix("http://"))
+    assert not found.may_have_arrived
 
 
 async def test_a_status_line_counts_although_the_connection_is_reset() -> None:

@@ -105,5 +105,5 @@ async def test_a_proxy_that_refuses_is_named_with_the_target(authority: trustme.
         client_of(proxy=f"http://me:s3cret-word@127.0.0.1:{proxy.port}") as client,
     ):
         found = await client.fetch(Request(method="GET", url="https://api.invalid/"), cap_bytes=99)
-    reason = f"the proxy 127.0.0.1:{proxy.port} refused to connect to api.invalid (HTTP 407)"
+    reason = f"the proxy 127.0.0.1:{proxy.port} requires a valid user name and password (HTTP 407)"
     assert found == Unanswered(kind=Failure.CONNECT, reason=reason)

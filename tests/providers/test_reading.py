@@ -102,10 +102,46 @@ def test_a_retry_date_is_relative_to_the_answers_own_date(status: int) -> None:
     assert reading_of(HTML, status=status, headers={"retry-after": "-5"}).retry_after_s is None
 
 
-def test_a_redirect_names_its_host_and_nothing_more() -> None:
-    reading = reading_of(b"", status=302, headers={"location": "https://login.example.net/sso?token=abc"})
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://login.example.net/sso?token=abc", "https://login.example.net"),
+        ("http://me:word@login.example.net:8080/sso", "http://login.example.net:8080"),
+        ("//login.example.net/sso", "login.example.net"),
+        ("/login?token=abc", "another path"),
+        ("https://[", "an invalid address"),
+    ],
+)
+def test_a_redirect_names_its_origin_and_nothing_more(location: str, shown: str) -> None:
+    reading = reading_of(b"", status=302, headers={"location": location})
 
-    assert reading.detail == "HTTP 302: redirected to login.example.net; redirects are not followed"
+    assert reading.detail == f"HTTP 302: redirected to {shown}; redirects are not followed"
+
+
+WRONG_PAGE = "instead of an answer; it may be a login page, or base_url is wrong"
+TITLED = b"<html><head><title>\n Scheduled\n maintenance</title></head></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "detail"),
+    [
+        (503, TITLED, 'a web page with the title "Scheduled maintenance"'),
+        (500, b"<html>", "a web page"),
+        (502, b"<title>502 Bad Gateway</title>", ""),
+        (
+            403,
+            TITLED,
+            f'a web page with the title "Scheduled maintenance" {WRONG_PAGE}',
+        ),
+        (
+            404,
+            b"<title>404 Not Found</title>",
+            f"a web page {WRONG_PAGE}",
+        ),
+    ],
+)
+def test_a_web_page_is_described_by_its_title(status: int, body: bytes, detail: str) -> None:
+    assert reading_of(body, status=status).detail == (f"HTTP {status}: {detail}" if detail else f"HTTP {status}")
 
 
 def test_an_answer_without_location_names_no_path() -> None:

@@ -122,7 +122,7 @@ async def test_a_proxy_that_refuses_the_connection_is_named_as_for_webhooks() ->
 async def test_a_proxy_that_refuses_to_forward_is_named_with_its_status() -> None:
     async with http_receiver(answer(407)) as proxy:
         outcome = await _deliver("jsons://chat.invalid/room", ChatNetwork(proxy=f"http://127.0.0.1:{proxy.port}"))
-    reason = f"the proxy 127.0.0.1:{proxy.port} refused to connect to chat.invalid (HTTP 407)"
+    reason = f"the proxy 127.0.0.1:{proxy.port} requires a valid user name and password (HTTP 407)"
     assert outcome == Deferred(reason=reason)
 
 
