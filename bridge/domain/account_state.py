@@ -47,6 +47,11 @@ class AccountState:
         """The pause that a person set, unless it has ended."""
         return self.pause if self.pause is not None and self.pause.lasts(now) else None
 
+    def moved(self, by_s: float) -> AccountState:
+        """The same block and pause by a clock that is ahead by this much. The waits do not change."""
+        blocked_at = None if self.blocked_at is None else self.blocked_at + by_s
+        return replace(self, blocked_at=blocked_at, pause=self.pause and self.pause.moved(by_s))
+
     def blocked_so_far_s(self, now: float) -> float:
         """How long it has been blocked or paused in all."""
         since_s = 0.0 if self.blocked_at is None else max(0.0, now - self.blocked_at)

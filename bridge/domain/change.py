@@ -66,7 +66,6 @@ class AccountChange:
     at: float
     lasted_s: float = 0.0
     tasks: int | None = None
-    ahead_s: float = 0.0  # how far the wall clock is ahead of `at`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,7 +84,7 @@ def released_event(archived: Event, *, of: str) -> Event:
 def account_event(change: AccountChange) -> Event:
     """`account_blocked` or `account_restored`."""
     topic = Topic.ACCOUNT_BLOCKED if change.blocked else Topic.ACCOUNT_RESTORED
-    event = _operator_event(topic, change.account, change.count, change.reason, change.at + change.ahead_s)
+    event = _operator_event(topic, change.account, change.count, change.reason, change.at)
     return replace(event, kept={"lasted_s": change.lasted_s, "tasks": change.tasks})
 
 

@@ -114,12 +114,18 @@ class AccountHealth:
         self._wake()
 
     def _wait_as_stored(self, stored: AccountState, now: float) -> None:
-        latest_at = now + MAX_WAIT_S
+        latest_at, ahead_s = now + MAX_WAIT_S, self._ahead_s
         if stored.wait_until_at is not None:
-            self.limiter.wait_until_at = max(self.limiter.wait_until_at, min(stored.wait_until_at, latest_at))
+            until_at = min(stored.wait_until_at - ahead_s, latest_at)
+            self.limiter.wait_until_at = max(self.limiter.wait_until_at, until_at)
         for wait in stored.route_waits:
-            if not wait.is_failing and wait.until_at > now:
-                self.limiter.delay_route(wait.route, min(wait.until_at, latest_at), now=now)
+            if not wait.is_failing and wait.until_at - ahead_s > now:
+                self.limiter.delay_route(wait.route, min(wait.until_at - ahead_s, latest_at), now=now)
+
+    @property
+    def _ahead_s(self) -> float:
+        """How far the wall clock, by which people read what is stored, is ahead of the steady one."""
+        return self._clock.now() - self._clock.steady()
 
     def wait_s(self, now: float) -> float:
         """Seconds until the next request may be sent; infinity if it must wait for an answer or for `resume`."""
@@ -275,7 +281,7 @@ class AccountHealth:
         elif not is_trouble(reading) or now < self._noted_failing_at + OUTAGE_PROBE_MOST_S:
             return []
         self._noted_failing_at = now
-        until_at = now + FAILING_S * self.limiter.daemons if is_troubled else 0.0
+        until_at = self._clock.now() + FAILING_S * self.limiter.daemons if is_troubled else 0.0
         return [
             AccountAskedToWait(account=name, until_at=until_at, route=FAILING, reason=reading.detail)
             for name in sorted(names)
@@ -297,10 +303,9 @@ class AccountHealth:
             reason=state.reason,
             count=state.count,
             blocked_s=state.blocked_s,
-            at=now,
+            at=self._clock.now(),
             lasted_s=lasted_s,
             tasks=tasks,
-            ahead_s=self._clock.now() - self._clock.steady(),
         )
 
     def _wait_change(self, reading: Reading, route: str | None, now: float) -> AccountAskedToWait:
@@ -308,4 +313,5 @@ class AccountHealth:
         about = {"route": route} if route else {}
         seconds = round(until_at - now, 1)
         log.warning("account.paused", account=self._name, seconds=seconds, reason=reading.detail, **about)
+        until_at += self._ahead_s
         return AccountAskedToWait(account=self._name, until_at=until_at, route=route, reason=reading.detail)

@@ -245,14 +245,15 @@ class StepPlanner:
         ends, topic = step.ends, step.topic
         if topic in ON_REQUEST and topic not in self.plan.requested_topics:
             topic = None
+        wall = self._clock.now()
         note = Note(
             WatchKey(self._account, entry.task_id),
             entry.generation,
             step.memory,
             reading.kind,
             reading.detail,
-            self._clock.now(),
-            None if ends else next_poll_at,
+            wall,
+            None if ends else next_poll_at + wall - self._clock.steady(),
             why,
             heard,
             entry.revision if entry.again_at is None else 0,

@@ -64,7 +64,7 @@ class WatchSchedule:
                 continue
             if self.slots is not ALL_SLOTS and slot_of(state.task_id) not in self.slots:
                 continue
-            due_at = min(state.next_poll_at or now, latest_at)
+            due_at = min(state.next_poll_at - wall + now if state.next_poll_at else now, latest_at)
             if state.added_at != wall_at:  # watches added together share one number
                 wall_at, added_at = state.added_at, self._added_at(state.added_at, now=now, ahead_s=wall - now)
             entry = queue.get(state.task_id)

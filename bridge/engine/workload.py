@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from bridge.domain.account_state import AccountState
@@ -99,12 +98,9 @@ class Workload:
         )
 
     async def _accounts(self) -> dict[str, AccountState]:
-        """The stored states, with the pauses by the steady clock."""
+        """The stored states, with their blocks and pauses by the steady clock."""
         stored, ahead_s = await self._offload(self._store.accounts), self._clock.steady() - self._clock.now()
-        return {
-            name: replace(state, pause=state.pause.moved(ahead_s)) if state.pause else state
-            for name, state in stored.items()
-        }
+        return {name: state.moved(ahead_s) for name, state in stored.items()}
 
     async def _read_pauses(self) -> None:
         """Apply the pauses. People set them by the wall clock, which may have been changed since the start."""

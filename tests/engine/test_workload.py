@@ -11,8 +11,9 @@ from bridge.domain.cadence import Pacing
 from bridge.domain.delivery import Deferred, settle
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
+from bridge.domain.task import Reading, ReadingKind
 from bridge.engine.workload import Workload
-from tests.engine.rig import RUNNING, SUCCEEDED, Rig
+from tests.engine.rig import REVOKED, RUNNING, SUCCEEDED, Rig
 from tests.fakes import DirectOffload
 
 
@@ -99,3 +100,38 @@ async def test_commands_take_effect_at_once_after_the_wall_clock_was_set(moved_s
         assert await polls_within(300) == 0
         rig.store.resume(PauseOf.ACCOUNT, "kling", now=rig.clock.now())
         assert await polls_within(5) == 1
+
+
+@pytest.mark.parametrize("moved_s", [-7200.0, 7200.0])
+async def test_what_people_read_follows_the_corrected_clock(moved_s: float) -> None:
+    rig = Rig(pacing=Pacing(min_interval_s=100.0, max_interval_s=100.0))
+    wait = Reading(kind=ReadingKind.RATE_LIMITED, retry_after_s=50.0)
+    rig.script("a", RUNNING, wait, REVOKED)
+    async with rig.running():
+        rig.clock.wall_offset = moved_s
+        await rig.watch("a")
+        await rig.clock.advance(0)
+        assert 90 < (rig.store.find("a", None)[0].state.next_poll_at or 0.0) - rig.clock.now() < 130
+        await rig.clock.advance(130)
+        await make_workload(rig).refresh()
+        assert 0 < (rig.store.accounts()["kling"].wait_until_at or 0.0) - rig.clock.now() < 60
+        await rig.clock.advance(130)
+        assert -130 < (rig.store.accounts()["kling"].blocked_at or 0.0) - rig.clock.now() <= 0
+
+
+@pytest.mark.parametrize("moved_s", [-7200.0, 7200.0])
+async def test_after_a_restart_with_a_corrected_clock_a_poll_keeps_its_time(moved_s: float) -> None:
+    rig = Rig(pacing=Pacing(min_interval_s=100.0, max_interval_s=100.0))
+    rig.script("a", RUNNING)
+    async with rig.running():
+        rig.clock.wall_offset = moved_s
+        await rig.watch("a")
+        await rig.clock.advance(1)
+    rig.clock.rewind(-moved_s)  # the new process starts with the correct clock
+    rig.clock.wall_offset = 0.0
+    second = rig.restarted()
+    async with second.running():
+        await second.clock.advance(50)
+        assert len(rig.provider.asked) == 1
+        await second.clock.advance(80)
+        assert len(rig.provider.asked) == 2
