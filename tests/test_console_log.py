@@ -47,6 +47,8 @@ SENT: dict[str, Any] = {"endpoint": "hook", "task_id": "t1", "topic": "task_fail
         ("watch.finished", "info", {**TASK, "phase": "failed", "reason": "odd"}, "✗ kling/t1 failed: odd"),
         ("watch.running", "info", {**TASK, "phase": "running"}, "  kling/t1 is running"),
         ("watch.added", "info", {"count": 3, "source": "queue"}, "  3 tasks added: queue"),
+        ("discover.started", "info", {"account": "a"}, "  account a: watching new tasks of the provider's list"),
+        ("endpoint.failing", "error", {"endpoint": "a", "reason": "odd"}, "✗ endpoint a keeps failing: odd"),
         (
             "watch.withdrawn",
             "info",

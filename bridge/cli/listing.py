@@ -68,6 +68,7 @@ def list_command(
     wanted = WatchFilter(phases=phases, **given)
     screen = screen_of(sys.stdout)
     is_short = screen.is_terminal and not (as_json or phases or limit or given["since"])
+    none = "nothing is watched: `genbridge add ID` adds a task" if wanted == EVERY_WATCH else "no matching tasks"
     with session.asking() as begun:
         clock = clock_of(begun.store)
 
@@ -80,32 +81,33 @@ def list_command(
         if watch:
             from bridge.cli.foreground import keep_showing
 
-            keep_showing(lambda screen: _watched(find(), screen))
+            keep_showing(lambda screen: _watched(find(), screen, none))
         else:
             found = find()
-            _print(found, screen, is_all=wanted == EVERY_WATCH, as_json=as_json, wide=wide)
+            _print(found, screen, none, as_json=as_json, wide=wide)
             if is_short and found.next is not None:
                 click.echo("more tasks have finished: `genbridge list | less` shows all", err=True)
             if screen.is_terminal and not as_json and any(view.phase in LIVE for view in found.views):
                 session.hint_at_daemon()  # the times of the next polls mean nothing without one
 
 
-def _print(found: WatchList, screen: Screen, *, is_all: bool, as_json: bool, wide: bool) -> None:
+def _print(found: WatchList, screen: Screen, none: str, *, as_json: bool, wide: bool) -> None:
+    """`none`: the line if there is no task."""
     if as_json:
         print_json(found.json())
     elif not found.views:
-        click.echo("nothing is watched: `genbridge add ID` adds a task" if is_all else "no matching tasks", err=True)
+        click.echo(none, err=True)
     elif not screen.is_terminal or wide:
         _print_whole(found)
     else:
         click.echo("\n".join(_lines(found, screen)))
 
 
-def _watched(found: WatchList, screen: Screen) -> Sequence[str]:
+def _watched(found: WatchList, screen: Screen, none: str) -> Sequence[str]:
     """The lines of one refresh that fit on the screen."""
     room = screen.height - ROWS_LEFT
     more = len(found.views) - room
-    lines = _lines(replace(found, views=found.views[:room]), screen) if found.views else ["no matching tasks"]
+    lines = _lines(replace(found, views=found.views[:room]), screen) if found.views else [none]
     return [*lines, screen.painted(f"{more} more", "dim")] if more > 0 else lines
 
 

@@ -123,18 +123,16 @@ def _store(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
 
 
 def _about_accounts(loaded: Loaded) -> Iterator[tuple[str, str]]:
-    """Accounts whose results may be gone before the last retry of a delivery, and base URLs that end with the beginning
-    of the provider's path, so that requests would contain it twice."""
+    """Accounts whose results, without an archive, may be gone before the last retry of a delivery. And base URLs that
+    end with the beginning of the provider's path, so that requests would contain it twice."""
     known, settings = known_providers(loaded), loaded.settings
     retried_s = sum(settings.delivery.retries_s) if settings.endpoints else 0.0
     for name, account in settings.accounts.items():
         description = known[account.provider]
         life = description.result_life
-        if life is not None and life.lasts < retried_s:
-            seen = (
-                f"results last {span(life.lasts)}, but deliveries are retried for {span(retried_s)} (delivery.retries)"
-            )
-            yield f"accounts.{name}", f"{seen}: a receiver that is notified after expires_at cannot fetch them"
+        if life is not None and life.lasts < retried_s and settings.archive is None:
+            seen = f"results last {span(life.lasts)}, but deliveries are retried for {span(retried_s)}"
+            yield f"accounts.{name}", f"{seen}: a receiver that is notified later cannot fetch them; set archive"
         repeated = repeated_path(description, account.base_url) if account.base_url else None
         if repeated is not None:
             seen = f"base_url ends with {repeated.part}, and the provider's path begins with it"

@@ -43,7 +43,9 @@ def test_check_warns_about_results_that_expire_before_the_last_retry(shell: Shel
     assert said.code == 0
     level, seen = report(said)["accounts.short"]
     assert level == "warning"
-    assert re.search(r"results last 1h 0m, .* for 2h 0m ", seen)
+    assert re.search(r"results last 1h 0m, .* for 2h 0m: .*; set archive$", seen)
+    change(settings, archive={"to": "archive/"})
+    assert "results last" not in shell("check").out, "the copies last"
     change(settings, delivery={"retries": ["5s", "50m"]})
     assert "results last" not in shell("check").out
 

@@ -176,6 +176,12 @@ def test_watch_refreshes_in_place_until_ctrl_c_and_leaves_the_last_lines(shell: 
         assert said.count("\x1b[?25h") == 1, "the cursor is back"
 
 
+def test_an_empty_list_says_how_to_add_a_task_while_it_refreshes(shell: Shell) -> None:
+    shell.store().close()
+    said = in_terminal(shell.folder, "list", "--watch", on_output=interrupt_at("\x1b[J"))
+    assert "nothing is watched: `genbridge add ID` adds a task" in said
+
+
 def test_watch_says_how_many_lines_do_not_fit(shell: Shell) -> None:
     fill(shell, 3)
     said = in_terminal(shell.folder, "status", "--watch", rows=4, on_output=interrupt_at("\x1b[J"))
