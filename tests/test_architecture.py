@@ -46,7 +46,7 @@ KEPT: Final = {  # only these may import them
     "apprise": "sinks/apprise_plugin.py",
     "jmespath": "expressions/",
     "re2": "expressions/",
-    "sqlite3": "store/",
+    "sqlite3": "store/sqlite/",
     "psycopg": "store/postgres/",
 }
 NO_NAMES: Final = {"utils", "helpers", "common", "base", "manager", "misc"}

@@ -16,7 +16,7 @@ from bridge.domain.plurals import count
 from bridge.domain.quoting import printable
 from bridge.errors import StoreBusy, UsageError
 from bridge.store import DaemonLock, StorePlace, migrate_store, open_store
-from bridge.store.copying import back_up, restore
+from bridge.store.sqlite.store_file import back_up, restore
 from bridge.wiring.store_location import is_in_service, is_service, prepare
 
 

@@ -110,7 +110,7 @@ def _database(
     if path != MEMORY and not files.exists(path):
         if not create or read_only:
             raise StoreError(f"there is no store {path}; start `genbridge run` once, or name another path")
-        from bridge.store.copying import create as make  # here, because only a new store needs it
+        from bridge.store.sqlite.store_file import create as make  # here, because only a new store needs it
 
         make(path, group_access=group_access)
     elif path != MEMORY and not read_only:

@@ -261,8 +261,8 @@ def test_a_restore_that_is_refused_creates_nothing(shell: Shell) -> None:
 
 def test_a_backup_removes_what_a_killed_one_left_behind(shell: Shell, kept: Path) -> None:
     making = (
-        "from bridge.cli import outcome; from bridge.store import copying\n"
-        "copying._copy = lambda *_: (print('half', flush=True), input())\n"
+        "from bridge.cli import outcome; from bridge.store.sqlite import store_file\n"
+        "store_file._copy = lambda *_: (print('half', flush=True), input())\n"
         "outcome(['backup', 'other.db'])"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

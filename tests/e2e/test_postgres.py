@@ -17,7 +17,7 @@ import pytest
 from bridge.clock import SystemClock
 from bridge.config.postgres_url import PostgresUrl
 from bridge.store import open_store
-from bridge.store.migrate import migrations
+from bridge.store.migrations import migrations
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import LATEST, Database
 from tests.daemon_process import DaemonProcess

@@ -11,7 +11,8 @@ import pytest
 
 import bridge.store
 from bridge.store import open_store
-from bridge.store.migrate import migrate, migrations, statements
+from bridge.store.migrations import migrations
+from bridge.store.sqlite.database import migrate, statements
 from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST
 from tests.store.making import add
 

@@ -13,7 +13,7 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import SLOTS, Share, account_scope
 from bridge.errors import StoreDamaged, StoreError
 from bridge.store import Store, open_store, usable_version
-from bridge.store.migrate import migrations
+from bridge.store.migrations import migrations
 from bridge.store.postgres import PostgresStore
 from bridge.store.postgres.database import LATEST, Database
 from tests.postgres import own_schema

@@ -11,9 +11,10 @@ import pytest
 
 from bridge.errors import StoreError
 from bridge.store import migrate_store, open_store
-from bridge.store.copying import DRAFT_SUFFIX
-from bridge.store.migrate import migrate, migrations
+from bridge.store.migrations import migrations
+from bridge.store.sqlite.database import migrate
 from bridge.store.sqlite.inspection import APPLICATION_ID, LATEST
+from bridge.store.sqlite.store_file import DRAFT_SUFFIX
 from tests.cli.shell import Shell
 from tests.store.conftest import AsUser
 from tests.store.making import add

@@ -18,7 +18,7 @@ from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.page_views import StoreSpace
 from bridge.errors import StoreDamaged, StoreError
 from bridge.ports import Clock, News
-from bridge.store.migrate import migrations, other_version
+from bridge.store.migrations import migrations, other_version
 from bridge.store.postgres.failures import InDoubt, Mark, denied, understood
 from bridge.store.postgres.listener import Listener
 from bridge.store.postgres.server_connection import PATIENCE_S, ServerConnection, connect

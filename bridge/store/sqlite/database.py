@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bridge.errors import StoreDamaged, StoreError
 from bridge.store import files
 from bridge.store.lock import lock_of
-from bridge.store.migrate import migrate, migrations, other_version
+from bridge.store.migrations import migrations, other_version
 from bridge.store.rows import Row
 from bridge.store.sqlite import failures, inspection
 from bridge.store.sqlite.sql_session import SqliteSession
@@ -56,7 +57,7 @@ class Database:
         with self._failures():
             version = inspection.version_of(self.place, whole=True)
             if 0 < version < inspection.LATEST:
-                from bridge.store.copying import copy_before_upgrade  # here, because an upgrade is rare
+                from bridge.store.sqlite.store_file import copy_before_upgrade  # here, because an upgrade is rare
 
                 copy_before_upgrade(self.place, version)
             self._connected()
@@ -125,7 +126,7 @@ class Database:
 
     def give_back(self) -> None:
         """See `Transactions.give_back`: removes old copies, and frees unused pages once there are enough to matter."""
-        from bridge.store.copying import remove_old_copies  # here, because only a daemon needs it
+        from bridge.store.sqlite.store_file import remove_old_copies  # here, because only a daemon needs it
 
         if self.place != MEMORY:
             remove_old_copies(self.place)
@@ -232,3 +233,30 @@ def _mark(connection: sqlite3.Connection) -> None:
     # Before the first table, or it has no effect: pages freed by retention can be given back in small portions.
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute(f"PRAGMA application_id = {inspection.APPLICATION_ID:d}")
+
+
+def migrate(connection: sqlite3.Connection, steps: Sequence[str]) -> None:
+    """Apply the missing migrations: all of them, or none. Another process may do the same at the same time."""
+    if _version(connection) >= len(steps):
+        return
+    with connection:  # it commits, or rolls back after an error
+        connection.execute("BEGIN IMMEDIATE")
+        if missing := steps[_version(connection) :]:  # none if the other process has applied them
+            for statement in chain.from_iterable(map(statements, missing)):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(steps):d}")
+
+
+def statements(sql: str) -> Iterator[str]:
+    """The statements of a script, one by one, because `executescript` would commit first."""
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from bridge.domain.views import Ownership
 from bridge.errors import StoreDamaged
 from bridge.store import files
-from bridge.store.migrate import migrations, other_version
+from bridge.store.migrations import migrations, other_version
 from bridge.store.sqlite.failures import BUSY_TIMEOUT_S, damaged, understood
 from bridge.store.statements import SQL
 

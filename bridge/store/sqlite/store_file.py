@@ -1,4 +1,4 @@
-"""Creates the file of a store, copies it while it is in use, and restores it while no daemon works on it."""
+"""Creates the file of a store in SQLite, copies it while it is in use, and restores it while no daemon works on it."""
 
 from __future__ import annotations
 
