@@ -31,7 +31,7 @@ COMMANDS: Final = {  # the module and the summary of each command
     "simulate": ("bridge.cli.simulate", "Run only the simulated provider."),
     "check": ("bridge.cli.check", "Check the settings, with all their secrets."),
     "schema": ("bridge.cli.check", "Print the JSON Schema of the settings, for editors."),
-    "providers": ("bridge.cli.descriptions", "List providers, print one, or show how it reads an answer."),
+    "providers": ("bridge.cli.providers", "List providers, print one, or show how it reads an answer."),
     "add": ("bridge.cli.add", "Watch tasks: ids, query URLs, or - to read stdin."),
     "withdraw": ("bridge.cli.watches", "Stop watching tasks, without an event."),
     "poll": ("bridge.cli.watches", "Poll these tasks now."),

@@ -13,7 +13,7 @@ from bridge.control.overview import Overview
 from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import AccountState
 from bridge.domain.daemon_state import FAILING_POLLS
-from bridge.domain.health import Health
+from bridge.domain.endpoint_health import Health
 from bridge.domain.page_views import BoundedCount, DisabledSince
 from bridge.domain.pause import Pause, PauseOf, lasting
 

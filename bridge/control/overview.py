@@ -14,7 +14,7 @@ from bridge.control.settings_status import SettingsFacts, known_settings, settin
 from bridge.control.store_now import StoreNow
 from bridge.domain.account_state import RouteWait
 from bridge.domain.daemon_state import FAILING_POLLS
-from bridge.domain.health import Health
+from bridge.domain.endpoint_health import Health
 from bridge.domain.pause import Pause, PauseOf, lasting
 from bridge.domain.source import DISCOVER, SETTINGS, SourceFacts
 from bridge.domain.task import Phase

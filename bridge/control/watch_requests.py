@@ -7,10 +7,10 @@ from typing import Any, Final, NamedTuple
 
 from bridge.control.pausing import how_long
 from bridge.domain.ids import WatchKey
-from bridge.domain.limits import PROBE_GAP_S
 from bridge.domain.pause import PauseOf, lasting
 from bridge.domain.plurals import and_more
 from bridge.domain.quoting import printable
+from bridge.domain.rate_limiter import PROBE_GAP_S
 from bridge.domain.views import RequestResult, WatchView
 from bridge.domain.watch import Wish
 from bridge.errors import UsageError

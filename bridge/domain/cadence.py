@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from bridge.domain.backoff import growing_s
-from bridge.domain.limits import PROBE_FIRST_S, PROBE_MOST_S
+from bridge.domain.rate_limiter import PROBE_FIRST_S, PROBE_MOST_S
 from bridge.domain.task import ReadingKind
 from bridge.domain.watch import LACKING_OVER_S, Memory, Rules, Spacing
 

@@ -20,7 +20,7 @@ from bridge.domain.host_limits import (
     has_retry_after,
     is_trouble,
 )
-from bridge.domain.limits import PROBE_FIRST_S, AccountEffect, RateLimiter, RateLimits
+from bridge.domain.rate_limiter import PROBE_FIRST_S, AccountEffect, RateLimiter, RateLimits
 from bridge.domain.slots import WHOLE, Portion
 from bridge.domain.task import ABOUT_ACCOUNT, Reading, ReadingKind
 from bridge.domain.watch import Memory

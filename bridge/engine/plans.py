@@ -8,7 +8,7 @@ from typing import Final
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
 from bridge.domain.event import Topic
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.slots import groups_for
 from bridge.domain.watch import Rules
 from bridge.ports import CallbackReader, Provider, Sink, TaskLists

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridge.domain.slots import SoleMember, slot_of
 from bridge.errors import StoreError, UsageError
 from bridge.store.command_store import CommandStore
+from bridge.store.commits import CommitStore
 from bridge.store.notes import NoteStore
 from bridge.store.outbox import OutboxStore
 from bridge.store.read_store import revision
@@ -17,7 +18,6 @@ from bridge.store.retention import Retention
 from bridge.store.rows import Row, json_text, plain
 from bridge.store.sql_session import WORK
 from bridge.store.statements import SQL, TABLES
-from bridge.store.transaction import CommitStore
 
 if TYPE_CHECKING:
     from bridge.store.lock import DaemonLock

@@ -35,7 +35,7 @@ from bridge.store.watch_rows import find_watches, watch
 if TYPE_CHECKING:
     from bridge.domain.account_state import AccountState
     from bridge.domain.durations.table import DurationKey, Table
-    from bridge.domain.health import Health
+    from bridge.domain.endpoint_health import Health
     from bridge.domain.pause import Pause
     from bridge.domain.source import SourceFacts
     from bridge.domain.watch import Watch

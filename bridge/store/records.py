@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from bridge.domain.account_state import AccountState, RouteWait, whole_states
 from bridge.domain.delivery_state import DeliveryState
-from bridge.domain.health import Health
+from bridge.domain.endpoint_health import Health
 from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.source import SourceFacts
 from bridge.domain.task import Phase, ReadingKind

@@ -11,7 +11,7 @@ from bridge.config.provider_trees import lacking_base_url
 from bridge.config.secret import has_reference
 from bridge.config.settings_file import AccountEntry, SettingsFile
 from bridge.config.validators import scheme_problem
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.errors import ConfigError
 from bridge.providers.auth import SCHEMES
 from bridge.providers.callback_signatures import secret_bytes

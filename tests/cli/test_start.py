@@ -16,7 +16,7 @@ HEAVY: Final = {
     *("pydantic", "pydantic_core", "jinja2", "markupsafe", "httpx", "httpcore", "apprise", "requests", "rich", "re2"),
     *("jmespath", "psycopg", "structlog", "asyncio", "email", "ssl", "difflib", "importlib.resources", "tempfile"),
     *("bridge.cli.usage_errors", "bridge.cli.foreground", "bridge.cli.wait"),
-    *("bridge.wiring.parts", "bridge.domain.change", "bridge.store.full_store", "bridge.store.transaction"),
+    *("bridge.wiring.parts", "bridge.domain.change", "bridge.store.full_store", "bridge.store.commits"),
 }
 SCRIPT: Final = """\
 import sys

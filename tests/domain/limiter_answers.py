@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.domain.limits import AccountEffect, RateLimiter, RateLimits
+from bridge.domain.rate_limiter import AccountEffect, RateLimiter, RateLimits
 from bridge.domain.task import Reading, ReadingKind
 from tests.factories import NOW, make_reading
 

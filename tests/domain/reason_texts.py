@@ -15,7 +15,7 @@ PACKAGE: Final = Path(__file__).parents[2] / "bridge"
 # be added.
 FILES: Final = (
     *("net/connector.py", "net/exchange.py", "net/failure_kinds.py", "net/outside_client.py", "net/request_head.py"),
-    *("domain/health.py", "domain/id_rule.py", "domain/public_addresses.py", "domain/quoting.py"),
+    *("domain/endpoint_health.py", "domain/id_rule.py", "domain/public_addresses.py", "domain/quoting.py"),
     *("domain/account_state.py", "domain/result_urls.py", "domain/watch.py", "domain/web_pages.py"),
     *("expressions/answer_budget.py", "expressions/evaluation.py"),
     *("providers/http_status.py", "providers/new_tasks.py", "providers/provider.py"),

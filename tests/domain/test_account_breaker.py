@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from bridge.domain.limits import AccountEffect, RateLimiter
+from bridge.domain.rate_limiter import AccountEffect, RateLimiter
 from bridge.domain.task import Reading, ReadingKind
 from tests.domain.limiter_answers import DOWN, GARBAGE, GOOD, LIMITED, REFUSED, UNSENT, ask, make_limiter, wait
 from tests.factories import NOW, make_reading

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bridge.domain.host_limits import IN_FLIGHT, TROUBLED_TASKS, HostLimits
-from bridge.domain.limits import AccountEffect, AnswerEffects, RateLimiter, RateLimits
+from bridge.domain.rate_limiter import AccountEffect, AnswerEffects, RateLimiter, RateLimits
 from bridge.domain.task import Reading, ReadingKind
 from tests.factories import NOW, make_reading
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from bridge.domain.cadence import Pacing, next_poll_in_s
-from bridge.domain.limits import RateLimiter, RateLimits
+from bridge.domain.rate_limiter import RateLimiter, RateLimits
 from bridge.domain.task import Reading, ReadingKind
 from bridge.domain.watch import Memory, Rules, advance
 from tests.factories import NOW, make_reading

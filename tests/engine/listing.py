@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import anyio
 
-from bridge.domain.limits import RateLimits
 from bridge.domain.list_mark import ListedTask
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.task import Reading, ReadingKind
 from bridge.engine.discovery import Discovery
 from bridge.engine.plans import AccountPlan

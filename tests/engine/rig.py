@@ -14,7 +14,7 @@ from bridge.domain.cadence import Pacing
 from bridge.domain.change import Note
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.event import ENDPOINT_TOPICS, ON_REQUEST, Event, Parcel, Topic
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.domain.watch import Rules, Wish
 from bridge.engine.callback_hints import CallbackHints

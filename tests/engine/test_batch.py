@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.task import Reading, ReadingKind
 from tests.engine.rig import BROKEN, REVOKED, SUCCEEDED, Rig
 from tests.fakes import ScriptedProvider

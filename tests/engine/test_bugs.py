@@ -15,7 +15,7 @@ from bridge.domain.delivery import Deferred
 from bridge.domain.durations.fit import Fit
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.durations.table import DurationKey
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.source import SourceFacts, SourceTally
 from bridge.domain.task import Reading, ReadingKind
 from bridge.domain.watch import Wish

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from bridge.domain.cadence import Pacing
 from bridge.domain.ids import WatchKey
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.watch import WatchState, Wish
 from bridge.engine import poller
 from tests.engine.rig import SUCCEEDED, Rig

@@ -12,7 +12,7 @@ import anyio
 from bridge.domain.cadence import Pacing
 from bridge.domain.callback import CallbackOutcome, CallbackRequest
 from bridge.domain.ids import WatchKey
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.store_key import callback_secret
 from bridge.engine.callback_hints import CallbackReply
 from tests.engine.rig import RUNNING, SUCCEEDED, Rig

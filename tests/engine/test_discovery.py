@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from bridge.domain.account_state import AccountState
 from bridge.domain.ids import WatchKey
-from bridge.domain.limits import RateLimits
 from bridge.domain.pause import Pause, PauseOf
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.slots import SLOTS, Share, account_scope
 from bridge.domain.task import Reading, ReadingKind
 from bridge.engine.discovery import MOST_PAGES

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.domain.cadence import Pacing
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.task import Reading, ReadingKind
 from tests.engine.rig import BROKEN, RUNNING, SUCCEEDED, Rig
 from tests.fakes import ScriptedProvider

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from bridge.domain.delivery import Refused
 from bridge.domain.event import Event, Parcel, Topic
 from bridge.domain.ids import WatchKey
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.task import Reading
 from bridge.domain.watch import Rules
 from bridge.engine.janitor import Janitor, RetentionPeriods

@@ -7,7 +7,7 @@ import math
 import anyio
 import pytest
 
-from bridge.domain.limits import RateLimiter, RateLimits
+from bridge.domain.rate_limiter import RateLimiter, RateLimits
 from bridge.domain.task import Phase, Reading, ReadingKind
 from bridge.ports import NotAdmitted
 from tests.engine.rig import RUNNING, SUCCEEDED, Rig

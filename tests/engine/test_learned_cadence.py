@@ -12,7 +12,7 @@ from bridge.domain.cadence import Pacing
 from bridge.domain.durations.bins import bin_of
 from bridge.domain.durations.fit import Fit
 from bridge.domain.durations.table import DurationKey, Table
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.engine.learning import SAVE_EVERY_S, Learning
 from bridge.errors import StoreError

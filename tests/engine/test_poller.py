@@ -10,7 +10,7 @@ from bridge.domain.cadence import Pacing
 from bridge.domain.change import AccountAskedToWait
 from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.task import Reading, ReadingKind, Snapshot
 from bridge.domain.watch import Rules, Wish
 from tests.engine.rig import BROKEN, NOT_FOUND, REVOKED, RUNNING, SUCCEEDED, Rig

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from bridge.domain.account_state import AccountState
-from bridge.domain.limits import RateLimits
+from bridge.domain.rate_limiter import RateLimits
 from bridge.domain.slots import SLOTS, Share, account_scope, endpoint_scope, slot_of
 from tests.engine.rig import REVOKED, SUCCEEDED, Rig
 

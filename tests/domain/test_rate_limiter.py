@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.host_limits import TROUBLED_TASKS
-from bridge.domain.limits import AccountEffect, RateLimiter, RateLimits
+from bridge.domain.rate_limiter import AccountEffect, RateLimiter, RateLimits
 from bridge.domain.slots import Portion
 from bridge.domain.task import Reading, ReadingKind
 from tests.domain.limiter_answers import GOOD, LIMITED, ask, make_limiter, wait

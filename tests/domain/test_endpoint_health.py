@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.delivery_state import DeliveryState
+from bridge.domain.endpoint_health import FAILING_AFTER_S, FAILING_ATTEMPTS, EndpointHealth, Health
 from bridge.domain.event import Event, Topic
-from bridge.domain.health import FAILING_AFTER_S, FAILING_ATTEMPTS, EndpointHealth, Health
 from tests.factories import NOW
 
 FRESH = Health(endpoint="hook")

@@ -36,9 +36,9 @@ from bridge.domain.change import (
 )
 from bridge.domain.delivery import AttemptMade
 from bridge.domain.delivery_state import DELIVERY_FOLLOWS, DeliveryState
+from bridge.domain.endpoint_health import EndpointHealth
 from bridge.domain.event import SUPERSEDED_BY_END, Event
 from bridge.domain.event_building import account_event, endpoint_event, released_event, task_event, unread_event
-from bridge.domain.health import EndpointHealth
 from bridge.domain.slots import Share, endpoint_scope
 from bridge.domain.task import LIVE
 from bridge.domain.watch import Watch
@@ -58,7 +58,7 @@ RELEASE_AHEAD_S: Final = 5.0
 LEAST_AHEAD_S: Final = 0.4
 
 
-class Transaction:
+class Commit:
     """Reads and locks the rows of the changes. `apply` each change in order, then `write`."""
 
     def __init__(
@@ -261,13 +261,13 @@ class CommitStore(ReadStore):
         session.guard()
         if any(map(concerns_all, changes)):
             session.lock_store()
-        transaction = Transaction(session, changes, parcels_for=parcels_for, fingerprints=self._fingerprints)
-        applied = [transaction.apply(change) for change in changes]
-        transaction.write()
-        if transaction.wakes_all:
+        made = Commit(session, changes, parcels_for=parcels_for, fingerprints=self._fingerprints)
+        applied = [made.apply(change) for change in changes]
+        made.write()
+        if made.wakes_all:
             session.wake(WORK)
-        if self._held is not None and not transaction.filled <= self._held:
+        if self._held is not None and not made.filled <= self._held:
             session.wake(OUTBOX)
-        if transaction.ended:
+        if made.ended:
             session.wake(ENDS)
         return applied
