@@ -22,7 +22,7 @@ from bridge.clock import monotonic_us
 from bridge.domain.public_addresses import AllowedHosts
 from bridge.net.connection import Connection
 from bridge.net.failure_kinds import AddressRefused, ProxyUnreached
-from bridge.net.request_head import RequestHead, request_line
+from bridge.net.request_head import RequestHead, named_by_tls, request_line
 from bridge.net.resolver_threads import RESOLVER_THREADS
 
 READ_BYTES: Final = 16 * 1024
@@ -108,7 +108,7 @@ class Connector:
             lambda: Connection(loop, self._buffer),
             sock=sock,
             ssl=self._context if tls else None,
-            server_hostname=host if tls else None,
+            server_hostname=named_by_tls(url) if tls else None,
         )
         return made[1]
 
@@ -154,8 +154,7 @@ class Connector:
             if not 200 <= status < 300:
                 raise httpx.ProxyError(str(status))
             assert near.transport is not None
-            name = url.raw_host.decode("ascii")
-            transport = await loop.start_tls(near.transport, far, self._context, server_hostname=name)
+            transport = await loop.start_tls(near.transport, far, self._context, server_hostname=named_by_tls(url))
         except BaseException:
             near.drop()
             raise

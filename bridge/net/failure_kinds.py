@@ -9,7 +9,7 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final
@@ -123,7 +123,7 @@ def explain(error: BaseException, where: str, proxy: str | None = None) -> tuple
     tls = next((cause for cause in chain if isinstance(cause, ssl.SSLError) and not isinstance(cause, CUT_OFF)), None)
     if tls is not None or (is_connecting and any(isinstance(cause, CUT_OFF) for cause in chain)):
         return Failure.TLS, _explain_tls(tls, where)
-    if _is_timeout(error):
+    if _is_timeout(error) or _is_lost(chain):
         return Failure.TIMEOUT, f"no answer from {where} in time"
     match error:
         case AddressRefused():
@@ -185,12 +185,17 @@ def explain_network(status: int, where: str, proxy: str | None) -> str | None:
 
 def explain_cut(error: BaseException) -> str:
     """One line for an exception of `FAILURES` that ended a body too early."""
-    if isinstance(error, TimeoutError | httpx.TimeoutException):
+    if isinstance(error, TimeoutError | httpx.TimeoutException) or _is_lost(_causes(error)):
         return "the time-out passed in the middle of the body"
     parsed = next((cause for cause in _causes(error) if isinstance(cause, GARBLED)), None)
     if parsed is None or _H11_CLOSED.match(str(parsed)):
         return "the connection was closed in the middle of the body"
     return "the body is not valid HTTP"
+
+
+def _is_lost(chain: Iterable[BaseException]) -> bool:
+    """Whether the system has given up a connection, because the other side does not even acknowledge data."""
+    return any(isinstance(cause, OSError) and cause.errno == errno.ETIMEDOUT for cause in chain)
 
 
 def _is_timeout(error: BaseException) -> bool:

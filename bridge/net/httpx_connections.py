@@ -6,6 +6,7 @@ requests in flight (7 ms each at 64). So here every connection is a pool of one,
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,11 +17,13 @@ import httpx
 
 from bridge.net.exchange import WireRequest, WireResponse
 from bridge.net.failure_kinds import FAILURES, NO_ANSWER, BodyStopped, explain_cut
-from bridge.net.request_head import ExactUrl, Pair
+from bridge.net.request_head import ExactUrl, Pair, named_by_tls
 from bridge.net.resolver_threads import lend_to_loop
 
 KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept; if the other side closes one earlier, that is noticed
 CLOSE_S: Final = 2.0  # maximum time for closing a connection
+GONE_S: Final = 60  # a connection whose other side acknowledges nothing for this long is broken
+PROBE_S: Final = 30  # how often to check that the other side is there while it is silent; this also keeps NAT entries
 
 
 class HttpxConnections:
@@ -43,6 +46,8 @@ class HttpxConnections:
         If the other side has just closed a kept-alive connection, a repeatable request is sent again on a new one,
         once.
         """
+        if self._proxy is None:  # else httpcore would use this name for the proxy
+            request.extensions = {**request.extensions, "sni_hostname": named_by_tls(request.url)}
         request.url = ExactUrl(request.url, target)
         trace = _Trace()
         try:
@@ -67,7 +72,9 @@ class HttpxConnections:
     def _new(self) -> httpx.AsyncHTTPTransport:
         lend_to_loop()
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S)
-        return httpx.AsyncHTTPTransport(verify=self._context, limits=limits, proxy=self._proxy, trust_env=False)
+        return httpx.AsyncHTTPTransport(
+            verify=self._context, limits=limits, proxy=self._proxy, trust_env=False, socket_options=_notices_death()
+        )
 
     async def _sent(
         self, request: httpx.Request, connection: httpx.AsyncHTTPTransport, trace: _Trace
@@ -88,6 +95,14 @@ class HttpxConnections:
         stale_at = anyio.current_time() - KEEP_ALIVE_S
         while self._idle and (self._is_closed or len(self._idle) > self._most_idle or self._idle[0][0] < stale_at):
             await self._idle.popleft()[1].aclose()
+
+
+def _notices_death() -> list[tuple[int, int, int]]:
+    """Socket options that break a connection if the other side has vanished without closing it, as after a power cut,
+    or if a NAT has forgotten it. An answer may take ten minutes, so silence alone says nothing."""
+    values = {"TCP_KEEPIDLE": PROBE_S, "TCP_KEEPINTVL": PROBE_S // 3, "TCP_USER_TIMEOUT": GONE_S * 1000}
+    known = [(getattr(socket, name), value) for name, value in values.items() if hasattr(socket, name)]
+    return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *((socket.IPPROTO_TCP, name, value) for name, value in known)]
 
 
 class StreamedAnswer:

@@ -68,6 +68,11 @@ def split(url: str) -> tuple[str, str]:
     return f"{scheme}://{rest[:at]}", f"/{rest[at:]}"
 
 
+def named_by_tls(url: httpx.URL) -> str:
+    """The host as certificates name it: without the dot at the end that keeps search domains away (RFC 6066, 3)."""
+    return url.raw_host.decode("ascii").rstrip(".")
+
+
 @lru_cache(maxsize=256)
 def parse_origin(origin: str) -> httpx.URL:
     """The parsed origin. ValueError if it has no host or an impossible port."""

@@ -87,6 +87,18 @@ async def test_a_certificate_for_another_host_is_not_accepted(authority: trustme
     assert server.asked == []
 
 
+async def test_certificates_name_hosts_without_the_dot_at_the_end(
+    authority: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+    here = {"api.example.": "127.0.0.1", b"api.example.": "127.0.0.1"}
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *args, **more: resolve(here.get(host, host), *args, **more))
+    async with _server(authority.issue_cert("api.example")) as server:
+        outcome = await _asked(f"https://api.example.:{server.port}", ca_file=ca_file)
+
+    assert isinstance(outcome, Answer)
+
+
 async def test_an_expired_certificate_is_not_accepted(authority: trustme.CA, ca_file: str) -> None:
     end = datetime.now(UTC) - timedelta(days=1)
     expired = authority.issue_cert("127.0.0.1", not_before=end - timedelta(days=9), not_after=end)

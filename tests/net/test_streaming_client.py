@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ import anyio
 import pytest
 
 from bridge.errors import ConfigError
+from bridge.net import httpx_connections
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import BodyStopped, Failure
 from bridge.net.httpx_connections import StreamedAnswer
@@ -144,3 +146,20 @@ def test_a_buffered_answer_is_read_as_a_fetched_one(anyio_backend: str) -> None:
 def test_a_proxy_that_cannot_be_used_is_a_mistake_in_the_settings(anyio_backend: str) -> None:
     with pytest.raises(ConfigError, match="proxy"):
         StreamingClient(base_url="https://api.example.com", most_idle=1, proxy="socks5://127.0.0.1:1")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no such option")
+async def test_a_connection_that_acknowledges_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpx_connections, "GONE_S", 1)
+    with socket.socket() as deaf:  # it accepts no data once its buffer is full, and never reads
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        at = f"127.0.0.1:{deaf.getsockname()[1]}"
+        client = StreamingClient(base_url=f"http://{at}", most_idle=1)
+        with anyio.fail_after(20):
+            found = await client.send(
+                StreamedRequest("POST", b"/", [(b"Content-Length", b"8000000")], b"x" * 8_000_000)
+            )
+        await client.aclose()
+    assert found == Unanswered(kind=Failure.TIMEOUT, reason=f"no answer from {at} in time")
