@@ -6,7 +6,8 @@ import html
 import re
 from typing import Final
 
-_TITLE: Final = re.compile(rb"<title[^>]*>([^<]{1,400})", re.IGNORECASE)
+# An attribute has no "<" here: otherwise a page of a megabyte that repeats "<title" would take a minute.
+_TITLE: Final = re.compile(rb"<title[^<>]*+>([^<]{1,400})", re.IGNORECASE)
 
 
 def described(page: bytes, status: int) -> str:

@@ -18,3 +18,8 @@ from bridge.domain.web_pages import described
 )
 def test_a_page_is_described_by_its_title(page: bytes, shown: str) -> None:
     assert described(page, 503) == shown
+
+
+@pytest.mark.timeout(10)  # it took more than a minute
+def test_a_large_page_that_repeats_a_tag_is_read_at_once() -> None:
+    assert described(b"<title" * 200_000, 200) == "a web page"
