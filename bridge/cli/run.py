@@ -73,8 +73,8 @@ def once_command(session: CommandSession, /, timeout: float | None, **said: str 
     """Work until all tasks are finished and delivered, then exit.
 
     Exit 0 when everything was delivered; 1 when a delivery became dead, a task timed out, or --timeout has passed.
-    `once` does not wait for tasks and deliveries that can never finish: their account or endpoint is not in the
-    settings, or the endpoint answered 410. The exit code is then 1.
+    `once` does not wait for tasks and deliveries that can never finish: their account is not in the settings, or the
+    endpoint answered 410. The exit code is then 1. Deliveries to an endpoint that you have removed do not count.
     """
     return _serve(session, once=True, timeout_s=timeout, said=said)
 

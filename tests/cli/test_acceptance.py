@@ -81,6 +81,17 @@ def test_status_shows_an_endpoint_that_refuses_until_it_accepts(shell: Shell, wo
     assert shell("status", "--json").json["failing_endpoints"] == {}
 
 
+def test_once_ignores_what_waited_for_a_removed_endpoint(shell: Shell, world: World) -> None:
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(loopback(answers(503))) as server:
+        use(shell, server)
+        change(shell.folder / "genbridge.yaml", delivery={"retries": ["600s"]})
+        assert shell("add", "task-1").code == 0
+        assert shell("once", "--timeout", "3s").code == 1
+    change(shell.folder / "genbridge.yaml", endpoints={}, routes=[])
+    assert shell("once", "--timeout", "30s").code == 0
+    assert [row["endpoint"] for row in shell("deliveries", "--json").json] == ["team"]
+
+
 def test_a_retry_time_from_a_webhook_is_shown_until_it_is_lifted(shell: Shell, world: World) -> None:
     script = answers(503, b"busy", headers={"Retry-After": "400"})
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(loopback(script)) as server:
