@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from anyio.abc import TaskGroup
@@ -26,6 +27,7 @@ from bridge.engine.store_news import follow_news
 from bridge.engine.store_outage import retrying
 from bridge.engine.workload import Workload
 from bridge.engine.write_batcher import WriteBatcher
+from bridge.errors import StoreError
 from bridge.metrics import Metrics
 from bridge.ports import Clock, FileSource, Intake, News, Offload, Source, StoreObserver
 from bridge.sources.lines import LinesFile
@@ -59,6 +61,7 @@ class Parts:
     ) -> None:
         self.loaded = loaded
         self.store, self.clock = store, clock
+        self._is_unnotified = False  # a shared store could not notice changes
         self._offload = offload
         self._metrics = metrics
         self.lease = lease = Lease(clock, -math.inf)
@@ -157,8 +160,15 @@ class Parts:
         await follow_news(self._news, reactions, clock=self.clock, every_s=self.store.look_every_s)
 
     async def _news(self) -> News:
-        """The counters of changes. A shared store is notified of them, so the call needs no thread."""
-        return self.store.news() if self.store.is_shared else await self._offload(self.store.news)
+        """The counters of changes. A shared store is notified of them, so the call needs no thread. Its failures and
+        the first success afterwards are counted as those of other calls."""
+        if self.store.is_shared and not self._is_unnotified:
+            with suppress(StoreError):
+                return self.store.news()
+        self._is_unnotified = True
+        news = await self._offload(self.store.news)
+        self._is_unnotified = False
+        return news
 
     async def _link_key(self) -> bytes:
         """The key that signs links to copies; a new one after a person has revoked the links."""

@@ -11,6 +11,7 @@ from psycopg import errors
 from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import BridgeBug, GenbridgeError, LeaseLost, StoreDamaged, StoreError
 
+_POOLING: Final = "let the connection pooler (pgbouncer) use session pooling"
 _GRANTS: Final = {  # by the object that the server's message names
     "schema": "GRANT USAGE, CREATE ON SCHEMA {} TO this user, or let its owner run `genbridge store migrate`",
     "database": "GRANT CONNECT ON DATABASE ... TO this user",
@@ -19,7 +20,8 @@ _GRANTS: Final = {  # by the object that the server's message names
 }
 _ADVICE: Final = {  # by a part of the message
     "password": "check user and password in postgresql://USER:${PASSWORD}@..., or in the passfile",
-    "prepared statement": "let the connection pooler (pgbouncer) use session pooling",
+    "prepared statement": _POOLING,
+    "pooling mode": _POOLING,
     '" does not exist': "create it, or name another one",
     "permission denied": _GRANTS["database"],
     "too many": "end other connections, or raise the limit on the server",
@@ -54,8 +56,9 @@ def denied(place: PostgresUrl, said: str, schema: str = "...") -> StoreDamaged:
 
 
 def refuses_writes(place: PostgresUrl) -> StoreError:
+    why = "it is a standby, or default_transaction_read_only is set"
     way_out = "name the primary, or all hosts and target_session_attrs=read-write"
-    return StoreError(f"store {place}: the server accepts no writes (is it a standby?); {way_out}")
+    return StoreError(f"store {place}: the server accepts no writes ({why}); {way_out}")
 
 
 def understood(error: psycopg.Error, place: PostgresUrl) -> GenbridgeError:

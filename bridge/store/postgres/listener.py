@@ -64,11 +64,13 @@ class Listener:
     def _listen(self, connection: ServerConnection) -> None:
         session = PostgresSession(connection, self._database)
         session.execute("LISTEN genbridge")
-        schema = session.find("SELECT current_schema()")[0][0]
+        [(schema, process_id)] = session.find("SELECT current_schema(), pg_backend_pid()")
         for what in self._heard:
             self._heard[what] += 1  # something may have been written meanwhile
         while not self._closing.is_set():
-            [(revision, touched)] = session.find(SQL["server.counters"])
+            [(revision, touched, now_id)] = session.find(SQL["server.counters"])
+            if now_id != process_id:
+                raise psycopg.OperationalError("the server's session has changed (pooling mode)")
             if (revision, touched) != self._seen:
                 self._heard[WORK] += self._seen is not None
                 self._seen = (revision, touched)

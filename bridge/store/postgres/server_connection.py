@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,20 +22,6 @@ T = TypeVar("T")
 
 CONNECT_WITHIN_S: Final = 3  # time limit for each host, unless the connection string has another
 PATIENCE_S: Final = 10.0
-LOCK_WITHIN_S: Final = 5.0
-
-# The server gives up sooner than we do, so the connection survives. It also ends the transactions of a client that has
-# vanished, which would keep their locks.
-_LIMITS: Final = {
-    "statement_timeout": "9s",
-    "lock_timeout": f"{LOCK_WITHIN_S:g}s",
-    "idle_in_transaction_session_timeout": "15s",
-    "tcp_user_timeout": "15s",
-    "tcp_keepalives_idle": "10s",
-    "tcp_keepalives_interval": "3s",
-    "tcp_keepalives_count": "3",
-}
-_SET_LIMITS: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _LIMITS.items())
 _CONNECTING: ContextVar[tuple[Clock, Callable[[float], bool]]] = ContextVar("connecting")
 
 
@@ -114,7 +101,9 @@ def connect(place: PostgresUrl, clock: Clock, *, patience_s: float, is_over: Cal
         _CONNECTING.reset(before)
     try:
         connection.clock, connection.patience_s, connection.is_over = clock, patience_s, is_over
-        connection.execute(_SET_LIMITS)
+        # If a pooler changes the session, psycopg must not run the statement of another client that has the same name.
+        connection._prepared._prepared_idx = int.from_bytes(os.urandom(6))
+        connection.execute(SQL["server.settings"])
         connection.execute(SQL["server.synced"])
     except BaseException:
         connection.close()

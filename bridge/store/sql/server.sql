@@ -46,6 +46,23 @@ FROM members WHERE fence = :fence AND lease_until > clock_timestamp()
 -- guard_alone: No other transaction of this daemon may be guarded at the same time.
 {guard} FOR UPDATE
 
+-- settings: Time limits, and the formats of values, whatever the settings of role or database are. The server gives up
+-- sooner than we do, so the connection survives. It also ends the transactions of a client that has vanished, which would
+-- keep their locks.
+SELECT set_config(name, value, false) FROM (VALUES
+    ('statement_timeout', '9s'),
+    ('lock_timeout', '5s'),
+    ('idle_in_transaction_session_timeout', '15s'),
+    ('idle_session_timeout', '0'),
+    ('tcp_user_timeout', '15s'),
+    ('tcp_keepalives_idle', '10s'),
+    ('tcp_keepalives_interval', '3s'),
+    ('tcp_keepalives_count', '3'),
+    ('array_nulls', 'on'),
+    ('extra_float_digits', '1'),
+    ('standard_conforming_strings', 'on')
+) AS settings (name, value)
+
 -- synced: Acknowledge a commit only once it is on the server's disk, even if the settings of role or database are
 -- weaker. Stricter settings stay.
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
@@ -61,8 +78,8 @@ LOCK TABLE writers IN EXCLUSIVE MODE
 -- forget_writers: Delete the marks of our connections.
 DELETE FROM writers WHERE starts_with(writer, :writer)
 
--- counters: What changes with every write.
-SELECT revision, touched FROM genbridge_store
+-- counters: What changes with every write, and the process that serves this session.
+SELECT revision, touched, pg_backend_pid() FROM genbridge_store
 
 -- notify: Wake the daemons of this store. All schemas of a database share the channel, so the message names the schema.
 SELECT pg_notify('genbridge', current_schema() || ' ' || :what)

@@ -1,0 +1,86 @@
+"""A store in PostgreSQL with unusual settings, or behind a connection pooler."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from bridge.config.postgres_url import PostgresUrl
+from bridge.errors import StoreError
+from bridge.store import open_store
+from bridge.store.postgres import listener
+from bridge.store.postgres.sql_session import PostgresSession
+from bridge.store.statements import SQL
+from tests.store.test_moving import content, fill
+from tests.world import until
+
+UNUSUAL = {
+    "array_nulls": "off",
+    "standard_conforming_strings": "off",
+    "extra_float_digits": "-15",
+    "idle_session_timeout": "100ms",
+    "default_transaction_isolation": "serializable",
+    "client_encoding": "LATIN1",
+    "bytea_output": "escape",
+    "DateStyle": "German",
+    "TimeZone": "Asia/Kolkata",
+}
+
+
+def test_settings_of_the_role_change_no_value(tmp_path: Path, postgres: PostgresUrl) -> None:
+    options = "".join(f" -c{name}={value}" for name, value in UNUSUAL.items())
+    place = PostgresUrl(postgres.reveal() + quote(options))  # its last parameter is `options`
+    with (
+        closing(open_store(tmp_path / "state.db", create=True, group_access=False)) as origin,
+        closing(open_store(place, create=True, group_access=False)) as to,
+    ):
+        fill(origin)
+        with origin.contents() as contents:
+            to.fill(contents)
+        assert content(to) == content(origin)
+        again = tmp_path / "again.db"
+        with closing(open_store(again, create=True, group_access=False)) as back, to.contents() as contents:
+            back.fill(contents)
+            assert content(back) == content(origin)
+
+
+def test_a_store_is_filled_whatever_the_settings_of_the_role(postgres: PostgresUrl) -> None:
+    options = "".join(f" -c{name}={value}" for name, value in UNUSUAL.items())
+    with closing(open_store(PostgresUrl(postgres.reveal() + quote(options)), create=True, group_access=False)) as store:
+        fill(store)
+        assert store.counts().live == 3
+
+
+def test_prepared_statements_of_two_connections_have_different_names(postgres: PostgresUrl) -> None:
+    names: list[set[str]] = []
+    for _ in range(2):
+        with (
+            closing(open_store(postgres, create=True, group_access=False)) as store,
+            store._database.read() as session,
+        ):
+            assert isinstance(session, PostgresSession)
+            for _ in range(8):  # until psycopg has prepared the statement
+                session.find("SELECT 1")
+            names.append({name for (name,) in session.find("SELECT name FROM pg_prepared_statements")})
+    assert all(names)
+    assert not names[0] & names[1]
+
+
+def test_a_listener_whose_session_changes_names_the_pooler(
+    postgres: PostgresUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "SQL", {**SQL, "server.counters": "SELECT 0, 0, 0"})
+    with closing(open_store(postgres, create=True, group_access=False)) as store:
+
+        def notices() -> str:
+            try:
+                store.news()
+            except StoreError as error:
+                return str(error)
+            return ""
+
+        until(lambda: notices() != "", seconds=10, what="it notices the other session")
+        assert notices().endswith("use session pooling")
