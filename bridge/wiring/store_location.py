@@ -16,6 +16,7 @@ from bridge.domain.quoting import printable
 from bridge.domain.views import Ownership
 from bridge.errors import ConfigError, StoreError, os_reason
 from bridge.store import StorePlace
+from bridge.store.files import make_directory
 from bridge.store.sqlite.inspection import ownership
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def prepare(placed: StoreLocation) -> None:
     if not placed.is_own or not isinstance(placed.place, Path) or placed.place.parent.name != FOLDER:
         return
     folder = placed.place.parent
-    with suppress(OSError):  # creating the store will report the problem
-        folder.mkdir(mode=0o700, exist_ok=True)
+    with suppress(OSError, StoreError):  # creating the store will report the problem
+        make_directory(folder, group_access=False)
         with (folder / ".gitignore").open("x") as file:
             file.write("*\n")
 

@@ -78,6 +78,16 @@ def test_each_settings_file_has_its_own_store_in_the_same_folder(shell: Shell, s
     assert not state.exists()
 
 
+def test_the_folder_of_the_store_is_its_owners_with_any_umask(shell: Shell, state: Path) -> None:
+    settings = project(shell.folder)
+    before = os.umask(0o777)
+    try:
+        assert shell("add", "a", "-c", str(settings)).code == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((shell.folder / ".genbridge").stat().st_mode) == 0o700
+
+
 def test_two_projects_with_the_same_account_never_poll_each_others_tasks(shell: Shell, state: Path) -> None:
     with running_world(World()) as one, running_world(World()) as other:
         for world, name in ((one, "one"), (other, "other")):
