@@ -68,7 +68,9 @@ def wishes(reader: TaskReader, entries: Sequence[Entry], shared: Mapping[str, An
     if problems:
         first = problems[0]
         task = f"task {first.number}: " if first.number else ""
-        raise UsageError(f"stdin:{first.line}: {task}{first.why}{and_more(len(problems) - 1)}; nothing was added")
+        why = f"{first.why}{and_more(len(problems) - 1)}"
+        end = " Nothing was added" if why.endswith("?") else "; nothing was added"
+        raise UsageError(f"stdin:{first.line}: {task}{why}{end}")
     return good
 
 

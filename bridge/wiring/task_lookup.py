@@ -127,8 +127,8 @@ class TaskLookup:
         says = next((f"; it says {quoted(text, limit=MAX_QUOTED_CHARS)}" for text in texts if text), "")
         return (
             f"neither a task (keys: {keys}) nor a create answer that {' or '.join(asked) or 'a provider'} recognizes"
-            f"{says}; did the create call fail? If not, write your own description that says where the id is, as in "
-            "created: {when: request_id, id: request_id}"
+            f"{says}; did the create call fail? If not, say in a description where the id is, as in created: {{when: "
+            "request_id, id: request_id}"
         )
 
 
