@@ -11,6 +11,7 @@ import math
 import ssl
 import weakref
 from collections import defaultdict, deque
+from http import HTTPStatus
 from typing import Final
 
 import httpx
@@ -75,9 +76,9 @@ class AsyncioTransport:
         for idle in self._idle.values():
             self._trim(idle, math.inf)
 
-    def _release(self, origin: str, connection: Connection) -> None:
+    def _release(self, origin: str, connection: Connection, *, is_sound: bool) -> None:
         """Return a connection to the pool after its exchange, also after a failure."""
-        if not connection.rest():
+        if not connection.rest() or not is_sound:
             return connection.drop()
         idle = self._idle[origin]
         now = connection.loop.time()
@@ -111,7 +112,8 @@ class AsyncioTransport:
     async def _exchange(
         self, connection: Connection, origin: str, sent: bytes, reply: WireResponse, ends_at: float
     ) -> None:
-        """Send the request and read the answer. Then the connection is kept for the next request, or closed."""
+        """Send the request and read the answer. Then the connection is kept for the next request, or closed: also if
+        the server fails, because a name may have moved to another server since it was opened."""
         try:
             status, headers = await connection.send(sent, ends_at)
             body = reply.begin(status, headers.items())
@@ -121,4 +123,4 @@ class AsyncioTransport:
                     return
             body.finish()
         finally:
-            self._release(origin, connection)
+            self._release(origin, connection, is_sound=reply.status < HTTPStatus.INTERNAL_SERVER_ERROR)

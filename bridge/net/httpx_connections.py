@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 import anyio
@@ -57,9 +58,10 @@ class HttpxConnections:
                 raise
         return await self._sent(request, self._new(), _Trace())
 
-    async def take_back(self, connection: httpx.AsyncHTTPTransport) -> None:
-        """Keep a connection that is no longer in use, or close it."""
-        if _has_unread_bytes(connection):
+    async def take_back(self, connection: httpx.AsyncHTTPTransport, *, is_sound: bool) -> None:
+        """Keep a connection that is no longer in use, or close it: also if the server fails, because its name may have
+        moved to another server."""
+        if not is_sound or _has_unread_bytes(connection):
             return await connection.aclose()
         self._idle.append((anyio.current_time(), connection))
         await self._trim()
@@ -136,7 +138,9 @@ class StreamedAnswer:
             try:
                 await self.stream.aclose()
             finally:
-                await self._connections.take_back(self._connection)
+                await self._connections.take_back(
+                    self._connection, is_sound=self.status < HTTPStatus.INTERNAL_SERVER_ERROR
+                )
 
 
 class HttpxTransport(HttpxConnections):

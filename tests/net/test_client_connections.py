@@ -134,6 +134,14 @@ async def test_a_post_on_a_broken_kept_alive_connection_is_not_repeated() -> Non
     assert len(server.asked) == 2
 
 
+async def test_a_connection_to_a_failing_server_is_not_used_again() -> None:
+    async with pair(answers(503, b"{}")) as (client, server):
+        for _ in range(3):
+            await client.fetch(Request(method="GET", url=server.url), cap_bytes=9)
+
+    assert server.connections == 3
+
+
 async def test_a_connection_closed_while_idle_is_not_used_again() -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.answer(200, b"{}")
