@@ -9,14 +9,6 @@ from typing import Any, Final
 
 DATA: Final = Path(__file__).parent.parent / "data"
 FIXTURES: Final[list[dict[str, Any]]] = json.loads((DATA / "manifest.json").read_text())["fixtures"]
-NO_STATUS: Final = {  # answers to create requests with an id but no status
-    *("suno/submit_ok.json", "midjourney/submit_code_1.json", "midjourney/submit_code_22_queued.json"),
-    *("midjourney/submit_code_21_exists.json", "flux/submit.json", "minimax/submit.json", "ark/submit.json"),
-    *("unified_v2/submit.json", "kie/create.json", "kie_suno/create.json", "siliconflow/submit.json"),
-    *("heygen/create.json", "heygen/create_agent.json", "comfyui/prompt.json", "minimax_v2/create.json"),
-    *("runway/create_routed.json", "meshy/create.json", "tripo/create.json", "leonardo/create.json"),
-    *("ideogram/create.json", "novita/create.json", "elevenlabs/create.json"),
-}
 
 
 def said(fixture: dict[str, Any]) -> Any:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.domain.task import ReadingKind
+from bridge.providers import catalogue
 from bridge.providers.catalogue import BUILT_IN, DescriptionsRefused, effective, load_descriptions
 from bridge.providers.reading import read
 from bridge.providers.results import PollContext
@@ -14,13 +16,7 @@ from bridge.providers.selector import Selector
 from tests.providers.reading_of import answered
 
 Tree = dict[str, Any]
-ALL = [
-    *("ark", "avatar", "azure_openai", "comfyui", "d_id", "dashscope", "elevenlabs", "fal", "flux", "hedra", "heygen"),
-    *("ideogram", "jimeng", "kie", "kie_suno", "kling", "kling_v2", "krea", "leonardo", "luma", "luma_agents"),
-    *("magnific", "meshy", "midjourney", "minimax", "minimax_v2", "mureka", "newapi", "novita", "openai_video"),
-    *("openrouter", "piapi", "replicate", "runpod", "runway", "siliconflow", "suno", "suno_feed", "sync", "tripo"),
-    *("unified_v2", "veo", "video_query", "vidu", "wavespeed", "xai", "zhipu"),
-]
+ALL = sorted(file.stem for file in Path(catalogue.__file__).with_name("builtin").glob("*.yaml"))
 OWN: Tree = {
     "title": "A studio",
     "ask": {"path": "/jobs/{id}"},

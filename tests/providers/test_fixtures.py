@@ -12,12 +12,12 @@ from bridge.providers.new_tasks import created, created_by_any
 from bridge.providers.reading import read_together
 from bridge.providers.results import PollContext
 from tests.providers.reading_of import answered, reading_of
-from tests.providers.recorded import DATA, FIXTURES, NO_STATUS, action_of, id_of, provider_of, said
+from tests.providers.recorded import DATA, FIXTURES, action_of, id_of, provider_of, said
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
 PLURALS: Final = {"video": "videos", "image": "images", "audio": "audios", "file": "files"}
-OTHERS: Final = {"outgoing", "vector", "challenge"}  # these answers are not about tasks
+OTHERS: Final = {"created", "outgoing", "vector", "challenge"}  # these answers have no status of a task
 HOST: Final = "api.example.test"
 SECOND: Final = {
     "minimax/success_needs_file.json": "minimax/file_retrieve.json",
@@ -43,7 +43,7 @@ def _read(fixture: dict[str, Any]) -> Reading:
     )
 
 
-READ: Final = [each for each in FIXTURES if each["outcome"] not in {*OTHERS, "batch"} and each["file"] not in NO_STATUS]
+READ: Final = [each for each in FIXTURES if each["outcome"] not in {*OTHERS, "batch"}]
 
 
 @pytest.mark.parametrize("provider", sorted({provider_of(each) for each in READ}))

@@ -7,24 +7,29 @@ from typing import Any, Final
 import pytest
 
 from bridge.domain.task import Json, Reading, ReadingKind
+from bridge.providers.catalogue import BUILT_IN
 from tests.providers.reading_of import reading_of
-from tests.providers.recorded import FIXTURES, NO_STATUS, action_of, id_of, provider_of, said
+from tests.providers.recorded import FIXTURES, action_of, id_of, provider_of, said
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
 OWN_ID: Final = "task_Zq81"  # an id of an aggregator; the vendor's id is inside
 OUTER: Final = {"pending": "SUBMITTED", "running": "IN_PROGRESS", "succeeded": "SUCCESS", "failed": "FAILURE"}
-OTHERS: Final = {*NO_STATUS, "kling/list.json", "midjourney/list.json", "minimax/file_retrieve.json"}
+OTHERS: Final = {"kling/list.json", "midjourney/list.json", "minimax/file_retrieve.json"}
 AGGREGATORS: Final = {"suno", "newapi", "midjourney", "unified_v2", "avatar"}  # forms of aggregators
 ABOUT_TASKS: Final = [
     each for each in FIXTURES if each["outcome"] in OUTER and each["http_status"] == 200 and each["file"] not in OTHERS
 ]
-DIRECT: Final = {  # without aggregators
-    *("fal", "kie", "kie_suno", "runpod", "azure_openai", "heygen", "comfyui", "luma_agents", "openrouter"),
-    *("meshy", "piapi", "tripo", "wavespeed", "leonardo", "magnific", "krea", "hedra", "ideogram", "d_id", "sync"),
-    *("mureka", "novita", "elevenlabs"),
+AGGREGATED: Final = {  # vendors whose answers aggregators pass on
+    *("ark", "dashscope", "flux", "jimeng", "kling", "kling_v2", "luma", "minimax", "minimax_v2", "openai_video"),
+    *("replicate", "runway", "siliconflow", "suno_feed", "veo", "video_query", "vidu", "xai", "zhipu"),
 }
-OF_VENDORS: Final = [each for each in ABOUT_TASKS if provider_of(each) not in AGGREGATORS | DIRECT]
+OF_VENDORS: Final = [each for each in ABOUT_TASKS if provider_of(each) in AGGREGATED]
+
+
+def test_every_description_that_extends_newapi_is_read_inside_its_task() -> None:
+    extending = {name for name, each in BUILT_IN.items() if "newapi" in each.forms}
+    assert extending | {"avatar", "midjourney"} == AGGREGATORS | AGGREGATED
 
 
 def _asked(fixture: dict[str, Any], **others: Any) -> dict[str, Any]:
@@ -43,7 +48,7 @@ def _told(reading: Reading) -> object:
 
 @pytest.mark.parametrize(
     "fixture",
-    [each for each in ABOUT_TASKS if provider_of(each) not in DIRECT],
+    [each for each in ABOUT_TASKS if provider_of(each) in AGGREGATORS | AGGREGATED],
     ids=lambda each: each["file"],
 )
 @pytest.mark.parametrize("code", ["success", 0])

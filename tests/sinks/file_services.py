@@ -24,6 +24,7 @@ from bridge.sinks.message_values import ChatStyle
 from bridge.sinks.robot import RobotSink
 from tests.loopback import Asked, Exchange, loopback
 from tests.sinks.posting import post_to
+from tests.sinks.robot_answers import OK
 from tests.sinks.samples import SUCCEEDED, task_sample
 
 VIDEO: Final = b"\x00\x00\x00\x18ftypmp42" + random.Random(1).randbytes(5000)
@@ -189,7 +190,7 @@ async def service(
     body: str | None = None,
     handle: Callable[[Exchange], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[Service, RobotSink]]:
-    fine = answer or (lambda sent: (200, FINE.get(format, b'{"code": 0, "errcode": 0, "ok": true}')))
+    fine = answer or (lambda sent: (200, FINE.get(format, OK[format])))
 
     async def chat(exchange: Exchange) -> None:
         await exchange.answer(*fine(parsed(exchange.asked)))

@@ -13,13 +13,14 @@ import anyio
 import pytest
 
 from bridge.domain.delivery import Accepted
-from bridge.domain.event import Event, Topic
+from bridge.domain.event import OPERATOR_TOPICS, Event, Topic
 from bridge.domain.sample import sample_event
 from bridge.domain.task import Json, Snapshot
 from bridge.net.outside_client import OutsideClient
 from bridge.sinks.attached_files import ResultFiles
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_services import ROBOTS
+from bridge.sinks.chat_wording import TOPIC_LOOKS
 from bridge.sinks.message_values import ChatStyle
 from tests.sinks.chat_pictures import form_of
 from tests.sinks.chat_servers import smtp_server
@@ -80,13 +81,9 @@ VARIETY: Final[dict[str, Event]] = {
 
 WITH_RESULTS: Final = {Topic.TASK_SUCCEEDED, Topic.TASK_ARCHIVED}
 MARKS_OF_SAMPLES: Final = {
-    **dict.fromkeys((Topic.TASK_FAILED, Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND, Topic.UNKNOWN_STATUS), "⚠️"),
+    **{topic: TOPIC_LOOKS[topic].mark for topic in OPERATOR_TOPICS},  # docs/chat.md shows them
+    **dict.fromkeys((Topic.TASK_FAILED, Topic.TASK_CANCELED, Topic.TASK_NOT_FOUND), "⚠️"),
     Topic.TASK_TIMED_OUT: "⏳",
-    Topic.ACCOUNT_BLOCKED: "🔒",
-    Topic.ACCOUNT_RESTORED: "✅",
-    Topic.ENDPOINT_DISABLED: "🔌",
-    Topic.ENDPOINT_FAILING: "⚠️",
-    Topic.ENDPOINT_RECOVERED: "✅",
 }
 
 

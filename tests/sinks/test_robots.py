@@ -51,6 +51,7 @@ async def test_each_service_gets_the_body_that_it_documents() -> None:
         "discord": {"content": text, "allowed_mentions": {"parse": []}},
         "telegram": {"chat_id": -42, "text": text, "link_preview_options": {"is_disabled": True}},
     }
+    assert expected.keys() == ROBOTS.keys()
     for form, body in expected.items():
         async with http_receiver(taken(form)) as receiver:
             async with robot_at(receiver.url, form, title="t", body="b") as sink:
