@@ -12,9 +12,8 @@ import click
 from bridge.cli.options import whole_number
 from bridge.cli.session import CommandSession, command
 from bridge.clock import SystemClock
-from bridge.config.field_types import ROBOT_NAMES
+from bridge.config.endpoint_settings import Webhook
 from bridge.config.load import Loaded
-from bridge.config.model import Webhook
 from bridge.control.endpoint_sample import sample_picture, send_sample
 from bridge.control.lookup import sampled_endpoint
 from bridge.domain.delivery import Accepted, Outcome
@@ -92,7 +91,7 @@ def sample_sent(
 def _attaching(loaded: Loaded, name: str) -> Loaded:
     """The settings with attachments for this endpoint, or with previews if it accepts no files."""
     endpoint = loaded.settings.endpoints[name]
-    if isinstance(endpoint, Webhook) and endpoint.format not in ROBOT_NAMES:
+    if not endpoint.is_for_people:
         raise click.UsageError(f"{name} is a webhook for programs; --attach is for chats and robots")
     takes_files = not isinstance(endpoint, Webhook) or ROBOTS[endpoint.format].file_bytes > 0
     attach = "file" if takes_files else "preview"

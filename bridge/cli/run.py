@@ -9,7 +9,6 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import anyio
 import click
@@ -20,7 +19,6 @@ from bridge.cli.session import CommandSession, clock_of, command
 from bridge.config import load
 from bridge.config.field_types import LEVELS, LOG_FORMATS
 from bridge.config.load import Loaded
-from bridge.config.model import Apprise, Webhook
 from bridge.config.settings_file import read_settings
 from bridge.daemon import Daemon, stamp
 from bridge.domain.listen_address import ListenAddress
@@ -181,19 +179,11 @@ def _facts(loaded: Loaded, place: StorePlace, counts: Counts) -> Iterator[tuple[
     yield "accounts", "; ".join(accounts)
     sources = [f"{source} {path}" for source, path in loaded.source_paths.items()]
     yield "sources", "; ".join([*sources, "`genbridge add`"])
-    endpoints = [f"{name} ({_endpoint(one)})" for name, one in settings.endpoints.items()]
+    endpoints = [f"{name} ({one.place})" for name, one in settings.endpoints.items()]
     yield "endpoints", "; ".join(endpoints) or "none: nobody is notified"
     yield "store", f"{place}: {count(counts.live, 'live task')}, {count(counts.waiting, 'delivery')} waiting"
     if settings.http is not None:
         yield "page", settings.http.public_url or _page(settings.http.address)
-
-
-def _endpoint(endpoint: Webhook | Apprise) -> str:
-    """The kind and the host of an endpoint: the rest of an address may be secret."""
-    if isinstance(endpoint, Apprise):
-        return f"apprise, {count(len(endpoint.urls), 'URL')}"
-    kind = "webhook" if endpoint.format == "documented" else endpoint.format
-    return f"{kind} at {urlsplit(endpoint.url.reveal()).netloc.rpartition('@')[2]}"
 
 
 def _page(address: ListenAddress) -> str:

@@ -12,9 +12,9 @@ from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
-from bridge.config.field_types import ROBOT_NAMES
+from bridge.config.endpoint_settings import Apprise, Webhook
 from bridge.config.mistakes import Mistake, mistakes
-from bridge.config.model import Account, Apprise, Log, Settings, Webhook
+from bridge.config.model import Account, Log, Settings
 from bridge.config.postgres_url import MIN_SECRET_CHARS, PostgresUrl, names_postgres
 from bridge.config.problems import Problem, at_key, at_value, written_key
 from bridge.config.provider_trees import builtin_names, effective_tree, lacking_base_url, unknown_provider
@@ -155,7 +155,7 @@ def _secret_texts(settings: Settings) -> Iterator[tuple[str, str, SecretText]]:
     """Each secret text with its key; for the value of a header, also the header's name. Of the webhooks' addresses,
     only those of group robots are secret: anyone who knows one can write into the chat."""
     for owner in (*settings.accounts.values(), *settings.endpoints.values(), settings.http):
-        open_url = owner.url if isinstance(owner, Webhook) and owner.format not in ROBOT_NAMES else None
+        open_url = owner.url if isinstance(owner, Webhook) and not owner.is_for_people else None
         for key, value in owner or ():
             several = value if isinstance(value, tuple) else (value,)
             for name, text in value.items() if isinstance(value, dict) else (("", each) for each in several):

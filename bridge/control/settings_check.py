@@ -13,8 +13,9 @@ import anyio
 
 from bridge.clock import SystemClock
 from bridge.config.changed_meanings import changed_meanings
+from bridge.config.endpoint_settings import Apprise, Webhook
 from bridge.config.load import Loaded
-from bridge.config.model import Account, Apprise, Webhook
+from bridge.config.model import Account
 from bridge.control.archive_check import archive_findings, archive_reached
 from bridge.control.formats import span
 from bridge.control.machine_check import DatedClient, clock_finding, disk_findings, listen_finding
@@ -150,7 +151,7 @@ def _about_endpoints(loaded: Loaded) -> Iterator[tuple[str, str]]:
             yield from ((thing, warning) for warning in _about_webhook(endpoint, gets_operator_topics=is_told))
         else:
             yield from ((f"{thing}[{place}]", warning) for place, warning in _about_chats(endpoint))
-        if not isinstance(endpoint, Webhook) or endpoint.format in ROBOTS:
+        if endpoint.is_for_people:
             style = ChatStyle(language=endpoint.language, timezone=endpoint.timezone)
             for part, source in (("title", endpoint.title), ("body", endpoint.body)):
                 if source is not None and (fault := fault_of_template(source, style)) is not None:

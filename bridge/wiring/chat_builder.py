@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.config.endpoint_settings import Apprise, Webhook
 from bridge.config.load import Loaded
-from bridge.config.model import Apprise, Settings, Webhook
+from bridge.config.model import Settings
 from bridge.sinks.attached_files import ResultFiles
 from bridge.sinks.chat import ChatSink, ChatUrl
 from bridge.sinks.chat_services.chat_service import Chat

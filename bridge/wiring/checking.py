@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final, ParamSpec
 
 from bridge.clock import SystemClock
-from bridge.config.field_types import ROBOT_NAMES
+from bridge.config.endpoint_settings import Apprise, Webhook
 from bridge.config.load import Loaded, secrets, sound_part
-from bridge.config.model import Account, Apprise, Webhook
+from bridge.config.model import Account
 from bridge.config.postgres_url import names_postgres
 from bridge.config.provider_trees import official_host
 from bridge.config.secret import SecretText
@@ -115,7 +115,7 @@ def _webhook_problems(endpoint: Webhook, environment: ProxyRules) -> Checked:
     yield from _proxy_problems(endpoint.proxy, url, environment)
     if endpoint.accept is not None:
         yield ("accept",), _problem(Query, endpoint.accept)
-    if endpoint.format in ROBOT_NAMES:
+    if endpoint.is_for_people:
         yield from _text_problems(endpoint)
     elif endpoint.body is not None:
         from bridge.sinks.template_payloads import body_template  # here and below: few settings have templates or chats

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from bridge import __version__
 from bridge.archive.download import Download, cannot_ask
-from bridge.config.field_types import ROBOT_NAMES
+from bridge.config.endpoint_settings import Apprise, Webhook
 from bridge.config.load import Loaded
-from bridge.config.model import Account, Apprise, Settings, Webhook
+from bridge.config.model import Account, Settings
 from bridge.config.secret import SecretText, has_reference
 from bridge.domain.backoff import RetryPlan
 from bridge.domain.cadence import Pacing
@@ -182,13 +182,14 @@ class PlanBuilder:
         )
         if (kept := self._endpoints.get(name)) and kept[0] == basis:
             return kept[1]
-        is_chat = isinstance(endpoint, Apprise) or endpoint.format in ROBOT_NAMES  # people read the messages there
         plan = EndpointPlan(
             sink=self._sink(name, endpoint, loaded),
-            concurrency=endpoint.concurrency if isinstance(endpoint, Webhook) and not is_chat else CHAT_CONCURRENCY,
+            concurrency=endpoint.concurrency
+            if isinstance(endpoint, Webhook) and not endpoint.is_for_people
+            else CHAT_CONCURRENCY,
             retries=RetryPlan(steps_s=settings.delivery.retries_s),
             fingerprint=endpoint.fingerprint,
-            in_order=is_chat,
+            in_order=endpoint.is_for_people,
         )
         self._endpoints[name] = (basis, plan)
         return plan
@@ -239,7 +240,7 @@ class PlanBuilder:
             accept=_accept(endpoint),
             holds_secret=has_reference(endpoint.url.written),
         )
-        if endpoint.format in ROBOT_NAMES:
+        if endpoint.is_for_people:
             from bridge.wiring.chat_builder import robot_sink  # here, for the same reason
 
             files = self._result_files(endpoint, loaded)
@@ -312,7 +313,7 @@ def _accept(endpoint: Webhook) -> AnswerReader | None:
     if endpoint.accept is None:
         return None
     service: AnswerReader = read_nothing
-    if endpoint.format in ROBOT_NAMES:
+    if endpoint.is_for_people:
         from bridge.sinks.chat_services import READERS  # here, because only robots need it
 
         service = READERS[endpoint.format]

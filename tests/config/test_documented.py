@@ -11,9 +11,10 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from bridge.config import load
+from bridge.config.endpoint_settings import Webhook
 from bridge.config.json_schema import json_schema
 from bridge.config.mistakes import fields, keys_of, types_inside
-from bridge.config.model import Settings, Sources, Webhook
+from bridge.config.model import Settings, Sources
 from bridge.config.settings_model import SettingsModel
 from bridge.config.yaml import read_document
 from bridge.config.yaml_nodes import as_text

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bridge.config import load
-from bridge.config.model import Apprise, QueueFolder, Webhook
+from bridge.config.endpoint_settings import Apprise, Webhook
+from bridge.config.model import QueueFolder
 from bridge.config.secret import ReferenceContext, SecretText, resolve_secret
 from bridge.errors import BridgeBug, ConfigError
 from tests.config.settings_files import LEAST, SIGNING, loaded, problems, resolved, written

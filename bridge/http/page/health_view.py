@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from bridge.config.model import Account, Apprise, Webhook
+from bridge.config.model import Account
 from bridge.control.health_facts import (
     STOPPED,
     AccountFacts,
@@ -59,7 +59,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "is_failing": daemon.store_failed_at is not None,
         "is_starting": not daemon.is_working or daemon.stopped_at is not None,
         "places": {name: place_of_account(one) for name, one in loaded.settings.accounts.items()}
-        | {f"to {name}": place_of_endpoint(one) for name, one in loaded.settings.endpoints.items()},
+        | {f"to {name}": one.place for name, one in loaded.settings.endpoints.items()},
         "limits": {name: one.limits for name, one in loaded.settings.accounts.items()},
         "metrics": services.metrics,
         "began_at": rings.began_at,
@@ -153,19 +153,6 @@ def place_of_account(account: Account) -> str:
     """The provider, and the host of the account if it is not the official one."""
     host = urlsplit(account.base_url).hostname if account.base_url else None
     return f"{account.provider} · {host}" if host else account.provider
-
-
-def place_of_endpoint(endpoint: Webhook | Apprise) -> str:
-    """The kind of an endpoint and its host or services. The rest of an address may be secret."""
-    if isinstance(endpoint, Apprise):
-        services = {url.reveal().partition("://")[0].lower() for url in endpoint.urls if url.is_resolved}
-        return f"apprise · {', '.join(sorted(services))}"
-    kind = "webhook" if endpoint.format == "documented" else endpoint.format
-    try:
-        host = urlsplit(endpoint.url.reveal()).hostname if endpoint.url.is_resolved else None
-    except ValueError:
-        host = None
-    return f"{kind} · {host}" if host else kind
 
 
 VIEW: Final = View(path="/health", template="health.html", name="health", load=_load, query=HealthQuery)
