@@ -18,6 +18,7 @@ from bridge.archive.part_file import PartFile
 from bridge.domain.archive_names import WantedCopy
 from bridge.domain.backoff import parse_retry_after
 from bridge.domain.content_sniffing import FileType, WrongContent, sniffed
+from bridge.domain.result_urls import why_refused
 from bridge.domain.task import Reading, ReadingKind
 from bridge.net.client import Unanswered
 from bridge.net.failure_kinds import BodyStopped, Failure
@@ -113,7 +114,7 @@ class Download:
         keys = {"key_for": self.key_for} if wanted.needs_key else {}
         answer = await self.client.open(wanted.url, headers=headers, **keys)
         if isinstance(answer, Unanswered):
-            raise CopyFailed(answer.reason, is_final=answer.kind in {Failure.FORBIDDEN, Failure.REQUEST})
+            raise CopyFailed(answer.reason, is_final=_is_final(answer, wanted.url))
         try:
             whole_bytes = await self._begin(wanted, part, answer, validator, most_bytes)
             if whole_bytes is not None:
@@ -181,6 +182,13 @@ class Download:
             raise CopyFailed(str(error)) from error
         await anyio.to_thread.run_sync(part.finish)
         return Fetched(part.bytes, part.sha256, file_type)
+
+
+def _is_final(failure: Unanswered, url: str) -> bool:
+    """Whether another attempt cannot succeed. If only a redirect or the resolver leads to a forbidden address, it may
+    be the network's sign-in page, which answers for every host until somebody signs in."""
+    names_it = failure.kind is Failure.FORBIDDEN and why_refused(url, own_host="") is not None
+    return names_it or failure.kind is Failure.REQUEST
 
 
 def _reserve(part: PartFile, space: Space, more_bytes: int = 0) -> None:

@@ -20,6 +20,7 @@ from bridge.domain.archive_names import COPIED_KINDS
 from bridge.domain.delivery import Delivery, Outcome
 from bridge.domain.event import Event
 from bridge.domain.task import Snapshot
+from bridge.net.connector import Resolve, resolved
 from bridge.net.outside_client import KeyFor, OutsideClient, Pace, no_key
 from tests.fakes import FakeClock
 from tests.loopback import Exchange, Script
@@ -55,6 +56,7 @@ def archive_in(
     key_for: KeyFor = no_key,
     now: float = ENDED_AT + 60,
     pace: Pace | None = None,
+    resolve: Resolve = resolved,
     space: Space | None = None,
     ask_again: AskAgain = cannot_ask,
 ) -> ArchiveSink:
@@ -68,7 +70,9 @@ def archive_in(
         place=place or Folder(root),
         partial=lambda name: PartFile(partial / name),
         downloads={
-            "kling": Download(client=OutsideClient(hosts=hosts, pace=pace), key_for=key_for, ask_again=ask_again)
+            "kling": Download(
+                client=OutsideClient(hosts=hosts, pace=pace, resolve=resolve), key_for=key_for, ask_again=ask_again
+            )
         },
         spool=spool_in(root, most_bytes=most_bytes, kinds=kinds, space=space),
         kinds=kinds,

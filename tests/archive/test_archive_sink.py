@@ -17,6 +17,7 @@ from bridge.archive.part_file import PartFile
 from bridge.domain.delivery import Accepted, Deferred, Undeliverable
 from bridge.domain.event import Topic
 from bridge.domain.ids import ARCHIVE
+from bridge.net.connector import resolved
 from tests.archive.copies import FOLDER, MP4, archive_in, copied, delivery_of, files, finished, record, sha256
 from tests.loopback import Exchange, answers, loopback
 from tests.sinks.samples import ENDED_AT, every_sample
@@ -110,6 +111,14 @@ async def test_a_private_address_gets_no_request(tmp_path: Path) -> None:
     assert isinstance(outcome, Undeliverable)
     assert "not on the public internet" in outcome.reason
     assert server.connections == 0
+
+
+async def test_a_public_name_at_a_private_address_is_tried_again(tmp_path: Path) -> None:
+    sink = archive_in(tmp_path, resolve=lambda host, port: resolved("10.0.0.7", port))
+    outcome = await copied(sink, finished("http://cdn.example.com/a.mp4"))
+
+    assert isinstance(outcome, Deferred)
+    assert "cdn.example.com is not on the public internet: 10.0.0.7 is a private network" in outcome.reason
 
 
 async def test_the_key_is_sent_only_for_results_that_need_it(tmp_path: Path) -> None:
