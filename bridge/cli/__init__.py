@@ -181,8 +181,8 @@ def _flushed(code: int) -> int:
 
 
 def _end_at_once(code: int) -> NoReturn:
-    """End the process without shutting down the interpreter, which takes a seventh of a quick command's time, and which
-    waits for abandoned calls: a bucket or network folder that does not answer would delay the exit by minutes."""
+    """End the process without shutting down the interpreter, which takes a seventh of a quick command's time. It would
+    also wait for abandoned calls, for minutes if a bucket or network folder does not answer."""
     atexit._run_exitfuncs()
     os._exit(_flushed(code))
 

@@ -23,8 +23,8 @@ def daemons_on(place: StorePlace) -> str | None:
 
 
 def daemon_problem(place: StorePlace, http: ListenAddress | None) -> str | None:
-    """Why the daemon on this store does not work; None if it works: it holds the store and is not frozen, the store can
-    be read, and its HTTP server, if any, answers. StoreError if the store cannot be read."""
+    """Why the daemon on this store does not work. None if it works: it holds the store, is not frozen, and its HTTP
+    server, if any, answers. StoreError if the store cannot be read."""
     daemon = daemons_on(place)
     if daemon is None:
         return "no daemon is running"  # or, on a shared store, it was frozen until its lease ended

@@ -73,8 +73,8 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
 
 
 async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
-    """Yields the result of each network check: polls each account for an unused task id, requests each list that
-    `discover` reads, and sends a GET to each webhook's address (which notifies nobody) and to the archive's bucket."""
+    """Yields the result of each network check, none of which notifies anybody: of accounts, lists for `discover`,
+    endpoints, the archive's bucket, and this machine's clock."""
     known = known_providers(loaded)
     offsets_s: list[float] = []
     async with aclosing(PlanBuilder(SystemClock(), client=partial(DatedClient, offsets_s))) as builder:

@@ -23,8 +23,8 @@ def is_secret_header(name: str) -> bool:
 
 
 def header_secrets(headers: Mapping[str, str]) -> set[str]:
-    """The texts in these headers that must not be shown: the whole value and its words, without the scheme, if the name
-    is that of a secret header; otherwise the words that look random, such as keys."""
+    """The texts in these headers that must not be shown. Of a secret header, these are the value and its words, without
+    the scheme. Of other headers, they are the words that look random, such as keys."""
     found: set[str] = set()
     for name, value in headers.items():
         words = {word for word in re.split(r"[\s;,]+", value) if not re.fullmatch(SCHEMES, word, re.IGNORECASE)}

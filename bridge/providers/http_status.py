@@ -102,9 +102,9 @@ def by_status(answer: Answer, shape: Shape, *, said: str = "") -> Reading:
 
 
 def refined(reading: Reading, body: Json, said: str) -> Reading:
-    """The reading of an answer that is not about a task, unless its text or code says that the account is the problem
-    (it has no credit, its plan is used up, or its key is wrong), that there were too many requests, or that the task is
-    unknown. Vendors say that with almost any status. `said` is the text of the body, for people."""
+    """The reading, or a better one if text or codes of the answer name a problem: the account (no credit, a used-up
+    plan, a wrong key), too many requests, or an unknown task. Vendors do so with almost any status. `said` is the text
+    of the body, for people."""
     if reading.kind in {ReadingKind.PENDING, ReadingKind.NO_ROUTE} or reading.server_trouble:
         return reading
     texts = [said, *_texts(body, depth=3, keys=(*_TEXTS, *_CODES))]

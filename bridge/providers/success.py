@@ -129,8 +129,8 @@ def error_text(description: Description, answer: Json) -> str:
 
 
 def failure_text(description: Description, form: Form, task: Task) -> str:
-    """The message of a failed task: the first that gives a reason, in the places of the form, then in the usual places,
-    then in the vendor's answer inside; else the first of all."""
+    """The message of a failed task: the first that gives a reason, else the first of all. The order: the places of the
+    form, the usual places, the vendor's answer inside the task."""
     own = [as_message([value]) for value in selected(form.message, task)]
     usual = [as_message([value]) for value in messages(task)]
     usual += [error_text(description, held) for held in (task, task.get("data"))]

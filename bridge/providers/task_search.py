@@ -74,8 +74,8 @@ def _outside_or_inside(
 
 
 def elsewhere(description: Description, found: FoundTask) -> Iterator[FoundTask]:
-    """Where else results of this task may be: in the vendor's answer inside the task of an aggregator, in each form
-    that fits (the ids inside are the vendor's); and in the same task, in each form of last resort."""
+    """Where else results of this task may be. First, in the vendor's answer inside an aggregator's task, in each form
+    that fits (its ids are the vendor's). Then in the same task, in each form of last resort."""
     inner = inside_of(description, found.task)
     for form, selector in (*description.places, *description.last_places):
         tasks = [item for item in listed(selector(inner)) if isinstance(item, dict) and form.word_of(item) is not None]

@@ -134,6 +134,6 @@ class TaskLookup:
 
 def _is_answer(description: Description, answer: dict[str, Json]) -> bool:
     """Whether this may be the account's answer to a create call. If it does not have the form of its provider, it must
-    at least look like an answer: an object with an id and unknown keys is more likely a task entry with a mistake."""
+    at least look like an answer. An object with an id and unknown keys is more likely a task with a mistake."""
     rule = description.created
     return rule is not None and bool(rule.when(answer) or "id" not in answer or ANSWER_KEYS & answer.keys())
