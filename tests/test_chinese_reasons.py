@@ -57,6 +57,10 @@ def test_the_chinese_has_the_values_of_the_english(english: str) -> None:
             "videos 1：再写入 1000 字节，磁盘可用空间将不足 5%：/data",
         ),
         ('1 result URL was refused: ftp://x/y: the scheme is "ftp"', "1 个结果链接被拒绝：ftp://x/y：协议为“ftp”"),
+        (
+            "18985 bytes: 2026/kling/fox-1.mp4, 2026/kling/fox-2.mp4",
+            "18985 字节：2026/kling/fox-1.mp4, 2026/kling/fox-2.mp4",
+        ),
         ("polled again: HTTP 502: the answer is empty", "再次查询：HTTP 502：响应为空"),
         ("images 2,5: the file is empty", "images 2,5：文件为空"),
         (

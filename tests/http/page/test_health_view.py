@@ -53,7 +53,7 @@ def finish(site: Site, *ids: str) -> None:
 def test_at_first_everything_is_healthy_and_no_chart_is_drawn(site: Site, browser: Browser) -> None:
     page = browser.get("/health").text
     assert heading(page) == "All is well"
-    assert "The daemon runs, the store answers. 1 of 1 accounts can be polled." in page
+    assert "The daemon runs, and the store answers. 1 of 1 accounts can be polled." in page
     assert states(page, "account") == [("kling", "Well")]
     assert states(page, "endpoint") == [("good", "Well"), ("gone", "Well"), ("bad", "Well")]
     for alternative in (
@@ -76,12 +76,12 @@ def test_problems_come_first_with_their_buttons(site: Site, browser: Browser) ->
 
     def is_told() -> bool:
         page = browser.get("/health").text
-        return bool(wanted.fullmatch(heading(page))) and "Failing, and tried again: bad." in page
+        return bool(wanted.fullmatch(heading(page))) and "Failing and retried automatically: bad." in page
 
     until(is_told, seconds=20, what="dead deliveries")
     page = browser.get("/health").text
     assert heading(browser.get("/").text) == "Two things need you"  # a retry needs no person
-    assert "Failing, and tried again: bad." in page
+    assert "Failing and retried automatically: bad." in page
     assert [name for name, _ in states(page, "endpoint")] == ["gone", "bad", "good"]
     assert [state for _, state in states(page, "endpoint")] == ["Disabled", "Failing", "Well"]
     assert [form["endpoint"] for form in forms(page, "enable")] == ["gone"]
@@ -141,7 +141,7 @@ def test_a_provider_that_fails_for_a_single_task_is_shown(site: Site, browser: B
         what="a failing account",
     )
     page = browser.get("/health").text
-    assert re.search(r"Failing, and tried again: kling\b", page)
+    assert re.search(r"Failing and retried automatically: kling\b", page)
     assert "HTTP 500" in page
     site.world.fault = no_fault
     assert site.client.post("/api/v1/task/withdraw", json={"id": "alone"}).status_code == 200
