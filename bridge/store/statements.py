@@ -19,6 +19,7 @@ A statement is plain SQL, plus:
 {postgres: ...}   for PostgreSQL only; mostly row locks, as SQLite has one writer at a time
 {other}           an earlier statement or part of the file; `{file.other}`: of another file
 {columns}         the columns of `{new}` that have no type of their own
+{other = new}     the columns of an earlier part, each set to that of `{new}`; also `excluded`, after ON CONFLICT
 
 Further lines that begin with `--` are left out.
 """
@@ -37,6 +38,7 @@ _FOLDER: Final = Path(__file__).parent / "sql"
 _ENTRY: Final = re.compile(r"^-- (\w+)(?: \((.*?)\))?(?: -> (.*?))?: .*$", re.MULTILINE)
 _REMARK: Final = re.compile(r"^--.*$", re.MULTILINE)
 _PART: Final = re.compile(r"\{(\w+)(\.\w+)?\}")
+_ASSIGNMENT: Final = re.compile(r"\{(\w+) = (\w+)\}")
 _COMMA: Final = re.compile(r", (?![^(]*\))")
 _CHOICE: Final = re.compile(r"\{(sqlite|postgres):(.*?)\}", re.DOTALL)
 
@@ -79,11 +81,16 @@ class _Statements(dict[str, Statement]):
         }
 
     def _whole(self, text: str, texts: Mapping[str, str]) -> str:
+        text = _ASSIGNMENT.sub(lambda part: _assigned(texts[part[1]], part[2]), text)
         return _PART.sub(lambda part: self[part[0][1:-1]] if part[2] else texts.get(part[1], part[0]), text)
 
 
 def _listed(columns: str) -> list[str]:
     return _COMMA.split(columns) if columns else []
+
+
+def _assigned(columns: str, row: str) -> str:
+    return ", ".join(f"{column} = {row}.{column}" for column in _listed(columns))
 
 
 SQL: Final = _Statements()

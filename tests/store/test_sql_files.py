@@ -28,7 +28,7 @@ def test_every_statement_that_the_code_names_exists() -> None:
 
 
 def test_every_statement_is_used_by_code_or_by_another_one() -> None:
-    parts = {f"{file}.{name}" for file, text in FILES.items() for name in re.findall(r"\{(\w+)\}", text)}
+    parts = {f"{file}.{name}" for file, text in FILES.items() for name in re.findall(r"\{(\w+)(?: = \w+)?\}", text)}
     parts |= {name for text in FILES.values() for name in re.findall(r"\{(\w+\.\w+)\}", text)}
     assert sorted(NAMES - WANTED - parts) == []
 

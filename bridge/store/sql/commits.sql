@@ -92,17 +92,20 @@ ON CONFLICT DO NOTHING
 -- add_attempts (delivery_id, at, outcome, detail, duration_s): Store attempts.
 INSERT INTO attempts ({columns}) SELECT {columns} FROM {new} WHERE true ON CONFLICT DO NOTHING
 
--- settle (delivery_id, state, attempts, next_attempt_at, settled_at, last_outcome, last_detail, sent_so_far): Store the outcomes of waiting deliveries, and of canceled ones that were accepted.
-UPDATE deliveries SET state = new.state, attempts = new.attempts, next_attempt_at = new.next_attempt_at,
-    settled_at = new.settled_at, last_outcome = new.last_outcome, last_detail = new.last_detail,
-    sent_so_far = new.sent_so_far
+-- settled: Part of the following: what an attempt changes.
+state, attempts, next_attempt_at, settled_at, last_outcome, last_detail, sent_so_far
+
+-- settle (delivery_id, {settled}): Store the outcomes of waiting deliveries, and of canceled ones that were accepted.
+UPDATE deliveries SET {settled = new}
 FROM {new} WHERE deliveries.delivery_id = new.delivery_id
     AND (deliveries.state = 'waiting' OR deliveries.state = 'canceled' AND new.state = 'accepted')
 
--- set_health (endpoint, failing_since, failures, reason, told_at, told_failures, count): Store the health of endpoints.
+-- health: Part of the following: what attempts change.
+failing_since, failures, reason, told_at, told_failures, count
+
+-- set_health (endpoint, {health}): Store the health of endpoints.
 INSERT INTO health ({columns}) SELECT {columns} FROM {new} WHERE true
-ON CONFLICT (endpoint) DO UPDATE SET failing_since = excluded.failing_since, failures = excluded.failures,
-    reason = excluded.reason, told_at = excluded.told_at, told_failures = excluded.told_failures, count = excluded.count
+ON CONFLICT (endpoint) DO UPDATE SET {health = excluded}
 
 -- queue_waits (endpoint, target, held_until, reason, fingerprint): Store until when queues wait.
 INSERT INTO queues ({columns}) SELECT {columns} FROM {new} WHERE true

@@ -10,11 +10,12 @@ SELECT account, action, variant, sums FROM {new} JOIN durations USING (account, 
 UPDATE durations SET sums = new.sums FROM {new}
 WHERE durations.account = new.account AND durations.action = new.action AND durations.variant = new.variant
 
--- set_sources (daemon, source, path, read_at, taken, rejected, left_alone, error, error_at, is_failing, note): Store what sources have read.
+-- sources: Part of the following: what a source has read.
+read_at, taken, rejected, left_alone, error, error_at, is_failing, note
+
+-- set_sources (daemon, source, path, {sources}): Store what sources have read.
 INSERT INTO sources ({columns}) SELECT {columns} FROM {new} WHERE true
-ON CONFLICT (daemon, source, path) DO UPDATE SET read_at = excluded.read_at, taken = excluded.taken,
-    rejected = excluded.rejected, left_alone = excluded.left_alone, error = excluded.error,
-    error_at = excluded.error_at, is_failing = excluded.is_failing, note = excluded.note
+ON CONFLICT (daemon, source, path) DO UPDATE SET {sources = excluded}
 
 -- add_durations (account, action, variant, sums): Add the kinds of tasks that are missing.
 INSERT INTO durations ({columns}) SELECT {columns} FROM {new} WHERE true ON CONFLICT DO NOTHING

@@ -1,5 +1,8 @@
+-- counts: Part of the following: the columns of `Memory` after the phase.
+polls, failures, doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told
+
 -- memory: Part of the following: the columns of `Memory`.
-phase, polls, failures, doubt_kind, doubt_answers, doubt_since_at, progress, progress_told, progress_told_at, input_told
+phase, {counts}
 
 -- state: Part of the following: the columns of `WatchState`, for `watch_rows.watch_state`. A requested poll is due at once.
 account, task_id, generation, action, give_up_after_s, added_at, blocked_before_s,
@@ -93,15 +96,14 @@ INSERT INTO readings ({columns}) SELECT {columns} FROM {new} WHERE true
 ON CONFLICT (watch_id, kind) DO UPDATE SET count = readings.count + excluded.count, last_at = excluded.last_at,
     last_detail = excluded.last_detail
 
+-- schedule: Part of the following: when the watch is polled next, and when it was polled.
+next_poll_at, next_poll_why, asked_at
+
 -- poll_columns: Part of the following: what a poll changes.
-watch_id, {memory}, next_poll_at, next_poll_why, asked_at, revision
+watch_id, {memory}, {schedule}, revision
 
 -- poll: Part of the following. If a poll began before the daemon knew of a request for a poll, the request stays.
-polls = new.polls, failures = new.failures, doubt_kind = new.doubt_kind,
-    doubt_answers = new.doubt_answers, doubt_since_at = new.doubt_since_at, progress = new.progress,
-    progress_told = new.progress_told, progress_told_at = new.progress_told_at, input_told = new.input_told,
-    next_poll_at = new.next_poll_at, next_poll_why = new.next_poll_why, asked_at = new.asked_at,
-    poll_asked_at = CASE WHEN watches.revision > new.revision THEN poll_asked_at END
+{counts = new}, {schedule = new}, poll_asked_at = CASE WHEN watches.revision > new.revision THEN poll_asked_at END
 
 -- note ({poll_columns}): Store polls that found the phase unchanged. It does not set the phase, because SQLite would
 -- then write the indexes of the phase again.
@@ -115,11 +117,14 @@ UPDATE watches SET phase = new.phase, {poll}, reason = new.reason, ended_at = ne
     snapshot = coalesce(new.snapshot, watches.snapshot){postgres:, urls = coalesce(new.urls, watches.urls)}
 FROM {new} WHERE watches.watch_id = new.watch_id
 
--- add (account, task_id, generation, phase, source, revision, added_at, blocked_before_s, action, give_up_after_s, label, endpoints, meta, slot int): Add watches.
+-- wish: Part of the following: the columns of `_WatchIntake._values`.
+revision, added_at, blocked_before_s, action, give_up_after_s, label, endpoints, meta
+
+-- add (account, task_id, generation, phase, source, {wish}, slot int): Add watches.
 INSERT INTO watches ({columns}{postgres:, slot}) SELECT {columns}{postgres:, slot} FROM {new} WHERE true {in order}
 RETURNING account, task_id, watch_id
 
--- start_over (watch_id, revision, added_at, blocked_before_s, action, give_up_after_s, label, endpoints, meta): Watch tasks again.
+-- start_over (watch_id, {wish}): Watch tasks again.
 -- Values that are missing in the new wish stay unchanged.
 UPDATE watches SET revision = new.revision, added_at = new.added_at, blocked_before_s = new.blocked_before_s,
     action = coalesce(new.action, watches.action), give_up_after_s = coalesce(new.give_up_after_s, watches.give_up_after_s),
