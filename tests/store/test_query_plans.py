@@ -36,7 +36,7 @@ HOT = {
     "load what was attempted": plain_sql(SQL["commits.attempted"]),
     "settle": plain_sql(SQL["commits.settle"], 4),
     "cancel what was overtaken": plain_sql(SQL["commits.cancel_overtaken"], 4),
-    "lanes": plain_sql(SQL["outbox.queues"]),
+    "queues": plain_sql(SQL["outbox.queues"]),
     "due": plain_sql(SQL["outbox.due"]),
     "hand out": plain_sql(outbox.HANDED_OUT),
     "next due": plain_sql(SQL["outbox.next_due"]),
