@@ -9,12 +9,15 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from bridge.archive.place import PlaceFailed, StoredFile
+from bridge.domain.proxies import ProxyRules
 from bridge.domain.quoting import printable
+from bridge.net.client import NO_RULES
 
 if TYPE_CHECKING:
-    from obstore.store import S3Store
+    from obstore.store import ClientConfig, S3Store
 
 PART_BYTES: Final = 5 << 20  # part size of a multipart upload, the minimum of S3; parts are held in memory
 PARTS_AT_ONCE: Final = 1  # parts in flight, while the next one is read
@@ -25,6 +28,8 @@ STREAM_BYTES: Final = 512 * 1024
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
 _NO_BUCKET: Final = "NoSuchBucket"
+_UNREACHED: Final = "its server cannot be reached"
+_OWN_MACHINE: Final = "169.254.0.0/16"  # where clouds give a machine its keys; never behind a proxy
 MOST_CHARS: Final = 200  # of the library's own words
 
 # What a part of the library's error text means. The first match counts.
@@ -32,17 +37,22 @@ _CAUSES: Final = (
     (_NO_BUCKET, "there is no such bucket"),
     ("//169.254.169.254/", "no key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     ("redirect without LOCATION", "the bucket is in another region: set AWS_REGION"),
-    ("kind: Connect", "its server cannot be reached"),
+    ("kind: Connect", _UNREACHED),
     ("kind: Timeout", "no answer in time"),
 )
 
 
 class Bucket:
     """`Place` in a bucket. `partial` is the local folder of unfinished files. Keys, region and endpoint come from the
-    environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...), or from the machine's role."""
+    environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...), or from the machine's role. `proxies` choose the proxy
+    for `server`, which is the address of the endpoint."""
 
-    def __init__(self, url: str, partial: Path) -> None:
+    def __init__(self, url: str, partial: Path, *, server: str = "", proxies: ProxyRules = NO_RULES) -> None:
         self._url = url
+        parts = urlsplit(server)
+        self._host = parts.hostname or ""
+        self._proxy = proxies.proxy_for(parts.scheme, self._host, parts.port)
+        self._other_proxy = proxies.https or proxies.http
         self.partial: Final = partial
         self._made: S3Store | None = None
         self._uploading = threading.Lock()  # one at a time, for their memory
@@ -58,12 +68,24 @@ class Bucket:
         try:
             self._made = self._made or S3Store.from_url(
                 self._url,
-                client_options={"timeout": "5m", "connect_timeout": "15s", "allow_http": True},
+                client_options={"timeout": "5m", "connect_timeout": "15s", "allow_http": True, **self._proxy_options()},
                 retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
             )
             yield self._made
         except (BaseError, OSError, ValueError) as error:
-            raise PlaceFailed(f"{self._url}: {_reason(error)}") from error
+            reason = _reason(error)
+            if reason == _UNREACHED and self._proxy is not None:
+                reason += f" through the proxy {urlsplit(self._proxy).netloc.rpartition('@')[2]}"
+            raise PlaceFailed(f"{self._url}: {reason}") from error
+
+    def _proxy_options(self) -> ClientConfig:
+        """The library's own rules for the environment differ from genbridge's: it uses a proxy also for this machine.
+        It ignores the environment if it is given a proxy."""
+        if self._proxy is not None:
+            return {"proxy_url": self._proxy, "proxy_excludes": _OWN_MACHINE}
+        if self._other_proxy is not None:
+            return {"proxy_url": self._other_proxy, "proxy_excludes": f"{_OWN_MACHINE},{self._host}"}
+        return {}
 
     def read(self, path: str) -> bytes | None:
         with self._store() as store:

@@ -29,6 +29,7 @@ from bridge.archive.place import PlaceFailed
 from bridge.config.archive_settings import Archive
 from bridge.config.load import Loaded, Network
 from bridge.domain.backoff import RetryPlan
+from bridge.domain.proxies import ProxyRules
 from bridge.domain.public_addresses import AllowedHosts
 from bridge.domain.store_key import LINK_LIFE_S, result_link
 from bridge.domain.task import Reading, ReadingKind
@@ -43,6 +44,7 @@ RETRIES: Final = RetryPlan(
 )
 """More frequent than the retries of endpoints: URLs expire, and a request for a file can be repeated safely."""
 
+ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 ASK_WITHIN_S: Final = 60.0  # how long a copy waits until its account may send a request
 
 LinkKey: TypeAlias = "Callable[[], Awaitable[bytes]]"
@@ -53,14 +55,18 @@ def place_of(archive: Archive, loaded: Loaded) -> Folder | Bucket:
     """Where copies are kept. Creates nothing and sends no request yet."""
     if archive.folder is not None:
         return Folder(loaded.under(archive.folder))
-    return _bucket(archive.to, (loaded.env or {}).get("STATE_DIRECTORY", "").partition(":")[0] or tempfile.gettempdir())
+    env = loaded.env or {}
+    folder = env.get("STATE_DIRECTORY", "").partition(":")[0] or tempfile.gettempdir()
+    amazon = f"https://s3.{env.get('AWS_REGION') or 'us-east-1'}.amazonaws.com"
+    server = next(filter(None, map(env.get, ENDPOINT_VARIABLES)), amazon)
+    return _bucket(archive.to, folder, server, loaded.proxies)
 
 
 @lru_cache(maxsize=8)
-def _bucket(url: str, folder: str) -> Bucket:
+def _bucket(url: str, folder: str, server: str, proxies: ProxyRules) -> Bucket:
     """One bucket object for all users, so that they share its connections. Its unfinished files are below `folder`."""
     mark = hashlib.sha256(url.encode()).hexdigest()[:12]
-    return Bucket(url, Path(folder) / f"genbridge-{os.geteuid()}-{mark}")
+    return Bucket(url, Path(folder) / f"genbridge-{os.geteuid()}-{mark}", server=server, proxies=proxies)
 
 
 def archive_sink(

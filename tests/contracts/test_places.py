@@ -13,6 +13,7 @@ from anyio import to_thread
 from bridge.archive.bucket import SINGLE_BYTES, Bucket
 from bridge.archive.folder import Folder
 from bridge.archive.place import Place, PlaceFailed
+from bridge.domain.proxies import ProxyRules
 from tests.archive.buckets import BUCKET, environment, s3_server
 from tests.archive.copies import MP4, archive_in, copied, finished
 from tests.loopback import answers, loopback
@@ -104,6 +105,21 @@ def test_a_bucket_that_does_not_answer_is_a_failure_without_its_key(
     with pytest.raises(PlaceFailed) as failure:
         Bucket("s3://nowhere", Path()).create("a.json", b"x")
     assert str(failure.value) == "s3://nowhere: its server cannot be reached"
+
+
+def test_a_bucket_is_reached_by_the_proxy_rules_of_genbridge(
+    bucket: Bucket, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = {"http_proxy": "http://me:canary@127.0.0.1:9"}
+    monkeypatch.setenv("http_proxy", env["http_proxy"])
+    here = Bucket(f"s3://{BUCKET}/here", tmp_path, server=server, proxies=ProxyRules.of(env))
+    assert here.create("a.json", b"x")  # a proxy is never used for this machine
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.invalid")
+    away = Bucket(f"s3://{BUCKET}/away", tmp_path, server="http://s3.invalid", proxies=ProxyRules.of(env))
+    with pytest.raises(PlaceFailed) as failure:
+        away.create("a.json", b"x")
+    reason = "its server cannot be reached through the proxy 127.0.0.1:9"
+    assert str(failure.value) == f"s3://{BUCKET}/away: {reason}"
 
 
 def test_a_missing_bucket_is_not_an_empty_one(bucket: Bucket, tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from bridge.config.load import load, resolve
 from bridge.control.archive_check import archive_findings, archive_reached
 from bridge.domain.finding import Level
 from tests.archive.buckets import BUCKET, environment, s3_server
-from tests.config.settings_files import LEAST, loaded
+from tests.config.settings_files import LEAST, loaded, written
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,16 @@ async def test_check_online_reads_the_bucket(tmp_path: Path, monkeypatch: pytest
         "s3://nowhere/check: there is no such bucket",
     )
     assert await archive_reached(loaded(tmp_path, LEAST)) is None
+
+
+async def test_check_online_asks_a_bucket_on_this_machine_without_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server() as url:
+        env = {**environment(url), "http_proxy": "http://127.0.0.1:9", "KLING_API_KEY": "k"}
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        path = written(tmp_path, f"{LEAST}archive: {{to: 's3://{BUCKET}/check'}}\n")
+        found = await archive_reached(resolve(load(path, env), env))
+    assert found is not None
+    assert found.seen == f"reachable (s3://{BUCKET}/check)"
