@@ -138,7 +138,7 @@ class ChatWording:
     endpoint = Said("Endpoint {name}", "接收端 {name}")
     units = Said(("d", "h", "min", "s", "min"), ("天", "小时", "分", "秒", "分钟"))
     took = Said("took {span}", "用时 {span}")
-    after = Said("after {span}", "{span}后")
+    after = Said("after {span}", "历时 {span}")
     until = Said("until {time} ({left})", "有效至 {time}（剩 {left}）")
     each = Said("{count}, {length} each", "{count}，各 {length}")
     pair = Said("{first} and {last}", "{first} 和 {last}")

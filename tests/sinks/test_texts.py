@@ -200,7 +200,7 @@ def test_chinese_texts_say_the_same() -> None:
     seen = FAILED._replace(message="", error_code="1301")
     title, body = write(task_sample(Topic.TASK_FAILED, seen, reason="提示词未通过内容审核", label="雨中龙"), chinese)
     assert title == "⚠️ 雨中龙 失败"
-    assert body.splitlines() == ["提示词未通过内容审核（1301）。", "kling · 31 秒后", "CjgHs2a8AAAAAAAAEx0sKQ"]
+    assert body.splitlines() == ["提示词未通过内容审核（1301）。", "kling · 历时 31 秒", "CjgHs2a8AAAAAAAAEx0sKQ"]
     for event in every_sample():
         title, body = write(event, chinese)
         assert re.search(r"[\u4e00-\u9fff]", title + body)
