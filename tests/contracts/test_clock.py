@@ -88,7 +88,7 @@ async def test_a_wait_says_whether_it_was_woken_or_the_time_was_over(clock: Cloc
     }
 
 
-async def test_waiting_can_be_cancelled_at_once(clock: Clock) -> None:
+async def test_waiting_can_be_canceled_at_once(clock: Clock) -> None:
     began = time.monotonic()
     with anyio.move_on_after(0.05) as scope:
         await clock.wait(anyio.Event(), None)

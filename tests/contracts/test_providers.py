@@ -136,7 +136,7 @@ async def test_many_tasks_polled_at_once_each_get_their_own_answer(rig: Rig) -> 
     assert [readings[number].kind for number in range(len(words))] == words
 
 
-async def test_a_poll_can_be_cancelled_and_repeated(rig: Rig) -> None:
+async def test_a_poll_can_be_canceled_and_repeated(rig: Rig) -> None:
     rig.hang()
     for times in (1, 2):
         async with anyio.create_task_group() as asking:

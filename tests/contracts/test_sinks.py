@@ -150,7 +150,7 @@ async def test_an_attempt_ends_within_the_time_out(make: Maker) -> None:
     assert waiting.seconds < TIMEOUT_S + 2
 
 
-async def test_an_attempt_can_be_cancelled_at_once_and_made_again(make: Maker) -> None:
+async def test_an_attempt_can_be_canceled_at_once_and_made_again(make: Maker) -> None:
     async with http_receiver(HANG, answer(200)) as receiver:
         sink = await make(receiver.port)
         [delivery] = deliveries_to(sink)

@@ -127,7 +127,7 @@ async def test_an_account_that_is_not_in_the_settings_admits_no_request() -> Non
         assert refusal.left_s == math.inf
 
 
-async def test_a_request_that_is_cancelled_in_line_takes_no_place() -> None:
+async def test_a_request_that_is_canceled_in_line_takes_no_place() -> None:
     rig = Rig(limits=RateLimits(rate=1.0, burst=1, concurrency=3))
     async with rig.running():
         assert await rig.poller.admit("kling", within_s=0) is None
@@ -139,7 +139,7 @@ async def test_a_request_that_is_cancelled_in_line_takes_no_place() -> None:
         assert await rig.poller.admit("kling", within_s=0) is None
 
 
-async def test_polls_use_the_place_of_a_cancelled_request_at_once() -> None:
+async def test_polls_use_the_place_of_a_canceled_request_at_once() -> None:
     rig = Rig(limits=RateLimits(rate=0.2, burst=1, concurrency=3), answer_s=100)
     async with rig.running():
         await rig.watch("a", "b")

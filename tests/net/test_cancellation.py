@@ -1,4 +1,4 @@
-"""An exchange that is cancelled in any phase leaves no socket open on either side."""
+"""An exchange that is canceled in any phase leaves no socket open on either side."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ PHASES: dict[str, tuple[Handle, str, str, bytes | None]] = {
 
 
 @pytest.mark.parametrize(("handle", "url", "proxy", "body"), PHASES.values(), ids=PHASES)
-async def test_a_cancelled_exchange_leaves_no_socket(handle: Handle, url: str, proxy: str, body: bytes | None) -> None:
+async def test_a_canceled_exchange_leaves_no_socket(handle: Handle, url: str, proxy: str, body: bytes | None) -> None:
     async with _server(handle) as port:
         before = _sockets()
         async with client_of(concurrency=4, proxy=proxy.format(port) or None) as http:
@@ -115,7 +115,7 @@ async def test_a_cancelled_exchange_leaves_no_socket(handle: Handle, url: str, p
             assert _sockets() == before
 
 
-async def test_an_exchange_cancelled_while_it_connects_leaves_no_socket() -> None:
+async def test_an_exchange_canceled_while_it_connects_leaves_no_socket() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)

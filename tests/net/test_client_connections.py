@@ -158,7 +158,7 @@ async def test_a_connection_closed_while_idle_is_not_used_again() -> None:
 
 
 @pytest.mark.parametrize("say", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"])
-async def test_a_cancelled_exchange_raises_and_leaves_no_connection_behind(say: bytes) -> None:
+async def test_a_canceled_exchange_raises_and_leaves_no_connection_behind(say: bytes) -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.raw(say)
         await exchange.hang()

@@ -50,7 +50,7 @@ async def test_a_call_beyond_the_limit_is_refused_at_once() -> None:
     assert await threads.run(lambda: True)
 
 
-async def test_a_cancelled_call_counts_as_abandoned() -> None:
+async def test_a_canceled_call_counts_as_abandoned() -> None:
     threads = CallThreads(count=1, name="x")
     release = threading.Event()
     with anyio.move_on_after(0.05) as scope:

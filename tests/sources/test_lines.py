@@ -242,7 +242,7 @@ async def test_a_long_file_is_read_in_pieces_each_committed_with_its_cursor(
 
 
 @pytest.mark.parametrize("opened", [1, 2])
-async def test_whenever_reading_is_cancelled_no_file_stays_open(
+async def test_whenever_reading_is_canceled_no_file_stays_open(
     opened: int, path: Path, intake: RecordingIntake
 ) -> None:
     append(path, "one\n")
@@ -252,7 +252,7 @@ async def test_whenever_reading_is_cancelled_no_file_stays_open(
     times = 0
 
     class Cancelling(PosixPath):
-        """While this is active, a reader that opens the file is cancelled."""
+        """While this is active, a reader that opens the file is canceled."""
 
         def __fspath__(self) -> str:
             nonlocal times
