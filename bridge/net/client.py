@@ -100,10 +100,10 @@ class Unanswered:
 class HttpClient:
     """The HTTP client of one account or endpoint. It keeps up to `concurrency` connections alive between exchanges.
 
-    Callers limit their own concurrency: every exchange in flight uses a connection. Certificates are verified with the
-    public authorities and those of `ca_file`. `proxy` is used for every address, `NO_PROXY` means none; if it is None,
-    `environment` chooses one by the address. ConfigError if `proxy` or `ca_file` cannot be used. `kind` is the
-    transport: asyncio's takes a tenth of the CPU time of httpx's and runs on asyncio only.
+    Callers limit their own concurrency: every exchange in flight uses a connection. Certificates are verified as
+    `trusting` says. `proxy` is used for every address, `NO_PROXY` means none; if it is None, `environment` chooses one
+    by the address. ConfigError if `proxy` or `ca_file` cannot be used. `kind` is the transport: asyncio's takes a tenth
+    of the CPU time of httpx's and runs on asyncio only.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ def usable_proxy(proxy: str, context: ssl.SSLContext) -> httpx.Proxy:
 
 
 def shared_context(ca_file: str | None) -> ssl.SSLContext:
-    """The context of all clients that trust the public authorities and those of `ca_file`. ConfigError as below."""
+    """The context of all clients with this `ca_file`. ConfigError as below."""
     return _tls(ca_file, written_ns(ca_file))
 
 
@@ -266,12 +266,19 @@ def _tls(ca_file: str | None, _written_ns: int) -> ssl.SSLContext:
 
 
 def trusting(ca_file: str | None) -> ssl.SSLContext:
-    """A new context that trusts the public authorities and those of `ca_file`. ConfigError if it cannot be used."""
+    """A new context that trusts the public authorities, those of this machine (its folder of certificates,
+    `SSL_CERT_FILE`, `SSL_CERT_DIR`), and those of `ca_file`. ConfigError if it cannot be used."""
     context = httpx.create_ssl_context(trust_env=False)
     context.set_alpn_protocols(["http/1.1"])
-    try:
-        if ca_file is not None:
-            context.load_verify_locations(cafile=ca_file)
-    except OSError as error:
-        raise ConfigError([f"ca_file: {ca_file}: {error.strerror or 'not a file of PEM certificates'}"]) from None
+    own = ssl.get_default_verify_paths()
+    # The machine's usual file has the public authorities once more, in a megabyte; its folder is read only when needed.
+    own_file = None if own.cafile == own.openssl_cafile else own.cafile
+    for name, file in ((own.openssl_cafile_env, own_file), ("ca_file", ca_file)):
+        try:
+            if file is not None:
+                context.load_verify_locations(cafile=file)
+        except OSError as error:
+            raise ConfigError([f"{name}: {file}: {error.strerror or 'not a file of PEM certificates'}"]) from None
+    if own.capath is not None:
+        context.load_verify_locations(capath=own.capath)
     return context

@@ -64,6 +64,18 @@ async def test_an_authority_of_the_settings_is_trusted_and_connections_are_kept(
     assert server.connections == 1
 
 
+async def test_an_authority_of_this_machine_is_trusted(
+    authority: trustme.CA, ca_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.pem"  # so that no context of an earlier test is used
+    trustme.CA().cert_pem.write_to_path(str(other))
+    monkeypatch.setenv("SSL_CERT_FILE", ca_file)
+    async with _server(authority.issue_cert("127.0.0.1")) as server:
+        outcome = await _asked(server.url, ca_file=str(other))
+
+    assert isinstance(outcome, Answer)
+
+
 async def test_an_unknown_authority_is_not_trusted_and_nothing_is_sent(authority: trustme.CA) -> None:
     async with _server(authority.issue_cert("127.0.0.1")) as server:
         outcome = await _asked(server.url, ca_file=None)
