@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -14,6 +15,7 @@ from tests.http.page.now_store import CDN, Filler
 from tests.http.page.page_states import needs
 from tests.http.page.still_sites import still_sites
 from tests.http.page.test_everyone import forget
+from tests.http.site import TOKEN
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
@@ -75,6 +77,33 @@ def test_on_a_small_phone_buttons_stay_inside_their_cards(browser: Browser, stil
         found = page.page.evaluate(BEYOND, [".card .button", ".pic"])  # all cards are in the window
         assert found
         assert max(found) < 0
+        forget(page, CDN)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_on_a_small_phone_buttons_stay_inside_their_results(browser: Browser, still: str, language: str) -> None:
+    with tab(browser, still) as page:
+        page.page.set_viewport_size({"width": 320, "height": 2000})
+        page.open(f"/task?account=kling&id=images&lang={language}")
+        found = page.page.evaluate(BEYOND, [".pic .button", ".pic"])
+        assert len(found) == 6
+        assert max(found) < 0
+
+
+def test_a_browser_with_wide_fields_still_shows_the_whole_sign_in(browser: Browser, tmp_path: Path) -> None:
+    with still_sites() as made, tab(browser, made.serve(tmp_path, token=TOKEN), width="phone") as page:
+        page.open("/signin")
+        page.page.evaluate("document.querySelector('#token').size = 80")  # as wide as Firefox makes it in Chinese
+        assert max(page.page.evaluate(BEYOND, ["#token", "main"])) <= 0
+
+
+@pytest.mark.parametrize("path", ["/deliveries?state=accepted", "/tasks?phase=withdrawn"])
+def test_on_a_phone_the_current_tab_is_inside_its_line(browser: Browser, still: str, path: str) -> None:
+    with tab(browser, still, width="phone") as page:
+        page.answer_for(CDN)
+        page.open(path)
+        page.wait_for("document.querySelector('.tabs').scrollLeft > 0")
+        assert max(page.page.evaluate(BEYOND, [".tabs [aria-current]", ".tabs"])) < 1
         forget(page, CDN)
 
 

@@ -15,6 +15,11 @@ if (row) {
   tabStorage.removeItem("row");
 }
 
+// On a phone, the line of tabs may end before the current one.
+const tab = document.querySelector(".tabs [aria-current]");
+const tabs = tab?.parentElement;
+if (tabs) tabs.scrollLeft = tab.offsetLeft + tab.offsetWidth - tabs.offsetLeft - tabs.clientWidth;
+
 // Only the page for signing in has this line.
 document.querySelector("[data-no-cookies]")?.toggleAttribute("hidden", navigator.cookieEnabled);
 
