@@ -31,7 +31,7 @@ T = TypeVar("T")
 MOST_BYTES: Final = 32 << 20  # limit for delivery bodies that are fetched together: results may embed pictures
 
 ParcelsFor: TypeAlias = "Callable[[Event], Sequence[Parcel]]"
-"""Returns the bytes for every destination that an event is routed to. Pure; called inside the transaction."""
+"""Returns the bytes for every target that an event is routed to. Pure; called inside the transaction."""
 
 
 class Clock(Protocol):

@@ -141,7 +141,7 @@ def redeliver_command(
         number = redeliver(store, session.file, wanted)
     click.echo(f"{count(number, 'delivery')} will be sent again")
     if number:
-        for name, why in planned.held.items():
+        for name, why in planned.off.items():
             click.echo(f"note: nothing is sent to {name} now: {why}", err=True)
         session.hint_at_daemon()
 

@@ -134,10 +134,10 @@ def attempts_json(view: DeliveryView) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redelivery:
-    """The deliveries that would be sent again. `held`: their endpoints that get nothing now, with the reason."""
+    """The deliveries that would be sent again. `off`: their endpoints that get nothing now, with the reason."""
 
     totals: Sequence[DeliveryTotal]
-    held: Mapping[str, str]
+    off: Mapping[str, str]
 
     @property
     def number(self) -> int:
@@ -148,4 +148,4 @@ def planned_redelivery(at: StoreNow, wanted: DeliveryFilter) -> Redelivery:
     """The deliveries that `redeliver` would send for this filter."""
     totals, waits = at.store.delivery_totals(wanted.without_copies), delivery_waits(at)
     reasons = {name: waits.why_off(name) for name in sorted({one.endpoint for one in totals})}
-    return Redelivery(totals=totals, held={name: why for name, why in reasons.items() if why})
+    return Redelivery(totals=totals, off={name: why for name, why in reasons.items() if why})

@@ -82,7 +82,7 @@ def grouped_deliveries(
     opened: tuple[str, str, str] | None = None,
     limit: int = ROWS,
 ) -> GroupedDeliveries:
-    """At most `limit` of these deliveries, from the cursor `after` on: dead first, then held, waiting, accepted,
+    """At most `limit` of these deliveries, from the cursor `after` on: dead first, then off, waiting, accepted,
     canceled. `opened`: event, endpoint and target of the delivery to show in full.
 
     A page may be short, or empty, and still have a next one. UsageError for a wrong cursor.

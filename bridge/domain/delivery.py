@@ -1,4 +1,4 @@
-"""The delivery of one event to one destination: its states, its attempts, and what each outcome changes."""
+"""The delivery of one event to one target: its states, its attempts, and what each outcome changes."""
 
 from __future__ import annotations
 

@@ -107,9 +107,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
-    """An event's bytes for one destination, fixed when the event is committed.
+    """An event's bytes for one target, fixed when the event is committed.
 
-    `target` distinguishes the destinations of one endpoint (the URLs of a chat endpoint); "" if there is only one.
+    `target` distinguishes those of one endpoint (the URLs of a chat endpoint); "" if there is only one.
     `due_at` of 0 or less means at once, the lowest first; a later time (steady) holds the delivery until its event is
     released. `address` is the part of the URL that the sink fixes for this delivery; "" if the endpoint's URL has no
     such part. `is_documented`: the body is the documented one, so the store does not keep it twice.

@@ -90,7 +90,7 @@ class DeliveryGroup(StrEnum):
     """The group of a delivery on the page, the worst first, which is the order of the page."""
 
     DEAD = "dead"  # given up
-    HELD = "held"  # it waits until its endpoint is enabled or resumed
+    OFF = "off"  # it waits until its endpoint is enabled or resumed
     WAITING = "waiting"
     ACCEPTED = "accepted"
     CANCELED = "canceled"  # the task finished first
@@ -98,10 +98,10 @@ class DeliveryGroup(StrEnum):
     @classmethod
     def of(cls, state: DeliveryState, *, is_off: bool) -> DeliveryGroup:
         """The group of a delivery in this state. `is_off`: its endpoint is disabled or paused."""
-        return cls.HELD if is_off and state is DeliveryState.WAITING else cls(str(state))
+        return cls.OFF if is_off and state is DeliveryState.WAITING else cls(str(state))
 
 
-NOT_ACCEPTED: Final = (DeliveryGroup.DEAD, DeliveryGroup.HELD, DeliveryGroup.WAITING)
+NOT_ACCEPTED: Final = (DeliveryGroup.DEAD, DeliveryGroup.OFF, DeliveryGroup.WAITING)
 
 
 class DeliverySearch(NamedTuple):

@@ -21,7 +21,7 @@ class RoutingRule:
         return is_meant and (self.accounts is None or not event.account or event.account in self.accounts)
 
 
-def destinations(
+def endpoints_for(
     event: Event, routes: Sequence[RoutingRule] | None, endpoints: Sequence[str], *, people: Collection[str] = ()
 ) -> list[str]:
     """The names of the endpoints that receive an event, without repetition, in the order of the routes (None: no routes

@@ -1,4 +1,4 @@
-"""Delivers committed events. Each destination has its own queue, so that none waits for another."""
+"""Delivers committed events. Each target has its own queue, so that none waits for another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import anyio.abc
 from bridge.domain.change import EndpointChecked
 from bridge.domain.event import Event, Parcel
 from bridge.domain.ids import ARCHIVE
-from bridge.domain.routes import RoutingRule, destinations
+from bridge.domain.routes import RoutingRule, endpoints_for
 from bridge.domain.slots import NOTHING, Portion, Share, endpoint_scope, portion_held, slots_held
 from bridge.engine.endpoint_queue import EndpointQueue
 from bridge.engine.membership import Lease
@@ -31,7 +31,7 @@ CHECK_EVERY_S: Final = 60.0  # how often to check whether an endpoint has failed
 
 
 class Dispatcher:
-    """Runs a queue for each destination, fed from the store's outbox."""
+    """Runs a queue for each target, fed from the store's outbox."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class Dispatcher:
         return any(queue.enabled for (name, _), queue in self._queues.items() if name == endpoint)
 
     def _queue_of(self, key: QueueKey) -> EndpointQueue | None:
-        """The queue of this destination, started if there is none yet. None if the destination is not served."""
+        """The queue of this target, started if there is none yet. None if the target is not served."""
         plan = self._plans.get(key[0])
         if plan is None or self._group is None or self._stopped.is_set():
             return None
@@ -214,7 +214,7 @@ def parcels_by(
     archive = endpoints.get(ARCHIVE)
 
     def parcels_for(event: Event) -> Sequence[Parcel]:
-        found = destinations(event, routes, names, people=people)
+        found = endpoints_for(event, routes, names, people=people)
         parcels = [parcel for name in found for parcel in _rendered(name, endpoints[name].sink, event)]
         if archive is None or event.is_release:
             return parcels

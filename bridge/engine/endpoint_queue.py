@@ -1,4 +1,4 @@
-"""The queue of one destination: fetches deliveries shortly before they are due, attempts them, stores the outcomes."""
+"""The queue of one target: fetches deliveries shortly before they are due, attempts them, stores the outcomes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BUG_PAUSE_S: Final = 60.0  # when to retry a delivery after its outcome could no
 
 
 class EndpointQueue:
-    """Serves one destination until stopped. Assign `plan` to change the settings. Calls `failed` with the endpoint
+    """Serves one target until stopped. Assign `plan` to change the settings. Calls `failed` with the endpoint
     after each attempt that was not accepted.
 
     An attempt occupies one of the endpoint's slots until it is answered. Its outcome is stored afterwards, together

@@ -238,7 +238,7 @@ class _Kind(NamedTuple):
 
     @property
     def is_waiting(self) -> bool:
-        return self.group in {DeliveryGroup.HELD, DeliveryGroup.WAITING}
+        return self.group in {DeliveryGroup.OFF, DeliveryGroup.WAITING}
 
     def marks(self, begin: DeliveryMark | None, most: int) -> tuple[list[DeliveryMark], DeliveryMark | None]:
         """The marks of the first deliveries, and where the search stopped (None: at the end)."""
@@ -268,9 +268,7 @@ class _Kind(NamedTuple):
         if self.wanted.text:
             conditions = [SQL["pages.waits_of_text" if self.is_waiting else "pages.settled_of_text"]]
         if self.is_waiting:
-            conditions.append(
-                "endpoint IN (:off[])" if self.group is DeliveryGroup.HELD else "endpoint NOT IN (:off[])"
-            )
+            conditions.append("endpoint IN (:off[])" if self.group is DeliveryGroup.OFF else "endpoint NOT IN (:off[])")
         elif self.wanted.since is not None:
             conditions.append("settled_at >= :since")  # a delivery is settled later than it was created
         if floor is not None:

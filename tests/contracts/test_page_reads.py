@@ -259,7 +259,7 @@ class TestDeliveries:
                 DeliverySearch(groups=(DeliveryGroup.ACCEPTED, DeliveryGroup.DEAD)),
                 ["dead-2", "dead-1", "done-2", "done-1"],
             ),
-            (DeliverySearch(groups=(DeliveryGroup.HELD,)), ["held-1"]),
+            (DeliverySearch(groups=(DeliveryGroup.OFF,)), ["held-1"]),
             (DeliverySearch(groups=(DeliveryGroup.CANCELED,)), []),
             (DeliverySearch(endpoint="automation"), ["dead-2", "dead-1", "wait-1", "wait-2"]),
             (DeliverySearch(endpoint="chat"), ["held-1"]),
@@ -296,9 +296,9 @@ class TestDeliveries:
 
     def test_the_deliveries_of_a_paused_endpoint_are_held(self, store: Store) -> None:
         store.pause(PauseOf.ENDPOINT, "automation", now=NOW, until_at=NOW + 300)
-        held = DeliverySearch(groups=(DeliveryGroup.HELD,))
-        assert store.count_deliveries(held, now=NOW + 200) == {DeliveryGroup.HELD: BoundedCount(3, False)}
-        assert store.count_deliveries(held, now=NOW + 400) == {DeliveryGroup.HELD: BoundedCount(1, False)}
+        held = DeliverySearch(groups=(DeliveryGroup.OFF,))
+        assert store.count_deliveries(held, now=NOW + 200) == {DeliveryGroup.OFF: BoundedCount(3, False)}
+        assert store.count_deliveries(held, now=NOW + 400) == {DeliveryGroup.OFF: BoundedCount(1, False)}
 
     def test_a_page_reads_a_limited_number_of_rows_and_the_next_continues(
         self, store: Store, monkeypatch: pytest.MonkeyPatch

@@ -42,15 +42,15 @@ def test_a_redelivery_says_which_endpoints_get_nothing_now(store: Store, loaded:
     assert planned.number == 4
     assert {one.topic for one in planned.totals} == {"task_succeeded"}
     assert sorted(one.endpoint for one in planned.totals) == ["@archive", "automation", "crm", "removed"]
-    assert planned.held["crm"].startswith("the endpoint is paused since ")
-    assert planned.held == {"crm": planned.held["crm"], "removed": "this endpoint is not in the settings"}
+    assert planned.off["crm"].startswith("the endpoint is paused since ")
+    assert planned.off == {"crm": planned.off["crm"], "removed": "this endpoint is not in the settings"}
     gone = make_deferred(due(store)[0], next_attempt_at=NOW, outcome="refused", detail="HTTP 410 Gone", disables=True)
     store.commit([gone], nobody)
     one = planned_redelivery(StoreNow(store, loaded, NOW + 100), WAITING._replace(endpoint="automation"))
     why = "the endpoint is disabled: HTTP 410 Gone; `genbridge enable automation` sends again"
-    assert (one.number, one.held) == (1, {"automation": why})
+    assert (one.number, one.off) == (1, {"automation": why})
     nothing = planned_redelivery(StoreNow(store, loaded, NOW + 100), WAITING._replace(topic="task_failed"))
-    assert (nothing.number, nothing.held) == (0, {})
+    assert (nothing.number, nothing.off) == (0, {})
 
 
 def test_all_dead_deliveries_are_redelivered_but_copies_only_if_named(store: Store, loaded: Loaded) -> None:
@@ -72,7 +72,7 @@ def test_each_row_says_what_it_waits_for(store: Store, loaded: Loaded) -> None:
     store.commit([gone], nobody)
     store.pause(PauseOf.ENDPOINT, "crm", now=NOW, until_at=NOW + 900)
     off, paused = table(store, loaded).rows
-    assert (off.group, off.label) == (DeliveryGroup.HELD, "First")
+    assert (off.group, off.label) == (DeliveryGroup.OFF, "First")
     assert off.wait == DeliveryWait(WaitCause.DISABLED, "HTTP 410 Gone")
     assert paused.wait == DeliveryWait(WaitCause.PAUSED, until_at=NOW + 900)
     assert paused.view.next_attempt_at == NOW + 900

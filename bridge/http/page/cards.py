@@ -84,14 +84,14 @@ class Card:
         return at if at is not None and 0 < at - now < SHOWN_S else None
 
 
-def cards(tasks: Iterable[tuple[FinishedTask, Sequence[ResultBox]]], held: Container[str]) -> list[Card]:
-    """The cards of these tasks and their results. `held`: endpoints that are disabled or paused."""
+def cards(tasks: Iterable[tuple[FinishedTask, Sequence[ResultBox]]], off: Container[str]) -> list[Card]:
+    """The cards of these tasks and their results. `off`: endpoints that are disabled or paused."""
     made: list[Card] = []
     videos = 0
     for task, results in tasks:
         main = main_results(results)
         look = _look(task.view.phase, main)
-        notified = notification_states(task.deliveries, held)
+        notified = notification_states(task.deliveries, off)
         preload = "metadata" if videos < MOST_PRELOADED else "none"
         made.append(
             Card(view=task.view, look=look, results=main, notified=notified, took_s=task.took_s, preload=preload)
@@ -108,10 +108,10 @@ def _look(phase: Phase, results: Sequence[ResultBox]) -> str:
     return str(results[0].kind if results[0].state is ResultState.SHOWN else results[0].state)
 
 
-def notification_states(deliveries: Iterable[DeliveryView], held: Container[str] = ()) -> list[NotificationState]:
+def notification_states(deliveries: Iterable[DeliveryView], off: Container[str] = ()) -> list[NotificationState]:
     """For each endpoint the worst state of its deliveries about the last finish, without copies to the archive.
 
-    `held`: the endpoints that are disabled or paused.
+    `off`: the endpoints that are disabled or paused.
     """
     finishes = [one for one in deliveries if one.topic in END_TOPICS and one.endpoint != ARCHIVE]
     last = max((one.created_at for one in finishes), default=0.0)
@@ -119,7 +119,7 @@ def notification_states(deliveries: Iterable[DeliveryView], held: Container[str]
     for one in finishes:
         if one.created_at < last:
             continue  # about an earlier generation
-        state, known = DeliveryGroup.of(one.state, is_off=one.endpoint in held), found.get(one.endpoint)
+        state, known = DeliveryGroup.of(one.state, is_off=one.endpoint in off), found.get(one.endpoint)
         if known is None or _WORST_FIRST.index(state) < _WORST_FIRST.index(known.state):
             found[one.endpoint] = NotificationState(one.endpoint, state, one.next_attempt_at)
     return list(found.values())

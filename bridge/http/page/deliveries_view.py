@@ -28,7 +28,7 @@ TABS: Final[Mapping[str, tuple[DeliveryGroup, ...]]] = {
 class DeliveriesQuery(ViewQuery):
     """The filter, the cursor of the page, and the open row: `EVENT,ENDPOINT` or `EVENT,ENDPOINT,TARGET`."""
 
-    state: Literal["", "all", "dead", "held", "waiting", "accepted", "canceled"] = ""
+    state: Literal["", "all", "dead", "off", "waiting", "accepted", "canceled"] = ""
     endpoint: str | None = None
     topic: Topic | None = None
     since: str | None = None

@@ -76,7 +76,7 @@ async def redeliver_one(call: ViewCall) -> Done:
     except OutdatedError:
         was = words.text(str(wanted.states[0]))
         raise NothingDone(words.text("This delivery is no longer {state}. Nothing is sent.", state=was)) from None
-    return Done(text=_sent(words, number, planned.held))
+    return Done(text=_sent(words, number, planned.off))
 
 
 async def redeliver_all(call: ViewCall) -> Done | Response:
@@ -91,7 +91,7 @@ async def redeliver_all(call: ViewCall) -> Done | Response:
             wanted = await _wanted(call)
             planned = await call.services.ask(planned_redelivery, wanted)
         else:
-            return Done(text=_sent(call.words, number, planned.held))
+            return Done(text=_sent(call.words, number, planned.off))
     values = _question(call, wanted, planned)
     return await answer_page(call, "redeliver.html", values, name="deliveries")
 
@@ -154,7 +154,7 @@ async def _wanted(call: ViewCall) -> DeliveryFilter:
         return wanted
     is_waiting = form.state is DeliveryState.WAITING
     search = DeliverySearch(
-        groups=(DeliveryGroup.HELD, DeliveryGroup.WAITING) if is_waiting else (DeliveryGroup(str(form.state)),),
+        groups=(DeliveryGroup.OFF, DeliveryGroup.WAITING) if is_waiting else (DeliveryGroup(str(form.state)),),
         endpoint=wanted.endpoint,
         topic=wanted.topic,
         since=wanted.since,
@@ -192,10 +192,10 @@ def _question(call: ViewCall, wanted: DeliveryFilter, planned: Redelivery) -> Ma
     }
 
 
-def _sent(words: Wording, number: int, held: Collection[str]) -> str:
+def _sent(words: Wording, number: int, off: Collection[str]) -> str:
     text = words.counted(number, "{n} delivery is sent again.", "{n} deliveries are sent again.")
-    if held:
-        endpoints = words.text(", ").join(sorted(held))
+    if off:
+        endpoints = words.text(", ").join(sorted(off))
         text += words.text(" ") + words.text(
             "{endpoints}: sent when it is enabled, resumed or in the settings again.", endpoints=endpoints
         )

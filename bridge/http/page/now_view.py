@@ -33,7 +33,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
     results = await results_of(services, [one.result for one in tasks], now=call.now, within_s=COPIES_WITHIN_S)
     return {
         **found,
-        "cards": cards(zip(tasks, results, strict=True), found.pop("held")),
+        "cards": cards(zip(tasks, results, strict=True), found.pop("off")),
         "is_busy": is_busy(tasks, call.now),
         "answered_at": _answered_at(daemon, call),
         "is_starting": not daemon.is_working,
@@ -60,7 +60,7 @@ def _read(at: StoreNow, call: ViewCall, daemon: DaemonNow, commit_p95_s: float |
         "queue": file.source_paths.get(SourceKind.QUEUE),
         "runs": [running_row(view, accounts, running.estimates, now) for view in running.views],
         "finished": finished_tasks(store, finished_watches(at, limit=MOST_CARDS).views),
-        "held": {*found.counts.disabled, *lasting(found.pauses, PauseOf.ENDPOINT, now)},
+        "off": {*found.counts.disabled, *lasting(found.pauses, PauseOf.ENDPOINT, now)},
     }
 
 

@@ -153,14 +153,14 @@ def _read(at: StoreNow, wanted: WatchFilter, query: TasksQuery) -> dict[str, Any
     store = at.store
     found = search_watches(at, wanted, limit=ROWS, cursor=query.after)
     accounts, waits = store.accounts(), delivery_waits(at)
-    held = {*waits.paused, *waits.disabled}
+    off = {*waits.paused, *waits.disabled}
     tasks = finished_tasks(store, found.views)
 
     def row(task: FinishedTask) -> TaskRow:
         return TaskRow(
             view=task.view,
             run=running_row(task.view, accounts, found.estimates, at.now) if task.view.phase in LIVE else None,
-            notified=notification_states(waits.shown(task.deliveries), held),
+            notified=notification_states(waits.shown(task.deliveries), off),
         )
 
     is_empty = not found.views and found.next is None and query.after is None

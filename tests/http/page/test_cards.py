@@ -91,10 +91,10 @@ def test_only_the_worst_state_of_the_last_finish_counts_per_endpoint() -> None:
         delivery("crm", DeliveryState.WAITING),
         delivery("mail", DeliveryState.DEAD),
     ]
-    assert notification_states(found, held={"crm", "hook"}) == [
+    assert notification_states(found, off={"crm", "hook"}) == [
         NotificationState("chat", DeliveryGroup.WAITING, NOW + 5),
         NotificationState("hook", DeliveryGroup.ACCEPTED),
-        NotificationState("crm", DeliveryGroup.HELD),
+        NotificationState("crm", DeliveryGroup.OFF),
         NotificationState("mail", DeliveryGroup.DEAD),
     ]
     assert notification_states([]) == []

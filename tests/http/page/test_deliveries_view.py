@@ -85,7 +85,7 @@ def test_unaccepted_deliveries_come_first_in_order_of_severity(browser: Browser)
     ("query", "endpoints"),
     [
         ("state=dead", {"dead"}),
-        ("state=held", {"gone"}),
+        ("state=off", {"gone"}),
         ("state=waiting", {"slow"}),
         ("state=accepted&topic=task_succeeded", {"good"}),
         ("state=all&topic=task_succeeded", {"good", "dead", "gone", "slow"}),
@@ -134,7 +134,7 @@ def test_an_open_row_shows_attempts_and_the_escaped_body(browser: Browser) -> No
 def test_an_open_row_is_shown_even_after_it_left_the_list(browser: Browser) -> None:
     page = browser.get("/deliveries?state=dead&q=first-i").text
     event = re.findall(r'data-delivery="(\S+) dead ', page)[0]
-    elsewhere = browser.get(f"/deliveries?state=held&open={event},dead").text
+    elsewhere = browser.get(f"/deliveries?state=off&open={event},dead").text
     assert rows(elsewhere)[0] == ("dead", "Dead")
     assert "webhook-id:" in elsewhere
     for wrong in ("open=x", "open=,", f"open={event},nowhere", f"open={event},dead,target"):
@@ -170,7 +170,7 @@ def test_a_row_has_the_buttons_for_its_state(site: Site, browser: Browser) -> No
 def test_an_unknown_state_is_refused_with_the_known_ones(browser: Browser) -> None:
     page = browser.get("/deliveries?state=nix")
     assert page.status_code == 422
-    assert "there are: accepted, all, canceled, dead, held, waiting" in page.text.replace(" or ", ", ")
+    assert "there are: accepted, all, canceled, dead, off, waiting" in page.text.replace(" or ", ", ")
 
 
 def test_all_that_a_search_shows_is_sent_and_nothing_else(site: Site, browser: Browser) -> None:

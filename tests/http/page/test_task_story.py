@@ -74,10 +74,10 @@ def pause(until_at: float | None) -> dict[str, Pause]:
     ("fields", "state", "why", "detail", "until_at"),
     [
         ({}, "waiting", "", "", None),
-        ({"endpoints": set()}, "held", "unknown", "", None),
-        ({"disabled": {"hook": "HTTP 410"}}, "held", "disabled", "HTTP 410", None),
-        ({"paused": pause(NOW + 60)}, "held", "paused", "", NOW + 60),
-        ({"paused": pause(None)}, "held", "paused", "", None),
+        ({"endpoints": set()}, "off", "unknown", "", None),
+        ({"disabled": {"hook": "HTTP 410"}}, "off", "disabled", "HTTP 410", None),
+        ({"paused": pause(NOW + 60)}, "off", "paused", "", NOW + 60),
+        ({"paused": pause(None)}, "off", "paused", "", None),
         (
             {"queues": {("hook", ""): QueueWait("hook", "", SOON, "HTTP 429")}},
             "waiting",
