@@ -1,5 +1,5 @@
-"""A store that cannot be read or written for a while (disk full, I/O error, server down): one log line, then
-retries."""
+"""A store that cannot be read or written for a while (disk full, I/O error, server down): one log line for each reason,
+then retries."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ T = TypeVar("T")
 
 QUIET_S: Final = 3.0  # an outage ends after this long without a failure
 EXPIRES_S: Final = 30.0  # a call whose last failure is older no longer counts as failing
+LOG_AGAIN_S: Final = 30.0  # e.g. "connection closed", then "wrong password"; some reasons contain numbers that change
 RETRY_S: Final = 1.0  # for calls that are only made at a start, or between two daemons
 
 
 class StoreOutage:
-    """Counts the failures of all calls to one store. Logs the first failure. Logs one more line when the calls that
-    failed succeed again or are no longer made."""
+    """Counts the failures of all calls to one store. Logs the first failure, and a later one with another reason, but
+    at most one in 30 s. Logs one more line when the calls that failed succeed again or are no longer made."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failing: dict[str, float] = {}  # when each call last failed
         self._failures = 0
-        self._began_at = self._failed_at = -math.inf
+        self._began_at = self._failed_at = self._logged_at = -math.inf
+        self._logged = ""  # the reason in the last line
         self._last: StoreError | None = None
 
     def failure(self) -> StoreError | None:
@@ -58,7 +60,9 @@ class StoreOutage:
         self._last = error
         if self._failures == 1:
             self._began_at = now
-            log.error("store.failed", reason=str(error))
+        if self._failures == 1 or (str(error) != self._logged and now - self._logged_at >= LOG_AGAIN_S):
+            self._logged, self._logged_at = str(error), now
+            log.error("store.failed", reason=self._logged)
 
     def _succeeded(self, call: str) -> None:
         if not self._failures:

@@ -61,7 +61,7 @@ class Parts:
     ) -> None:
         self.loaded = loaded
         self.store, self.clock = store, clock
-        self._is_unnotified = False  # a shared store could not notice changes
+        self._is_unnotified = True  # whether a shared store could not notice changes before, or was not asked yet
         self._offload = offload
         self._metrics = metrics
         self.lease = lease = Lease(clock, -math.inf)

@@ -122,6 +122,22 @@ async def test_a_caller_that_stopped_trying_does_not_keep_an_outage_open() -> No
     assert [line["event"] for line in logged] == ["store.failed", "store.recovered", "store.failed"]
 
 
+async def test_another_reason_of_an_outage_is_logged_after_half_a_minute() -> None:
+    reasons = iter(["connection closed", "wrong password", "wrong password", "wrong password"])
+
+    def read() -> None:
+        raise StoreError(next(reasons))
+
+    clock = FakeClock()
+    offload = StoreOutage(clock).watching(DirectOffload())
+    with capture_logs() as logged:
+        for _ in range(4):
+            with pytest.raises(StoreError):
+                await offload(read)
+            clock.stand_still(20)
+    assert [line["reason"] for line in logged] == ["connection closed", "wrong password"]
+
+
 async def test_a_lost_lease_is_not_a_failure_of_the_store() -> None:
     def renew() -> None:
         raise LeaseLost("over")

@@ -165,6 +165,9 @@ class TestOpening:
                 add(least, "task-1")  # the rights in docs/operations.md are enough
                 least.commit([make_end()], Teller())
                 assert least.prune(now=NOW + 1e9, ended_s=1, delivered_s=1, dead_s=1, limit=9) == 0
+                owner.execute(f"ALTER TABLE {schema}.watches ENABLE ROW LEVEL SECURITY")
+                with pytest.raises(StoreDamaged, match=r'policy for table "watches"; .*DISABLE ROW LEVEL SECURITY'):
+                    add(least, "task-2")
                 least.close()
             finally:
                 owner.execute(f"DROP OWNED BY {role}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -84,3 +85,13 @@ def test_a_listener_whose_session_changes_names_the_pooler(
 
         until(lambda: notices() != "", seconds=10, what="it notices the other session")
         assert notices().endswith("use session pooling")
+
+
+def test_a_lost_lease_does_not_stop_the_listener(postgres: PostgresUrl) -> None:
+    with closing(open_store(postgres, create=True, group_access=False)) as store:
+        store.news()
+        until(lambda: store.news().work == 1, seconds=10, what="it listens")
+        store.give_up()
+        for _ in range(20):
+            time.sleep(0.05)
+            assert store.news().work == 1

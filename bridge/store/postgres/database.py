@@ -181,13 +181,12 @@ class Database:
             session.execute("COMMIT")
             return version, self.latest
 
-    def new_connection(self, unless: Callable[[], bool] = lambda: False) -> ServerConnection:
-        """A connection that the caller closes, and that raises psycopg's errors. It stops waiting after `give_up`, or
-        when `unless` says so."""
+    def new_connection(self, is_over: Callable[[], bool] | None = None) -> ServerConnection:
+        """A connection that the caller closes, and that raises psycopg's errors. It stops waiting when it `is_over`: if
+        not given, after `give_up`."""
         begun = self._given_up
-        connection = connect(
-            self.place, self._clock, patience_s=self._patience_s, is_over=lambda: self._given_up != begun or unless()
-        )
+        is_over = is_over or (lambda: self._given_up != begun)
+        connection = connect(self.place, self._clock, patience_s=self._patience_s, is_over=is_over)
         connection.writer = f"{self.writer}-{next(self._numbers)}"
         return connection
 

@@ -13,6 +13,7 @@ from bridge.errors import BridgeBug, GenbridgeError, LeaseLost, StoreDamaged, St
 
 _POOLING: Final = "let the connection pooler (pgbouncer) use session pooling"
 _GRANTS: Final = {  # by the object that the server's message names
+    "row-level security": "ALTER TABLE ... DISABLE ROW LEVEL SECURITY, or ALTER ROLE ... BYPASSRLS",
     "schema": "GRANT USAGE, CREATE ON SCHEMA {} TO this user, or let its owner run `genbridge store migrate`",
     "database": "GRANT CONNECT ON DATABASE ... TO this user",
     "sequence": "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {} TO this user",

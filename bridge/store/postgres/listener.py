@@ -51,7 +51,7 @@ class Listener:
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
-                with closing(self._database.new_connection(unless=self._closing.is_set)) as connection:
+                with closing(self._database.new_connection(self._closing.is_set)) as connection:
                     self._listen(connection)
             except psycopg.Error as error:
                 self.failure = understood(error, self._database.place)

@@ -48,7 +48,7 @@ FROM members WHERE fence = :fence AND lease_until > clock_timestamp()
 
 -- settings: Time limits, and the formats of values, whatever the settings of role or database are. The server gives up
 -- sooner than we do, so the connection survives. It also ends the transactions of a client that has vanished, which would
--- keep their locks.
+-- keep their locks. Without row_security, the server reports hidden rows as an error; otherwise they would count as gone.
 SELECT set_config(name, value, false) FROM (VALUES
     ('statement_timeout', '9s'),
     ('lock_timeout', '5s'),
@@ -60,7 +60,8 @@ SELECT set_config(name, value, false) FROM (VALUES
     ('tcp_keepalives_count', '3'),
     ('array_nulls', 'on'),
     ('extra_float_digits', '1'),
-    ('standard_conforming_strings', 'on')
+    ('standard_conforming_strings', 'on'),
+    ('row_security', 'off')
 ) AS settings (name, value)
 
 -- synced: Acknowledge a commit only once it is on the server's disk, even if the settings of role or database are
