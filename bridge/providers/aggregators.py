@@ -155,7 +155,7 @@ def _addressed(value: Json) -> Iterator[Json]:
         if isinstance(each, str) and each.strip():
             yield each
         elif isinstance(each, dict) and not _ADDRESS_KEYS.isdisjoint(each):
-            held: list[str] = next(filter(None, (_texts(each.get(key)) for key in _ADDRESSES)), [])
+            held: list[str] = next(filter(None, (_texts(each[key]) for key in _ADDRESSES if key in each)), [])
             yield from ({**each, "url": text} for text in held)
 
 

@@ -71,3 +71,20 @@ def test_a_list_without_results_is_gone_through_a_few_times() -> None:
 
     assert list(result_candidates({"result": items}, makes="images")) == []
     assert items.looks < 10
+
+
+class LookedInto(dict[str, Json]):
+    """An object that counts how often somebody looks for a key."""
+
+    looks = 0
+
+    def get(self, key: str, default: Json = None) -> Json:
+        self.looks += 1
+        return super().get(key, default)
+
+
+def test_an_object_is_searched_only_for_the_keys_that_it_has() -> None:
+    item = LookedInto(url="")
+
+    assert list(result_candidates({"videos": [item]}, makes="videos")) == []
+    assert item.looks < 10
