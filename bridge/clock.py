@@ -86,6 +86,11 @@ def monotonic_us() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
+def boot_s() -> float:
+    """Seconds since the machine started, including those in which it slept (if the system counts them)."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def thread_cpu_us() -> int:
     """CPU time of only this thread, in microseconds."""
     return time.thread_time_ns() // 1000

@@ -16,12 +16,13 @@ from typing import Final
 
 import httpx
 
+from bridge.clock import boot_s
 from bridge.net.connection import Connection
 from bridge.net.connector import Connector
 from bridge.net.exchange import WireRequest, WireResponse
 from bridge.net.failure_kinds import NO_ANSWER, NotConnected, is_local
 
-KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept
+KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept; sleep of the machine counts, as it does for the others
 
 _TRANSPORTS: Final[weakref.WeakSet[AsyncioTransport]] = weakref.WeakSet()
 """All transports, so that their idle connections are closed when no file is free for another one."""
@@ -81,7 +82,7 @@ class AsyncioTransport:
         if not connection.rest() or not is_sound:
             return connection.drop()
         idle = self._idle[origin]
-        now = connection.loop.time()
+        now = boot_s()
         idle.append((now, connection))
         self._trim(idle, now)
         if self._sweep is None and not self._is_closed:
@@ -90,7 +91,7 @@ class AsyncioTransport:
     def _close_unused(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweep = None
         for idle in self._idle.values():
-            self._trim(idle, loop.time())
+            self._trim(idle, boot_s())
         if any(self._idle.values()):
             self._sweep = loop.call_later(KEEP_ALIVE_S, self._close_unused, loop)
 
@@ -104,7 +105,7 @@ class AsyncioTransport:
         idle = self._idle.get(origin)
         while idle:
             put_at, connection = idle.pop()
-            if connection.is_fit and connection.loop.time() - put_at < KEEP_ALIVE_S:
+            if connection.is_fit and boot_s() - put_at < KEEP_ALIVE_S:
                 return connection
             connection.drop()
         return None

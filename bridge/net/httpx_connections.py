@@ -16,6 +16,7 @@ from typing import Any, Final
 import anyio
 import httpx
 
+from bridge.clock import boot_s
 from bridge.net.exchange import WireRequest, WireResponse
 from bridge.net.failure_kinds import FAILURES, NO_ANSWER, BodyStopped, explain_cut
 from bridge.net.request_head import ExactUrl, Pair, named_by_tls
@@ -52,6 +53,7 @@ class HttpxConnections:
         request.url = ExactUrl(request.url, target)
         trace = _Trace()
         try:
+            await self._trim()
             return await self._sent(request, self._idle.pop()[1] if self._idle else self._new(), trace)
         except NO_ANSWER:
             if not is_repeatable or not trace.was_reused:
@@ -63,7 +65,7 @@ class HttpxConnections:
         moved to another server."""
         if not is_sound or _has_unread_bytes(connection):
             return await connection.aclose()
-        self._idle.append((anyio.current_time(), connection))
+        self._idle.append((boot_s(), connection))
         await self._trim()
 
     async def aclose(self) -> None:
@@ -94,7 +96,7 @@ class HttpxConnections:
         return StreamedAnswer(response, connection, self)
 
     async def _trim(self) -> None:
-        stale_at = anyio.current_time() - KEEP_ALIVE_S
+        stale_at = boot_s() - KEEP_ALIVE_S
         while self._idle and (self._is_closed or len(self._idle) > self._most_idle or self._idle[0][0] < stale_at):
             await self._idle.popleft()[1].aclose()
 

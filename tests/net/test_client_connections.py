@@ -11,8 +11,9 @@ import anyio
 import anyio.abc
 import pytest
 
+from bridge.clock import boot_s
 from bridge.errors import ConfigError
-from bridge.net import connector
+from bridge.net import asyncio_transport, connector, httpx_connections
 from bridge.net.asyncio_transport import KEEP_ALIVE_S
 from bridge.net.client import Answer, HttpClient, Request, Unanswered
 from bridge.net.failure_kinds import Failure
@@ -140,6 +141,16 @@ async def test_a_connection_to_a_failing_server_is_not_used_again() -> None:
             await client.fetch(Request(method="GET", url=server.url), cap_bytes=9)
 
     assert server.connections == 3
+
+
+async def test_a_connection_from_before_the_machine_slept_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with pair(answers(200, b"{}")) as (client, server):
+        await client.fetch(Request(method="GET", url=server.url), cap_bytes=9)
+        for room in (asyncio_transport, httpx_connections):
+            monkeypatch.setattr(room, "boot_s", lambda: boot_s() + 3600)
+        await client.fetch(Request(method="GET", url=server.url), cap_bytes=9)
+
+    assert server.connections == 2
 
 
 async def test_a_connection_closed_while_idle_is_not_used_again() -> None:
