@@ -228,7 +228,8 @@ def _reached(thing: str, answer: Answer | Unanswered, url: str) -> Finding:
     """What a webhook's answer to a GET means. A receiver may not support GET, so 401, 404 and 405 are fine."""
     if isinstance(answer, Unanswered):
         check = "proxy" if "the proxy " in answer.reason else "url, and whether the receiver is running"
-        to_do = "" if answer.kind is Failure.TLS else f": check {check}"
+        says_it = answer.kind is Failure.TLS or "this network requires " in answer.reason
+        to_do = "" if says_it else f": check {check}"
         return Finding(Level.ERROR, thing, answer.reason + to_do)
     seen = f"HTTP {answer.status} to a GET"
     moved = redirection(answer.status, answer.headers.get("location"), asked=url)

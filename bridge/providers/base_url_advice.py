@@ -39,11 +39,15 @@ TO_DO: Final = {
     ReadingKind.RATE_LIMITED: "the provider asks for a wait; check again later",
 }
 
+SAYS_WHAT_TO_DO: Final = ("the certificate of ", "no TLS connection with ", " TLS (", "this network requires ")
+
 
 def advice(description: Description, base_url: str, reading: Reading) -> str:
     """What to do after this answer to a poll of a task that does not exist; "" for nothing."""
     if reading.kind in TO_DO:
         return TO_DO[reading.kind]
+    if any(words in reading.detail for words in SAYS_WHAT_TO_DO):
+        return ""
     if reading.server_trouble:
         return f"check {'proxy' if 'the proxy ' in reading.detail else 'base_url'}, or try again later"
     if reading.kind not in {ReadingKind.NO_ROUTE, ReadingKind.TRANSIENT} and not reading.is_vague:

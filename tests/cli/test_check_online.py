@@ -151,6 +151,25 @@ def test_check_online_points_at_a_proxy_that_is_down(shell: Shell) -> None:
     assert found["endpoints.hook"] == ("error", reason)
 
 
+def test_check_online_adds_nothing_to_a_reason_that_says_what_to_do(shell: Shell) -> None:
+    untrusted = context_for(trustme.CA(), "127.0.0.1")
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(loopback(answers(511))) as network,
+        portal.wrap_async_context_manager(loopback(answers(200), tls=untrusted)) as secure,
+    ):
+        accounts = {
+            name: {"provider": "kling", "base_url": server.url, "api_key": "k"}
+            for name, server in (("network", network), ("secure", secure))
+        }
+        shell.settings({"accounts": accounts, "endpoints": {"hook": {"type": "webhook", "url": network.url}}})
+        found = report(shell("check", "--online"))
+    at = network.url.removeprefix("http://")
+    login = ("error", f"no connection to {at}: this network requires a login first (HTTP 511)")
+    assert (found["accounts.network"], found["endpoints.hook"]) == (login, login)
+    assert found["accounts.secure"][1].endswith("add the issuer's certificate to ca_file")
+
+
 def test_check_online_reports_a_redirect_as_an_error_with_the_location(shell: Shell) -> None:
     moved = answers(302, headers={"Location": "https://hooks.example.com/login?next=secret"})
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(loopback(moved)) as receiver:
