@@ -39,7 +39,7 @@ class Http(SettingsModel):
 
     @field_validator("token")
     @classmethod
-    def _is_required(cls, token: SecretText | None, info: ValidationInfo) -> SecretText | None:
+    def _checked_token(cls, token: SecretText | None, info: ValidationInfo) -> SecretText | None:
         listen = info.data.get("listen")
         if token is None and listen is not None and not has_reference(listen):
             if not ListenAddress.parse(listen).is_private:
@@ -48,7 +48,7 @@ class Http(SettingsModel):
 
     @field_validator("read_token")
     @classmethod
-    def _is_second(cls, read_token: SecretText | None, info: ValidationInfo) -> SecretText | None:
+    def _checked_read_token(cls, read_token: SecretText | None, info: ValidationInfo) -> SecretText | None:
         token = info.data.get("token")
         if read_token is not None and "token" in info.data:
             if token is None:

@@ -66,7 +66,7 @@ class SourceTally(SourceFacts):
     def looked(self, now: float) -> None:
         """Count a successful reading. If it lists all tasks and has no mistake, the earlier errors are over."""
         self.read_at, self.is_failing = now, False
-        self._is_there()
+        self._end_wait()
         if self.is_listing and not self.rejected:
             self.error = self.error_at = None
 
@@ -77,9 +77,9 @@ class SourceTally(SourceFacts):
     def failed(self, reason: str, now: float) -> None:
         """Count a failed reading."""
         self.error, self.error_at, self.is_failing = reason, now, True
-        self._is_there()
+        self._end_wait()
 
-    def _is_there(self) -> None:
+    def _end_wait(self) -> None:
         if self.is_waiting:
             self.note, self.is_waiting = None, False
 
