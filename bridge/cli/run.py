@@ -179,7 +179,7 @@ def _facts(loaded: Loaded, place: StorePlace, counts: Counts) -> Iterator[tuple[
     yield "accounts", "; ".join(accounts)
     sources = [f"{source} {path}" for source, path in loaded.source_paths.items()]
     yield "sources", "; ".join([*sources, "`genbridge add`"])
-    endpoints = [f"{name} ({one.place})" for name, one in settings.endpoints.items()]
+    endpoints = [f"{name} ({one.place(with_port=True)})" for name, one in settings.endpoints.items()]
     yield "endpoints", "; ".join(endpoints) or "none: nobody is notified"
     yield "store", f"{place}: {count(counts.live, 'live task')}, {count(counts.waiting, 'delivery')} waiting"
     if settings.http is not None:

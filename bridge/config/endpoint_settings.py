@@ -103,12 +103,13 @@ class Webhook(Endpoint):
         """Whether it is the robot of a chat, whose messages people read."""
         return self.format in ROBOT_NAMES
 
-    @property
-    def place(self) -> str:
+    def place(self, *, with_port: bool = False) -> str:
         """Its kind and its host. The rest of the address may be secret."""
         kind = "webhook" if self.format == "documented" else self.format
-        host = urlsplit(self.url.reveal()).hostname if self.url.is_resolved else None
-        return f"{kind} · {host}" if host else kind
+        if not self.url.is_resolved:
+            return kind
+        url = urlsplit(self.url.reveal())
+        return f"{kind} · {url.netloc.rpartition('@')[2] if with_port else url.hostname}"
 
     @field_validator(*_FORMATS_OF)
     @classmethod
@@ -187,8 +188,7 @@ class Apprise(Endpoint):
 
     is_for_people: ClassVar = True
 
-    @property
-    def place(self) -> str:
+    def place(self, *, with_port: bool = False) -> str:
         """Its kind and its services. The rest of the addresses may be secret."""
         services = {url.reveal().partition("://")[0].lower() for url in self.urls if url.is_resolved}
         return f"apprise · {', '.join(sorted(services))}"

@@ -91,7 +91,7 @@ class CallbackReliance:
         self.until_at = now + min(max(QUIET_GAPS * self._gap_s, QUIET_LEAST_S), QUIET_MOST_S)
 
     def heard_late(self, task_id: str, now: float) -> bool:
-        """Count a callback about a task that a regular poll has just found finished. False if it is about no such task."""
+        """Count a callback about a task that a regular poll has just found finished. False for any other task."""
         if self._awaited.pop(task_id, None) is None:
             return False
         self.heard(now)

@@ -59,7 +59,7 @@ async def _load(call: ViewCall) -> Mapping[str, Any]:
         "is_failing": daemon.store_failed_at is not None,
         "is_starting": not daemon.is_working or daemon.stopped_at is not None,
         "places": {name: place_of_account(one) for name, one in loaded.settings.accounts.items()}
-        | {f"to {name}": one.place for name, one in loaded.settings.endpoints.items()},
+        | {f"to {name}": one.place() for name, one in loaded.settings.endpoints.items()},
         "limits": {name: one.limits for name, one in loaded.settings.accounts.items()},
         "metrics": services.metrics,
         "began_at": rings.began_at,

@@ -254,15 +254,15 @@ def test_a_reader_without_write_rights_gets_no_buttons(site: Site) -> None:
 def test_only_the_host_of_an_address_is_shown() -> None:
     secret = "https://user:pw@hooks.example.com:8443/T0/B0/secret?token=x"
     hook = Webhook.model_validate({"type": "webhook", "url": secret.replace("user:pw@", "")})
-    assert hook.place == "webhook · hooks.example.com"
+    assert hook.place() == "webhook · hooks.example.com"
     telegram = {
         "type": "webhook",
         "format": "telegram",
         "chat_id": "-100123",
         "url": "https://api.telegram.org/bot1:x/",
     }
-    assert Webhook.model_validate(telegram).place == "telegram · api.telegram.org"
+    assert Webhook.model_validate(telegram).place() == "telegram · api.telegram.org"
     chat = Apprise.model_validate({"type": "apprise", "urls": ["tgram://1:token/-100123", "json://user:pw@host/x"]})
-    assert chat.place == "apprise · json, tgram"
+    assert chat.place() == "apprise · json, tgram"
     account = {"provider": "kling", "base_url": "https://api.example.com/v1", "api_key": "k", "action": "videos/x"}
     assert place_of_account(Account.model_validate(account)) == "kling · api.example.com"
