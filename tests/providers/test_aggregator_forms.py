@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("unmeasured")
 A = "https://cdn.example.com/a.mp4"
 IMAGE = "https://cdn.example.com/i.png"
 CLIPS = orjson.dumps([{"id": "c", "audio_url": A}]).decode()
+SONGS = orjson.dumps({"songs": [{"id": "s", "song_path": A}]}).decode()  # of Udio
 AGGREGATORS = ("openai_video", "newapi", "kling", "unified_v2", "video_query", "ark", "minimax", "vidu", "runway")
 PLACEHOLDERS: list[Json] = [
     {"video_url": A},
@@ -96,6 +97,7 @@ def test_pictures_in_the_metadata_of_a_video_are_no_results(key: str) -> None:
     [
         ("video_query", {"id": "1", "status": "completed", "detail": {"status": "done", "video_url": A}}, "videos"),
         ("suno", {"data": {"task_id": "1", "status": "SUCCESS", "data": CLIPS}}, "audios"),
+        ("suno", {"data": {"task_id": "1", "status": "SUCCESS", "data": SONGS}}, "audios"),
     ],
 )
 def test_a_result_is_found_inside_what_the_vendor_said(provider: str, body: Json, kind: str) -> None:
