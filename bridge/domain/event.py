@@ -11,28 +11,9 @@ from bridge.domain.slots import slot_of
 from bridge.domain.task import Json, Phase
 
 
-class Topic(StrEnum):
-    """The kind of an event, as receivers see it."""
-
-    TASK_SUCCEEDED = "task_succeeded"
-    TASK_FAILED = "task_failed"
-    TASK_CANCELED = "task_canceled"
-    TASK_NOT_FOUND = "task_not_found"
-    TASK_TIMED_OUT = "task_timed_out"
-    TASK_ARCHIVED = "task_archived"
-    TASK_RUNNING = "task_running"
-    TASK_PROGRESS = "task_progress"
-    ACCOUNT_BLOCKED = "account_blocked"
-    ACCOUNT_RESTORED = "account_restored"
-    ENDPOINT_DISABLED = "endpoint_disabled"
-    ENDPOINT_FAILING = "endpoint_failing"
-    ENDPOINT_RECOVERED = "endpoint_recovered"
-    UNKNOWN_STATUS = "unknown_status"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicFacts:
-    """What is true of a topic. Every set of topics below follows from this.
+    """What is true of a topic. Every set of topics below follows from it.
 
     For operator topics, `about` is also the key of the name in `data`. `status` is the documented `task_status`, ""
     if the topic is not about a task. `ends_as` is the phase of a task that finishes with this event. `by_default` says
@@ -48,31 +29,43 @@ class TopicFacts:
 
 
 _UNDER_WAY: Final = TopicFacts(about="task", status="processing", by_default="none", is_superseded_by_end=True)
-TOPICS: Final[Mapping[Topic, TopicFacts]] = {
-    # The documented word is "succeed", without "ed".
-    Topic.TASK_SUCCEEDED: TopicFacts(about="task", status="succeed", ends_as=Phase.SUCCEEDED),
-    Topic.TASK_FAILED: TopicFacts(about="task", status="failed", ends_as=Phase.FAILED),
-    Topic.TASK_CANCELED: TopicFacts(about="task", status="canceled", ends_as=Phase.CANCELED),
-    Topic.TASK_NOT_FOUND: TopicFacts(about="task", status="not_found", ends_as=Phase.NOT_FOUND),
-    Topic.TASK_TIMED_OUT: TopicFacts(about="task", status="timed_out", ends_as=Phase.TIMED_OUT),
-    Topic.TASK_ARCHIVED: TopicFacts(about="task", status="succeed", by_default="none"),
-    Topic.TASK_RUNNING: _UNDER_WAY,
-    Topic.TASK_PROGRESS: _UNDER_WAY,
-    Topic.ACCOUNT_BLOCKED: TopicFacts(about="account"),
-    Topic.ACCOUNT_RESTORED: TopicFacts(about="account"),
-    Topic.ENDPOINT_DISABLED: TopicFacts(about="endpoint"),
-    Topic.ENDPOINT_FAILING: TopicFacts(about="endpoint", by_default="people"),
-    Topic.ENDPOINT_RECOVERED: TopicFacts(about="endpoint", by_default="people"),
-    Topic.UNKNOWN_STATUS: TopicFacts(about="account", by_default="people"),
-}
 
-TASK_TOPICS: Final = frozenset(topic for topic in Topic if TOPICS[topic].about == "task")
+
+class Topic(StrEnum):
+    """The kind of an event, as receivers see it."""
+
+    _value_: str
+    facts: TopicFacts
+
+    # The documented word is "succeed", without "ed".
+    TASK_SUCCEEDED = "task_succeeded", TopicFacts(about="task", status="succeed", ends_as=Phase.SUCCEEDED)
+    TASK_FAILED = "task_failed", TopicFacts(about="task", status="failed", ends_as=Phase.FAILED)
+    TASK_CANCELED = "task_canceled", TopicFacts(about="task", status="canceled", ends_as=Phase.CANCELED)
+    TASK_NOT_FOUND = "task_not_found", TopicFacts(about="task", status="not_found", ends_as=Phase.NOT_FOUND)
+    TASK_TIMED_OUT = "task_timed_out", TopicFacts(about="task", status="timed_out", ends_as=Phase.TIMED_OUT)
+    TASK_ARCHIVED = "task_archived", TopicFacts(about="task", status="succeed", by_default="none")
+    TASK_RUNNING = "task_running", _UNDER_WAY
+    TASK_PROGRESS = "task_progress", _UNDER_WAY
+    ACCOUNT_BLOCKED = "account_blocked", TopicFacts(about="account")
+    ACCOUNT_RESTORED = "account_restored", TopicFacts(about="account")
+    ENDPOINT_DISABLED = "endpoint_disabled", TopicFacts(about="endpoint")
+    ENDPOINT_FAILING = "endpoint_failing", TopicFacts(about="endpoint", by_default="people")
+    ENDPOINT_RECOVERED = "endpoint_recovered", TopicFacts(about="endpoint", by_default="people")
+    UNKNOWN_STATUS = "unknown_status", TopicFacts(about="account", by_default="people")
+
+    def __new__(cls, value: str, facts: TopicFacts = _UNDER_WAY) -> Topic:  # the default is for look-ups: Topic(text)
+        topic = str.__new__(cls, value)
+        topic._value_, topic.facts = value, facts
+        return topic
+
+
+TASK_TOPICS: Final = frozenset(topic for topic in Topic if topic.facts.about == "task")
 OPERATOR_TOPICS: Final = frozenset(Topic) - TASK_TOPICS
-ENDPOINT_TOPICS: Final = frozenset(topic for topic in Topic if TOPICS[topic].about == "endpoint")
-END_TOPICS: Final = frozenset(topic for topic in Topic if TOPICS[topic].ends_as is not None)
-SUPERSEDED_BY_END: Final = frozenset(topic for topic in Topic if TOPICS[topic].is_superseded_by_end)
-ON_REQUEST: Final = frozenset(topic for topic in Topic if TOPICS[topic].by_default == "none")
-FOR_PEOPLE: Final = frozenset(topic for topic in Topic if TOPICS[topic].by_default == "people")
+ENDPOINT_TOPICS: Final = frozenset(topic for topic in Topic if topic.facts.about == "endpoint")
+END_TOPICS: Final = frozenset(topic for topic in Topic if topic.facts.ends_as is not None)
+SUPERSEDED_BY_END: Final = frozenset(topic for topic in Topic if topic.facts.is_superseded_by_end)
+ON_REQUEST: Final = frozenset(topic for topic in Topic if topic.facts.by_default == "none")
+FOR_PEOPLE: Final = frozenset(topic for topic in Topic if topic.facts.by_default == "people")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

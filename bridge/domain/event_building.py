@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bridge.domain.change import AccountChange, AnswerUnread, TaskChange
-from bridge.domain.event import TOPICS, Event, Topic
+from bridge.domain.event import Event, Topic
 from bridge.domain.ids import event_id
 from bridge.domain.task import Json, Snapshot
 from bridge.domain.watch import Watch
@@ -25,7 +25,7 @@ def task_event(watch: Watch, change: TaskChange) -> Event | None:
     seen = change.snapshot or Snapshot()
     data: dict[str, Json] = {
         "task_id": state.task_id,
-        "task_status": TOPICS[topic].status,
+        "task_status": topic.facts.status,
         "task_status_msg": seen.message,
         "created_at": seen.created_ms,
         "updated_at": seen.updated_ms,
@@ -101,7 +101,7 @@ def unread_event(change: AnswerUnread) -> Event:
 
 
 def _operator_event(topic: Topic, name: str, count: int, reason: str, at: float, part: str = "") -> Event:
-    about = TOPICS[topic].about
+    about = topic.facts.about
     account, subject = (name, "") if about == "account" else ("", name)
     identity = event_id(topic, account, subject, count, part)
     data = {about: name, "reason": reason, "occurred_at": _ms(at), "event_id": identity}

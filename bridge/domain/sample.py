@@ -7,7 +7,7 @@ from typing import Final
 
 from bridge.domain.archive_names import CopyMade
 from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
-from bridge.domain.event import END_TOPICS, ENDPOINT_TOPICS, TOPICS, Event, Topic
+from bridge.domain.event import END_TOPICS, ENDPOINT_TOPICS, Event, Topic
 from bridge.domain.event_building import account_event, archived_event, endpoint_event, task_event, unread_event
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Json, ReadingKind, Snapshot
@@ -102,7 +102,7 @@ def _task_event(at: float, topic: Topic, reason: str, images: tuple[str, ...]) -
 def _snapshot(topic: Topic, images: tuple[str, ...]) -> Snapshot | None:
     if topic is Topic.TASK_FAILED:
         return Snapshot(status="failed", error_code="1301")
-    if TOPICS[topic].status == "processing":
+    if topic.facts.status == "processing":
         return Snapshot(status="processing", progress=45.0)
     if topic is not Topic.TASK_SUCCEEDED:
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
-from bridge.domain.event import TOPICS, Topic
+from bridge.domain.event import Topic
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import (
     ABOUT_ACCOUNT,
@@ -276,7 +276,7 @@ def _alive(memory: Memory, reading: Reading, now: float) -> Step:
 
 
 _FINAL_TOPICS: Final[Mapping[Phase, Topic]] = {
-    facts.ends_as: topic for topic, facts in TOPICS.items() if facts.ends_as is not None
+    topic.facts.ends_as: topic for topic in Topic if topic.facts.ends_as is not None
 }
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from bridge.chinese_reasons import in_language, is_own
 from bridge.domain.archive_names import copies_in
 from bridge.domain.content_sniffing import PROGRAMS
-from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, TOPICS, Event, Topic
+from bridge.domain.event import ENDPOINT_TOPICS, OPERATOR_TOPICS, Event, Topic
 from bridge.domain.ids import MAX_TASK_ID_CHARS
 from bridge.domain.quoting import printable
 from bridge.domain.result_facts import (
@@ -53,7 +53,7 @@ NAMES: Final = (
 ).split()
 """The names that a template may use; None (or empty) if unknown."""
 
-_SUCCESSES: Final = frozenset(topic for topic, facts in TOPICS.items() if facts.status == "succeed")
+_SUCCESSES: Final = frozenset(topic for topic in Topic if topic.facts.status == "succeed")
 _ENDS_A_SENTENCE: Final = re.compile(r"[\w)\]\"'%\uff09]$")
 _FOR_PROGRAMS: Final = re.compile(r"(web_page|too_large|unknown_route|redirect|expression_limit): ")
 _CODES_FIRST: Final = re.compile(

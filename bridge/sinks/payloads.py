@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bridge.domain.event import OPERATOR_TOPICS, TOPICS, Event, Topic
+from bridge.domain.event import OPERATOR_TOPICS, Event, Topic
 from bridge.domain.result_facts import result_texts
 from bridge.domain.task import Json
 from bridge.encoding import documented, encode, rfc3339_of_ms
@@ -26,7 +26,7 @@ def kling(event: Event) -> bytes:
     """The flat callback of Kling's legacy protocol, without `final_*_deduction`, which genbridge does not know."""
     if event.topic in OPERATOR_TOPICS:
         return documented(event)
-    data, status = event.data, TOPICS[event.topic].status
+    data, status = event.data, event.topic.facts.status
     result = data.get("task_result")
     return encode(
         {
@@ -49,7 +49,7 @@ def replicate(event: Event) -> bytes:
     if event.topic in OPERATOR_TOPICS:
         return documented(event)
     data, kept = event.data, event.kept
-    status, why = TOPICS[event.topic].status, _why(event)
+    status, why = event.topic.facts.status, _why(event)
     status = _IN_REPLICATE.get(status, status)
     output = event.urls or result_texts(data.get("task_result")) or None
     progress = data.get("progress")
@@ -115,7 +115,7 @@ def dotted(topic: Topic) -> str:
 def _why(event: Event) -> str:
     """The provider's message, or else genbridge's reason. For states that Kling's protocol does not have, its own
     reason comes first."""
-    said, status = [event.data.get("task_status_msg"), event.data.get("reason")], TOPICS[event.topic].status
+    said, status = [event.data.get("task_status_msg"), event.data.get("reason")], event.topic.facts.status
     if status in _IN_KLING:
         said.reverse()
     word = status if _IN_KLING.get(status, status) == "failed" else ""

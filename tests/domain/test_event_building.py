@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.change import AccountChange, AnswerUnread, Note, TaskChange
-from bridge.domain.event import SUPERSEDED_BY_END, TOPICS, Event, Topic
+from bridge.domain.event import SUPERSEDED_BY_END, Event, Topic
 from bridge.domain.event_building import account_event, endpoint_event, task_event, unread_event
 from bridge.domain.ids import WatchKey, event_id
 from bridge.domain.task import ReadingKind, Snapshot
@@ -102,7 +102,7 @@ def test_a_succeeded_task_is_reported_as_documented() -> None:
 def test_every_final_event_has_all_keys_even_if_nothing_is_known(topic: Topic) -> None:
     event = told(topic, reason="why")
     assert list(event.data) == KEYS
-    assert event.data["task_status"] == TOPICS[topic].status
+    assert event.data["task_status"] == topic.facts.status
     assert (event.data["task_status_msg"], event.data["task_result"], event.data["urls"]) == ("", {}, [])
     assert (event.data["reason"], event.data["ended_at"]) == ("why", 1762000060000)
     assert event.data["created_at"] is event.data["updated_at"] is event.data["expires_at"] is None

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from bridge.domain.event import END_TOPICS, FOR_PEOPLE, ON_REQUEST, SUPERSEDED_BY_END, TASK_TOPICS, TOPICS, Topic
+from bridge.domain.event import END_TOPICS, FOR_PEOPLE, ON_REQUEST, SUPERSEDED_BY_END, TASK_TOPICS, Topic
 from bridge.domain.task import ABOUT_ACCOUNT, ENDS, FOLLOWS, LIVE, Phase, ReadingKind
 
 ALLOWED = {
@@ -47,12 +47,11 @@ def test_only_refusals_of_the_key_are_about_the_account() -> None:
     assert ABOUT_ACCOUNT == {ReadingKind.AUTH_ERROR, ReadingKind.ACCOUNT_ERROR}
 
 
-def test_every_topic_has_its_facts_and_every_final_phase_its_topic() -> None:
-    assert list(TOPICS) == list(Topic)
-    assert {facts.ends_as: topic for topic, facts in TOPICS.items() if facts.ends_as} == {
+def test_every_final_phase_has_its_topic() -> None:
+    assert {topic.facts.ends_as: topic for topic in Topic if topic.facts.ends_as} == {
         phase: f"task_{phase}" for phase in ENDS
     }
-    about_tasks = {topic for topic in Topic if TOPICS[topic].status}
+    about_tasks = {topic for topic in Topic if topic.facts.status}
     assert about_tasks == {topic for topic in Topic if topic.startswith("task_")} == TASK_TOPICS
     assert END_TOPICS | SUPERSEDED_BY_END <= TASK_TOPICS
 
