@@ -89,7 +89,9 @@ class Dispatcher:
         if self._plans:
             now = self._clock.steady()
             latest_at = now + max(plan.retries.longest_s for plan in self._plans.values())
-            await self._offload(partial(self._outbox.make_due, latest_at=latest_at, first_at=now + MOST_HELD_S))
+            may_wait = ARCHIVE not in self._plans or self._plans[ARCHIVE].is_waited_for
+            first_at = now + MOST_HELD_S if may_wait else now
+            await self._offload(partial(self._outbox.make_due, latest_at=latest_at, first_at=first_at))
         await self.refresh()
 
     async def refresh(self) -> None:

@@ -43,6 +43,7 @@ class EndpointPlan:
     fingerprint: str  # hash of the settings; when it changes, an endpoint that answered 410 is enabled again
     in_order: bool = False  # for people: one message at a time, in commit order
     is_resumable: bool = False  # an interrupted attempt continues where it was, so a stop does not wait for one
+    is_waited_for: bool = True  # of the archive: events may wait for their copies
     ahead: int = AHEAD  # maximum number of deliveries fetched at once; few if later ones may be more urgent
 
     @property

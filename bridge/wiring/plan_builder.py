@@ -219,6 +219,7 @@ class PlanBuilder:
             retries=RETRIES,
             fingerprint=hashlib.sha256(settings.archive.model_dump_json().encode()).hexdigest()[:16],
             is_resumable=True,
+            is_waited_for=settings.archive.notify_after_copies,
             ahead=COPIES_AT_ONCE,
         )
         self._endpoints[ARCHIVE] = (basis, plan)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -270,6 +271,21 @@ async def test_stop_interrupts_resumable_attempts() -> None:
         assert rig.dispatcher.finished.is_set()
         [copy] = rig.store.list_deliveries()
         assert (copy.state, copy.attempts) == (DeliveryState.WAITING, 0)
+
+
+@pytest.mark.parametrize("is_waited_for", [True, False])
+async def test_events_wait_for_copies_until_that_is_turned_off(is_waited_for: bool) -> None:
+    rig = Rig()
+    async with rig.running():
+        rig.writes.parcels_for = lambda event: [
+            Parcel(endpoint="hook", target="", body=b"x", due_at=rig.clock.steady() + 120)
+        ]
+        await ended(rig, "a")
+        assert rig.sink.handed == []
+        plan = EndpointPlan(sink=rig.sink, concurrency=1, retries=rig.retries, fingerprint="")
+        await rig.dispatcher.configure({"hook": plan, ARCHIVE: replace(plan, is_waited_for=is_waited_for)})
+        await rig.clock.advance(1)
+        assert len(rig.sink.handed) == (0 if is_waited_for else 1)
 
 
 async def test_after_a_crash_unaccepted_deliveries_repeat_with_the_same_id_and_bytes() -> None:
