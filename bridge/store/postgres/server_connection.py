@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -102,7 +102,8 @@ def connect(place: PostgresUrl, clock: Clock, *, patience_s: float, is_over: Cal
     try:
         connection.clock, connection.patience_s, connection.is_over = clock, patience_s, is_over
         # If a pooler changes the session, psycopg must not run the statement of another client that has the same name.
-        connection._prepared._prepared_idx = int.from_bytes(os.urandom(6))
+        with suppress(AttributeError):  # a later psycopg may name them in another way
+            connection._prepared._prepared_idx = int.from_bytes(os.urandom(6))
         connection.execute(SQL["server.settings"])
         connection.execute(SQL["server.synced"])
     except BaseException:
