@@ -81,16 +81,14 @@ class _Statements(dict[str, Statement]):
         }
 
     def _whole(self, text: str, texts: Mapping[str, str]) -> str:
-        text = _ASSIGNMENT.sub(lambda part: _assigned(texts[part[1]], part[2]), text)
+        text = _ASSIGNMENT.sub(
+            lambda part: ", ".join(f"{column} = {part[2]}.{column}" for column in _listed(texts[part[1]])), text
+        )
         return _PART.sub(lambda part: self[part[0][1:-1]] if part[2] else texts.get(part[1], part[0]), text)
 
 
 def _listed(columns: str) -> list[str]:
     return _COMMA.split(columns) if columns else []
-
-
-def _assigned(columns: str, row: str) -> str:
-    return ", ".join(f"{column} = {row}.{column}" for column in _listed(columns))
 
 
 SQL: Final = _Statements()
