@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.domain.delivery import Delivery
+from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.event import Event, Topic
 from bridge.domain.task import Phase, Reading, ReadingKind
-from bridge.domain.views import WatchView
+from bridge.domain.views import DeliveryView, WatchView
 from bridge.domain.watch import Memory, Watch, WatchState, Wish
 
 NOW = 1_762_000_000.0  # 2025-11-01: as large as real instants, so that floats are rounded in the same way
@@ -71,6 +72,26 @@ def make_view(**fields: Any) -> WatchView:
         "watch_id": 1,
     }
     return WatchView(**defaults | fields)
+
+
+def make_delivery_view(**fields: Any) -> DeliveryView:
+    """A line of `deliveries`: an accepted delivery without its attempts."""
+    defaults: dict[str, Any] = {
+        "delivery_id": 1,
+        "event_id": "evt_1",
+        "endpoint": "hook",
+        "target": "",
+        "topic": "task_succeeded",
+        "account": "kling",
+        "task_id": "task-1",
+        "state": DeliveryState.ACCEPTED,
+        "attempts": 1,
+        "next_attempt_at": None,
+        "created_at": NOW,
+        "last_outcome": None,
+        "last_detail": None,
+    }
+    return DeliveryView(**defaults | fields)
 
 
 def make_reading(kind: ReadingKind = ReadingKind.RUNNING, **fields: Any) -> Reading:

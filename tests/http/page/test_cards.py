@@ -32,7 +32,7 @@ from bridge.http.page.running_rows import running_row
 from bridge.http.page.view import Badges
 from bridge.http.page.visitor import Visitor
 from bridge.http.page.wording import Wording
-from tests.factories import NOW, make_view
+from tests.factories import NOW, make_delivery_view, make_view
 
 _TAGS = re.compile(r"<[^>]+>")
 _BUTTONS = re.compile(r'<a class="button[^"]*"[^>]*>([^<]+)<')
@@ -44,12 +44,7 @@ def view(name: str = "task-1", **fields: Any) -> WatchView:
 
 
 def delivery(endpoint: str, state: DeliveryState = DeliveryState.ACCEPTED, **fields: Any) -> DeliveryView:
-    made = DeliveryView(
-        delivery_id=1, event_id="evt_1", endpoint=endpoint, target="", topic="task_succeeded", account="kling",
-        task_id="task-1", state=state, attempts=1, next_attempt_at=None, created_at=NOW, last_outcome=None,
-        last_detail=None,
-    )  # fmt: skip
-    return made._replace(**fields)
+    return make_delivery_view(endpoint=endpoint, state=state, **fields)
 
 
 def video(url: str) -> Snapshot:

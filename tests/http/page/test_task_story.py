@@ -14,7 +14,7 @@ from bridge.domain.pause import Pause, PauseOf
 from bridge.domain.task import ReadingKind
 from bridge.domain.views import AttemptView, DeliveryView, Fact, QueueWait, ReadingCount, WatchDetails
 from bridge.http.page.task_story import MOST_EVENTS, MOST_HAPPENED, TaskStory
-from tests.factories import NOW, make_view, make_watch
+from tests.factories import NOW, make_delivery_view, make_view, make_watch
 
 SOON = NOW + 30
 VIEW = make_view(added_at=NOW - 200, ended_at=NOW - 8, polls=11)
@@ -24,20 +24,14 @@ def delivery(number: int = 1, **fields: Any) -> DeliveryView:
     given: dict[str, Any] = {
         "delivery_id": number,
         "event_id": f"evt_{number}",
-        "endpoint": "hook",
-        "target": "",
-        "topic": "task_succeeded",
-        "account": "kling",
-        "task_id": "task-1",
         "state": DeliveryState.WAITING,
-        "attempts": 1,
         "next_attempt_at": NOW + 12,
         "created_at": NOW - 8 + number,
         "last_outcome": "deferred",
         "last_detail": "HTTP 503",
         "made": (AttemptView(NOW - 5, "deferred", "HTTP 503", 0.2),),
     }
-    return DeliveryView(**given | fields)
+    return make_delivery_view(**given | fields)
 
 
 def story(
