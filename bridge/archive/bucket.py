@@ -37,6 +37,13 @@ _CAUSES: Final = (
     (_NO_BUCKET, "there is no such bucket"),
     ("//169.254.169.254/", "no key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     ("redirect without LOCATION", "the bucket is in another region: set AWS_REGION"),
+    ("UnknownIssuer", "the issuer of its certificate is unknown; if you trust it, add it to the file of SSL_CERT_FILE"),
+    ("NotValidForName", "its certificate is for another host; check AWS_ENDPOINT_URL"),
+    ("ExpiredContext", "its certificate has expired, or this machine's clock is wrong"),
+    ("NotValidYetContext", "its certificate is not valid yet; check this machine's clock"),
+    ("InvalidContentType", "it does not use TLS; does AWS_ENDPOINT_URL need http://?"),
+    ("IncompleteMessage", "it closed the connection before it had answered"),
+    ("dns error", "a host name does not resolve; check AWS_ENDPOINT_URL"),
     ("kind: Connect", _UNREACHED),
     ("kind: Timeout", "no answer in time"),
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import urllib.request
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import trustme
 from anyio import to_thread
 
 from bridge.archive.bucket import SINGLE_BYTES, Bucket
@@ -120,6 +122,32 @@ def test_a_bucket_is_reached_by_the_proxy_rules_of_genbridge(
         away.create("a.json", b"x")
     reason = "its server cannot be reached through the proxy 127.0.0.1:9"
     assert str(failure.value) == f"s3://{BUCKET}/away: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "is_trusted", "reason"),
+    [
+        ("127.0.0.1", (-1, 1), False, "the issuer of its certificate is unknown"),
+        ("other.example", (-1, 1), True, "its certificate is for another host"),
+        ("127.0.0.1", (-2, -1), True, "its certificate has expired"),
+        ("127.0.0.1", (1, 2), True, "its certificate is not valid yet"),
+    ],
+)
+async def test_a_bucket_says_what_is_wrong_with_its_certificate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str, days: tuple[int, int], is_trusted: bool, reason: str
+) -> None:
+    authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    begin, end = (datetime.now(UTC) + timedelta(days=each) for each in days)
+    authority.issue_cert(host, not_before=begin, not_after=end).configure_cert(tls)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    async with loopback(answers(200), tls=tls) as server:
+        trust = {"SSL_CERT_FILE": str(tmp_path / "ca.pem")} if is_trusted else {}
+        for name, value in {**environment(server.url), **trust}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(PlaceFailed) as failure:
+            await to_thread.run_sync(Bucket(f"s3://{BUCKET}", tmp_path).create, "a.json", b"x")
+    assert str(failure.value).startswith(f"s3://{BUCKET}: {reason}")
+    assert server.asked == []
 
 
 def test_a_missing_bucket_is_not_an_empty_one(bucket: Bucket, tmp_path: Path) -> None:
