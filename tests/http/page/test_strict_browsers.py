@@ -1,4 +1,4 @@
-"""Browsers that store nothing, allow no clipboard, or send a form twice, and clocks that are corrected."""
+"""Browsers that store nothing, allow no clipboard, are old, or send a form twice, and clocks that are corrected."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ NO_STORAGE: Final = """
     }
 """
 NO_COOKIES: Final = "Object.defineProperty(navigator, 'cookieEnabled', { value: false })"
+OLD: Final = "delete Map.groupBy; delete URLSearchParams.prototype.size"  # Safari until 17.4
 NO_PERMISSION: Final = "navigator.clipboard.writeText = () => { throw new DOMException('', 'NotAllowedError') }"
 NO_COPYING: Final = f"{NO_PERMISSION}; document.execCommand = () => false"
 # Each text of the button, in their order.
@@ -61,6 +62,16 @@ def test_the_page_works_in_a_browser_that_stores_nothing(browser: Browser, open_
         page.page.keyboard.press("Escape")
         page.page.keyboard.press("?")
         assert not page.page.locator("#keys").is_visible()
+
+
+def test_an_old_browser_follows_changes_and_keeps_the_filter(browser: Browser, open_site: Site) -> None:
+    add(open_site, {"id": "for-old"}, seconds=3600)
+    with tab(browser, open_site.url) as page:
+        page.page.add_init_script(OLD)
+        open_live(page, "/tasks?q=for-old&done=polled")
+        page.wait_for("location.search === '?q=for-old'")
+        open_site.world.ends_at["for-old"] = 0.0
+        page.wait_for("document.querySelector('[data-task]').dataset.phase === 'succeeded'")
 
 
 def test_a_browser_without_cookies_says_that_signing_in_needs_one(browser: Browser, tmp_path: Path) -> None:

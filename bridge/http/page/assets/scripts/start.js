@@ -5,7 +5,7 @@ const HIDDEN_MS = 30_000; // a hidden page closes its connection after this time
 // What a form has done is said once, not again after a reload or to those who get the address.
 if (query.has("done")) {
   query.delete("done");
-  history.replaceState(history.state, "", `${location.pathname}${query.size ? `?${query}` : ""}`);
+  history.replaceState(history.state, "", `${location.pathname}?${query}`.replace(/\?$/, ""));
 }
 
 // The row that the reader has opened or closed keeps the focus.

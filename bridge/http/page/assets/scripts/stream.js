@@ -90,7 +90,8 @@ function showCounts(counts) {
 
 function showChanges(frame) {
   let mustRefresh = frame.more;
-  const onPage = Map.groupBy(find("[data-task]"), keyOf); // a frame has many tasks, most of them not on the page
+  const onPage = new Map(); // a frame has many tasks, most of them not on the page
+  for (const one of find("[data-task]")) onPage.set(keyOf(one), [...(onPage.get(keyOf(one)) ?? []), one]);
   const isFull = document.querySelector("[data-list=running]")?.children.length >= RUNNING;
   for (const task of frame.tasks) {
     const key = `${task.account} ${task.id}`;
