@@ -155,7 +155,7 @@ class _WatchIntake:
             withdraw(session, self._withdrawn, revision=revision, by=self._source, now=self._now)
 
     def _values(self, wish: Wish, revision: int, accounts: Mapping[str, AccountState]) -> Row:
-        """The columns of `watches.start_over` after `watch_id`, which are also the last of `watches.add`."""
+        """The columns `watches.wish`."""
         action, label = (None if text is None else plain(text) for text in (wish.action, wish.label))
         meta = None if wish.meta is None else json_text(dict(wish.meta))
         endpoints = None if wish.endpoints is None else json_text(wish.endpoints)
