@@ -34,7 +34,6 @@ _UNDER_WAY: Final = TopicFacts(about="task", status="processing", by_default="no
 class Topic(StrEnum):
     """The kind of an event, as receivers see it."""
 
-    _value_: str
     facts: TopicFacts
 
     # The documented word is "succeed", without "ed".
