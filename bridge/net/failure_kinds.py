@@ -219,6 +219,8 @@ def _explain_connect(chain: list[BaseException], where: str) -> str:
         return f"{where} cannot be reached"
     if numbers & {errno.EMFILE, errno.ENFILE}:
         return f"no connection to {where}: too many open files (raise the limit, or lower limits.concurrency)"
+    if any(isinstance(cause, httpx.ReadError) for cause in chain):
+        return f"{where} closed the connection before it had answered"
     if errno.EAGAIN in numbers:
         return f"no connection to {where}: this machine has no free thread"
     return f"no connection to {where}"

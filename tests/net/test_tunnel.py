@@ -10,7 +10,7 @@ import trustme
 
 from bridge.net.client import Answer, Request, Unanswered
 from bridge.net.failure_kinds import Failure
-from tests.loopback import answers, loopback
+from tests.loopback import Exchange, answers, loopback
 from tests.net.pair import client_of
 from tests.net.tunnel import context_for, tunnel
 
@@ -96,6 +96,15 @@ async def test_a_proxy_that_hangs_is_named(transport: str, url: str) -> None:
     reason = f"no answer from api.invalid through the proxy {at} in time"
     is_unsent = transport == "asyncio" and url.startswith("https:")
     assert found == Unanswered(kind=Failure.TIMEOUT, reason=reason, is_unsent=is_unsent)
+
+
+async def test_a_proxy_that_closes_the_connection_is_named(transport: str) -> None:
+    async with loopback(Exchange.close) as proxy, client_of(proxy=proxy.url) as client:
+        found = await client.fetch(Request(method="GET", url="https://api.invalid/"), cap_bytes=99)
+    at = proxy.url.removeprefix("http://")
+    where = f"the proxy {at}" if transport == "asyncio" else f"api.invalid through the proxy {at}"
+    assert isinstance(found, Unanswered)
+    assert found.reason == f"{where} closed the connection before it had answered"
 
 
 async def test_a_proxy_that_refuses_is_named_with_the_target(authority: trustme.CA) -> None:
