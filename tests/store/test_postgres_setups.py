@@ -7,12 +7,14 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
 import pytest
 
 from bridge.config.postgres_url import PostgresUrl
 from bridge.errors import StoreError
 from bridge.store import open_store
 from bridge.store.postgres import listener
+from bridge.store.postgres.failures import understood
 from bridge.store.postgres.sql_session import PostgresSession
 from bridge.store.statements import SQL
 from tests.store.test_moving import content, fill
@@ -95,3 +97,8 @@ def test_a_lost_lease_does_not_stop_the_listener(postgres: PostgresUrl) -> None:
         for _ in range(20):
             time.sleep(0.05)
             assert store.news().work == 1
+
+
+def test_an_unknown_ca_names_the_parameter_for_it() -> None:
+    error = psycopg.OperationalError("connection failed: SSL error: certificate verify failed")
+    assert "name the file of the CA in sslrootcert" in str(understood(error, PostgresUrl("postgresql://db/x")))

@@ -25,6 +25,7 @@ _ADVICE: Final = {  # by a part of the message
     "pooling mode": _POOLING,
     '" does not exist': "create it, or name another one",
     "permission denied": _GRANTS["database"],
+    "certificate verify failed": "name the file of the CA in sslrootcert, or sslrootcert=system for public CAs",
     "too many": "end other connections, or raise the limit on the server",
 }
 _WRAPPING: Final = re.compile(r"(- host: .*: )?connection (failed|is bad): |Multiple connection attempts failed.*")
