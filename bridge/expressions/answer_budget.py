@@ -18,42 +18,41 @@ class ExpressionLimit(Exception):
         super().__init__(f'{where}: "{shown}" {problem}' if where else f'"{shown}" {problem}')
 
 
-class AnswerBudget:
-    """The steps left for one answer, and how many each expression has used."""
+class answer_budget:
+    """A context in which all expressions share one budget. Nested contexts share the outer one.
 
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-        self.found: dict[tuple[Callable[[str], Any], str], Any] = {}  # see `once`
-        self._used: dict[tuple[str, str], int] = {}
+    A class, because a generator costs three times as much. Its dictionaries are created when they are needed, because
+    each poll enters it.
+    """
+
+    __slots__ = ("_token", "_used", "found", "left")
+
+    def __enter__(self) -> None:
+        if _open.get() is not None:
+            self._token = None
+            return
+        self.left = ANSWER_STEPS  # the steps left for the answer
+        self.found: dict[tuple[Callable[[str], Any], str], Any] | None = None  # see `once`
+        self._used: dict[tuple[str, str], int] | None = None  # how many steps each expression has used
+        self._token = _open.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _open.reset(self._token)
 
     def use(self, expression: str, where: str, steps: int) -> None:
         """Charge an expression. If there are not enough steps left, ExpressionLimit names the most expensive
         expression."""
         self.left -= steps
+        used = self._used = self._used or {}
         key = (expression, where)
-        self._used[key] = self._used.get(key, 0) + steps
+        used[key] = used.get(key, 0) + steps
         if self.left < 0:
-            costliest = max(self._used, key=lambda each: self._used[each])
+            costliest = max(used, key=lambda each: used[each])
             raise ExpressionLimit(*costliest, "needs too many steps for this answer")
 
 
-_open: ContextVar[AnswerBudget | None] = ContextVar("answer budget", default=None)
-
-
-class answer_budget:
-    """A context in which all expressions share one budget. Nested contexts share the outer one.
-
-    A class, because a generator costs three times as much, and each poll uses it twice.
-    """
-
-    __slots__ = ("_token",)
-
-    def __enter__(self) -> None:
-        self._token = None if _open.get() is not None else _open.set(AnswerBudget(ANSWER_STEPS))
-
-    def __exit__(self, *_: object) -> None:
-        if self._token is not None:
-            _open.reset(self._token)
+_open: Final[ContextVar[answer_budget | None]] = ContextVar("answer budget", default=None)
 
 
 def steps_left() -> int:
@@ -67,9 +66,10 @@ def once(read: Callable[[str], Any], text: str) -> Any:
     now = _open.get()
     if now is None:
         return read(text)
-    if (read, text) not in now.found:
-        now.found[read, text] = read(text)
-    return now.found[read, text]
+    found = now.found = now.found or {}
+    if (read, text) not in found:
+        found[read, text] = read(text)
+    return found[read, text]
 
 
 def use(expression: str, where: str, steps: int) -> None:
