@@ -49,22 +49,22 @@ class AsyncioTransport:
         kept = self._kept(message.origin)
         # The loop of a connection is known. Asking for the running one takes a system call.
         ends_at = (asyncio.get_running_loop() if kept is None else kept.loop).time() + timeout_s
-        if kept is not None:
+        while True:
+            connection = kept or await self._opened(message.at, ends_at)
             try:
-                return await self._exchange(kept, message.origin, sent, reply, ends_at)
+                status, headers = await connection.send(sent, ends_at)
+                body = reply.begin(status, headers.items())
+                while not connection.has_ended:
+                    chunk = connection.arrived() or await connection.more()
+                    if chunk and not body.feed(chunk):
+                        return
+                return body.finish()
             except NO_ANSWER:
-                if message.method != "GET" or reply.body is not None:
+                if kept is None or message.method != "GET" or reply.body is not None:
                     raise
-        try:
-            opened = await self._opener.open(message.at, ends_at)
-        except TimeoutError as error:
-            raise NotConnected from error
-        except httpx.ConnectError as error:
-            if is_local(error):
-                for each in _TRANSPORTS:
-                    each._close_idle()
-            raise
-        await self._exchange(opened, message.origin, sent, reply, ends_at)
+                kept = None
+            finally:
+                self._release(message.origin, connection, is_sound=reply.status < HTTPStatus.INTERNAL_SERVER_ERROR)
 
     async def aclose(self) -> None:
         """Close idle connections now, and those in use as soon as their exchanges end."""
@@ -78,7 +78,8 @@ class AsyncioTransport:
             self._trim(idle, math.inf)
 
     def _release(self, origin: str, connection: Connection, *, is_sound: bool) -> None:
-        """Return a connection to the pool after its exchange, also after a failure."""
+        """Return a connection to the pool after its exchange, also after a failure. It is closed instead if it
+        cannot be used again, or if the server fails, because a name may have moved since it was opened."""
         if not connection.rest() or not is_sound:
             return connection.drop()
         idle = self._idle[origin]
@@ -110,18 +111,14 @@ class AsyncioTransport:
             connection.drop()
         return None
 
-    async def _exchange(
-        self, connection: Connection, origin: str, sent: bytes, reply: WireResponse, ends_at: float
-    ) -> None:
-        """Send the request and read the answer. Then the connection is kept for the next request, or closed: also if
-        the server fails, because a name may have moved to another server since it was opened."""
+    async def _opened(self, at: httpx.URL, ends_at: float) -> Connection:
+        """A new connection. If this machine lacks something for it, the idle ones are closed."""
         try:
-            status, headers = await connection.send(sent, ends_at)
-            body = reply.begin(status, headers.items())
-            while not connection.has_ended:
-                chunk = await connection.more()
-                if chunk and not body.feed(chunk):
-                    return
-            body.finish()
-        finally:
-            self._release(origin, connection, is_sound=reply.status < HTTPStatus.INTERNAL_SERVER_ERROR)
+            return await self._opener.open(at, ends_at)
+        except TimeoutError as error:
+            raise NotConnected from error
+        except httpx.ConnectError as error:
+            if is_local(error):
+                for each in _TRANSPORTS:
+                    each._close_idle()
+            raise

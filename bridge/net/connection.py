@@ -89,12 +89,18 @@ class Connection(asyncio.BufferedProtocol):
         """More of the body; empty at its end. httpx.ReadError if it is cut off."""
         while not self._chunks and not self._is_whole:
             await self._receive()
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        return self.arrived()
+
+    def arrived(self) -> bytes:
+        """The part of the body that has arrived since the last call; may be empty."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
         self._chunks, self._chunk_bytes = [], 0
         if self._is_paused and self.transport is not None:
             self._is_paused = False
             self.transport.resume_reading()
-        return data
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     @property
     def has_ended(self) -> bool:
