@@ -11,7 +11,7 @@ import httpx
 from bridge.domain.proxies import ProxyRules
 from bridge.net.client import NO_RULES, Answer, Unanswered, proxy_at, shared_context, usable_proxy
 from bridge.net.exchange import WireResponse
-from bridge.net.failure_kinds import FAILURES, explain
+from bridge.net.failure_kinds import FAILURES, Failure, explain, explain_network
 from bridge.net.httpx_connections import HttpxConnections, StreamedAnswer
 from bridge.net.request_head import Pair, parse_origin, split
 
@@ -62,10 +62,15 @@ class StreamingClient:
         message = httpx.Request(request.method, self._at, content=request.body, extensions={"timeout": TIMEOUTS})
         message.headers = httpx.Headers([(b"Host", self._at.netloc), *request.headers])
         is_repeatable = request.method in REPEATABLE and not request.body
+        where, proxy = str(self._at), None if self._proxy is None else str(self._proxy.url)
         try:
-            return await self._connections.send(message, request.target, is_repeatable=is_repeatable)
+            answer = await self._connections.send(message, request.target, is_repeatable=is_repeatable)
+            if (in_between := explain_network(answer.status, where, proxy)) is None:
+                return answer
+            await answer.aclose()
+            return Unanswered(kind=Failure.CONNECT, reason=in_between)
         except FAILURES as error:
-            kind, reason = explain(error, str(self._at), None if self._proxy is None else str(self._proxy.url))
+            kind, reason = explain(error, where, proxy)
             return Unanswered(kind=kind, reason=reason, is_unsent=isinstance(error, httpx.ConnectTimeout))
 
     async def aclose(self) -> None:

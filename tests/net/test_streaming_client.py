@@ -163,3 +163,10 @@ async def test_a_connection_that_acknowledges_nothing_is_given_up(monkeypatch: p
             )
         await client.aclose()
     assert found == Unanswered(kind=Failure.TIMEOUT, reason=f"no answer from {at} in time")
+
+
+async def test_a_proxy_that_requires_a_password_has_not_answered_for_the_provider() -> None:
+    async with loopback(answers(407, b"<html>log in</html>")) as server, client_of(server) as client:
+        found = await client.send(StreamedRequest("GET", b"/", []))
+    reason = "the proxy requires a valid user name and password (HTTP 407)"
+    assert found == Unanswered(kind=Failure.CONNECT, reason=reason)
