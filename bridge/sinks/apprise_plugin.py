@@ -118,7 +118,7 @@ class ApprisePlugin:
         plugin = self.plugin
         is_named = "host" in getattr(plugin, "template_tokens", {})  # otherwise it is a token of the service
         host = getattr(plugin, "smtp_host", None) or (plugin.host if is_named else None)
-        return (str(host), int(plugin.port)) if host and plugin.port else None
+        return (str(host).strip("[]"), int(plugin.port)) if host and plugin.port else None
 
     def with_files(self, written: WrittenMessage, files: Sequence[ResultFile]) -> ChatMessage | None:
         """One message with both text and files; None if the files must follow in a separate message."""

@@ -388,3 +388,7 @@ async def test_a_failures_reason_is_status_and_message_of_the_service() -> None:
     async with http_receiver(said) as receiver:
         outcome = await deliver(chat(f"mmost://127.0.0.1:{receiver.port}/3ccdd113474722377935511fc85d3dd4"))
     assert outcome == Deferred(reason="HTTP 429 Too Many Requests: slow down, ***")
+
+
+def test_the_server_of_a_chat_url_has_its_address_without_brackets() -> None:
+    assert usable_plugin("json://[fd99::2]:8001/x").server == ("fd99::2", 8001)
