@@ -12,7 +12,7 @@ from bridge.domain.filters import DeliveryFilter, WatchFilter
 from bridge.errors import UnknownNameError
 from bridge.http.problem_details import invalid
 
-_OFFSET: Final = re.compile(r"(T\S*) (\d\d:?\d\d)$")
+_PLUS: Final = re.compile(r" (?=\d\d:?\d\d\Z)")
 
 
 def watch_filter(asked: Any, *, now: float) -> WatchFilter:
@@ -49,6 +49,6 @@ def since_at(text: str | None, now: float) -> float | None:
     """The time in `since`. HttpProblem 422 if it is neither a time nor an age. In a query, the + of an offset that is
     not percent-encoded, as `date -Iseconds` prints it, arrives as a space."""
     try:
-        return None if text is None else instant(_OFFSET.sub(r"\1+\2", text), now)
+        return None if text is None else instant(_PLUS.sub("+", text) if "T" in text else text, now)
     except ValueError as error:
         raise invalid([("since", str(error))]) from None
