@@ -34,13 +34,14 @@ from bridge.domain.plurals import count
 from bridge.domain.quoting import printable
 from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import WatchView
-from bridge.errors import StoreError
+from bridge.errors import StoreDamaged, StoreError
 from bridge.ports import News
 from bridge.screen import BAD, BUSY, GOOD, MARK_STYLES, Screen, can_move_cursor, cut, screen_of
 from bridge.store import ReadStore
 
 LOOK_EVERY_S: Final = 0.3
 HINT_EVERY_S: Final = 3.0
+OUTAGE_MOST_S: Final = 60.0  # a store that cannot be read for longer ends the command; a server may have restarted
 TEMPORARY: Final = 75
 ROWS_LEFT: Final = 4  # rows of the terminal for the summary, the number of further tasks, and the prompt
 NAME_CELLS: Final = 28  # at most; fewer on a narrow terminal
@@ -138,10 +139,14 @@ async def _wait(
     clock: SystemClock,
     hint: Callable[[], None],
 ) -> WatchViews:
-    """The views when every task has finished, or after the timeout. `hint` says if the daemon has stopped."""
+    """The views when every task has finished, or after the timeout. `hint` says if the daemon has stopped.
+
+    StoreError if the store cannot be read for more than a minute; StoreDamaged at once.
+    """
     screen = screen_of(sys.stderr)
     until = math.inf if timeout_s is None else clock.steady() + timeout_s
     hint_at = clock.steady() + HINT_EVERY_S
+    failed_at: float | None = None  # when the store could not be read for the first time since it last could
     console = Console(stderr=True, highlight=False, color_system="auto" if screen.marks else None)
     bars = Bars(console, screen, known_ends, clock) if can_move_cursor(screen) else None
     with cursor_after_sigterm() if bars else nullcontext(), bars or nullcontext(Lines(known_ends, clock)) as board:
@@ -150,12 +155,22 @@ async def _wait(
             if not _count_live(views) or clock.steady() >= until:
                 return views
             await clock.sleep(LOOK_EVERY_S)
-            if clock.steady() >= hint_at:
-                hint()
-                hint_at = clock.steady() + HINT_EVERY_S
-            if known != (news := store.news()):
-                known = news
-                views = {key: store.view(key) if view.phase in LIVE else view for key, view in views.items()}
+            try:
+                if clock.steady() >= hint_at:
+                    hint()
+                    hint_at = clock.steady() + HINT_EVERY_S
+                if known != (news := store.news()):
+                    views = {key: store.view(key) if view.phase in LIVE else view for key, view in views.items()}
+                    known = news
+                failed_at = None
+            except StoreDamaged:
+                raise
+            except StoreError as error:
+                if failed_at is None:
+                    failed_at = clock.steady()
+                    click.echo(f"note: {error}; trying again", err=True)
+                elif clock.steady() - failed_at > OUTAGE_MOST_S:
+                    raise
 
 
 class Lines:

@@ -9,22 +9,27 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
+from functools import partial
+from typing import cast
 
+import anyio
 import pytest
 from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 
-from bridge.cli.wait import Bars, WatchViews
-from bridge.clock import SystemClock
+from bridge.cli.wait import Bars, WatchViews, _wait
+from bridge.clock import FastClock, SystemClock
 from bridge.control.estimates import Estimates
 from bridge.domain.durations.table import DurationKey, Table
 from bridge.domain.ids import WatchKey
 from bridge.domain.task import Phase
 from bridge.domain.views import WatchView
+from bridge.errors import StoreError
+from bridge.ports import News
 from bridge.screen import Screen
-from bridge.store import DaemonLock
+from bridge.store import DaemonLock, ReadStore, Store
 from tests.cli.shell import Shell
 from tests.cli.terminal import in_terminal, interrupt_at
 from tests.factories import NOW, make_view, make_wish
@@ -129,6 +134,40 @@ def test_a_store_that_fails_during_the_wait_loses_nothing_and_says_so(shell: She
         "restore a backup, or move it and its -wal file away to start with an empty store; "
         "the tasks are still watched\n"
     )
+
+
+class RestartedStore:
+    """A store whose server restarts: its first reads fail."""
+
+    def __init__(self, store: Store, failures: int) -> None:
+        self._store = store
+        self._left = failures
+
+    def news(self) -> News:
+        if self._left:
+            self._left -= 1
+            raise StoreError("store: the server is shutting down")
+        return self._store.news()
+
+    def view(self, key: WatchKey) -> WatchView:
+        return self._store.view(key)
+
+
+@pytest.mark.parametrize(("failures", "is_short"), [(5, True), (1000, False)])
+def test_a_short_restart_of_the_server_does_not_end_waiting(
+    failures: int, is_short: bool, shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell("add", "a")
+    with closing(shell.store()) as store:
+        key = WatchKey("kling", "a")
+        views, known = {key: store.view(key)}, store.news()
+        end(shell, ("a", Phase.SUCCEEDED))
+        restarted = cast("ReadStore", RestartedStore(store, failures))
+        ended = partial(_wait, restarted, views, known, Estimates({}, {}), None, FastClock(20.0), lambda: None)
+        with nullcontext() if is_short else pytest.raises(StoreError):
+            assert anyio.run(ended)[key].phase is Phase.SUCCEEDED
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note")]
+    assert notes == ["note: store: the server is shutting down; trying again"]
 
 
 @pytest.mark.parametrize("terminal", ["xterm-256color", "dumb"])
