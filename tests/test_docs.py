@@ -151,6 +151,18 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_item_of_a_list_begins_its_own_line(page: Path) -> None:
+    # A tool that fills paragraphs joins them, and Markdown then shows one item.
+    assert re.findall(r"^(?!\|).*[.:;] -(?:\s+\*\*.*|$)", prose(page.read_text()), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_an_empty_line_follows_each_block_of_code(page: Path) -> None:
+    outside = re.sub(r"^```.*?^```$", "CODE", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^CODE\n(.+)", outside, re.MULTILINE) == []
+
+
 def test_the_guide_names_things_that_are_in_their_files() -> None:
     found = re.findall(r"((?:`[\w.]+`(?:, | and )?)+)\s+\(`([\w/]+\.\w+)`\)", CONTRIBUTING)
     assert len(found) > 20
