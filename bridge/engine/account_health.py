@@ -72,6 +72,7 @@ class AccountHealth:
         self._clock = clock
         now = clock.steady()
         self.limiter = RateLimiter(limits, now=now, account=name, host=host)
+        self._known_waits: dict[str | None, float] = {}  # until when, by the wall clock, for each route; None: for all
         self._noted_failing_at = -math.inf
         self._is_logged_failing = False
         if stored.blocked_at is not None:
@@ -99,12 +100,8 @@ class AccountHealth:
     def update(self, stored: AccountState) -> None:
         """Apply the stored state, unless this process has a newer one."""
         now = self._clock.steady()
-        known = self._state
-        if (stored.wait_until_at, stored.route_waits) != (known.wait_until_at, known.route_waits):
-            self._wait_as_stored(stored, now)  # not each time: a wait from a wrong clock would begin again
-        self._state = replace(
-            known, pause=stored.pause, wait_until_at=stored.wait_until_at, route_waits=stored.route_waits
-        )
+        self._wait_as_stored(stored, now)
+        self._state = replace(self._state, pause=stored.pause)
         if (stored.count, stored.blocked_at is None) > (self._state.count, self._state.blocked_at is None):
             self._state = stored
             if stored.blocked_at is None:
@@ -114,13 +111,20 @@ class AccountHealth:
         self._wake()
 
     def _wait_as_stored(self, stored: AccountState, now: float) -> None:
-        latest_at, ahead_s = now + MAX_WAIT_S, self._ahead_s
+        """Apply the waits that are not known yet. The others would begin again if the clock has been set back."""
+        waits: dict[str | None, float] = {wait.route: wait.until_at for wait in stored.route_waits}
+        waits.pop(FAILING, None)
         if stored.wait_until_at is not None:
-            until_at = min(stored.wait_until_at - ahead_s, latest_at)
-            self.limiter.wait_until_at = max(self.limiter.wait_until_at, until_at)
-        for wait in stored.route_waits:
-            if not wait.is_failing and wait.until_at - ahead_s > now:
-                self.limiter.delay_route(wait.route, min(wait.until_at - ahead_s, latest_at), now=now)
+            waits[None] = stored.wait_until_at
+        for route, stored_until_at in waits.items():
+            if self._known_waits.get(route) == stored_until_at:
+                continue
+            self._known_waits[route] = stored_until_at
+            until_at = min(stored_until_at - self._ahead_s, now + MAX_WAIT_S)
+            if route is None:
+                self.limiter.wait_until_at = max(self.limiter.wait_until_at, until_at)
+            elif until_at > now:
+                self.limiter.delay_route(route, until_at, now=now)
 
     @property
     def _ahead_s(self) -> float:
@@ -314,4 +318,5 @@ class AccountHealth:
         seconds = round(until_at - now, 1)
         log.warning("account.paused", account=self._name, seconds=seconds, reason=reading.detail, **about)
         until_at += self._ahead_s
+        self._known_waits[route] = until_at
         return AccountAskedToWait(account=self._name, until_at=until_at, route=route, reason=reading.detail)

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.domain.cadence import Pacing
+from bridge.domain.change import AccountAskedToWait
 from bridge.domain.delivery import Deferred, settle
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
@@ -135,3 +136,24 @@ async def test_after_a_restart_with_a_corrected_clock_a_poll_keeps_its_time(move
         assert len(rig.provider.asked) == 1
         await second.clock.advance(80)
         assert len(rig.provider.asked) == 2
+
+
+@pytest.mark.parametrize("by_another", [False, True])
+async def test_a_past_wait_does_not_begin_again_after_the_clock_was_set_back(by_another: bool) -> None:
+    rig = Rig(pacing=Pacing(min_interval_s=10.0, max_interval_s=10.0))
+    wait = Reading(kind=ReadingKind.RATE_LIMITED, retry_after_s=50.0)
+    rig.script("a", *([] if by_another else [wait]), RUNNING)
+    async with rig.running():
+        if by_another:
+            asked = AccountAskedToWait(account="kling", until_at=rig.clock.now() + 50)
+            rig.store.commit([asked], rig.parcels_for)
+            await make_workload(rig).refresh()
+        await rig.watch("a")
+        await rig.clock.advance(100)
+        polled = len(rig.provider.asked)
+        rig.clock.wall_offset = -7200.0
+        asked = AccountAskedToWait(account="kling", until_at=rig.clock.now() + 60, route="images")
+        rig.store.commit([asked], rig.parcels_for)
+        await make_workload(rig).refresh()
+        await rig.clock.advance(100)
+        assert len(rig.provider.asked) > polled + 5
