@@ -30,6 +30,8 @@ _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
 _NO_BUCKET: Final = "NoSuchBucket"
 _UNREACHED: Final = "its server cannot be reached"
 _OWN_MACHINE: Final = "169.254.0.0/16"  # where clouds give a machine its keys; never behind a proxy
+_PANIC: Final = "PanicException"  # how the library fails if it cannot even write the request; no subclass of Exception
+_MALFORMED: Final = "AWS_ENDPOINT_URL needs http:// or https:// before the host, and AWS_* must not contain a line break"
 MOST_CHARS: Final = 200  # of the library's own words
 
 # What a part of the library's error text means. The first match counts.
@@ -56,9 +58,8 @@ class Bucket:
 
     def __init__(self, url: str, partial: Path, *, server: str = "", proxies: ProxyRules = NO_RULES) -> None:
         self._url = url
-        parts = urlsplit(server)
-        self._host = parts.hostname or ""
-        self._proxy = proxies.proxy_for(parts.scheme, self._host, parts.port)
+        scheme, self._host, port = _parts(server)
+        self._proxy = proxies.proxy_for(scheme, self._host, port)
         self._other_proxy = proxies.https or proxies.http
         self.partial: Final = partial
         self._made: S3Store | None = None
@@ -79,7 +80,9 @@ class Bucket:
                 retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
             )
             yield self._made
-        except (BaseError, OSError, ValueError) as error:
+        except BaseException as error:
+            if not isinstance(error, BaseError | OSError | ValueError) and type(error).__name__ != _PANIC:
+                raise
             reason = _reason(error)
             if reason == _UNREACHED and self._proxy is not None:
                 reason += f" through the proxy {urlsplit(self._proxy).netloc.rpartition('@')[2]}"
@@ -174,8 +177,19 @@ class Bucket:
         return True
 
 
-def _reason(error: Exception) -> str:
+def _parts(server: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of an address. They are empty if it has none, which the first request reports."""
+    try:
+        parts = urlsplit(server)
+        return parts.scheme, parts.hostname or "", parts.port
+    except ValueError:
+        return "", "", None
+
+
+def _reason(error: BaseException) -> str:
     """Why a request failed. The library's own text is not shown, because it may quote a signed address."""
+    if type(error).__name__ == _PANIC:
+        return _MALFORMED
     text = str(error)
     for part, cause in _CAUSES:
         if part in text:

@@ -150,6 +150,25 @@ async def test_a_bucket_says_what_is_wrong_with_its_certificate(
     assert server.asked == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT_URL", "minio:9000"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:port"),
+        ("AWS_SESSION_TOKEN", "token\n"),
+        ("AWS_ACCESS_KEY_ID", "key\n"),
+    ],
+)
+def test_a_malformed_variable_of_a_bucket_is_a_failed_copy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
+) -> None:
+    for key, known in {**environment("http://127.0.0.1:9"), name: value}.items():
+        monkeypatch.setenv(key, known)
+    server = value if name == "AWS_ENDPOINT_URL" else ""
+    with pytest.raises(PlaceFailed, match=r"AWS_ENDPOINT_URL needs http:// or https:// .* line break$"):
+        Bucket(f"s3://{BUCKET}", tmp_path, server=server).create("a.json", b"x")
+
+
 def test_a_missing_bucket_is_not_an_empty_one(bucket: Bucket, tmp_path: Path) -> None:
     missing = Bucket("s3://nowhere", tmp_path)
     for call in (lambda: missing.create("a.json", b"x"), lambda: missing.read("a.json")):
