@@ -100,10 +100,12 @@ class App:
         return self._is_working and self._started.is_set() and not self._stopping.is_set()
 
     def now(self) -> DaemonNow:
+        ahead_s = self.parts.clock.now() - self.parts.clock.steady()
+        lease_ended_at, failing_since = self.parts.lease.ended_at, self.parts.writes.failing_since
         return DaemonNow(
             is_working=self.is_working(),
-            lease_ended_at=self.parts.lease.ended_at,
-            store_failed_at=self.parts.writes.failing_since,
+            lease_ended_at=None if lease_ended_at is None else lease_ended_at + ahead_s,
+            store_failed_at=None if failing_since is None else failing_since + ahead_s,
             accounts=self.parts.poller.now(),
         )
 

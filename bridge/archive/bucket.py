@@ -31,7 +31,7 @@ _NO_BUCKET: Final = "NoSuchBucket"
 _UNREACHED: Final = "its server cannot be reached"
 _OWN_MACHINE: Final = "169.254.0.0/16"  # where clouds give a machine its keys; never behind a proxy
 _PANIC: Final = "PanicException"  # how the library fails if it cannot even write the request; no subclass of Exception
-_MALFORMED: Final = "AWS_ENDPOINT_URL needs http:// or https:// before the host, and AWS_* must not contain a line break"
+_MALFORMED: Final = "AWS_ENDPOINT_URL is not http(s)://HOST:PORT, or an AWS_* variable contains a line break"
 MOST_CHARS: Final = 200  # of the library's own words
 
 # What a part of the library's error text means. The first match counts.

@@ -1,4 +1,4 @@
-"""The state of one daemon that is only in its memory. Times are the engine's steady seconds."""
+"""The state of one daemon that is only in its memory. Times are by the wall clock, for people."""
 
 from __future__ import annotations
 

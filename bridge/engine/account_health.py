@@ -137,13 +137,14 @@ class AccountHealth:
         return wait_s if pause is None else max(wait_s, pause.ends_at - now)
 
     def now(self) -> AccountNow:
-        limiter = self.limiter
+        limiter, ahead_s = self.limiter, self._ahead_s
+        probe_at, answered_at = limiter.probe_at, self._metrics.answered_at
         return AccountNow(
             in_flight=limiter.in_flight + limiter.others_in_flight,
             rate=limiter.rate_at(self._clock.steady()),
             full_rate=limiter.limits.rate,
-            probe_at=limiter.probe_at,
-            answered_at=self._metrics.answered_at,
+            probe_at=None if probe_at is None else probe_at + ahead_s,
+            answered_at=None if answered_at is None else answered_at + ahead_s,
             failures=self._metrics.failures,
             failure=self._metrics.failure,
         )

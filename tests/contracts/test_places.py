@@ -165,7 +165,7 @@ def test_a_malformed_variable_of_a_bucket_is_a_failed_copy(
     for key, known in {**environment("http://127.0.0.1:9"), name: value}.items():
         monkeypatch.setenv(key, known)
     server = value if name == "AWS_ENDPOINT_URL" else ""
-    with pytest.raises(PlaceFailed, match=r"AWS_ENDPOINT_URL needs http:// or https:// .* line break$"):
+    with pytest.raises(PlaceFailed, match=r": AWS_ENDPOINT_URL is not http\(s\)://HOST:PORT, or .* line break$"):
         Bucket(f"s3://{BUCKET}", tmp_path, server=server).create("a.json", b"x")
 
 

@@ -118,6 +118,9 @@ async def test_what_people_read_follows_the_corrected_clock(moved_s: float) -> N
         assert 0 < (rig.store.accounts()["kling"].wait_until_at or 0.0) - rig.clock.now() < 60
         await rig.clock.advance(130)
         assert -130 < (rig.store.accounts()["kling"].blocked_at or 0.0) - rig.clock.now() <= 0
+        known = rig.poller.now()["kling"]
+        assert -130 < (known.answered_at or 0.0) - rig.clock.now() <= 0
+        assert 0 < (known.probe_at or 0.0) - rig.clock.now() < 900
 
 
 @pytest.mark.parametrize("moved_s", [-7200.0, 7200.0])

@@ -50,6 +50,21 @@ def accounts_held(app: App) -> list[str]:
     return sorted(scope.removeprefix("account/") for scope in scopes if scope.startswith("account/"))
 
 
+async def test_people_read_by_the_wall_clock_when_a_daemon_stopped_working(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, clock = open_store(tmp_path / "state.db", create=True, group_access=False), SystemClock()
+    offload = ThreadOffload()
+    loaded = settings(tmp_path, "one")
+    parts = Parts(loaded, store=store, clock=clock, offload=offload, lease_offload=offload, metrics=Metrics())
+    parts.writes.failing_since, parts.lease.until_at = clock.steady(), clock.steady() - 60
+    monkeypatch.setattr(SystemClock, "now", lambda self: self.steady() + 7200)
+    found = App(parts).now()
+    assert clock.now() - 5 < (found.store_failed_at or 0.0) <= clock.now()
+    assert clock.now() - 65 < (found.lease_ended_at or 0.0) <= clock.now() - 60
+    store.close()
+
+
 async def test_objects_of_removed_accounts_are_freed(
     tmp_path: Path,
 ) -> None:

@@ -76,9 +76,9 @@ def midnight_at(now: float, zone: tzinfo) -> float:
 
 
 def _answered_at(daemon: DaemonNow, call: ViewCall) -> float | None:
-    """The time of the last answer from any provider, as wall-clock time."""
+    """The time of the last answer from any provider."""
     last = max((one.answered_at for one in daemon.accounts.values() if one.answered_at is not None), default=None)
-    return None if last is None else call.now - max(0.0, call.services.clock.steady() - last)
+    return None if last is None else min(last, call.now)
 
 
 VIEW: Final = View(path="/", template="now.html", name="now", load=_load)
