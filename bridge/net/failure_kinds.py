@@ -177,7 +177,8 @@ def explain_refusal(target: str, proxy: str | None, status: int | None) -> str:
 def explain_network(status: int, where: str, proxy: str | None) -> str | None:
     """One line if an answer comes from the network on the way to `where`, which the request has not reached."""
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return explain_refusal(_place(where), proxy and _place(proxy), status)
+        is_beyond = where.startswith("https:")  # it came through the proxy's tunnel, so another proxy sent it
+        return explain_refusal(_place(where), None if is_beyond or proxy is None else _place(proxy), status)
     if status == HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED:
         return f"no connection to {_place(where)}: this network requires a login first (HTTP {status})"
     return None

@@ -44,6 +44,19 @@ async def test_a_tunnel_carries_tls_to_the_host_and_is_kept(authority: trustme.C
     assert b"bearer" not in head.lower()
 
 
+async def test_a_407_that_came_through_a_tunnel_does_not_name_its_proxy(authority: trustme.CA, tmp_path: Path) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    async with (
+        loopback(answers(407), tls=context_for(authority, "api.invalid")) as host,
+        tunnel(host.port, None) as proxy,
+        client_of(proxy=f"http://127.0.0.1:{proxy.port}", ca_file=str(tmp_path / "ca.pem")) as client,
+    ):
+        found = await client.fetch(Request(method="GET", url="https://api.invalid/"), cap_bytes=99)
+
+    reason = "the proxy requires a valid user name and password (HTTP 407)"
+    assert found == Unanswered(kind=Failure.CONNECT, reason=reason)
+
+
 async def test_a_host_behind_a_tunnel_is_not_trusted_for_another(authority: trustme.CA, tmp_path: Path) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     async with (
