@@ -142,7 +142,7 @@ async def test_after_a_restart_with_a_corrected_clock_a_poll_keeps_its_time(move
 
 
 @pytest.mark.parametrize("by_another", [False, True])
-async def test_a_past_wait_does_not_begin_again_after_the_clock_was_set_back(by_another: bool) -> None:
+async def test_a_past_wait_stays_past_after_the_clock_was_set_back(by_another: bool) -> None:
     rig = Rig(pacing=Pacing(min_interval_s=10.0, max_interval_s=10.0))
     wait = Reading(kind=ReadingKind.RATE_LIMITED, retry_after_s=50.0)
     rig.script("a", *([] if by_another else [wait]), RUNNING)
