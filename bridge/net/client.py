@@ -5,9 +5,11 @@ No redirects, no cookies, no changes to addresses. `Transport` is the interface 
 
 from __future__ import annotations
 
+import re
 import ssl
 from codecs import BOM_UTF8
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from http import HTTPStatus
@@ -266,14 +268,13 @@ def _tls(ca_file: str | None, _written_ns: int) -> ssl.SSLContext:
 
 
 def trusting(ca_file: str | None) -> ssl.SSLContext:
-    """A new context that trusts the public authorities, those of this machine (its folder of certificates,
+    """A new context that trusts the public authorities, those of this machine (its usual folder or file,
     `SSL_CERT_FILE`, `SSL_CERT_DIR`), and those of `ca_file`. ConfigError if it cannot be used."""
     context = httpx.create_ssl_context(trust_env=False)
     context.set_alpn_protocols(["http/1.1"])
     own = ssl.get_default_verify_paths()
-    # The machine's usual file has the public authorities once more, in a megabyte; its folder is read only when needed.
-    own_file = None if own.cafile == own.openssl_cafile else own.cafile
-    for name, file in ((own.openssl_cafile_env, own_file), ("ca_file", ca_file)):
+    named = None if own.cafile == own.openssl_cafile else own.cafile
+    for name, file in ((own.openssl_cafile_env, named), ("ca_file", ca_file)):
         try:
             if file is not None:
                 context.load_verify_locations(cafile=file)
@@ -281,4 +282,18 @@ def trusting(ca_file: str | None) -> ssl.SSLContext:
             raise ConfigError([f"{name}: {file}: {error.strerror or 'not a file of PEM certificates'}"]) from None
     if own.capath is not None:
         context.load_verify_locations(capath=own.capath)
+    # The usual file has the public authorities once more, in a megabyte; the folder is read only when needed. But some
+    # systems, such as RHEL 9, have no certificates in the folder that OpenSSL finds.
+    if named is None and own.cafile and not _has_certificates(own.capath):
+        with suppress(OSError):  # nobody has named it, so it is no mistake in the settings
+            context.load_verify_locations(cafile=own.cafile)
     return context
+
+
+def _has_certificates(folder: str | None) -> bool:
+    """Whether the folder has certificates under the names by which OpenSSL finds them."""
+    try:
+        files = [] if folder is None else Path(folder).iterdir()
+        return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in files)
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -16,7 +17,7 @@ import pytest
 import trustme
 
 from bridge.errors import ConfigError
-from bridge.net.client import Answer, Request, Unanswered
+from bridge.net.client import Answer, Request, Unanswered, trusting
 from bridge.net.failure_kinds import Failure
 from tests.loopback import Loopback, answers, loopback
 from tests.net.pair import client
@@ -74,6 +75,46 @@ async def test_an_authority_of_this_machine_is_trusted(
         outcome = await _asked(server.url, ca_file=str(other))
 
     assert isinstance(outcome, Answer)
+
+
+async def test_the_usual_file_counts_if_the_usual_folder_has_no_certificates(
+    authority: trustme.CA, ca_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.pem"  # so that no context of an earlier test is used
+    trustme.CA().cert_pem.write_to_path(str(other))
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    (folder / "ca-bundle.crt").touch()
+    usual = ssl.DefaultVerifyPaths(ca_file, str(folder), "SSL_CERT_FILE", ca_file, "SSL_CERT_DIR", str(folder))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: usual)
+    async with _server(authority.issue_cert("127.0.0.1")) as server:
+        outcome = await _asked(server.url, ca_file=str(other))
+
+    assert isinstance(outcome, Answer)
+
+
+@pytest.mark.parametrize(("name", "is_read"), [("0a1b2c3d.0", False), ("a.pem", True), (None, True)])
+def test_the_usual_file_is_read_only_without_a_usable_folder(
+    ca_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None, is_read: bool
+) -> None:
+    folder = tmp_path / "certs"
+    if name is not None:
+        folder.mkdir()
+        (folder / name).touch()
+    found: Any = str(folder) if name else None  # typeshed says it is a text
+    usual = ssl.DefaultVerifyPaths(ca_file, found, "SSL_CERT_FILE", ca_file, "SSL_CERT_DIR", str(folder))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: usual)
+    subjects = {str(one["subject"]) for one in trusting(None).get_ca_certs()}
+    assert any("trustme" in each for each in subjects) is is_read
+
+
+def test_an_empty_usual_file_is_no_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = tmp_path / "cert.pem"
+    empty.touch()
+    no_folder: Any = None  # typeshed says it is a text
+    usual = ssl.DefaultVerifyPaths(str(empty), no_folder, "SSL_CERT_FILE", str(empty), "SSL_CERT_DIR", "/nowhere")
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: usual)
+    assert trusting(None).verify_mode is ssl.CERT_REQUIRED
 
 
 async def test_an_unknown_authority_is_not_trusted_and_nothing_is_sent(authority: trustme.CA) -> None:
