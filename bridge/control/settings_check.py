@@ -73,8 +73,8 @@ def check_offline(loaded: Loaded, placed: StoreLocation) -> Iterator[Finding]:
 
 
 async def check_online(loaded: Loaded) -> AsyncIterator[Finding]:
-    """Yields the result of each network check, none of which notifies anybody: of accounts, lists for `discover`,
-    endpoints, the archive's bucket, and this machine's clock."""
+    """Yields the result of each network check: of accounts, lists for `discover`, endpoints, the archive's bucket, and
+    this machine's clock. The checks notify nobody."""
     known = known_providers(loaded)
     offsets_s: list[float] = []
     async with aclosing(PlanBuilder(SystemClock(), client=partial(DatedClient, offsets_s))) as builder:

@@ -128,7 +128,7 @@ class AccountHealth:
 
     @property
     def _ahead_s(self) -> float:
-        """How far the wall clock, by which people read what is stored, is ahead of the steady one."""
+        """How far the wall clock is ahead of the steady one. What is stored has the wall clock's times, for people."""
         return self._clock.now() - self._clock.steady()
 
     def wait_s(self, now: float) -> float:

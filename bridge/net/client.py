@@ -291,7 +291,7 @@ def trusting(ca_file: str | None) -> ssl.SSLContext:
 
 
 def _has_certificates(folder: str | None) -> bool:
-    """Whether the folder has certificates under the names by which OpenSSL finds them."""
+    """Whether the folder has certificates that OpenSSL can find: it looks for hashes as names."""
     try:
         files = [] if folder is None else Path(folder).iterdir()
         return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in files)
