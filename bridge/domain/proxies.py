@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.domain.origins import PORTS
-from bridge.domain.public_addresses import IpAddress, IpNetwork
+from bridge.domain.public_addresses import IpAddress, IpNetwork, parse_address
 
 NO_PROXY: Final = "none"  # in the settings: no proxy, even if the environment sets one
 
@@ -97,10 +97,7 @@ def _network(text: str) -> IpNetwork | None:
 
 
 def _address(host: str) -> IpAddress | None:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
+    address = parse_address(host.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
 

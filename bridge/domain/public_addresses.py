@@ -52,11 +52,11 @@ class AllowedHosts:
         may. The address is checked instead of the name, because a name may resolve differently next time."""
         if host in self.hosts or self._has_address(address):
             return None
-        found = _parsed(address.partition("%")[0])
+        found = parse_address(address.partition("%")[0])
         return "not an IP address" if found is None else why_not_public(found)
 
     def _has_address(self, text: str) -> bool:
-        address = _parsed(text.partition("%")[0])
+        address = parse_address(text.partition("%")[0])
         return address is not None and any(
             address.version == network.version and address in network for network in self.networks
         )
@@ -65,7 +65,8 @@ class AllowedHosts:
 NO_HOSTS: Final = AllowedHosts()
 
 
-def _parsed(text: str) -> IpAddress | None:
+def parse_address(text: str) -> IpAddress | None:
+    """The IP address in a text; None if it is not one."""
     try:
         return ipaddress.ip_address(text)
     except ValueError:

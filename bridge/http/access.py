@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.config.http_settings import Http
 from bridge.domain.listen_address import ANY_HOST, is_loopback
+from bridge.domain.public_addresses import parse_address
 from bridge.http.problem_details import HttpProblem, problem_response
 from bridge.http.sessions import is_session_of
 
@@ -122,7 +122,7 @@ class AccessRules:
         make its own name resolve to this address."""
         given = headers.get("host", "")
         host = _host_name(given)
-        if self.accepts_any_host or host in self.hosts or (self.accepts_addresses and _is_address(host)):
+        if self.accepts_any_host or host in self.hosts or (self.accepts_addresses and parse_address(host)):
             return
         detail = f'"{(host or given)[:100]}" is not a name of this server: add it to http.hosts, or set http.public_url'
         if not given:
@@ -200,14 +200,6 @@ def _host_name(host: str) -> str:
     """The host name in a Host header, without port and brackets; empty if the header is not valid."""
     found = _HOST.fullmatch(host.lower())
     return "" if found is None or int(found["port"] or 0) > MOST_PORT else found["name"] or found["address"]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _origin(url: str) -> str:
