@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
@@ -70,7 +71,7 @@ async def redeliver_one(call: ViewCall) -> Done:
     """Send one delivery again; a waiting one is sent now."""
     form: OneDelivery = call.query
     services, words, wanted = call.services, call.words, form.filter()
-    planned = await call.services.ask(planned_redelivery, wanted)
+    planned = await services.ask(planned_redelivery, wanted)
     try:
         number = await services.write(redeliver, services.settings(), wanted, expect=1)
     except OutdatedError:
@@ -81,17 +82,12 @@ async def redeliver_one(call: ViewCall) -> Done:
 
 async def redeliver_all(call: ViewCall) -> Done | Response:
     """Redeliver all deliveries of a filter if their number is the one that the reader confirmed; otherwise ask."""
-    form: ManyDeliveries = call.query
-    wanted = await _wanted(call)
-    planned = await call.services.ask(planned_redelivery, wanted)
-    if form.number == planned.number:
-        try:
-            number = await call.services.write(redeliver, call.services.settings(), wanted, expect=form.number)
-        except OutdatedError:
-            wanted = await _wanted(call)
-            planned = await call.services.ask(planned_redelivery, wanted)
-        else:
+    wanted, planned = await _planned(call)
+    if call.query.number == planned.number:
+        with suppress(OutdatedError):
+            number = await call.services.write(redeliver, call.services.settings(), wanted, expect=planned.number)
             return Done(text=_sent(call.words, number, planned.off))
+        wanted, planned = await _planned(call)
     values = _question(call, wanted, planned)
     return await answer_page(call, "redeliver.html", values, name="deliveries")
 
@@ -103,9 +99,7 @@ async def load_question(call: ViewCall) -> Mapping[str, Any]:
     form: ManyDeliveries = call.query.model_copy(update={"number": None})  # not confirmed yet
     asked = replace(call, query=form, back=own_path(form.back))
     try:
-        wanted = await _wanted(asked)
-        planned = await call.services.ask(planned_redelivery, wanted)
-        return {"back": asked.back, **_question(asked, wanted, planned)}
+        return {"back": asked.back, **_question(asked, *await _planned(asked))}
     except NothingDone as reason:
         raise HttpProblem(HTTPStatus.CONFLICT, str(reason)) from None
 
@@ -144,6 +138,11 @@ async def resume_one(call: ViewCall) -> Done:
     if form.of is PauseOf.ACCOUNT:
         return Done(text=words.text("{name} is polled again.", name=name))
     return Done(text=words.text("Deliveries to {name} are sent again.", name=name))
+
+
+async def _planned(call: ViewCall) -> tuple[DeliveryFilter, Redelivery]:
+    wanted = await _wanted(call)
+    return wanted, await call.services.ask(planned_redelivery, wanted)
 
 
 async def _wanted(call: ViewCall) -> DeliveryFilter:

@@ -15,7 +15,6 @@ from bridge.control.lookup import find_keys
 from bridge.control.store_now import StoreNow
 from bridge.domain.event import Topic
 from bridge.domain.ids import MAX_TASK_ID_CHARS, WatchKey, event_id
-from bridge.domain.task import LIVE
 from bridge.errors import UnknownError, UsageError
 from bridge.http.live.poll_record import last_polls
 from bridge.http.page.result_boxes import ResultBox, main_results, results_of
@@ -69,7 +68,6 @@ def _shown(story: TaskStory, call: ViewCall, loaded: Loaded) -> Mapping[str, Any
     account = loaded.settings.accounts.get(view.account)
     return {
         "story": story,
-        "view_of_task": view,
         "events": story.events,
         "polls": polls,
         "strip": story.strip(polls),
@@ -78,7 +76,6 @@ def _shown(story: TaskStory, call: ViewCall, loaded: Loaded) -> Mapping[str, Any
         "added": ADDED,
         "provider": account.provider if account is not None else view.account,
         "command": shlex.join(["genbridge", "explain", f"{view.account}/{view.task_id}"]),
-        "is_live": view.phase in LIVE,
     }
 
 
