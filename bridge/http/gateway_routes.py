@@ -97,7 +97,9 @@ class _GatewayCall:
         target = self._target(account, rest)
         body = RequestBody(self._headers, self._receive)
         path = rest.decode("ascii") or "/"
-        wish = self._wish(account) if account.rules.may_create(self._method, path) else None
+        wish = None
+        if account.rules.may_create(self._method, path):
+            wish = WatchWish(self._headers, account=account.name, reader=task_reader(self._services.settings()))
         status = account.rules.status_call(self._method, target.decode("ascii"))
         headers = [
             *sent_headers(
@@ -240,9 +242,6 @@ class _GatewayCall:
             return target_of(rest, query, base_path=account.rules.base_path)
         except ValueError as problem:
             raise HttpProblem(HTTPStatus.BAD_REQUEST, str(problem)) from None
-
-    def _wish(self, account: GatewayAccount) -> WatchWish:
-        return WatchWish(self._headers, account=account.name, reader=task_reader(self._services.settings()))
 
     async def _admitted(self, name: str, body: bytes | AsyncIterable[bytes]) -> Poller:
         """The limits of the accounts, with this request counted. HttpProblem 429; StoreError; CallerGone."""

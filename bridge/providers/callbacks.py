@@ -26,6 +26,7 @@ from bridge.providers.callback_signatures import CallbackRule, proof, secret_byt
 from bridge.providers.description import Description
 from bridge.providers.json_values import as_id, one_line
 from bridge.providers.selector import Selector, selected
+from bridge.providers.task_rules import listed
 
 MAX_PARSED_BYTES: Final = 1 << 20  # a larger body is not parsed; ids are searched in its first bytes
 SEARCHED_BYTES: Final = 64 << 10
@@ -150,10 +151,13 @@ def _parsed(body: bytes) -> Json:
 
 def _ids(selectors: tuple[Selector, ...], value: Json) -> Iterator[str]:
     for found in selected(selectors, value):
-        for each in found if isinstance(found, list) else [found]:
-            task_id = as_id(each)
-            if task_id is not None and len(task_id) <= MAX_TASK_ID_CHARS:
-                yield task_id
+        yield from filter(None, map(_possible_id, listed(found)))
+
+
+def _possible_id(value: Json) -> str | None:
+    """The id of a task, if the value may be one."""
+    task_id = as_id(value)
+    return task_id if task_id is not None and len(task_id) <= MAX_TASK_ID_CHARS else None
 
 
 def _challenge(value: Json) -> Json:
@@ -173,8 +177,7 @@ def _found_ids(value: Json, body: bytes) -> Iterable[str]:
     likely: list[str] = []
     others: list[str] = []
     for key, leaf in islice(_leaves(value), SEARCHED_VALUES):
-        task_id = as_id(leaf)
-        if task_id is not None and len(task_id) <= MAX_TASK_ID_CHARS:
+        if (task_id := _possible_id(leaf)) is not None:
             (likely if key.lower().endswith("id") else others).append(task_id)
     return likely + others
 
@@ -199,9 +202,9 @@ def _leaves(value: Json) -> Iterator[tuple[str, Json]]:
 def _parsed_keys(body: bytes) -> tuple[bytes, ...]:
     """The ed25519 keys of a JSON Web Key Set (RFC 8037)."""
     answer = _parsed(body)
-    listed = answer.get("keys") if isinstance(answer, dict) else None
+    keys = answer.get("keys") if isinstance(answer, dict) else None
     found = []
-    for key in listed[:MAX_KEYS] if isinstance(listed, list) else ():
+    for key in keys[:MAX_KEYS] if isinstance(keys, list) else ():
         text = key.get("x") if isinstance(key, dict) and key.get("crv", "Ed25519") == "Ed25519" else None
         if isinstance(text, str):
             try:

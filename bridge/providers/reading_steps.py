@@ -240,7 +240,7 @@ class _Explainer:
 
 
 def _fit(form: Form, selector: Selector, body: Json, task_id: str) -> str | None:
-    made = looked_at(form, selector, selector(body), task_id)
+    made = looked_at(form, selector, body, task_id)
     if isinstance(made, str):
         return f"does not count: {made}" if made else None
     return f"fits at {selector.text}" if made.kind else f"fits at {selector.text}, with an unknown status"

@@ -105,15 +105,16 @@ def _first(places: Sequence[tuple[Form, Selector]], body: Json, task_id: str) ->
     """The first form that fits the body; "" for none."""
     first: FoundTask | str = ""
     for form, selector in places:
-        found = looked_at(form, selector, selector(body), task_id)
+        found = looked_at(form, selector, body, task_id)
         if isinstance(found, FoundTask) and found.kind is not None and (not first or found.names_ours):
             return found
         first = first or found
     return first
 
 
-def looked_at(form: Form, selector: Selector, candidate: Json, task_id: str) -> FoundTask | str:
-    """The polled task; or why it is another task; or "" if the form does not fit."""
+def looked_at(form: Form, selector: Selector, body: Json, task_id: str) -> FoundTask | str:
+    """The polled task at this place of an answer; or why it is another task; or "" if the form does not fit."""
+    candidate = selector(body)
     if isinstance(candidate, list):
         listing = TaskList(form, candidate)
         if (ours := listing.about(task_id, anywhere=False)) is not None:
