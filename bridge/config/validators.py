@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from bridge.config.postgres_url import names_keywords, names_postgres, url_problem
 from bridge.domain.listen_address import ListenAddress
+from bridge.domain.origins import ascii_host
 from bridge.domain.quoting import quoted
 from bridge.domain.secret_headers import SCHEMES
 from bridge.expressions.hook_url import has_expression, plain_url
@@ -169,7 +170,7 @@ def _split(text: str) -> SplitResult:
         raise ValueError("has a port that is not between 1 and 65535")
     host = parts.hostname or ""
     try:
-        name = host if host.isascii() else host.encode("idna").decode()
+        name = ascii_host(host)
     except UnicodeError:
         raise ValueError("has an invalid host; write a name such as api.example.com") from None
     if ":" not in host and not re.fullmatch(_HOST, name):

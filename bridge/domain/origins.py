@@ -16,6 +16,11 @@ def origin_of(parts: SplitResult) -> Origin:
     return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
 
 
+def ascii_host(host: str) -> str:
+    """The host as it is sent: an international name in its ASCII form. UnicodeError if it has none."""
+    return host if host.isascii() else host.encode("idna").decode()
+
+
 def has_origin(url: str, origins: Iterable[str]) -> bool:
     """Whether this URL has one of these origins. `https://*.example.com` means every host below that domain."""
     try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.domain.origins import PORTS
+from bridge.domain.origins import PORTS, ascii_host
 from bridge.domain.public_addresses import IpAddress, IpNetwork, parse_address
 
 NO_PROXY: Final = "none"  # in the settings: no proxy, even if the environment sets one
@@ -110,6 +110,6 @@ def _is_this_machine(host: str, address: IpAddress | None) -> bool:
 
 def _ascii(host: str) -> str:
     try:
-        return host if host.isascii() else host.encode("idna").decode()
+        return ascii_host(host)
     except UnicodeError:
         return host

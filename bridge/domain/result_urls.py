@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from bridge.domain.origins import ascii_host
 from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts, IpAddress, why_not_public
 
 MAX_URL_CHARS: Final = 8192
@@ -77,7 +78,7 @@ def plain_host(host: str) -> str:
     """
     if len(host) > MAX_HOST_CHARS:
         raise ValueError("too long for a host")
-    name = (host if host.isascii() else host.encode("idna").decode()).lower().rstrip(".")
+    name = ascii_host(host).lower().rstrip(".")
     if not _PLAIN.fullmatch(name):
         raise ValueError("not a host name or address")
     return ipaddress.IPv6Address(name).compressed if ":" in name else name

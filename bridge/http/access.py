@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge.config.http_settings import Http
 from bridge.domain.listen_address import ANY_HOST, is_loopback
+from bridge.domain.origins import ascii_host
 from bridge.domain.public_addresses import parse_address
 from bridge.http.problem_details import HttpProblem, problem_response
 from bridge.http.sessions import is_session_of
@@ -67,9 +68,9 @@ class AccessRules:
         """The rules of these resolved settings."""
         address = settings.address
         public = urlsplit(settings.public_url or "")
-        public = public._replace(netloc=_ascii(public.netloc.lower()))
+        public = public._replace(netloc=ascii_host(public.netloc.lower()))
         public_host = public.hostname or ""
-        hosts = {address.host.lower(), *map(_ascii, settings.hosts), public_host} - {""}
+        hosts = {address.host.lower(), *map(ascii_host, settings.hosts), public_host} - {""}
         if address.path or is_loopback(address.host) or address.host in ANY_HOST:
             hosts |= {"localhost", "127.0.0.1", "::1"}
         return cls(
@@ -208,11 +209,6 @@ def _origin(url: str) -> str:
     except ValueError:
         return url
     return f"{parts.scheme}://{parts.netloc}".lower()
-
-
-def _ascii(host: str) -> str:
-    """The host of the settings as browsers send it: an international name in its ASCII form."""
-    return host if host.isascii() else host.encode("idna").decode()
 
 
 def content_policy(previews: Sequence[str]) -> str:

@@ -117,15 +117,23 @@ class ApiRoute:
         if self.body is RawBody:
             return {"raw": raw}
         try:
-            tree = orjson.loads(raw or b"{}")
-            json.loads(raw or b"{}", object_pairs_hook=unique_keys)  # orjson takes the last of equal keys
-        except (ValueError, RecursionError) as error:
-            is_deep = isinstance(error, RecursionError) or "depth limit" in str(error)  # of json, of orjson
-            why = "it is nested too deeply" if is_deep else error
-            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the body cannot be read as JSON: {why}") from None
+            tree = strict_json(raw or b"{}")
+        except ValueError as error:
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, f"the body cannot be read as JSON: {error}") from None
         if not isinstance(tree, dict):
             raise invalid([("", "the body must be a JSON object, as in {}")])
         return {"raw": raw, "body": validated(self.body, tree)}
+
+
+def strict_json(text: bytes | str) -> Any:
+    """The value of a JSON text. ValueError says why it cannot be read; a key that is there twice is a reason, too."""
+    try:
+        value = orjson.loads(text)
+        json.loads(text, object_pairs_hook=unique_keys)  # orjson takes the last of equal keys
+    except (ValueError, RecursionError) as error:
+        is_deep = isinstance(error, RecursionError) or "depth limit" in str(error)  # of json, of orjson
+        raise ValueError("it is nested too deeply" if is_deep else str(error)) from None
+    return value
 
 
 def route(method: Method, path: str, **options: Any) -> Callable[[Handler], ApiRoute]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -11,18 +10,17 @@ from urllib.parse import quote, unquote_to_bytes
 
 import anyio
 import anyio.abc
-import orjson
 
 from bridge.domain.forwarding import Pair
 from bridge.domain.quoting import printable, unknown_name
 from bridge.domain.watch import Wish
 from bridge.errors import StoreError
+from bridge.http.api_route import strict_json
 from bridge.http.problem_details import HttpProblem
 from bridge.http.services import Services
 from bridge.logs import get_logger
 from bridge.net.client import Answer
 from bridge.providers.pass_through import PassThrough
-from bridge.sources.json_syntax import unique_keys
 from bridge.sources.task_reader import TaskProblem, TaskReader
 
 log = get_logger()
@@ -116,9 +114,8 @@ def _task_of(headers: Sequence[Pair]) -> Mapping[str, Any]:
         task["endpoints"] = [name.strip() for name in endpoints.split(",") if name.strip()]
     if meta := given.get(b"genbridge-meta"):
         try:
-            task["meta"] = orjson.loads(meta)
-            json.loads(meta, object_pairs_hook=unique_keys)  # orjson takes the last of equal keys
-        except (ValueError, RecursionError) as error:
+            task["meta"] = strict_json(meta)
+        except ValueError as error:
             raise _refused("genbridge-meta", f"cannot be read as JSON: {error}") from None
     return task
 

@@ -152,9 +152,11 @@ def read_query(model: type[Q], request: Request) -> Q:
     tree: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
         described = model.model_fields.get(name)
+        if not value:
+            continue  # a form also sends empty fields
         if described is not None and get_origin(described.annotation) is tuple:
             tree.setdefault(name, []).append(value)
-        elif value:  # a form also sends empty fields
+        else:
             tree[name] = value
     return validated(model, tree, depth=1)  # a repeated parameter has no numbers
 

@@ -231,6 +231,10 @@ def test_a_wrong_parameter_is_one_sentence(site: Site, query: str) -> None:
     assert ("phase: " in answer.text, "phase[0]" in answer.text) == (query.startswith("phase="), False)
 
 
+def test_an_empty_parameter_is_no_filter(site: Site) -> None:
+    assert shown(read(site, "/tasks?phase=&account=&since=")) == shown(read(site, "/tasks"))
+
+
 def test_an_empty_store_shows_how_to_add_a_task(empty_site: Site) -> None:
     page = read(empty_site, "/tasks")
     assert "Nothing is watched yet" in page
