@@ -127,6 +127,7 @@ def test_a_request_over_the_limit_is_refused_and_an_answer_is_cut(gate: Gate) ->
     [
         ("Genbridge-Meta", "{"),
         ("Genbridge-Meta", "[]"),
+        ("Genbridge-Meta", "[" * 1100 + "]" * 1100),
         ("Genbridge-Meta", '{"order": 7, "order": 8}'),
         ("Genbridge-Endpoints", "nobody"),
         ("Genbridge-Endpoints", "https://evil.example/"),
