@@ -11,7 +11,6 @@ import math
 import ssl
 import weakref
 from collections import defaultdict, deque
-from http import HTTPStatus
 from typing import Final
 
 import httpx
@@ -19,7 +18,7 @@ import httpx
 from bridge.clock import boot_s
 from bridge.net.connection import Connection
 from bridge.net.connector import Connector
-from bridge.net.exchange import WireRequest, WireResponse
+from bridge.net.exchange import FIRST_SERVER_ERROR, WireRequest, WireResponse
 from bridge.net.failure_kinds import NO_ANSWER, NotConnected, is_local
 
 KEEP_ALIVE_S: Final = 15.0  # how long idle connections are kept; sleep of the machine counts, as it does for the others
@@ -64,7 +63,7 @@ class AsyncioTransport:
                     raise
                 kept = None
             finally:
-                self._release(message.origin, connection, is_sound=reply.status < HTTPStatus.INTERNAL_SERVER_ERROR)
+                self._release(message.origin, connection, is_sound=reply.status < FIRST_SERVER_ERROR)
 
     async def aclose(self) -> None:
         """Close idle connections now, and those in use as soon as their exchanges end."""

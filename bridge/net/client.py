@@ -22,7 +22,7 @@ import httpx
 from bridge.domain.proxies import ProxyRules
 from bridge.errors import ConfigError
 from bridge.net.asyncio_transport import AsyncioTransport
-from bridge.net.exchange import Transport, WireRequest, WireResponse
+from bridge.net.exchange import FIRST_ERROR, Body, Transport, WireRequest, WireResponse
 from bridge.net.failure_kinds import (
     FAILURES,
     Failure,
@@ -141,7 +141,7 @@ class HttpClient:
             return Unanswered(kind=Failure.REQUEST, reason=str(error))
         except FAILURES as error:
             failure = error
-        proxy = self._proxy_of(transport) if failure or reply.status >= HTTPStatus.BAD_REQUEST else None
+        proxy = self._proxy_of(transport) if failure or reply.status >= FIRST_ERROR else None
         return _outcome(request.url, reply, failure, proxy)
 
     async def aclose(self) -> None:
@@ -204,15 +204,22 @@ def _outcome(url: str, reply: WireResponse, failure: Exception | None, proxy: st
         status = failure.status if isinstance(failure, MalformedHead) else 0
         is_unsent = isinstance(failure, NotConnected | httpx.ConnectTimeout)
         return Unanswered(kind=kind, reason=reason, status=status, is_unsent=is_unsent)
-    if reply.status == HTTPStatus.BAD_REQUEST and (needs_tls := explain_plain(url, reply.body.content)) is not None:
-        return Unanswered(kind=Failure.TLS, reason=needs_tls)
-    if (in_between := explain_network(reply.status, url, proxy)) is not None:
-        return Unanswered(kind=Failure.CONNECT, reason=in_between)
+    if reply.status >= FIRST_ERROR and (unreached := _unreached(url, reply.status, reply.body, proxy)) is not None:
+        return unreached
     trouble = reply.body.trouble
     if failure is not None and not trouble:
         trouble = explain_cut(failure)
     content = bytes(reply.body.content).removeprefix(BOM_UTF8)
     return Answer(reply.status, reply.headers, content, not trouble, trouble, reply.body.is_over_cap)
+
+
+def _unreached(url: str, status: int, body: Body, proxy: str | None) -> Unanswered | None:
+    """The result of an exchange whose answer shows that it did not reach the address."""
+    if status == HTTPStatus.BAD_REQUEST and (needs_tls := explain_plain(url, body.content)) is not None:
+        return Unanswered(kind=Failure.TLS, reason=needs_tls)
+    if (in_between := explain_network(status, url, proxy)) is not None:
+        return Unanswered(kind=Failure.CONNECT, reason=in_between)
+    return None
 
 
 def proxy_at(at: httpx.URL, proxies: ProxyRules) -> str | None:

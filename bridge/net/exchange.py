@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
 
 import httpx
@@ -12,6 +13,8 @@ from bridge.clock import http_date
 from bridge.net.request_head import RequestHead
 
 MAX_SLACK_BYTES: Final = 64 * 1024  # allowed above the limit, because compressed bytes may be longer than the content
+FIRST_ERROR: Final = int(HTTPStatus.BAD_REQUEST)  # a number, because a member of HTTPStatus takes 20 times as long
+FIRST_SERVER_ERROR: Final = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 RAW_DEFLATE: Final = -zlib.MAX_WBITS
 GZIP_START: Final = b"\x1f"

@@ -16,10 +16,16 @@ from typing import Any, Final
 
 import orjson
 
+from bridge.domain.task import Phase, ReadingKind
 from bridge.store.rows import Row, json_text
 from bridge.store.statements import COLUMN_TYPES, LIST, TABLES, Statement, chosen
 
 _AT_ONCE: Final = (256, 64, 16, 4, 1)  # rows in one step; few sizes, so that few statements are compiled
+
+# Without adapters, sqlite3 searches in vain for a conversion of each of these values, which takes twice as long.
+sqlite3.register_adapter(type(None), lambda none: none)
+sqlite3.register_adapter(Phase, str.__str__)
+sqlite3.register_adapter(ReadingKind, str.__str__)
 
 
 class SqliteSession:
