@@ -16,7 +16,7 @@ from bridge.domain.change import TaskChange
 from bridge.domain.durations.learned_durations import LearnedDurations
 from bridge.domain.host_limits import HostLimits
 from bridge.domain.slots import Portion, slot_of
-from bridge.domain.task import UNDER_WAY, Reading, ReadingKind
+from bridge.domain.task import UNDER_WAY, Reading
 from bridge.domain.watch import WatchState
 from bridge.engine.account_callbacks import AccountCallbacks
 from bridge.engine.account_health import AccountHealth
@@ -258,7 +258,7 @@ class AccountPoller:
         try:
             provider = self.plan.provider
             reading = await provider.poll(entry.task_id, entry.action)
-            if reading.is_vague or reading.kind is ReadingKind.NO_ROUTE:
+            if reading.kind not in UNDER_WAY:
                 reading = await self._routes.resolve(reading, entry.action, provider)
             route = provider.route(entry.task_id, entry.action) if self._limiter.is_changed_by(reading) else None
         except BaseException as error:

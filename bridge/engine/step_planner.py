@@ -154,7 +154,7 @@ class StepPlanner:
             if reading.retry_after_s and step.spacing is not Spacing.ACCOUNT:
                 wait_s = max(wait_s, reading.retry_after_s)
         heard = self._callbacks.answered(entry.task_id, reading, now) if self._callbacks.is_active else None
-        return self._planned(entry, step, reading, now + wait_s, why, unreadable, heard)
+        return self._planned(entry, step, reading, now, wait_s, why, unreadable, heard)
 
     def _wait(
         self, entry: PollEntry, step: Step, *, rules: Rules, age_s: float, now: float, shared: tuple[float, str] | None
@@ -180,7 +180,8 @@ class StepPlanner:
     def give_up(self, entry: PollEntry) -> NextStep:
         """The last step of a watch that times out."""
         reason = f"not finished after {self._rules(entry).give_up_after_s:.0f} s (give_up_after); no recent answers"
-        return self._planned(entry, give_up(entry.memory, reason=reason), GIVEN_UP, *NEVER_AGAIN)
+        step = give_up(entry.memory, reason=reason)
+        return self._planned(entry, step, GIVEN_UP, self._clock.steady(), *NEVER_AGAIN)
 
     def is_overdue(self, entry: PollEntry, age_s: float) -> bool:
         """Whether a watch times out although its provider does not answer."""
@@ -237,7 +238,8 @@ class StepPlanner:
         entry: PollEntry,
         step: Step,
         reading: Reading,
-        next_poll_at: float,
+        now: float,
+        wait_s: float,
         why: str,
         unreadable: AnswerUnread | None = None,
         heard: CallbackHeard | None = None,
@@ -253,13 +255,13 @@ class StepPlanner:
             reading.kind,
             reading.detail,
             wall,
-            None if ends else next_poll_at + wall - self._clock.steady(),
+            None if ends else wall + wait_s,
             why,
             heard,
             entry.revision if entry.again_at is None else 0,
         )
         if topic is None and step.memory.phase is entry.memory.phase:
-            return NextStep(step, note, next_poll_at, unreadable)
+            return NextStep(step, note, now + wait_s, unreadable)
         change = TaskChange(
             note=note,
             ends=ends,
@@ -270,4 +272,4 @@ class StepPlanner:
             provider=self.plan.provider_name,
             at=note.at,
         )
-        return NextStep(step, change, next_poll_at, unreadable)
+        return NextStep(step, change, now + wait_s, unreadable)

@@ -13,7 +13,7 @@ from bridge import __version__
 from bridge.domain.origins import has_origin
 from bridge.domain.public_addresses import NO_HOSTS, AllowedHosts
 from bridge.domain.secret_headers import header_secrets
-from bridge.domain.task import Reading, ReadingKind
+from bridge.domain.task import UNDER_WAY, Reading, ReadingKind
 from bridge.expressions.answer_budget import answer_budget
 from bridge.net.client import NO_HEADERS, Answer, HttpClient, Request, Unanswered
 from bridge.ports import BatchKey, ListPage, PageRequest
@@ -99,6 +99,7 @@ class HttpProvider:
         self._pair = description.key_pair if pair else None
         self._signing_keys = tuple(pair) if self._pair and self._pair.signs_requests else None
         self._jwt = JwtKey(*pair, now=now) if self._pair and not self._pair.signs_requests else None
+        self._fetch = self._exchange if self._jwt is None else self._exchange_renewing
         self._auth = "signed" if self._signing_keys else self._route.auth
         self._account_headers = dict(headers)
         self._given = {name.lower() for name in self._account_headers}
@@ -130,6 +131,8 @@ class HttpProvider:
         else:
             with answer_budget():  # all answers of this poll share the budget
                 reading = await self._read_further(answer, question)
+        if reading.kind in UNDER_WAY:  # by far the most frequent case
+            return reading
         if reading.kind is ReadingKind.NO_ROUTE:
             return _naming_address(reading, request, action)
         if reading.kind is ReadingKind.NOT_FOUND and (part := self.route(plain_id, action)):
@@ -247,12 +250,7 @@ class HttpProvider:
         host = urlsplit(asked.url).netloc.rpartition("@")[2]
         return _unsent(f"not sent: the key must not be sent to {host}; add https://{host} to the account's origins")
 
-    def _fetch(self, asked: TaskRequest, cap_bytes: int | None = None) -> Awaitable[Answer | Unanswered]:
-        """The answer without secrets."""
-        fetch = self._exchange if self._jwt is None else self._exchange_renewing
-        return fetch(asked, cap_bytes or self._cap_bytes)
-
-    async def _exchange_renewing(self, asked: TaskRequest, cap_bytes: int) -> Answer | Unanswered:
+    async def _exchange_renewing(self, asked: TaskRequest, cap_bytes: int | None = None) -> Answer | Unanswered:
         """If a generated token was refused as expired or not yet valid, it is replaced once."""
         assert self._jwt is not None
         assert self._pair is not None
@@ -262,7 +260,8 @@ class HttpProvider:
         self._jwt.renew(earlier=code in self._pair.early)
         return await self._exchange(asked, cap_bytes)
 
-    async def _exchange(self, asked: TaskRequest, cap_bytes: int) -> Answer | Unanswered:
+    async def _exchange(self, asked: TaskRequest, cap_bytes: int | None = None) -> Answer | Unanswered:
+        """The answer without secrets."""
         showing = self._showing(self._token())
         url, headers = asked.url, showing.headers
         if showing.parameter:
@@ -277,7 +276,7 @@ class HttpProvider:
             )
             headers = {**headers, **self._ungiven(signature)}
         request = Request(asked.method, url, headers, asked.body)
-        return _cleaned(await self._client.fetch(request, cap_bytes=cap_bytes), showing.secrets)
+        return _cleaned(await self._client.fetch(request, cap_bytes=cap_bytes or self._cap_bytes), showing.secrets)
 
     def _showing(self, token: str) -> Shown:
         """The values that are sent with every request until the token changes."""
