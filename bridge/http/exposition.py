@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import generate_latest
@@ -20,6 +21,7 @@ from bridge import __version__
 from bridge.domain.delivery_state import DeliveryState
 from bridge.domain.task import Phase
 from bridge.domain.views import Counts
+from bridge.http.accept_headers import accepted
 from bridge.metrics import Histogram, Metrics
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -30,21 +32,11 @@ SECONDS: Final = "seconds"
 def content_type(accept: str) -> str:
     """The format for this Accept header: OpenMetrics for clients that request it, otherwise text."""
     wanted: dict[str, float] = {}
-    for offer in accept.lower().split(","):
-        name, *parameters = (part.strip() for part in offer.split(";"))
-        values = dict(parameter.split("=", 1) for parameter in parameters if "=" in parameter)
-        if name == "application/openmetrics-text" and values.get("version", "1.0.0") != "1.0.0":
-            continue
-        wanted[name] = max(wanted.get(name, 0.0), _weight(values.get("q", "1")))
+    for name, parameters, weight in accepted(accept):
+        if name != "application/openmetrics-text" or parameters.get("version", "1.0.0") == "1.0.0":
+            wanted[name] = max(wanted.get(name, 0.0), weight)
     openmetrics = wanted.get("application/openmetrics-text", 0.0)
     return OPENMETRICS if openmetrics > 0 and openmetrics >= wanted.get("text/plain", 0.0) else TEXT
-
-
-def _weight(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
 
 
 def exposition(metrics: Metrics, counts: Counts | None, *, now: float, wanted: str) -> bytes:
@@ -176,8 +168,7 @@ def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[tup
 def _histogram(name: str, meaning: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], Histogram]) -> Metric:
     family = HistogramMetricFamily(name, meaning, labels=labels, unit=SECONDS)
     for of, histogram in values.items():
-        counts, total_s = list(histogram.counts), histogram.total_s
         bounds = [*map(str, histogram.bounds), "+Inf"]
-        buckets = [(bound, sum(counts[: place + 1])) for place, bound in enumerate(bounds)]
-        family.add_metric(of, buckets, total_s)
+        buckets = list(zip(bounds, accumulate(list(histogram.counts)), strict=True))
+        family.add_metric(of, buckets, histogram.total_s)
     return family

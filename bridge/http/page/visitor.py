@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from starlette.requests import Request
 
+from bridge.http.accept_headers import accepted
 from bridge.http.access import AccessMiddleware, Right
 
 LANGUAGES: Final = ("en", "zh")
@@ -65,13 +66,8 @@ def choice(request: Request, name: str) -> str | None:
 def preferred_language(headers: Mapping[str, str]) -> str:
     """The best available language for Accept-Language; English if none fits."""
     best, best_weight = "en", 0.0
-    for item in headers.get("accept-language", "").lower().split(",")[:20]:
-        name, _, quality = item.partition(";q=")
-        code = name.strip().partition("-")[0]
-        try:
-            weight = float(quality or 1)
-        except ValueError:
-            continue
+    for name, _, weight in accepted(headers.get("accept-language", "")):
+        code = name.partition("-")[0]
         if code in LANGUAGES and weight > best_weight:
             best, best_weight = code, weight
     return best

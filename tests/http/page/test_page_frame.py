@@ -133,6 +133,7 @@ def test_the_language_is_the_browsers_until_another_one_is_chosen(site: Site) ->
     assert language() == "en"
     assert language(**{"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}) == "zh"
     assert language(**{"Accept-Language": "de, en;q=0.5, zh;q=0.2"}) == "en"
+    assert language(**{"Accept-Language": "en;q=0.5, zh; q=0.9"}) == "zh"
     assert language(**{"Accept-Language": "zh;q=x,;q=,"}) == "en"
     chosen = site.stranger.get("/signin?lang=zh")
     assert "lang=zh;" in chosen.headers["set-cookie"]
