@@ -71,12 +71,6 @@ class SecretText:
     def __hash__(self) -> int:
         return hash((self._written, self._value))
 
-    def __copy__(self) -> SecretText:
-        return self
-
-    def __deepcopy__(self, memo: object) -> SecretText:
-        return self
-
     def __reduce__(self) -> NoReturn:
         raise TypeError("secrets are not pickled")
 
