@@ -76,17 +76,27 @@ def test_a_listener_whose_session_changes_names_the_pooler(
     postgres: PostgresUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener, "SQL", {**SQL, "server.counters": "SELECT 0, 0, 0"})
-    with closing(open_store(postgres, create=True, group_access=False)) as store:
+    assert why_unheard(postgres).endswith("use session pooling")
 
-        def notices() -> str:
+
+def test_a_server_that_cannot_listen_is_reported(postgres: PostgresUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "SQL", {**SQL, "server.counters": "SELECT 1 / 0"})  # not an error that may pass
+    assert "DivisionByZero" in why_unheard(postgres)
+
+
+def why_unheard(place: PostgresUrl) -> str:
+    """The failure that a daemon on this store notices when it asks for news."""
+    with closing(open_store(place, create=True, group_access=False)) as store:
+
+        def failure() -> str:
             try:
                 store.news()
             except StoreError as error:
                 return str(error)
             return ""
 
-        until(lambda: notices() != "", seconds=10, what="it notices the other session")
-        assert notices().endswith("use session pooling")
+        until(lambda: failure() != "", seconds=10, what="the listener fails")
+        return failure()
 
 
 def test_a_lost_lease_does_not_stop_the_listener(postgres: PostgresUrl) -> None:

@@ -86,7 +86,7 @@ class Database:
         """See `ports.News`. A thread listens, so this waits for nothing. StoreError while the thread cannot reach the
         server."""
         heard = self._listener.heard
-        if isinstance(self._listener.failure, StoreError):
+        if self._listener.failure is not None:
             raise self._listener.failure
         return heard._replace(work=heard.work + self.unnotified)
 

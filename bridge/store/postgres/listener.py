@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from bridge.errors import GenbridgeError, StoreError
+from bridge.errors import StoreError
 from bridge.ports import News
 from bridge.store.postgres.failures import understood
 from bridge.store.postgres.server_connection import ServerConnection
@@ -29,7 +29,7 @@ class Listener:
     It starts to listen when `heard` is first read."""
 
     def __init__(self, database: Database) -> None:
-        self.failure: GenbridgeError | None = None  # why it cannot listen now
+        self.failure: StoreError | None = None  # why it cannot listen now
         self._database = database
         self._heard = dict.fromkeys(News._fields, 0)
         self._seen: tuple[int, int] | None = None
@@ -53,12 +53,11 @@ class Listener:
             try:
                 with closing(self._database.new_connection(self._closing.is_set)) as connection:
                     self._listen(connection)
-            except psycopg.Error as error:
-                self.failure = understood(error, self._database.place)
-            except GenbridgeError as error:
+            except StoreError as error:
                 self.failure = error
-            except Exception as error:  # otherwise nobody would notice that the thread has ended
-                self.failure = StoreError(f"listening failed: {type(error).__name__}")
+            except Exception as error:  # a server without LISTEN, or a bug: somebody must notice it
+                found = understood(error, self._database.place) if isinstance(error, psycopg.Error) else error
+                self.failure = found if isinstance(found, StoreError) else StoreError(f"cannot listen: {found!r}")
             self._closing.wait(AGAIN_AFTER_S)
 
     def _listen(self, connection: ServerConnection) -> None:
