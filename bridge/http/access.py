@@ -6,7 +6,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -40,13 +40,12 @@ _HOST: Final = re.compile(
 )
 
 
-class Right(StrEnum):
-    """What a caller needs in order to use a route."""
+class Right(IntEnum):
+    """What a caller may do, and what a route needs. Each right includes those before it."""
 
-    OPEN = "open"  # nothing
-    READ = "read"  # `token` or `read_token`
-    FULL = "full"  # `token`
-    OWN = "own"  # the route checks it itself
+    OPEN = 0  # without a token
+    READ = 1  # with `read_token`
+    FULL = 2  # with `token`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +146,7 @@ class AccessRules:
 
     def check_right(self, right: Right, needed: Right, *, hint: str = BEARER_HINT) -> None:
         """HttpProblem 401 (with this hint) or 403 if the caller's rights do not include what the route needs."""
-        if needed in {Right.OPEN, Right.OWN}:
-            return
-        if right is Right.FULL or right is needed:
+        if right >= needed:
             return
         if right is Right.READ:
             raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; this needs http.token")

@@ -225,13 +225,12 @@ class _GatewayCall:
     def _check_token(self, key_header: str) -> None:
         """HttpProblem unless the token is in one of the headers that carry keys."""
         names = KEY_HEADERS | {b"authorization", key_header.lower().encode()}
-        shown = {Right.OPEN}
+        right = Right.OPEN
         for name, value in self._headers:
             if name in names:
                 whole = value.decode("latin-1").strip()
                 after_scheme = whole.partition(" ")[2].strip()  # Bearer, Token, Key, Basic
-                shown |= {self._rules.right_of_token(given) for given in (whole, after_scheme)}
-        right = next(one for one in (Right.FULL, Right.READ, Right.OPEN) if one in shown)
+                right = max(right, *map(self._rules.right_of_token, (whole, after_scheme)))
         self._rules.check_right(right, Right.FULL, hint="use http.token of the settings as the API key of your client")
 
     def _target(self, account: GatewayAccount, rest: bytes) -> bytes:

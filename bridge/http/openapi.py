@@ -111,7 +111,7 @@ def _responses(route: ApiRoute) -> dict[str, Any]:
     for status, model in route.others.items():
         found[str(status.value)] = {"description": status.phrase, "content": _content(model, JSON)}
     refused = {*_EVERYWHERE, *route.problems}
-    if route.right in {Right.READ, Right.FULL}:
+    if route.right is not Right.OPEN:
         refused.add(HTTPStatus.UNAUTHORIZED)
     refused.add(HTTPStatus.UNPROCESSABLE_ENTITY)
     if route.body is not None or route.reads_body:

@@ -16,7 +16,6 @@ from starlette.responses import Response
 
 from bridge.domain.store_key import KeyPurpose
 from bridge.errors import StoreError
-from bridge.http.access import Right
 from bridge.http.api_route import validated
 from bridge.http.page.rendering import address
 from bridge.http.page.view import (
@@ -67,7 +66,7 @@ async def respond(action: FormAction, request: Request, services: Services) -> R
     fields = await read_form(request, max_bytes=action.max_bytes)
     call = replace(call_of(request, services), back=own_path(fields.get("back", "/")))
     words, now = call.words, call.now
-    if call.visitor.right is Right.OPEN:
+    if not call.visitor.may_read:
         return to_sign_in(call.visitor, call.back)
     own = {name: value for name, value in fields.items() if value and name not in _OWN}
     if not call.visitor.may_act:

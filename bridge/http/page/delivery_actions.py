@@ -19,6 +19,7 @@ from bridge.domain.filters import DeliveryFilter
 from bridge.domain.page_views import DeliveryGroup, DeliverySearch
 from bridge.domain.pause import PauseOf
 from bridge.errors import OutdatedError
+from bridge.http.access import Right
 from bridge.http.page.actions import Done, FormAction, NothingDone, answer_page
 from bridge.http.page.view import View, ViewCall, ViewQuery, own_path
 from bridge.http.page.wording import Wording
@@ -94,8 +95,6 @@ async def redeliver_all(call: ViewCall) -> Done | Response:
 
 async def load_question(call: ViewCall) -> Mapping[str, Any]:
     """The question, as a view, so that Back and Refresh work. HttpProblem 409 if nothing matches."""
-    if not call.visitor.may_act:
-        raise HttpProblem(HTTPStatus.FORBIDDEN, "read_token may only read; this needs http.token")
     form: ManyDeliveries = call.query.model_copy(update={"number": None})  # not confirmed yet
     asked = replace(call, query=form, back=own_path(form.back))
     try:
@@ -202,7 +201,12 @@ def _sent(words: Wording, number: int, off: Collection[str]) -> str:
 
 
 VIEW: Final = View(
-    path="/redeliver", template="redeliver.html", name="deliveries", load=load_question, query=ManyDeliveries
+    path="/redeliver",
+    template="redeliver.html",
+    name="deliveries",
+    load=load_question,
+    query=ManyDeliveries,
+    right=Right.FULL,
 )
 
 ACTIONS: Final = (

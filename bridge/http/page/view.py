@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from bridge.control.needs import NeedCounts
 from bridge.domain.store_key import KeyPurpose
-from bridge.http.access import Right
+from bridge.http.access import Right, check_right
 from bridge.http.api_route import validated
 from bridge.http.page.asset_files import asset_url
 from bridge.http.page.rendering import render
@@ -81,9 +81,10 @@ class View:
     async def respond(self, request: Request, services: Services) -> Response:
         """The page. A reader who is not signed in is redirected to the sign-in page."""
         call = call_of(request, services)
-        if self.right is not Right.OPEN and call.visitor.right is Right.OPEN:
+        if self.right is not Right.OPEN and not call.visitor.may_read:
             target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return to_sign_in(call.visitor, target)
+        check_right(request, self.right)
         call = replace(call, query=read_query(self.query, request))
         return await page(call, self.template, await self.load(call), view=self.name)
 
@@ -107,7 +108,7 @@ async def page(
         "query": call.request.query_params,
         "kept": [one for one in call.request.query_params.multi_items() if one[0] not in FLEETING],
         "form_field": FORM.sign(await services.key(KeyPurpose.FORMS), call.now, at=call.now) if may_act else "",
-        "badges": await _badges(services) if visitor.right is not Right.OPEN else Badges(),
+        "badges": await _badges(services) if visitor.may_read else Badges(),
         "notice": await _notice(call) if has_forms else None,
     }
     html = render(template, visitor, call.words, {**frame, **values}).encode("utf-8", "replace")
@@ -133,7 +134,7 @@ async def _badges(services: Services) -> Badges:
 
 async def _notice(call: ViewCall) -> tuple[str, bool] | None:
     """The notice about a form, and whether it is good news. It is signed, so a link cannot forge it."""
-    if not (value := call.request.query_params.get(DONE)) or call.visitor.right is Right.OPEN:
+    if not (value := call.request.query_params.get(DONE)) or not call.visitor.may_read:
         return None
     claims = NOTICE.read(await call.services.key(KeyPurpose.FORMS), value, call.now)
     return None if claims is None else (str(claims["text"]), claims["is_good"] is True)

@@ -34,6 +34,11 @@ class Visitor:
     base_path: str  # what the reader's browser has in front of every path of the page
 
     @property
+    def may_read(self) -> bool:
+        """Whether to show anything but the sign-in page."""
+        return self.right is not Right.OPEN
+
+    @property
     def may_act(self) -> bool:
         """Whether to show buttons that change something."""
         return self.right is Right.FULL
