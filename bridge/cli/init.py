@@ -24,7 +24,6 @@ from bridge.control.first_settings import (
     parse_keys,
     settings_text,
     sources_of,
-    task_call,
     usual_keys,
     write_settings,
 )
@@ -179,7 +178,7 @@ def _rest(
     tasks: str | None,
     to_url: str | None,
 ) -> FirstSettings:
-    call = task_call(description, base_url or description.default_base_url or "")
+    call = description.route(base_url or description.default_base_url or "")
     keys: Mapping[str, str] = {}
     if call.auth != "none":
         keys = questions.ask(

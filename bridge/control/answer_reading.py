@@ -7,7 +7,6 @@ from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -76,7 +75,6 @@ def read_answer(
     asked = PollContext(
         task_id=asked_id,
         action=description.acting(asked_id, action),
-        own_host=urlsplit(base_url).hostname or "",
         base_url=base_url,
         now=now,
     )

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 import jinja2
 import orjson
@@ -59,11 +58,6 @@ def find_provider(given: str, known: Mapping[str, Description]) -> Description:
     if name not in known and len(begun) != 1:
         raise ValueError(unknown_provider(given.strip(), known, most=len(known)))
     return known[name if name in known else begun[0]]
-
-
-def task_call(description: Description, base_url: str) -> TaskCall:
-    """How tasks are polled at this base URL."""
-    return description.route(None if has_reference(base_url) else urlsplit(base_url).hostname)
 
 
 def usual_keys(description: Description, call: TaskCall) -> str:

@@ -23,7 +23,7 @@ def repeated_path(description: Description, base_url: str) -> Repeated | None:
     """The text that ends the base URL and also begins the path, as in `https://HOST/v1` with `/v1/videos/ID`."""
     parts = urlsplit(base_url)
     base = [segment for segment in parts.path.split("/") if segment]
-    for path in description.route(parts.hostname).path:
+    for path in description.route(base_url).path:
         segments = [segment for segment in path.split("/") if segment] if path.startswith("/") else []
         begin = list(takewhile(lambda segment: PLACE not in segment, segments))
         for length in range(min(len(base), len(begin)), 0, -1):

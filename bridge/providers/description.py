@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from functools import cached_property
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -23,6 +24,7 @@ from pydantic import (
 )
 
 from bridge.config.provider_trees import merged
+from bridge.config.secret import has_reference
 from bridge.config.validators import base_url as checked_base_url
 from bridge.domain.task import ReadingKind
 from bridge.providers.answer_form import Codes, Form
@@ -181,6 +183,8 @@ class Description(DescriptionModel):
         """The requests for accounts at any host."""
         return (self.ask,) if self.direct is None else (self.ask, self.direct)
 
-    def route(self, host: str | None) -> TaskCall:
-        """The request for accounts at this host."""
-        return self.direct if self.direct is not None and host in self.direct.hosts else self.ask
+    def route(self, base_url: str) -> TaskCall:
+        """The request for accounts at this base URL. One with references counts as that of an aggregator."""
+        if self.direct is None or has_reference(base_url):
+            return self.ask
+        return self.direct if urlsplit(base_url).hostname in self.direct.hosts else self.ask

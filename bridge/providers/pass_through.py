@@ -63,7 +63,7 @@ class PassThrough:
         self.base_url: Final = base_url
         self.base_path: Final = urlsplit(base_url).path
         self.most_bytes: Final = description.most_bytes
-        auth = description.route(urlsplit(base_url).hostname).auth
+        auth = description.route(base_url).auth
         self.refusal: Final = _refusal(auth, has_key_pair)
         own = {} if self.refusal else shown(auth, api_key)[0]
         given = {name.lower() for name in headers}
@@ -83,8 +83,7 @@ class PassThrough:
         """The reading of the answer to a status call, as for a poll; None if it says nothing about the task. A success
         whose results need another request is a reading that `lacks_result`."""
         action = self._description.acting(task.task_id, task.action or self._action)
-        own_host = urlsplit(self.base_url).hostname or ""
-        asked = PollContext(task.task_id, action, own_host, self.base_url, self._now(), self._allowed)
+        asked = PollContext(task.task_id, action, self.base_url, self._now(), self._allowed)
         reading = read(self._description, answer, asked)
         return reading.without_files() if reading.kind in ABOUT_TASK or reading.lacks_result else None
 

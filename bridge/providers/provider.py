@@ -88,8 +88,7 @@ class HttpProvider:
         self._request = partial(call_request, description, base_url=base_url)
         self._client = client
         self._cap_bytes = description.most_bytes
-        self._own_host = urlsplit(base_url).hostname or ""
-        self._route = description.route(urlsplit(base_url).hostname)
+        self._route = description.route(base_url)
         self._takes_action = takes_action(self._route.model_dump())
         self._template = lru_cache(MOST_TEMPLATES)(partial(template, description, base_url=base_url))
         self._shown: Shown | None = None  # not lru_cache: with a method, it would keep a removed account in memory
@@ -227,7 +226,7 @@ class HttpProvider:
         return task_id, action or self._description.acting(task_id, action)
 
     def _question(self, task_id: str, action: str | None) -> PollContext:
-        return PollContext(task_id, action, self._own_host, self._base_url, self._now(), self._allowed)
+        return PollContext(task_id, action, self._base_url, self._now(), self._allowed)
 
     def key_for(self, url: str) -> dict[str, str]:
         """The headers with the key for a result's URL; empty if the key may not be sent there, or is not sent in a

@@ -67,7 +67,7 @@ def read(
             found = find(description, body, asked.task_id)
             if isinstance(found, str):
                 # A list of other tasks is no answer to a request about this task.
-                is_list = may_be_batch or (found == NO_TASK and description.route(asked.own_host).is_batch_of_one)
+                is_list = may_be_batch or (found == NO_TASK and description.route(asked.base_url).is_batch_of_one)
                 listed = find_listed(description, body, [asked.task_id]) if is_list else found
                 if isinstance(listed, str):
                     return _read_unknown(description, body, found)
@@ -103,7 +103,7 @@ def read_together(
 
 def second_value(description: Description, answer: Answer | Unanswered, asked: PollContext) -> str | None:
     """The value for the second request about a task whose reading `lacks_result`; None if there is no such request."""
-    second = description.route(asked.own_host).second
+    second = description.route(asked.base_url).second
     if second is None:
         return None
     try:

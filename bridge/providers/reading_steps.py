@@ -77,7 +77,7 @@ def explain_reading(
 ) -> tuple[Reading, list[ReadingStep]]:
     """The result of `read`, and every step from the answer to it. If tasks can be polled together, the answer may be to
     that request, too."""
-    may_be_batch = description.route(asked.own_host).batch is not None
+    may_be_batch = description.route(asked.base_url).batch is not None
     reading = read(description, answer, asked, second=second, may_be_batch=may_be_batch)
     explainer, steps = _Explainer(description, answer, asked, second), []
     try:
@@ -138,7 +138,7 @@ class _Explainer:
         return [*_lines_of(request), *self._batch_request()]
 
     def _batch_request(self) -> list[str]:
-        asked, route = self._asked, self._description.route(self._asked.own_host)
+        asked, route = self._asked, self._description.route(self._asked.base_url)
         if route.batch is None or route.is_batch_of_one:
             return []
         given = {"ids": [asked.task_id]}
@@ -191,7 +191,7 @@ class _Explainer:
 
     def _second_request(self) -> list[str]:
         asked, second = self._asked, self._second
-        call = self._description.route(asked.own_host).second
+        call = self._description.route(asked.base_url).second
         value = second_value(self._description, self._answer, asked)
         if call is None or value is None:
             return []

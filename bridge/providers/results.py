@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -35,10 +36,13 @@ class PollContext(NamedTuple):
 
     task_id: str
     action: str | None
-    own_host: str
     base_url: str = ""
     now: float = math.inf
     allowed: AllowedHosts = NO_HOSTS  # private hosts that result URLs may use, in addition to the account's own host
+
+    @property
+    def own_host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
 
 
 class MissingResult(NamedTuple):

@@ -83,7 +83,7 @@ def template(description: Description, action: str | None, *, base_url: str) -> 
     rules = description.task_rules
     if rules.takes_action and (problem := rules.action_problem(action, "")) is not None:
         raise ValueError(problem)
-    route = description.route(urlsplit(base_url).hostname)
+    route = description.route(base_url)
     given = of_action(description.action, action)
     # For a task with an action, the first path with a placeholder for it; otherwise the first path without one.
     fitting = (path for path in route.path if uses_action(path) == bool(given["action"]))
@@ -109,7 +109,7 @@ def call_request(
 ) -> TaskRequest:
     """A request other than that about one task. `given` are the values of its own placeholders. `more` are parameters
     to add to its query or, if it has one, to its body."""
-    route = description.route(urlsplit(base_url).hostname)
+    route = description.route(base_url)
     given = {**of_action(description.action, action), **given}
     in_query = {name: quote(str(value), safe="") for name, value in more.items()} if call.body is None else {}
     base, rest = _address(call.path, {**call.query, **in_query}, base_url, given)
@@ -137,7 +137,7 @@ def locate(description: Description, base_url: str, url: str) -> NamedTask | Non
     if asked is None:
         return None
     below = base.path.rstrip("/") if origin_of(base) == origin_of(asked) else None
-    return _located(description, description.route(base.hostname), asked, below)
+    return _located(description, description.route(base_url), asked, below)
 
 
 def locate_below(description: Description, base_path: str, target: str) -> tuple[TaskCall, NamedTask] | None:

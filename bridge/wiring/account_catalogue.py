@@ -72,8 +72,7 @@ def _action_problem(description: Description, action: str | None) -> str | None:
 
 def _discover_problem(known: Mapping[str, Description], account: Account) -> str | None:
     description = known[account.provider]
-    base_url = base_url_of(account, description)
-    call = description.route(None if has_reference(base_url) else urlsplit(base_url).hostname).discover
+    call = description.route(base_url_of(account, description)).discover
     if account.discover_s is None or (call is not None and (call.actions or account.action or not call.takes_action)):
         return None
     if call is not None:
@@ -105,11 +104,11 @@ def _keys_problem(description: Description, account: Account) -> str | None:
             return None
         return f"{account.provider} does not use a pair of keys; write api_key instead of access_key and secret_key"
     base_url = base_url_of(account, description)
-    host = None if has_reference(base_url) else urlsplit(base_url).hostname
-    auth = description.route(host).auth
+    auth = description.route(base_url).auth
     if account.api_key is None:
         return None if auth == "none" else "is missing"
     if auth == "signed":
+        host = None if has_reference(base_url) else urlsplit(base_url).hostname
         return f"requests to {host or 'this account'} are signed: write access_key and secret_key instead of api_key"
     is_prefixed = bool(auth.prefix) if isinstance(auth, KeyPlace) else auth in SCHEMES
     return scheme_problem(account.api_key.reveal()) if is_prefixed and account.api_key.is_resolved else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from bridge.config.secret import has_reference
 from bridge.config.settings_file import AccountEntry
@@ -57,7 +56,7 @@ class TaskLookup:
                 unset[name] = base_url
                 continue  # without the variable, the URLs of this account are not known
             found = locate(description, base_url, url)
-            is_of_many = description.route(urlsplit(base_url).hostname).is_batch_of_one
+            is_of_many = description.route(base_url).is_batch_of_one
             if found is not None and is_of_many and "," in found.task_id:
                 raise TaskProblem(f"the URL names {found.task_id.count(',') + 1} tasks: give their ids one by one")
             if found is not None:

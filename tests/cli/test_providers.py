@@ -161,7 +161,7 @@ def test_the_answer_may_come_from_stdin_and_the_reading_may_be_json(shell: Shell
     ],
 )
 def test_a_list_without_the_task_is_read_as_the_daemon_reads_it(provider: str, body: Any, shell: Shell) -> None:
-    asked = PollContext(task_id="ours", action=None, own_host="api.example.com")
+    asked = PollContext(task_id="ours", action=None, base_url="https://api.example.com")
     batch = read_together(BUILT_IN[provider], answered(orjson.dumps(body)), [asked])
 
     said = shell("providers", provider, "--read", "-", "--id", "ours", "--json", stdin=orjson.dumps(body)).json

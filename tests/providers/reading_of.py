@@ -41,7 +41,7 @@ def reading_of(
     second: Json = None,
 ) -> Reading:
     """How a description reads this body. Bytes are used unchanged, and anything else as JSON."""
-    asked = PollContext(task_id=task_id, action=action, own_host=own_host, base_url=f"https://{own_host}")
+    asked = PollContext(task_id=task_id, action=action, base_url=f"https://{own_host}")
     then = None if second is None else answered(_raw(second))
     return read(BUILT_IN[provider], answered(_raw(body), status=status, headers=headers), asked, second=then)
 

@@ -147,7 +147,9 @@ def test_any_second_answer_gives_a_reading(provider: str, body: Json, second: Js
 @given(provider=providers, body=answers, status=statuses)
 @settings(max_examples=100, deadline=None)
 def test_any_json_gives_each_task_a_reading_or_one_for_all(provider: str, body: Json, status: int) -> None:
-    asked = [PollContext(task_id=task_id, action=None, own_host="api.example.com") for task_id in (TASK_ID, "other")]
+    asked = [
+        PollContext(task_id=task_id, action=None, base_url="https://api.example.com") for task_id in (TASK_ID, "other")
+    ]
     found = read_together(BUILT_IN[provider], answered(orjson.dumps(body), status=status), asked)
 
     for reading in [found] if isinstance(found, Reading) else found.values():

@@ -266,7 +266,7 @@ def test_a_description_that_could_never_work_is_refused(place: str, value: objec
 def test_a_vendor_without_id_and_envelope_can_be_described() -> None:
     form = {"task": "@", "status": "state", "words": {"succeeded": ["done"]}, "results": [{"videos": "url"}]}
     loaded = load_descriptions({"mine": {**OWN, "forms": {"job": form}}})["mine"]
-    asked = PollContext(task_id="1", action=None, own_host="api.example.com")
+    asked = PollContext(task_id="1", action=None, base_url="https://api.example.com")
 
     told = read(loaded, answered(b'{"state": "done", "url": "https://cdn.example.com/a.mp4"}'), asked)
     error = read(loaded, answered(b'{"state": "error", "error": "busy"}'), asked)

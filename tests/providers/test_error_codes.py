@@ -56,7 +56,7 @@ OWN: Json = {
 )
 def test_a_permanent_refusal_of_the_second_request_fails_the_task(status: int, body: bytes, kind: ReadingKind) -> None:
     first = answered(b'{"request_id":"T","status":"COMPLETED"}')
-    asked = PollContext(task_id="T", action=None, own_host="queue.example.com")
+    asked = PollContext(task_id="T", action=None, base_url="https://queue.example.com")
     reading = read(load_descriptions(OWN)["own"], first, asked, second=answered(body, status=status))
 
     assert reading.kind is kind, reading
@@ -205,7 +205,7 @@ def test_a_number_keeps_its_sign_and_a_code_its_hyphens() -> None:
         },
     }
     own = load_descriptions({"own": tree})["own"]
-    asked = PollContext(task_id="T", action=None, own_host="x")
+    asked = PollContext(task_id="T", action=None, base_url="https://x")
     for body, kind in (
         ({"id": "T", "status": -1}, ReadingKind.FAILED),
         ({"id": "T", "status": "1"}, ReadingKind.RUNNING),
@@ -233,7 +233,7 @@ def test_a_code_may_mean_any_kind_but_success_needs_a_result() -> None:
         },
     }
     own = load_descriptions({"own": tree})["own"]
-    asked = PollContext(task_id="T", action=None, own_host="x")
+    asked = PollContext(task_id="T", action=None, base_url="https://x")
     for status, body, kind in (
         (200, {"id": "T", "code": 7, "status": "ok", "url": A}, ReadingKind.SUCCEEDED),
         (200, {"id": "T", "code": 7, "status": "ok"}, ReadingKind.AMBIGUOUS),

@@ -44,7 +44,7 @@ def _own(**changes: Any) -> Description:
 
 
 def _read(description: Description, body: Any, task_id: str = "7") -> Reading:
-    asked = PollContext(task_id=task_id, action=None, own_host="api.example.com")
+    asked = PollContext(task_id=task_id, action=None, base_url="https://api.example.com")
     answer = answered(orjson.dumps(body))
     return within_cpu_s(0.25, lambda: read(description, answer, asked))
 
@@ -69,7 +69,7 @@ def test_an_expression_outside_the_forms_is_limited_too(key: str) -> None:
     body = {"items": list(range(20_000))}
     description = _own(**{key: value})
 
-    asked = PollContext(task_id="7", action=None, own_host="api.example.com")
+    asked = PollContext(task_id="7", action=None, base_url="https://api.example.com")
     reading = read(description, answered(orjson.dumps(body), status=429), asked)
 
     assert reading.kind is ReadingKind.AMBIGUOUS
@@ -153,7 +153,7 @@ def test_every_pattern_of_a_built_in_is_taken(subtests: pytest.Subtests) -> None
 
 
 def _together(description: Description, jobs: list[Any], *task_ids: str) -> dict[str, Reading]:
-    asked = [PollContext(task_id=each, action=None, own_host="api.example.com") for each in task_ids]
+    asked = [PollContext(task_id=each, action=None, base_url="https://api.example.com") for each in task_ids]
     answer = answered(orjson.dumps({"jobs": jobs}))
     found = within_cpu_s(0.25, lambda: read_together(description, answer, asked))
     assert not isinstance(found, Reading), found

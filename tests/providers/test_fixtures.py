@@ -109,7 +109,7 @@ LISTS: Final = {
 @pytest.mark.parametrize("file", LISTS)
 def test_of_each_recorded_list_every_task_is_read_by_its_id(file: str) -> None:
     provider, outcomes = LISTS[file]
-    asked = [PollContext(task_id=task_id, action=None, own_host=HOST) for task_id in reversed(outcomes)]
+    asked = [PollContext(task_id=task_id, action=None, base_url=f"https://{HOST}") for task_id in reversed(outcomes)]
 
     readings = read_together(BUILT_IN[provider], answered((DATA / file).read_bytes()), asked)
 

@@ -21,7 +21,7 @@ JOB = {"task": "@", "id": "id", "status": "status", "words": {"running": ["r"], 
 def reading(forms: dict[str, Any], body: Json) -> Reading:
     ask = {"path": "/{id}"}
     own = load_descriptions({"own": {"title": "T", "ask": ask, "forms": forms}})["own"]
-    asked = PollContext(task_id="1", action="a/b", own_host="own.example.com", base_url="https://own.example.com/x/")
+    asked = PollContext(task_id="1", action="a/b", base_url="https://own.example.com/x/")
     return read(own, answered(orjson.dumps(body)), asked)
 
 
@@ -99,7 +99,7 @@ def test_every_success_without_results_causes_a_second_request_without_a_value()
     ask = {"path": "/{id}", "second": {"path": "/{id}/result"}}
     form = {**JOB, "results": [{"url": "second.u"}]}
     own = load_descriptions({"own": {"title": "T", "ask": ask, "forms": {"job": form}}})["own"]
-    asked = PollContext(task_id="1", action=None, own_host="own.example.com", base_url="https://own.example.com")
+    asked = PollContext(task_id="1", action=None, base_url="https://own.example.com")
 
     answers = [answered(orjson.dumps({"id": "1", "status": word})) for word in ("r", "ok", "other")]
 
@@ -122,7 +122,7 @@ def test_an_empty_body_means_what_the_description_says(means: str, status: int, 
     tree = {"title": "T", "ask": {"path": "/{id}"}, "empty_means": means, "forms": {"job": {**JOB, "results": []}}}
     own = load_descriptions({"own": tree})["own"]
 
-    assert read(own, answered(b"", status=status), PollContext("1", None, "own.example.com")).kind is kind
+    assert read(own, answered(b"", status=status), PollContext("1", None, "https://own.example.com")).kind is kind
 
 
 def test_files_on_the_own_server_are_named_by_their_items() -> None:

@@ -42,7 +42,7 @@ def test_each_answer_of_the_guide_is_read_as_it_says(provider: str, kind: str, t
     description = load_descriptions(TREES)[provider]
     task_id = re.search(r'"(?:id|task_id|request_id|name)": "?([^",}]+)', text)
     assert task_id is not None
-    asked = PollContext(task_id=task_id[1], action=None, own_host="api.example.com")
+    asked = PollContext(task_id=task_id[1], action=None, base_url="https://api.example.com")
 
     reading = read(description, answered(text.encode()), asked)
 

@@ -15,7 +15,7 @@ from tests.providers.reading_of import answered
 
 def _kept(form: dict[str, Any], **task: Any) -> Any:
     made = load_descriptions({"own": {"extends": "replicate", "forms": {"prediction": form}}})["own"]
-    asked = PollContext(task_id="1", action=None, own_host="api.example.com")
+    asked = PollContext(task_id="1", action=None, base_url="https://api.example.com")
     reading = read(made, answered(orjson.dumps({"id": "1", "status": "processing", **task})), asked)
     assert reading.snapshot is not None
     return reading.snapshot.kept

@@ -57,7 +57,7 @@ def test_a_whole_answer_counts_whatever_it_calls_its_range(said: str) -> None:
 
 def test_a_truncated_list_does_not_mean_not_found() -> None:
     description = BUILT_IN["midjourney"]
-    asked = [PollContext(task_id=each, action=None, own_host="x") for each in ("1", "2")]
+    asked = [PollContext(task_id=each, action=None, base_url="https://x") for each in ("1", "2")]
 
     assert isinstance(read_together(description, answered(b"[]"), asked), dict)
     reading = read_together(description, answered(b"[]", status=206), asked)
@@ -74,7 +74,7 @@ def test_a_truncated_second_answer_finishes_nothing() -> None:
         "base_resp": {"status_code": 0},
     }
     second = b'{"file": {"download_url": "https://cdn.example.com/a.mp4"}, "base_resp": {"status_code": 0}}'
-    asked = PollContext(task_id="176843862716480", action=None, own_host="x")
+    asked = PollContext(task_id="176843862716480", action=None, base_url="https://x")
     whole = read(description, answered(orjson.dumps(first)), asked, second=answered(second))
     part = read(description, answered(orjson.dumps(first)), asked, second=answered(second, status=206))
 

@@ -210,7 +210,7 @@ def test_deep_nesting_next_to_the_task_is_ambiguous_too() -> None:
 
 def test_a_missing_answer_is_transient_and_a_server_failure() -> None:
     gone = Unanswered(kind=Failure.DNS, reason="the name of x does not resolve")
-    reading = read(BUILT_IN["kling"], gone, PollContext(task_id=TASK_ID, action=None, own_host=""))
+    reading = read(BUILT_IN["kling"], gone, PollContext(task_id=TASK_ID, action=None, base_url=""))
 
     assert (reading.kind, reading.detail, reading.server_trouble) == (ReadingKind.TRANSIENT, gone.reason, True)
 
@@ -228,7 +228,7 @@ def test_a_missing_answer_is_transient_and_a_server_failure() -> None:
 def test_a_truncated_answer_finishes_nothing(status: int, is_over_cap: bool, kind: ReadingKind) -> None:
     whole = answered(orjson.dumps(videos(VIDEO)), status=status, headers={"retry-after": "9"})
     part = whole._replace(complete=False, trouble="cut", is_over_cap=is_over_cap)
-    reading = read(BUILT_IN["kling"], part, PollContext(task_id=TASK_ID, action=None, own_host=""))
+    reading = read(BUILT_IN["kling"], part, PollContext(task_id=TASK_ID, action=None, base_url=""))
 
     assert reading.kind is kind
     assert reading.retry_after_s == (None if is_over_cap else 9)

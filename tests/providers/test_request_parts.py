@@ -166,7 +166,7 @@ def test_another_way_to_show_the_key_replaces_the_inherited_one() -> None:
     }
     known = load_descriptions({"own": parent, "child": {"extends": "own", "ask": {"auth": {"query": "key"}}}})
 
-    assert shown(known["own"].route("h.example.com").auth, "k") == ({}, ("k", "k"))
+    assert shown(known["own"].route("https://h.example.com").auth, "k") == ({}, ("k", "k"))
     assert shown(known["child"].ask.auth, "k") == ({}, ("key", "k"))
 
 

@@ -197,7 +197,7 @@ def test_409_and_425_are_transient(status: int) -> None:
 def test_unknown_words_and_oversized_bodies_are_reported_as_unreadable() -> None:
     word = reading_of({"id": "T", "status": "moderating " + "x" * 99}, provider="openai_video", task_id="T")
     big = answered(b"x")._replace(complete=False, trouble="body over 1048576 bytes", is_over_cap=True)
-    too_large = read(load_descriptions({})["veo"], big, PollContext(task_id="T", action=None, own_host="x"))
+    too_large = read(load_descriptions({})["veo"], big, PollContext(task_id="T", action=None, base_url="https://x"))
 
     assert (word.kind, word.unread[:10], len(word.unread)) == (ReadingKind.AMBIGUOUS, "moderating", 64)
     assert (too_large.kind, too_large.unread) == (ReadingKind.AMBIGUOUS, "too_large")
