@@ -74,7 +74,6 @@ def archive_sink(
     loaded: Loaded,
     *,
     downloads: Mapping[str, Download],
-    spool: AnswerSpool,
     clock: Clock,
     link_key: LinkKey,
 ) -> ArchiveSink:
@@ -84,7 +83,7 @@ def archive_sink(
         place=place,
         partial=lambda name: PartFile(_partial_of(place) / name),
         downloads=downloads,
-        spool=spool,
+        spool=_spool_of(archive, place),
         kinds=frozenset(archive.kinds),
         most_bytes=archive.max_size,
         space=_space_of(place),
@@ -96,9 +95,10 @@ def archive_sink(
 def answer_spool(loaded: Loaded) -> AnswerSpool | None:
     """The storage for files from inside answers until they are copied; None without an archive."""
     archive = loaded.settings.archive
-    if archive is None:
-        return None
-    place = place_of(archive, loaded)
+    return None if archive is None else _spool_of(archive, place_of(archive, loaded))
+
+
+def _spool_of(archive: Archive, place: Folder | Bucket) -> AnswerSpool:
     return AnswerSpool(
         partial(_partial_of, place),
         kinds=frozenset(archive.kinds),

@@ -118,13 +118,14 @@ class PlanBuilder:
     def account(self, name: str, loaded: Loaded) -> AccountPlan:
         settings = loaded.settings
         account = settings.accounts[name]
-        polling, spool, network = settings.polling, answer_spool(loaded), network_basis(loaded, account)
+        polling, network = settings.polling, network_basis(loaded, account)
         basis = (account, polling, settings.routes, settings.providers, settings.archive, network)
         if (kept := self._accounts.get(name)) and kept[0] == basis:
             return kept[1]
         pair = [secret.reveal() for secret in (account.access_key, account.secret_key) if secret is not None]
         known = self._descriptions(loaded)[account.provider]
         base_url, limits = base_url_of(account, known), limits_of(account, known)
+        spool = answer_spool(loaded)
         client = self._client(("account", name), account, loaded, limits.concurrency, polling.timeout_s)
         provider = HttpProvider(
             known,
@@ -203,8 +204,7 @@ class PlanBuilder:
         basis = (settings.archive, settings.http, accounts, network_basis(loaded, *settings.accounts.values()))
         if (kept := self._endpoints.get(ARCHIVE)) and kept[0] == basis:
             return kept[1]
-        spool, downloads = answer_spool(loaded), {}
-        assert spool is not None
+        downloads = {}
         for name, account in settings.accounts.items():
             provider = self.account(name, loaded).provider
             assert isinstance(provider, HttpProvider)
@@ -213,7 +213,7 @@ class PlanBuilder:
             downloads[name] = Download(client=client, key_for=provider.key_for, ask_again=ask)
         plan = EndpointPlan(
             sink=archive_sink(
-                settings.archive, loaded, downloads=downloads, spool=spool, clock=self._clock, link_key=self._link_key
+                settings.archive, loaded, downloads=downloads, clock=self._clock, link_key=self._link_key
             ),
             concurrency=COPIES_AT_ONCE,
             retries=RETRIES,
