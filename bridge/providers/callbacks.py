@@ -123,9 +123,9 @@ class DescribedCallbacks:
 
 
 def callback_reader(
-    description: Description, *, host: str | None, api_key: str, secrets: Sequence[str], fetch: Fetch
+    description: Description, *, base_url: str, api_key: str, secrets: Sequence[str], fetch: Fetch
 ) -> DescribedCallbacks:
-    """The reader for an account at this host, with its API key and the secrets for its callbacks."""
+    """The reader for an account at this base URL, with its API key and the secrets for its callbacks."""
     rule = description.callback
     if rule is None or (signature := rule.signature) is None:
         return DescribedCallbacks(rule)
@@ -133,7 +133,7 @@ def callback_reader(
         return DescribedCallbacks(rule, key_set=KeySet(signature.key_set, fetch=fetch))
     if not rule.needs_secret:
         # An aggregator's own keys at the vendor differ from its customers' keys at the aggregator.
-        is_direct = description.direct is None or host in description.direct.hosts
+        is_direct = description.direct is None or description.route(base_url) is description.direct
         return DescribedCallbacks(rule, keys=[api_key.encode()] if is_direct and api_key else [])
     return DescribedCallbacks(rule, keys=[secret_bytes(signature, secret) for secret in secrets])
 

@@ -159,7 +159,7 @@ class PlanBuilder:
             requested_topics=requested_topics(routes(settings)),
             callbacks=callback_reader(
                 known,
-                host=urlsplit(base_url).hostname,
+                base_url=base_url,
                 api_key=account.api_key.reveal() if account.api_key else "",
                 secrets=[secret.reveal() for secret in account.callback_secret],
                 fetch=partial(_key_set, client),

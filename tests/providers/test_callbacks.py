@@ -32,8 +32,8 @@ async def no_keys(url: str) -> bytes | None:
     raise AssertionError(f"nothing is fetched from {url}")
 
 
-def reader(provider: str, *secrets: str, api_key: str = "k", host: str | None = None) -> DescribedCallbacks:
-    return callback_reader(BUILT_IN[provider], host=host, api_key=api_key, secrets=secrets, fetch=no_keys)
+def reader(provider: str, *secrets: str, api_key: str = "k", base_url: str = "") -> DescribedCallbacks:
+    return callback_reader(BUILT_IN[provider], base_url=base_url, api_key=api_key, secrets=secrets, fetch=no_keys)
 
 
 def posted(body: Any, headers: dict[str, str] | None = None) -> CallbackRequest:
@@ -197,7 +197,7 @@ def vidu_headers(key: str, *, nonce: str = "n-1", at: float = NOW) -> dict[str, 
 
 
 def test_vidu_signs_with_the_api_key_and_names_the_signed_headers() -> None:
-    vidu = reader("vidu", api_key="vda_1", host="api.vidu.com")
+    vidu = reader("vidu", api_key="vda_1", base_url="https://api.vidu.com")
     body = {"id": "v-1", "state": "success"}
     headers = vidu_headers("vda_1")
 
@@ -211,7 +211,7 @@ def test_vidu_signs_with_the_api_key_and_names_the_signed_headers() -> None:
 
 
 def test_the_key_of_an_aggregator_checks_no_signature_of_vidu() -> None:
-    vidu = reader("vidu", api_key="sk-aggregator", host="api.example.com")
+    vidu = reader("vidu", api_key="sk-aggregator", base_url="https://api.example.com")
     assert vidu.read(posted({"id": "v-1"}, vidu_headers("vda_1")), now=NOW).proof is CallbackProof.UNSIGNED
 
 
@@ -245,7 +245,9 @@ def fal_headers(
 async def test_fal_signs_with_a_key_of_its_key_set() -> None:
     old, new, body = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate(), b'{"request_id": "r-1"}'
     published = Published(old)
-    fal = callback_reader(BUILT_IN["fal"], host="queue.fal.run", api_key="k", secrets=[], fetch=published.fetch)
+    fal = callback_reader(
+        BUILT_IN["fal"], base_url="https://queue.fal.run", api_key="k", secrets=[], fetch=published.fetch
+    )
     key_set = fal.key_set
     assert key_set is not None
 
@@ -270,7 +272,7 @@ async def test_ideogram_signs_the_same_lines_with_headers_of_its_own() -> None:
     key, body = Ed25519PrivateKey.generate(), b'{"generation_id": "r-1"}'
     published = Published(key)
     headers = fal_headers(key, body, "x-ideogram-webhook", "generation-id")
-    ideogram = callback_reader(BUILT_IN["ideogram"], host=None, api_key="k", secrets=[], fetch=published.fetch)
+    ideogram = callback_reader(BUILT_IN["ideogram"], base_url="", api_key="k", secrets=[], fetch=published.fetch)
     assert ideogram.key_set is not None
     assert await ideogram.key_set.refresh(NOW)
     assert published.fetched == ["https://api.ideogram.ai/v1/.well-known/jwks.json"]

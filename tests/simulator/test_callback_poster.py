@@ -93,7 +93,7 @@ async def test_a_callback_comes_when_a_task_starts_and_when_it_finishes(
         async def no_keys(url: str) -> bytes | None:
             return None
 
-        reader = callback_reader(BUILT_IN[name], host=None, api_key="", secrets=[SECRET], fetch=no_keys)
+        reader = callback_reader(BUILT_IN[name], base_url="", api_key="", secrets=[SECRET], fetch=no_keys)
         read = [reader.read(request, now=SystemClock().now()) for request in receiver.callbacks]
     assert [one.proof for one in read] == [CallbackProof.SIGNED] * 2
     assert [one.ids[0] for one in read] == [task_id] * 2
