@@ -122,6 +122,7 @@ class PlanBuilder:
         basis = (account, polling, settings.routes, settings.providers, settings.archive, network)
         if (kept := self._accounts.get(name)) and kept[0] == basis:
             return kept[1]
+        api_key = account.api_key.reveal() if account.api_key else ""
         pair = [secret.reveal() for secret in (account.access_key, account.secret_key) if secret is not None]
         known = self._descriptions(loaded)[account.provider]
         base_url, limits = base_url_of(account, known), limits_of(account, known)
@@ -130,7 +131,7 @@ class PlanBuilder:
         provider = HttpProvider(
             known,
             base_url=base_url,
-            api_key=account.api_key.reveal() if account.api_key else "",
+            api_key=api_key,
             pair=pair,
             client=client,
             headers=revealed(account.headers),
@@ -160,7 +161,7 @@ class PlanBuilder:
             callbacks=callback_reader(
                 known,
                 base_url=base_url,
-                api_key=account.api_key.reveal() if account.api_key else "",
+                api_key=api_key,
                 secrets=[secret.reveal() for secret in account.callback_secret],
                 fetch=partial(_key_set, client),
             ),
