@@ -90,7 +90,7 @@ class EventHub:
                 self._pages.clear()
                 self._kept_bytes = 0
 
-    def committed(self) -> None:
+    def changed(self) -> None:
         """There may be new events."""
         if self.followers:
             self._must_read.set()

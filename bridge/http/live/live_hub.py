@@ -30,6 +30,7 @@ class LiveHub:
         self.waits = FinishWaits(store=store, offload=offload, clock=clock)
         self.events = EventHub(store=store, offload=offload, clock=clock)
         self.changes = ChangeHub(store=store, offload=offload, clock=clock, settings=settings)
+        self._parts = (self.waits, self.events, self.changes)
 
     @property
     def followers(self) -> int:
@@ -39,7 +40,7 @@ class LiveHub:
     def committed(self, changes: Sequence[Change]) -> None:
         self.polls.committed(changes)
         self.waits.committed(changes)
-        self.events.committed()
+        self.events.changed()
         self.changes.committed(changes)
 
     def noted(self, notes: Sequence[Note]) -> None:
@@ -47,19 +48,18 @@ class LiveHub:
         self.changes.noted(notes)
 
     def changed(self) -> None:
-        self.waits.changed()
-        self.events.committed()
-        self.changes.changed()
+        for part in self._parts:
+            part.changed()
 
     def release(self) -> None:
         """End all streams and waits, because the server stops or moves, or a token has changed."""
-        for part in (self.waits, self.events, self.changes):
+        for part in self._parts:
             part.release()
 
     async def run(self) -> None:
         """Work until canceled."""
         async with anyio.create_task_group() as group:
-            for part in (self.waits, self.events, self.changes):
+            for part in self._parts:
                 group.start_soon(keep_running, type(part).__name__.lower(), part.run, self._clock)
 
     def close(self) -> None:
