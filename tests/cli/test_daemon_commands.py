@@ -64,8 +64,9 @@ def test_on_a_terminal_run_prints_a_summary_and_then_short_lines(shell: Shell, w
     world.ends_at["a"] = 0.0
     said = in_terminal(shell.folder, "run", on_output=interrupt_at("accepted by"))
     text = "\n".join(said.lines)
-    for fact in ("accounts   kling", "endpoints  hook (webhook · 127.0.0.1:", "1 live task", "page       on a free"):
-        assert fact in text, text
+    words = " ".join(text.split())  # the length of the folder decides where a line breaks
+    for fact in ("accounts kling", "endpoints hook (webhook · 127.0.0.1:", "1 live task", "page on a free"):
+        assert fact in words, text
     assert re.search(r"^\d\d:\d\d:\d\d  ✓ kling/a succeeded$", text, re.MULTILINE)
     assert all(cells(line) <= 80 for line in said.lines)
 
