@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from bridge.config.postgres_url import PostgresUrl
-from bridge.errors import StoreError
+from bridge.errors import StoreDamaged, StoreError
 from bridge.store import open_store
-from bridge.store.postgres import listener
+from bridge.store.postgres import listener, server_connection
 from bridge.store.postgres.failures import understood
 from bridge.store.postgres.sql_session import PostgresSession
 from bridge.store.statements import SQL
@@ -107,6 +107,12 @@ def test_a_lost_lease_does_not_stop_the_listener(postgres: PostgresUrl) -> None:
         for _ in range(20):
             time.sleep(0.05)
             assert store.news().work == 1
+
+
+def test_a_server_that_is_too_old_is_refused(postgres: PostgresUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_connection, "OLDEST", 999)
+    with pytest.raises(StoreDamaged, match=r"its PostgreSQL \d+ is too old; use 999 or newer$"):
+        open_store(postgres, create=True, group_access=False)
 
 
 def test_an_unknown_ca_names_the_parameter_for_it() -> None:

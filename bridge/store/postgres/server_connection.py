@@ -13,7 +13,7 @@ from psycopg.abc import PQGen, PQGenConn
 from psycopg.conninfo import conninfo_to_dict
 
 from bridge.config.postgres_url import PostgresUrl
-from bridge.errors import ConfigError
+from bridge.errors import ConfigError, StoreDamaged
 from bridge.ports import Clock
 from bridge.store.rows import Row
 from bridge.store.statements import SQL
@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 CONNECT_WITHIN_S: Final = 3  # time limit for each host, unless the connection string has another
 PATIENCE_S: Final = 10.0
+OLDEST: Final = 14  # the oldest version of the server with all settings that we need
 _CONNECTING: ContextVar[tuple[Clock, Callable[[float], bool]]] = ContextVar("connecting")
 
 
@@ -85,7 +86,7 @@ def _watched(gen: Generator[Any, Any, T], clock: Clock, is_over: Callable[[float
 
 def connect(place: PostgresUrl, clock: Clock, *, patience_s: float, is_over: Callable[[], bool]) -> ServerConnection:
     """A connection in autocommit mode that stops waiting once it `is_over`. ConfigError when the URL cannot be read;
-    psycopg's errors when the server does not answer or refuses."""
+    psycopg's errors when the server does not answer or refuses. StoreDamaged when it is too old."""
     try:
         given = conninfo_to_dict(place.reveal())
     except psycopg.ProgrammingError:
@@ -104,6 +105,8 @@ def connect(place: PostgresUrl, clock: Clock, *, patience_s: float, is_over: Cal
         # If a pooler changes the session, psycopg must not run the statement of another client that has the same name.
         with suppress(AttributeError):  # a later psycopg may name them in another way
             connection._prepared._prepared_idx = int.from_bytes(os.urandom(6))
+        if (version := connection.info.server_version // 10_000) < OLDEST:
+            raise StoreDamaged(f"store {place}: its PostgreSQL {version} is too old; use {OLDEST} or newer")
         connection.execute(SQL["server.settings"])
         connection.execute(SQL["server.synced"])
     except BaseException:
