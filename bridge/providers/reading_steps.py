@@ -187,7 +187,7 @@ class _Explainer:
             task["second"] = body
         if found.kind is ReadingKind.SUCCEEDED:
             yield "results", self._all_results(list(self._results(form, task)))
-        yield "not used", [", ".join(unused)] if (unused := _unused(form, found.task)) else []
+        yield "not used", [", ".join(unused)] if (unused := self._unused(form, found.task)) else []
 
     def _second_request(self) -> list[str]:
         asked, second = self._asked, self._second
@@ -238,6 +238,15 @@ class _Explainer:
             yield from (f"refused: {why}" for why in collected.refused)
             return
 
+    def _unused(self, form: Form, task: Task) -> list[str]:
+        """The keys of the task that no expression of the form uses, and that contain no result."""
+        used = (found.text for _, found in expressions(form) if isinstance(found, Selector))
+        mentioned = {name for expression in used for name in NAME.findall(expression)} | set(form.result_urls)
+        seen = read(self._description, self._answer, self._asked).snapshot
+        urls = [orjson.dumps(url) for url in seen.urls] if seen else []
+        left = {key: orjson.dumps(value) for key, value in task.items() if key not in mentioned}
+        return [one_line(key, SHOWN_CHARS) for key, text in left.items() if not any(url in text for url in urls)]
+
 
 def _fit(form: Form, selector: Selector, body: Json, task_id: str) -> str | None:
     made = looked_at(form, selector, body, task_id)
@@ -276,13 +285,6 @@ def _item(item: Mapping[str, Json]) -> str:
         return f"{item.get('media_type')}, {item.get('bytes')} bytes within the answer"
     needs_key = " (needs the key)" if item.get("needs_key") is True else ""
     return f"{item.get('url') or _shown(item.get('text'))}{needs_key}"
-
-
-def _unused(form: Form, task: Task) -> list[str]:
-    """The keys of the task that no expression of the form uses."""
-    used = (found.text for _, found in expressions(form) if isinstance(found, Selector))
-    mentioned = {name for expression in used for name in NAME.findall(expression)} | set(form.result_urls)
-    return [one_line(key, SHOWN_CHARS) for key in task if key not in mentioned]
 
 
 def _outcome(reading: Reading) -> Iterator[str]:

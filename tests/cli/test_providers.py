@@ -70,6 +70,15 @@ def test_a_success_is_shown_with_its_form_status_results_and_times(own: Shell) -
     assert "outcome         succeeded: the task finishes: task_succeeded" in out
 
 
+def test_a_key_with_results_in_a_usual_place_counts_as_used(shell: Shell) -> None:
+    content = {"result_url": "https://cdn.example.com/v.mp4"}
+
+    out = read(shell, "newapi", {"task_id": "7", "status": "succeeded", "content": content, "usage": {"tokens": 12}})
+
+    assert "videos: https://cdn.example.com/v.mp4" in out
+    assert "not used        usage\n" in out
+
+
 @pytest.mark.parametrize(
     ("body", "options", "lines"),
     [
