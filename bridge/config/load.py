@@ -21,7 +21,7 @@ from bridge.config.provider_trees import builtin_names, effective_tree, lacking_
 from bridge.config.secret import ReferenceContext, SecretText, has_reference
 from bridge.config.settings_file import SettingsFile, named_store, read_settings
 from bridge.config.yaml import YamlProblem
-from bridge.config.yaml_nodes import KeyPath, Pairs, as_free, as_text
+from bridge.config.yaml_nodes import KeyPath, Node, Pairs, as_free, as_text, respelled, walk
 from bridge.domain.proxies import ProxyRules
 from bridge.domain.quoting import unknown_name
 from bridge.domain.secret_headers import SCHEMES, header_secrets, is_secret_header
@@ -203,7 +203,7 @@ def _parse(
     tree = _tree(node)
     settings, wrong = _validated(tree, node, context)
     if settings is None or wrong or found:
-        problems = {*found, *wrong, *_missing_base_urls(tree, node)}
+        problems = {*found, *wrong, *(() if settings is None else _missing_base_urls(tree, node))}
         raise ConfigError([problem.line(name) for problem in sorted(problems)])
     return settings
 
@@ -220,10 +220,24 @@ def _validated(
 ) -> tuple[Settings | None, set[Problem]]:
     """The settings, if they are valid, and what is wrong. pydantic's error is dropped, as it contains the input."""
     problems = {*_unknown_names(tree, node), *_account_problems(tree, node)}
+    misspelled: set[Problem] = set()
+    right: Node = node
     try:
         return Settings.model_validate(tree, context=context, by_alias=True, by_name=False), problems
     except ValidationError as error:
-        return None, problems | {_problem(mistake, node) for mistake in mistakes(error, Settings, as_text(node))}
+        found = [*mistakes(error, Settings, as_text(node))]
+    for one in found:
+        above, left = walk(right, one.path[:-1])
+        if one.meant and isinstance(above, Pairs) and not left and one.meant not in above.values:
+            right = respelled(right, one.path, one.meant)
+            misspelled.add(_problem(one, node))
+    if misspelled and isinstance(right, Pairs):
+        # What follows from a misspelled key, such as "is missing", is no mistake of its own.
+        return None, misspelled | _validated(_tree(right), right, context)[1]
+    wrong = {_problem(one, node) for one in found}
+    places = {(one.location, one.key) for one in wrong}
+    rest = {*problems, *_missing_base_urls(tree, node)}
+    return None, wrong | {one for one in rest if (one.location, one.key) not in places}
 
 
 def _problem(mistake: Mistake, node: Pairs) -> Problem:
@@ -238,7 +252,9 @@ def _unknown_names(tree: Mapping[str, Any], node: Pairs) -> Iterator[Problem]:
     routes = tree.get("routes")
     for number, route in enumerate(routes if isinstance(routes, list) else ()):
         for section in ("accounts", "endpoints"):
-            known = _mapping(tree.get(section))
+            known = tree.get(section) or {}
+            if not isinstance(known, dict) or (section == "accounts" and not known):
+                continue  # that is a mistake already
             names = route.get(section) if isinstance(route, dict) else None
             for position, name in enumerate(names if isinstance(names, list) else ()):
                 if isinstance(name, str) and name not in known:

@@ -18,6 +18,7 @@ from bridge.domain.quoting import unknown_name
 Types = Sequence[Any]  # the alternatives in an annotation
 
 MISSING: Final = {"missing", "union_tag_not_found"}
+_DID_YOU_MEAN: Final = re.compile(r'; did you mean "(\w+)"\?$')
 _UNTYPED: Final = {"union_tag_not_found", "union_tag_invalid"}
 
 # Other names of robots.
@@ -56,6 +57,12 @@ class Mistake:
     is_lack: bool = False
     is_unknown: bool = False  # a key that does not exist
 
+    @property
+    def meant(self) -> str | None:
+        """The existing key that a misspelled one suggests."""
+        found = _DID_YOU_MEAN.search(self.message) if self.is_unknown else None
+        return found and found[1]
+
     def problem(self, node: Node) -> Problem:
         """The mistake with its location in a file."""
         if self.is_key or self.is_lack:
@@ -77,14 +84,12 @@ def mistakes(
             found.append(_mistake(detail, model, tree, keys))
         if detail["type"] in _UNTYPED:  # pydantic does not look at the other keys then
             types, written = _follow(model, path)
-            strange = [key for key in _reached(tree, written)[0] if key not in keys_of(types)]
+            strange = [key for key in reached(tree, written)[0] if key not in keys_of(types)]
             found += [_unknown_key((*written, key), keys_of(types)) for key in strange]
-    # A key that is only misspelled is one mistake, not also a missing key.
-    misspelled = [(each.path[:-1], each.message) for each in found if each.is_unknown]
-    for each in found:
-        suggestion = f'; did you mean "{each.path[-1]}"?' if each.is_lack else ""
-        if not suggestion or not any(at == each.path[:-1] and said.endswith(suggestion) for at, said in misspelled):
-            yield each
+    # A key that is only misspelled is one mistake, not also a missing key; the value of a wrong key does not matter.
+    misspelled = {(*each.path[:-1], each.meant) for each in found if each.meant}
+    wrong = {each.path for each in found if each.is_key}
+    yield from (one for one in found if one.is_key or one.path not in (misspelled if one.is_lack else wrong))
 
 
 def _mistake(detail: Mapping[str, Any], model: type[BaseModel], tree: Any, keys: Sequence[str]) -> Mistake:
@@ -100,7 +105,7 @@ def _mistake(detail: Mapping[str, Any], model: type[BaseModel], tree: Any, keys:
         return Mistake(path=_within(tree, path[:-1]), message=message, is_key=True)
     if kind in _UNTYPED:
         path = (*path, context["discriminator"].strip("'"))
-    value, left = _reached(tree, path)
+    value, left = reached(tree, path)
     if kind in MISSING and left:
         return Mistake(path=path, message="is missing", is_lack=True)
     message = "is empty" if value is None else _message(detail, value, path)
@@ -136,11 +141,11 @@ def _message(detail: Mapping[str, Any], value: object, path: KeyPath) -> str:
 
 def _within(tree: Any, path: KeyPath) -> KeyPath:
     """The part of `path` that was written: a single value may stand for a list of it, or for a mapping."""
-    value, left = _reached(tree, path)
+    value, left = reached(tree, path)
     return path if isinstance(value, Mapping) else path[: len(path) - len(left)]
 
 
-def _reached(tree: Any, path: KeyPath) -> tuple[Any, KeyPath]:
+def reached(tree: Any, path: KeyPath) -> tuple[Any, KeyPath]:
     """The value at `path`, or the nearest one above it, and the rest of the path."""
     for depth, step in enumerate(path):
         if isinstance(tree, Mapping) and step in tree:

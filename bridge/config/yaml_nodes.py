@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 KeyPath = tuple[str | int, ...]  # keys and list positions, from the top of the document
@@ -93,6 +93,19 @@ def walk(node: Node, path: Sequence[str | int]) -> tuple[Node, Sequence[str | in
         else:
             return node, path[depth:]
     return node, ()
+
+
+def respelled(node: Node, path: KeyPath, name: str) -> Node:
+    """The same node with another name for the key at `path`, which must exist."""
+    step, rest = path[0], path[1:]
+    if isinstance(node, Items):
+        items = [respelled(item, rest, name) if at == step else item for at, item in enumerate(node.items)]
+        return replace(node, items=items)
+    assert isinstance(node, Pairs)
+    if rest:
+        return replace(node, values={**node.values, str(step): respelled(node.values[str(step)], rest, name)})
+    keys = {name if key == step else key: written for key, written in node.keys.items()}
+    return replace(node, keys=keys, values={name if key == step else key: each for key, each in node.values.items()})
 
 
 def _free_scalar(scalar: Scalar) -> Any:

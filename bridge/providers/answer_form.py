@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
@@ -44,11 +44,18 @@ def _code(value: Any) -> Any:
 
 
 def _itself(value: Any) -> Any:
-    return value if isinstance(value, Mapping) else {name: name for name in listed(value)}
+    return value if isinstance(value, Mapping) else {name: name for name in _texts(value)}
 
 
 def _named(value: Any) -> Any:
-    return value if isinstance(value, Mapping) else dict.fromkeys(listed(value), "any")
+    return value if isinstance(value, Mapping) else dict.fromkeys(_texts(value), "any")
+
+
+def _texts(value: Any) -> Sequence[str]:
+    texts: Sequence[str] = listed(value)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("must be a list of keys, or a mapping")
+    return texts
 
 
 Kept = Literal["model", "version", "input", "metrics", "urls", "started_at", "logs"]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from bridge.config.mistakes import Mistake, mistakes
+from bridge.config.mistakes import Mistake, mistakes, reached
 from bridge.config.problems import NOT_A_MAPPING, written_key
 from bridge.config.provider_trees import ExtendsError, Tree, builtin_names, builtin_tree, extended
 from bridge.errors import ConfigError
@@ -63,13 +63,23 @@ def load_descriptions(user: Mapping[str, Any]) -> Mapping[str, Description]:
         try:
             made[name] = _validated(name, whole := extended(name, tree, user))
         except ValidationError as error:
-            wrong = mistakes(error, Description, whole, keys=KEYS)
+            wrong = _without_inherited([*mistakes(error, Description, whole, keys=KEYS)], whole)
             found += dict.fromkeys(replace(each, path=(name, *each.path)) for each in wrong)
         except ExtendsError as error:
             found.append(Mistake(path=(name, "extends"), message=str(error)))
     if found:
         raise DescriptionsRefused(found)
     return ChainMap(made, BUILT_IN) if made else BUILT_IN  # type: ignore[arg-type]  # nobody writes to it
+
+
+def _without_inherited(found: Sequence[Mistake], tree: Tree) -> Iterator[Mistake]:
+    """The mistakes without those that `direct` has only because it inherits them from `ask`."""
+    asked = [each.path[1:] for each in found if each.path[:1] == ("ask",)]
+    for each in found:
+        rest = each.path[1:]
+        is_inherited = each.path[:1] == ("direct",) and reached(tree["direct"], rest)[1]
+        if not is_inherited or not any(rest == at or (at and rest[: len(at)] == at) for at in asked):
+            yield each
 
 
 def effective(description: Description) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from bridge.domain.event import Topic
 from tests.config.settings_files import LEAST, SIGNING, loaded, problems
 
 HERE = "genbridge.yaml"
+NOT_A_NAME = "is not a name; use 1 to 64 letters, digits, _ . or -, starting with a letter or digit"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_a_mistake_in_an_account_is_reported(tmp_path: Path, line: str, expected
     [
         ("{type: webhook}", "3: endpoints.x.url: is missing"),
         ("{url: http://a}", "3: endpoints.x.type: is missing"),
-        ("{typ: webhook}", '7: endpoints.x.typ: unknown key "typ"; did you mean "type"?'),
+        ("{typ: webhook, url: http://a}", '7: endpoints.x.typ: unknown key "typ"; did you mean "type"?'),
         ("{type: ~, url: http://a}", "13: endpoints.x.type: is empty"),
         ("{type: webhok}", '13: endpoints.x.type: unknown type "webhok"; did you mean "webhook"?'),
         ("https://a.example", "6: endpoints.x: must be a mapping of keys"),
@@ -277,7 +278,7 @@ def test_names_that_look_like_numbers_or_booleans_stay_names(tmp_path: Path) -> 
 
 
 def test_all_mistakes_are_reported_together_sorted_by_location(tmp_path: Path) -> None:
-    text = LEAST.replace("https://api", "ftp://api").replace("type: webhook", "type: webhook\n    frmat: x")
+    text = LEAST.replace("https://api", "ftp://api").replace("type: webhook", "type: webhook\n    frmat: kling")
     found = problems(tmp_path, text + "routes: [{endpoints: [nobody], topics: []}]\npollng: {}\n")
     assert [line.split(": ")[0] for line in found] == [
         f"{HERE}:{place}" for place in ("4:15", "9:5", "11:23", "11:40", "12:1")
@@ -317,3 +318,43 @@ def test_a_missing_base_url_is_reported_with_the_other_mistakes(tmp_path: Path) 
     text = "log: {level: loud}\naccounts:\n  a: {provider: newapi, api_key: k12345}\n  b: {provider: fal, api_key: k12345}\n"
     places = [line.split(": ")[1] for line in problems(tmp_path, text)]
     assert places == ["log.level", "accounts.a.base_url"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ("    api_key", "    api_kye", ['5:5: accounts.kling.api_kye: unknown key "api_kye"; did you mean "api_key"?']),
+        (
+            "    base_url",
+            "    base_ulr",
+            ['4:5: accounts.kling.base_ulr: unknown key "base_ulr"; did you mean "base_url"?'],
+        ),
+        ("accounts:", "acounts:", ['1:1: acounts: unknown key "acounts"; did you mean "accounts"?']),
+        ("endpoints:\n", "endpoint:\n", ['6:1: endpoint: unknown key "endpoint"; did you mean "endpoints"?']),
+        (
+            "    format",
+            "    formta",
+            ['10:5: endpoints.automation.formta: unknown key "formta"; did you mean "format"?'],
+        ),
+        (
+            "endpoints:\n  automation:\n    type: webhook",
+            "endpoint:\n  automation:\n    type: webhok",
+            [
+                '6:1: endpoint: unknown key "endpoint"; did you mean "endpoints"?',
+                '8:11: endpoints.automation.type: unknown type "webhok"; did you mean "webhook"?',
+            ],
+        ),
+        ("    provider: kling", '    provider: "a b"', [f'3:15: accounts.kling.provider: "a b" {NOT_A_NAME}']),
+        ("accounts: [kling]", 'accounts: ["a b"]', [f'13:16: routes[0].accounts[0]: "a b" {NOT_A_NAME}']),
+    ],
+)
+def test_one_wrong_key_or_name_is_one_mistake(tmp_path: Path, old: str, new: str, lines: list[str]) -> None:
+    routed = LEAST + "    format: feishu\n    title: x\nroutes:\n  - accounts: [kling]\n    endpoints: [automation]\n"
+    assert old in routed
+    assert problems(tmp_path, routed.replace(old, new, 1)) == [f"{HERE}:{line}" for line in lines]
+
+
+def test_routes_are_not_blamed_for_accounts_that_are_no_mapping(tmp_path: Path) -> None:
+    text = "accounts: 3\nendpoints: true\nroutes: [{accounts: [a], endpoints: [b]}]"
+    expected = ["1:11: accounts: must be a mapping of keys", "2:12: endpoints: must be a mapping of keys"]
+    assert problems(tmp_path, text) == [f"{HERE}:{line}" for line in expected]

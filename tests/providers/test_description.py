@@ -272,3 +272,34 @@ def test_a_vendor_without_id_and_envelope_can_be_described() -> None:
     error = read(loaded, answered(b'{"state": "error", "error": "busy"}'), asked)
 
     assert (told.kind, error.kind) == (ReadingKind.SUCCEEDED, ReadingKind.AMBIGUOUS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("method", "PUT", 'unknown method "PUT"; there are: GET, POST'),
+        ("quary", {}, 'unknown key "quary"; did you mean "query"?'),
+        ("batch", {"path": "/x", "body": {"ids": "all"}}, "a batch needs {ids} in its path, query, body or headers"),
+    ],
+)
+def test_direct_does_not_repeat_a_mistake_that_it_inherits(key: str, value: Any, message: str) -> None:
+    own = OWN | {"ask": OWN["ask"] | {key: value}, "direct": {"hosts": ["a.example.com"], "path": "/v2/{id}"}}
+    assert _problems({"own": own}) == [(("own", "ask", key), message)]
+
+
+def test_direct_reports_its_own_mistakes() -> None:
+    own = OWN | {"ask": OWN["ask"] | {"method": "PUT"}, "direct": {"hosts": ["a.example.com"], "method": "put"}}
+    assert [path for path, _ in _problems({"own": own})] == [("own", "ask", "method"), ("own", "direct", "method")]
+
+
+@pytest.mark.parametrize("keep", [[{}], [["model"]], [5]])
+def test_kept_fields_that_are_no_texts_are_one_mistake(keep: Any) -> None:
+    form = OWN["forms"]["job"] | {"keep": keep}
+    (found,) = _problems({"own": OWN | {"forms": {"job": form}}})
+    assert found == (("own", "forms", "job", "keep"), "must be a list of keys, or a mapping")
+
+
+def test_an_unknown_key_and_its_value_are_one_mistake() -> None:
+    form = OWN["forms"]["job"] | {"words": {"busy": 5}, "keep": ["a b"], "result_urls": [{}]}
+    paths = [path[3:] for path, _ in _problems({"own": OWN | {"forms": {"job": form}}})]
+    assert paths == [("words", "busy"), ("result_urls",), ("keep",)]
