@@ -233,7 +233,8 @@ def _validated(
             misspelled.add(_problem(one, node))
     if misspelled and isinstance(right, Pairs):
         # What follows from a misspelled key, such as "is missing", is no mistake of its own.
-        return None, misspelled | _validated(_tree(right), right, context)[1]
+        whole = _tree(right)
+        return None, {*misspelled, *_validated(whole, right, context)[1], *_missing_base_urls(whole, right)}
     wrong = {_problem(one, node) for one in found}
     places = {(one.location, one.key) for one in wrong}
     rest = {*problems, *_missing_base_urls(tree, node)}
