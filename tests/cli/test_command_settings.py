@@ -63,6 +63,7 @@ def test_quick_commands_check_only_what_they_use(shell: Shell) -> None:
     assert [line.split(": ")[1] for line in said.err.splitlines()] == [
         "accounts.kling.api_key",
         "endpoints.x.typ",
+        "endpoints.x.type",  # its value is wrong, too
         "polling.timeout",
     ]
 
@@ -88,6 +89,7 @@ def test_a_quick_command_that_cannot_use_the_settings_names_every_mistake(shell:
     assert [line.split(": ")[1] for line in said.err.splitlines()] == [
         "accounts.kling.provider",
         "endpoints.x.typ",
+        "endpoints.x.type",  # its value is wrong, too
         "polling.timeout",
     ]
 
