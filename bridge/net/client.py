@@ -5,6 +5,7 @@ No redirects, no cookies, no changes to addresses. `Transport` is the interface 
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from codecs import BOM_UTF8
@@ -287,20 +288,22 @@ def trusting(ca_file: str | None) -> ssl.SSLContext:
                 context.load_verify_locations(cafile=file)
         except OSError as error:
             raise ConfigError([f"{name}: {file}: {error.strerror or 'not a file of PEM certificates'}"]) from None
-    if own.capath is not None:
-        context.load_verify_locations(capath=own.capath)
+    # `capath` is None if the variable names several folders, which OpenSSL allows.
+    named_folders = os.environ.get(own.openssl_capath_env, "").split(os.pathsep)
+    folders = [own.capath] if own.capath else [each for each in named_folders if each and Path(each).is_dir()]
+    for folder in folders:
+        context.load_verify_locations(capath=folder)
     # The usual file has the public authorities once more, in a megabyte; the folder is read only when needed. But some
     # systems, such as RHEL 9, have no certificates in the folder that OpenSSL finds.
-    if named is None and own.cafile and not _has_certificates(own.capath):
+    if named is None and own.cafile and not any(map(_has_certificates, folders)):
         with suppress(OSError):  # nobody has named it, so it is no mistake in the settings
             context.load_verify_locations(cafile=own.cafile)
     return context
 
 
-def _has_certificates(folder: str | None) -> bool:
+def _has_certificates(folder: str) -> bool:
     """Whether the folder has certificates that OpenSSL can find: it looks for hashes as names."""
     try:
-        files = [] if folder is None else Path(folder).iterdir()
-        return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in files)
+        return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in Path(folder).iterdir())
     except OSError:
         return False

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import ssl
 import struct
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -71,6 +74,26 @@ async def test_an_authority_of_this_machine_is_trusted(
     other = tmp_path / "other.pem"  # so that no context of an earlier test is used
     trustme.CA().cert_pem.write_to_path(str(other))
     monkeypatch.setenv("SSL_CERT_FILE", ca_file)
+    async with _server(authority.issue_cert("127.0.0.1")) as server:
+        outcome = await _asked(server.url, ca_file=str(other))
+
+    assert isinstance(outcome, Answer)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here, which names certificates in a folder")
+async def test_each_folder_of_a_list_in_the_environment_is_trusted(
+    authority: trustme.CA, ca_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.pem"  # so that no context of an earlier test is used
+    trustme.CA().cert_pem.write_to_path(str(other))
+    empty, folder = tmp_path / "empty", tmp_path / "certs"
+    empty.mkdir()
+    folder.mkdir()
+    said = subprocess.run(
+        ["openssl", "x509", "-noout", "-hash", "-in", ca_file], check=True, capture_output=True, text=True
+    )
+    (folder / f"{said.stdout.strip()}.0").write_bytes(Path(ca_file).read_bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", f"{empty}{os.pathsep}{tmp_path / 'missing'}{os.pathsep}{folder}")
     async with _server(authority.issue_cert("127.0.0.1")) as server:
         outcome = await _asked(server.url, ca_file=str(other))
 
