@@ -109,6 +109,7 @@ async def test_the_usual_file_counts_if_the_usual_folder_has_no_certificates(
     folder.mkdir()
     (folder / "ca-bundle.crt").touch()
     usual = ssl.DefaultVerifyPaths(ca_file, str(folder), "SSL_CERT_FILE", ca_file, "SSL_CERT_DIR", str(folder))
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: usual)
     async with _server(authority.issue_cert("127.0.0.1")) as server:
         outcome = await _asked(server.url, ca_file=str(other))
@@ -126,6 +127,7 @@ def test_the_usual_file_is_read_only_without_a_usable_folder(
         (folder / name).touch()
     found: Any = str(folder) if name else None  # typeshed says it is a text
     usual = ssl.DefaultVerifyPaths(ca_file, found, "SSL_CERT_FILE", ca_file, "SSL_CERT_DIR", str(folder))
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: usual)
     subjects = {str(one["subject"]) for one in trusting(None).get_ca_certs()}
     assert any("trustme" in each for each in subjects) is is_read
@@ -136,6 +138,7 @@ def test_an_empty_usual_file_is_no_mistake(tmp_path: Path, monkeypatch: pytest.M
     empty.touch()
     no_folder: Any = None  # typeshed says it is a text
     usual = ssl.DefaultVerifyPaths(str(empty), no_folder, "SSL_CERT_FILE", str(empty), "SSL_CERT_DIR", "/nowhere")
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: usual)
     assert trusting(None).verify_mode is ssl.CERT_REQUIRED
 
