@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 import yaml
 
 from bridge.config.yaml_nodes import Items, Location, Node, Pairs, Scalar
-from bridge.domain.quoting import quoted
+from bridge.domain.quoting import quoted, shortened
 
 MAX_SETTINGS_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 50
@@ -239,11 +239,12 @@ class Composer:
         self._add(node, event)
 
     def _alias(self, event: Any) -> None:
+        name = shortened(event.anchor)
         if event.anchor not in self._anchors:
-            self._refuse(event, f"the alias *{event.anchor} has no anchor &{event.anchor} before it", AliasProblem)
+            self._refuse(event, f"the alias *{name} has no anchor &{name} before it", AliasProblem)
         node = self._anchors[event.anchor]
         if node is None:
-            self._refuse(event, f"the alias *{event.anchor} refers to itself", AliasProblem)
+            self._refuse(event, f"the alias *{name} refers to itself", AliasProblem)
         self._aliased += _merged_weight(node) if self._is_merging() else node.weight
         if self._aliased > MAX_ALIASED:
             self._refuse(event, "the aliases expand to too much data", AliasProblem)

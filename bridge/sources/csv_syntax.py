@@ -11,6 +11,7 @@ from bridge.domain.id_rule import TASK_KEYS
 from bridge.domain.quoting import quoted
 from bridge.sources.entry import MAX_TASK_CHARS, NO_TASK, Entry, SyntaxProblem, lines_of, too_long
 from bridge.sources.json_syntax import parse_json
+from bridge.sources.task_reader import TaskProblem, check_keys
 
 _DELIMITERS: Final = ",;\t"
 _PIPED: Final = "| does not separate cells: use commas, semicolons or tabs, or put an id that contains | in quotes"
@@ -97,6 +98,10 @@ def _columns(first: _Row) -> tuple[str, ...] | None:
         raise SyntaxProblem(first.line, f"the column {quoted(max(known, key=known.count))} is there twice")
     if "id" not in names:
         raise SyntaxProblem(first.line, f"the first row must name the columns, one of them id: {', '.join(TASK_KEYS)}")
+    try:
+        check_keys(filter(None, names))
+    except TaskProblem as problem:
+        raise SyntaxProblem(first.line, str(problem)) from None
     return names
 
 
@@ -111,7 +116,7 @@ def _entry(row: _Row, columns: Sequence[str], head: str) -> Entry:
     task = {
         name: _value(name, cell)
         for name, cell in zip(columns, row.cells, strict=False)
-        if name == "id" or (name and name not in TASK_KEYS) or cell.strip()
+        if name == "id" or (name and cell.strip())
     }
     return Entry(line=row.line, text=row.text, head=head, value=task if head else task["id"])
 

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -30,7 +30,10 @@ _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 
 
 class TaskProblem(ValueError):
-    """This task cannot be watched. The text is one line: what is wrong, and how to fix it."""
+    """This task cannot be watched. The text is one printable line: what is wrong, and how to fix it."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(printable(problem))
 
 
 class MissingField(TaskProblem):
@@ -78,7 +81,7 @@ class TaskReader:
         TaskProblem for anything else."""
         if not isinstance(value, Mapping):
             return self._wish({"id": value})
-        _check_keys(value)
+        check_keys(value)
         return self._wish({key: given for key, given in value.items() if given is not None or key == "id"})
 
     def read_entry(self, entry: Entry, *, answers: bool = False) -> Wish:
@@ -218,7 +221,8 @@ def has_known_keys(task: Mapping[str, Any]) -> bool:
     return any(key in TASK_KEYS or key.lower() in _MEANT for key in task)
 
 
-def _check_keys(task: Mapping[Any, Any]) -> None:
+def check_keys(task: Iterable[Any]) -> None:
+    """TaskProblem for the first key that a task cannot have."""
     for key in task:
         if key in TASK_KEYS:
             continue

@@ -258,3 +258,10 @@ def test_thousands_of_short_merges_are_allowed_but_a_bomb_is_not() -> None:
     assert "the aliases expand to too much data" in problem(large)
     bomb = "a0: &a0 {k: [x, x]}\n" + "".join(f"a{n}: &a{n} {{<<: *a{n - 1}, p{n}: *a{n - 1}}}\n" for n in range(1, 40))
     assert "the aliases expand to too much data" in problem(bomb)
+
+
+@pytest.mark.parametrize("text", ["a: *{}", "a: &{0} [*{0}]"])
+def test_a_long_alias_is_shortened_in_the_message(text: str) -> None:
+    with pytest.raises(YamlProblem) as caught:
+        read_document(text.format("x" * 5000), name="n")
+    assert len(str(caught.value)) < 200

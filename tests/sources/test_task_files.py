@@ -59,6 +59,20 @@ def test_csv_has_a_header_of_our_keys_or_one_column_of_ids(text: str, expected: 
     assert values(text, ".csv") == expected
 
 
+@pytest.mark.parametrize(
+    ("head", "problem"),
+    [
+        ("id,lable", 'unknown key "lable"; did you mean "label"?'),
+        ("id,name", 'unknown key "name"; did you mean "label"?'),
+        ("id,webhook_url", '"webhook_url": a task must not contain an address'),
+    ],
+)
+def test_an_unknown_csv_column_is_one_problem_of_the_header(head: str, problem: str) -> None:
+    line, found = only_problem(f"\n{head}\na,b\nc,\nd,e\n", ".csv")
+    assert line == 2
+    assert found.startswith(problem)
+
+
 def test_rows_of_a_csv_file_know_their_lines() -> None:
     entries = read('id,label\n\na,"two\nlines"\nb,x\nc,x,y\n', ".csv")
     assert [(entry.line, entry.problem) for entry in entries] == [(3, None), (5, None), (6, "3 cells, but 2 columns")]

@@ -227,3 +227,8 @@ def test_give_up_after_is_a_duration(written: Any, seconds: float) -> None:
 )
 def test_give_up_after_must_be_a_positive_duration(written: Any) -> None:
     assert problem_of({"id": "t", "give_up_after": written}).startswith("give_up_after: ")
+
+
+@pytest.mark.parametrize("char", ["\n", "\t", "\u2028", "\ud800", "\ufeff"])
+def test_a_problem_stays_one_line_whatever_is_quoted(char: str) -> None:
+    assert problem_of({"id": "t1", "action": f"videos{char}x"}, action_problem=lambda *_: f'"videos{char}x" is bad')
