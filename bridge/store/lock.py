@@ -31,8 +31,8 @@ _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError)
 class DaemonLock:
     """Holds `<store>.lock` within a `with` block. Commands do not take it.
 
-    Creates missing directories, as `open_store` does. StoreBusy names the holder; StoreError when the lock cannot be
-    taken for another reason. The empty file stays: if it were removed, two daemons could lock two files.
+    Creates missing directories, as `open_store` does. StoreBusy names the holder; StoreDamaged when the path is no
+    file; StoreError when the lock cannot be taken. The empty file stays: without it, two daemons could lock two files.
     """
 
     def __init__(self, path: Path | str, *, group_access: bool = False, clock: Clock | None = None) -> None:
@@ -45,6 +45,7 @@ class DaemonLock:
         self.former = ""  # the member of a shared store that the last holder was, if it ended without leaving
 
     def __enter__(self) -> Self:
+        files.inode(self._store)  # a folder is an error, and gets no lock beside it
         files.make_directory(self._store.parent, group_access=self._group_access)
         lock = lock_of(self._store)
         mode = files.file_mode(group_access=self._group_access)

@@ -15,7 +15,7 @@ import pytest
 
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.slots import Share, account_scope
-from bridge.errors import LeaseLost, StoreBusy, StoreError
+from bridge.errors import LeaseLost, StoreBusy, StoreDamaged, StoreError
 from bridge.store import DaemonLock, open_store
 from tests.fakes import FakeClock
 from tests.store.conftest import AsUser
@@ -98,6 +98,14 @@ def test_two_names_of_one_store_share_one_lock(path: Path, tmp_path: Path) -> No
 def test_commands_work_while_a_daemon_runs(path: Path) -> None:
     with daemon(path), closing(open_store(path, create=True, group_access=False)) as store:
         assert store.find("a", None) == []
+
+
+def test_a_folder_gets_no_lock_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(StoreDamaged, match="is not a regular file"), DaemonLock(folder):
+        pass
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_missing_directory_is_made_as_for_the_store(public: Path) -> None:
