@@ -13,12 +13,11 @@ from pydantic.fields import FieldInfo
 
 from bridge.config.problems import NOT_A_MAPPING, NOT_A_TEXT, Problem, at_key, at_value
 from bridge.config.yaml_nodes import KeyPath, Node
-from bridge.domain.quoting import unknown_name
+from bridge.domain.quoting import similar, unknown_name
 
 Types = Sequence[Any]  # the alternatives in an annotation
 
 MISSING: Final = {"missing", "union_tag_not_found"}
-_DID_YOU_MEAN: Final = re.compile(r'; did you mean "(\w+)"\?$')
 _UNTYPED: Final = {"union_tag_not_found", "union_tag_invalid"}
 
 # Other names of robots.
@@ -56,12 +55,7 @@ class Mistake:
     is_key: bool = False
     is_lack: bool = False
     is_unknown: bool = False  # a key that does not exist
-
-    @property
-    def meant(self) -> str | None:
-        """The existing key that a misspelled one suggests."""
-        found = _DID_YOU_MEAN.search(self.message) if self.is_unknown else None
-        return found and found[1]
+    meant: str | None = None  # the key that an unknown one resembles
 
     def problem(self, node: Node) -> Problem:
         """The mistake with its location in a file."""
@@ -115,7 +109,9 @@ def _mistake(detail: Mapping[str, Any], model: type[BaseModel], tree: Any, keys:
 
 
 def _unknown_key(path: KeyPath, known: Sequence[str]) -> Mistake:
-    return Mistake(path=path, message=unknown_name("key", str(path[-1]), known), is_key=True, is_unknown=True)
+    name = str(path[-1])
+    message, meant = unknown_name("key", name, known), similar(name, known)
+    return Mistake(path=path, message=message, is_key=True, is_unknown=True, meant=meant)
 
 
 def _message(detail: Mapping[str, Any], value: object, path: KeyPath) -> str:

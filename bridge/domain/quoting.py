@@ -32,15 +32,20 @@ def quoted(text: str, *, limit: int = 60) -> str:
     return f'"{shortened(text, limit=limit)}"'
 
 
-def unknown_name(what: str, given: str, known: Iterable[str], *, most: int = 12) -> str:
-    """`unknown topic "task_fail"; did you mean "task_failed"?`, or a list of known words when none is similar."""
+def similar(given: str, known: Iterable[str]) -> str | None:
+    """The known word that a misspelled one most resembles; None if none is similar."""
     import difflib  # imported here, because only mistakes need it, and quick commands start faster without it
 
-    words = sorted(known)
-    by_lower = {word.lower(): word for word in words}
+    by_lower = {word.lower(): word for word in known}
     near = difflib.get_close_matches(given[:100].lower(), by_lower, n=1)
-    if near:
-        return f'unknown {what} {quoted(given)}; did you mean "{by_lower[near[0]]}"?'
+    return by_lower[near[0]] if near else None
+
+
+def unknown_name(what: str, given: str, known: Iterable[str], *, most: int = 12) -> str:
+    """`unknown topic "task_fail"; did you mean "task_failed"?`, or a list of known words when none is similar."""
+    words = sorted(known)
+    if near := similar(given, words):
+        return f'unknown {what} {quoted(given)}; did you mean "{near}"?'
     some = ", ".join(words[:most]) + (", ..." if len(words) > most else "")
     listed = f"there are: {some}" if words else "there are none"
     return f"unknown {what} {quoted(given)}; {listed}"
