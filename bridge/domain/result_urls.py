@@ -31,9 +31,11 @@ def why_refused(url: str, *, own_host: str, allowed: AllowedHosts = NO_HOSTS) ->
     if len(url) > MAX_URL_CHARS:
         return f"{len(url)} characters long"
     if not _VISIBLE.fullmatch(url) and (
-        "\\" in url or any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"} for char in url)
+        "\\" in url
+        or "\ufffd" in url
+        or any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"} for char in url)
     ):
-        return "holds control characters, blanks or backslashes"
+        return "holds control or damaged characters, blanks or backslashes"
     try:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"}:

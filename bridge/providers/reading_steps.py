@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from bridge.domain.task import Json, Reading, ReadingKind
+from bridge.encoding import encode
 from bridge.expressions.answer_budget import ExpressionLimit
 from bridge.expressions.json_text import parse_json
 from bridge.net.client import Answer
@@ -243,8 +244,8 @@ class _Explainer:
         used = (found.text for _, found in expressions(form) if isinstance(found, Selector))
         mentioned = {name for expression in used for name in NAME.findall(expression)} | set(form.result_urls)
         seen = read(self._description, self._answer, self._asked).snapshot
-        urls = [orjson.dumps(url) for url in seen.urls] if seen else []
-        left = {key: orjson.dumps(value) for key, value in task.items() if key not in mentioned}
+        urls = [encode(url) for url in seen.urls] if seen else []
+        left = {key: encode(value) for key, value in task.items() if key not in mentioned}
         return [one_line(key, SHOWN_CHARS) for key, text in left.items() if not any(url in text for url in urls)]
 
 
@@ -303,6 +304,6 @@ def _outcome(reading: Reading) -> Iterator[str]:
 
 
 def _shown(value: Json) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = value if isinstance(value, str) else encode(value).decode()
     shown = one_line(text, SHOWN_CHARS)
     return f'"{shown}"' if isinstance(value, str) else shown

@@ -36,7 +36,7 @@ REFUSED: Final = re.compile(
 # A message of a success that says nothing about missing results. Without giving back what it has matched: a text of
 # 2000 characters would take half a second.
 WELL: Final = re.compile(
-    r"\s*+((https?|gs|s3)://.*|ok|okay|none|null|.*(成功|完成).*"
+    r"\s*+((https?|gs|s3)://.*|ok|okay|none|null|0|200|\W*+|.*(成功|完成).*"
     r"|(?>[^.;,]*?\b(success|succeed|complete|finish|done|generated))[^.;,]*+)[.!]?\s*+",
     re.IGNORECASE | re.DOTALL,
 )
@@ -178,9 +178,14 @@ def why_failed(seen: Snapshot) -> str:
 def _withheld(form: Form, task: Task) -> str:
     """Why results are missing, if the answer contains a reason."""
     for value in (*selected(form.withheld, task), *(reasons(task) if form.usual_words else ())):
-        if (said := as_message([value])) and (BAD.search(said) or not WELL.fullmatch(said)):
+        if _is_reason(said := as_message([value])):
             return said
     return ""
+
+
+def _is_reason(said: str) -> bool:
+    """Whether a text of a success can be the reason for a missing result."""
+    return BAD.search(said) is not None or WELL.fullmatch(said) is None
 
 
 def _expires_ms(description: Description, form: Form, task: Task, seen: Snapshot, now: float) -> int | None:
@@ -215,7 +220,7 @@ def _remarks(collected: Collected, withheld: str) -> str:
 
 
 def _lost(collected: Collected) -> str:
-    return "; ".join(each.why for each in collected.lost)
+    return "; ".join(each.why for each in collected.lost if _is_reason(each.why))
 
 
 def _counted(number: int, what: str) -> str:

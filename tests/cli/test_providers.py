@@ -136,6 +136,14 @@ def test_a_status_that_is_no_word_is_explained(shell: Shell, finished: bool) -> 
     assert f"{json.dumps(finished)} is not a word; make one in the expression, such as done && 'done' ||" in out
 
 
+def test_a_deeply_nested_status_is_explained(shell: Shell) -> None:
+    nested = b'{"a":' * 400 + b"1" + b"}" * 400
+    out = read(shell, "kling", b'{"code":0,"data":{"task_id":"7","task_status":%b,"x":%b}}' % (nested, nested))
+
+    assert "status          {" in out
+    assert "not used        x" in out
+
+
 @pytest.mark.parametrize(
     ("body", "line"),
     [

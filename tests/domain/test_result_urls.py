@@ -67,7 +67,7 @@ PRIVATE_HOSTS = [
 
 HOSTILE = [
     ("", "empty"),
-    (" ", "holds control characters, blanks or backslashes"),
+    (" ", "holds control or damaged characters, blanks or backslashes"),
     ("javascript:alert(1)", 'the scheme is "javascript"'),
     ("JavaScript:alert(1)", 'the scheme is "javascript"'),
     ("javascript://a.test/%0aalert(1)", 'the scheme is "javascript"'),
@@ -117,6 +117,7 @@ HOSTILE = [
     ("https://loc\u00adalhost/", "holds control"),
     ("https://local\u200bhost/", "holds control"),
     ("https://a.test/\ud800", "holds control"),
+    ("https://a.test/v.mp4\ufffd", "holds control or damaged"),
     ("https://a.test/" + "x" * 70_000, "70015 characters long"),
     ("https://" + "a" * 300 + ".test/", "not a URL"),
     ("https://127.0.0.1" + "\ufe0f" * 300 + "/", "not a URL"),

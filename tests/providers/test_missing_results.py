@@ -157,9 +157,12 @@ def test_an_aggregators_list_with_a_lost_item_says_why() -> None:
     assert (reading.kind, reading.detail) == (ReadingKind.SUCCEEDED, "some results are missing: nsfw")
 
 
-@pytest.mark.parametrize("text", ["", "SUCCEED", "ok", "Task completed.", "任务成功", "generated in 3 s", A])
+@pytest.mark.parametrize(
+    "text", ["", "-", "SUCCEED", "ok", "200", "Task completed.", "任务成功", "generated in 3 s", A]
+)
 def test_a_success_text_is_not_the_reason_for_missing_results(text: str) -> None:
     assert reading_of(kling(task_status_msg=text)).lacks_result
+    assert reading_of(kling(task_result={"videos": [{"id": "1", "message": text}]})).lacks_result
     assert reading_of(newapi(error=text)).lacks_result or text == A
 
 
