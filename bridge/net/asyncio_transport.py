@@ -52,7 +52,7 @@ class AsyncioTransport:
             connection = kept or await self._opened(message.at, ends_at)
             try:
                 status, headers = await connection.send(sent, ends_at)
-                body = reply.begin(status, headers.items())
+                body = reply.begin(status, headers)
                 while not connection.has_ended:
                     chunk = connection.arrived() or await connection.more()
                     if chunk and not body.feed(chunk):
@@ -84,7 +84,8 @@ class AsyncioTransport:
         idle = self._idle[origin]
         now = boot_s()
         idle.append((now, connection))
-        self._trim(idle, now)
+        if self._is_closed or len(idle) > self._most_idle:
+            self._trim(idle, now)
         if self._sweep is None and not self._is_closed:
             self._sweep = connection.loop.call_later(KEEP_ALIVE_S, self._close_unused, connection.loop)
 

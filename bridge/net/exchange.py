@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
 
@@ -101,6 +102,25 @@ KEPT_HEADERS: Final = {
 }
 
 
+def first_values(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The first value of each name."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        found.setdefault(name, value)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _kept(names: tuple[bytes, ...]) -> tuple[tuple[str, bytes], ...]:
+    """The headers to keep among these, each with its name as written. Cached, because a server sends the same names in
+    every answer."""
+    found: dict[str, bytes] = {}
+    for name in names:
+        if (key := KEPT_HEADERS.get(name.lower())) is not None:
+            found.setdefault(key, name)
+    return tuple(found.items())
+
+
 class WireRequest(NamedTuple):
     """A request as it is sent. (A tuple, because one is created for every poll.)"""
 
@@ -122,13 +142,11 @@ class WireResponse:
         self.body: Body | None = None  # None until status line and headers have arrived
         self._cap_bytes = cap_bytes
 
-    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> Body:
+    def begin(self, status: int, headers: Mapping[bytes, bytes]) -> Body:
         """Status line and headers have arrived. Returns what collects the body."""
         self.status = status
-        for name, value in headers:
-            key = KEPT_HEADERS.get(name.lower())
-            if key is not None and key not in self.headers:
-                self.headers[key] = value.decode("latin-1")
+        for key, name in _kept(tuple(headers)):
+            self.headers[key] = headers[name].decode("latin-1")
         if "date" not in self.headers:
             self.headers["date"] = http_date()  # RFC 9110, 6.6.1 requires this of a recipient
         self.body = Body(encoding=self.headers.get("content-encoding", ""), cap_bytes=self._cap_bytes)

@@ -17,7 +17,7 @@ import anyio
 import httpx
 
 from bridge.clock import boot_s
-from bridge.net.exchange import WireRequest, WireResponse
+from bridge.net.exchange import WireRequest, WireResponse, first_values
 from bridge.net.failure_kinds import FAILURES, NO_ANSWER, BodyStopped, explain_cut
 from bridge.net.request_head import ExactUrl, Pair, named_by_tls
 from bridge.net.resolver_threads import lend_to_loop
@@ -154,7 +154,7 @@ class HttpxTransport(HttpxConnections):
             request.headers = httpx.Headers(message.head.pairs)
             answer = await self.send(request, message.target, is_repeatable=message.method == "GET")
             try:
-                body = reply.begin(answer.status, answer.headers)
+                body = reply.begin(answer.status, first_values(answer.headers))
                 async for chunk in answer.stream:
                     if not body.feed(chunk):
                         return

@@ -10,7 +10,7 @@ import httpx
 
 from bridge.domain.proxies import ProxyRules
 from bridge.net.client import NO_RULES, Answer, Unanswered, proxy_at, shared_context, usable_proxy
-from bridge.net.exchange import WireResponse
+from bridge.net.exchange import WireResponse, first_values
 from bridge.net.failure_kinds import FAILURES, Failure, explain, explain_network
 from bridge.net.httpx_connections import HttpxConnections, StreamedAnswer
 from bridge.net.request_head import Pair, parse_origin, split
@@ -82,7 +82,7 @@ def whole_answer(status: int, headers: Sequence[Pair], raw: bytes, *, cap_bytes:
     """A buffered answer as `HttpClient.fetch` returns it: with the headers that readers need, and the body decoded up
     to `cap_bytes`."""
     reply = WireResponse(cap_bytes)
-    body = reply.begin(status, headers)
+    body = reply.begin(status, first_values(headers))
     if body.feed(raw):
         body.finish()
     content = bytes(body.content).removeprefix(BOM_UTF8)

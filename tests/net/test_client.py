@@ -335,7 +335,7 @@ async def test_redirects_are_not_followed_and_cookies_are_not_kept() -> None:
 async def test_the_client_sends_through_the_given_transport() -> None:
     class Echo:
         async def exchange(self, message: WireRequest, reply: WireResponse, *, timeout_s: float) -> None:
-            reply.begin(200, [])
+            reply.begin(200, {})
             assert reply.body is not None
             reply.body.feed(message.target)
             reply.body.finish()
