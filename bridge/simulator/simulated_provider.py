@@ -54,14 +54,11 @@ class _Call:
 class SimulatedProvider:
     """The provider and its tasks. All instants are `clock.steady()`.
 
-    `key`: the API key to require; None accepts any key, or none. `rate`: requests answered per second of the clock,
-    further ones are refused; None is no limit. `provider`: the vendor that gets the paths which several vendors share,
-    and answers on unknown paths. UsageError if no such vendor is simulated.
+    `key`: the API key to require; None accepts any key, or none. `provider`: the vendor that gets the paths which
+    several vendors share, and answers on unknown paths. UsageError if no such vendor is simulated.
     """
 
-    def __init__(
-        self, clock: Clock, *, key: str | None = None, rate: int | None = None, provider: str = "kling"
-    ) -> None:
+    def __init__(self, clock: Clock, *, key: str | None = None, provider: str = "kling") -> None:
         self.polls: Counter[str] = Counter()
         """Polls of each known task."""
         self.requests = 0
@@ -70,8 +67,6 @@ class SimulatedProvider:
         """Called with each task that a request creates, its vendor, and the base URL here."""
         self._clock = clock
         self._key = key
-        self._rate = rate
-        self._second, self._taken = 0, 0
         self._tasks: dict[str, SimulatedTask] = {}
         self._by_external_id: dict[str, SimulatedTask] = {}
         # Ids start at the time of the clock, so that they never repeat after a restart.
@@ -137,8 +132,8 @@ class SimulatedProvider:
             return self._respond(vendor, UNKNOWN_METHOD)
         try:
             content = await read_body(request, max_bytes=MAX_BODY_BYTES)
-            if (refusal := self._refusal(vendor, request)) is not None:
-                return self._respond(vendor, refusal)
+            if self._key is not None and not _is_authorized(vendor, request, self._key):
+                return self._respond(vendor, "unauthorized")
             body = parse_body(content)
             call = _Call(
                 vendor=vendor,
@@ -153,18 +148,6 @@ class SimulatedProvider:
             return self._answer(call)
         except ValueError as error:
             return self._respond(vendor, "bad_request", {"reason": str(error)})
-
-    def _refusal(self, vendor: Vendor, request: Request) -> str | None:
-        """The answer to a request without the key or above the rate; None if the request is accepted."""
-        if self._key is not None and not _is_authorized(vendor, request, self._key):
-            return "unauthorized"
-        if self._rate is None:
-            return None
-        second = int(self._clock.steady())
-        if second != self._second:
-            self._second, self._taken = second, 0
-        self._taken += 1
-        return "rate_limited" if self._taken > self._rate else None
 
     def _answer(self, call: _Call) -> Response:
         """ValueError for a request with invalid values."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import orjson
 import pytest
 
 from bridge.domain.task import Json, ReadingKind
-from bridge.providers.catalogue import load_descriptions
+from bridge.providers.catalogue import BUILT_IN, load_descriptions
 from bridge.providers.reading import read
 from bridge.providers.results import PollContext
 from tests.providers.reading_of import OP, answered, reading_of
@@ -242,3 +244,11 @@ def test_a_code_may_mean_any_kind_but_success_needs_a_result() -> None:
         (200, {"id": "T", "code": 9}, ReadingKind.NEEDS_INPUT),
     ):
         assert read(own, answered(orjson.dumps(body), status=status), asked).kind is kind, body
+
+
+def test_every_vendors_rate_limit_is_recognized() -> None:
+    recorded = orjson.loads((Path(__file__).parents[1] / "data/rate_limited.json").read_bytes())
+    assert recorded.keys() == BUILT_IN.keys()
+    for name, body in recorded.items():
+        status = 200 if name in {"kie", "kie_suno", "minimax"} else 429
+        assert reading_of(body, provider=name, status=status).kind is ReadingKind.RATE_LIMITED, name

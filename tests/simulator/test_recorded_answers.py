@@ -16,7 +16,7 @@ from bridge.simulator.vendor import Purpose, Vendor, load_vendor, vendor_names
 
 CREATED_AT = 1_762_000_000.0
 UNFILLED = re.compile(r"\{\w[\w.]*(:[^}]*)?\}")
-REFUSALS = {"unauthorized", "not_found", "rate_limited", "bad_request"}
+REFUSALS = {"unauthorized", "not_found", "bad_request"}
 KLING: list[tuple[SimulatedResult, str, dict[str, Any]]] = [
     (
         SimulatedResult.VIDEOS,

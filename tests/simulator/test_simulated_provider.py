@@ -134,20 +134,6 @@ async def test_without_the_right_key_every_request_is_401_with_code_1002(authori
     assert provider.polls == {}
 
 
-async def test_requests_above_the_rate_get_429_and_code_1302_for_a_second() -> None:
-    clock = FakeClock()
-    provider = SimulatedProvider(clock, rate=3)
-    async with served(provider.app) as client:
-        first = [(await client.get("/v1/videos/text2video/demo-1")).status_code for _ in range(5)]
-        limited = await client.get("/v1/videos/text2video/demo-1")
-        await clock.advance(1)
-        later = await client.get("/v1/videos/text2video/demo-1")
-    assert first == [200, 200, 200, 429, 429]
-    assert envelope(limited) == (429, 1302, "Too many requests; rate limit exceeded")
-    assert later.status_code == 200
-    assert provider.polls == {"demo-1": 4}
-
-
 @BOTH_PREFIXES
 async def test_a_create_call_gets_the_documented_answer_and_a_pollable_id(prefix: str) -> None:
     clock = FakeClock()
