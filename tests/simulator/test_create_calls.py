@@ -44,6 +44,9 @@ PATHS = {  # where a part of the path can vary
     "d_id": "/talks",
     "mureka": "/v1/song/generate",
     "novita": "/v3/async/kling-v1.6-t2v",
+    "aimlapi": "/v2/video/generations",
+    "bria": "/v2/image/generate",
+    "pollo": "/api/platform/v1/generation/pollo-ai/pollo-v2-5/video",
 }
 BODIES: dict[str, dict[str, Any]] = {
     "newapi": {"model": "m"},
