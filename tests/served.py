@@ -1,4 +1,4 @@
-"""A Starlette app on loopback for the duration of a test."""
+"""An ASGI app on loopback for the duration of a test."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import partial
 
 import anyio
 import httpx
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from bridge.net.http_server import listen, serve_on
 
 
 @asynccontextmanager
-async def served(app: Starlette, *, key: str | None = None) -> AsyncGenerator[httpx.AsyncClient, None]:
+async def served(app: ASGIApp, *, key: str | None = None) -> AsyncGenerator[httpx.AsyncClient, None]:
     """A client of the app, which runs on a free port. The client sends `key` as bearer token."""
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
     async with anyio.create_task_group() as group:

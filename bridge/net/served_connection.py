@@ -31,7 +31,8 @@ SAFE_HEAD: Final = (
 
 
 class ServedConnection(HttpToolsProtocol):
-    """If a request is not HTTP, or is not complete in time, answers with a problem document and closes."""
+    """If a request is not HTTP, or is not complete in time, answers with a problem document and closes. Complete
+    requests before it are answered first."""
 
     _head_bytes = 0
     _silent_bytes = 0  # received since the parser has reported anything: it collects a line until its end
@@ -39,6 +40,8 @@ class ServedConnection(HttpToolsProtocol):
     _rest_timer: asyncio.TimerHandle | None = None  # for the rest of a body after the answer
     _is_whole = False  # the last request has been received completely
     _refusal: tuple[HTTPStatus, str] | None = None
+    _last_answer: tuple[HTTPStatus, str] | None = None  # the refusal that follows the answers that are still due
+    _running: RequestResponseCycle | None = None  # the request that is being answered; `cycle` has arrived last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         super().connection_made(transport)
@@ -49,6 +52,8 @@ class ServedConnection(HttpToolsProtocol):
             self._await_head()
 
     def data_received(self, data: bytes) -> None:
+        if self._last_answer is not None:
+            return  # what follows an invalid request cannot be read
         self._silent_bytes += len(data)
         super().data_received(data)
         if self._silent_bytes > MAX_HEAD_BYTES:
@@ -60,6 +65,9 @@ class ServedConnection(HttpToolsProtocol):
         self._head_arrived()
         self._stop_rest_timer()
         super().connection_lost(exc)
+        if (running := self._running) is not None and not running.response_complete:
+            running.disconnected = True  # uvicorn notifies only the request that has arrived last
+            running.message_event.set()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -92,6 +100,8 @@ class ServedConnection(HttpToolsProtocol):
             host = rest.partition(b"/")[0]
             self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
         super().on_headers_complete()
+        if not self.pipeline:
+            self._running = self.cycle
 
     def on_message_complete(self) -> None:
         self._is_whole = True
@@ -99,21 +109,18 @@ class ServedConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        following = self.pipeline[-1][0] if self.pipeline else None
+        self._running = following or self._running
         super().on_response_complete()
-        if not self._is_whole and self._rest_timer is None:
+        if self._last_answer is not None:
+            if following is None:
+                self._end_with(*self._last_answer)
+        elif not self._is_whole and self._rest_timer is None:
             self._rest_timer = self.loop.call_later(HEAD_S, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         """Called if the parser, or a callback of it, has failed."""
         self._refuse(*(self._refusal or (HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1")))
-
-    def _is_answering(self) -> bool:
-        """Whether the answer to an earlier request is still due, or an answer has begun. While the body of the only
-        request arrives, a refusal can still be its answer."""
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            return False
-        return cycle.response_started or not cycle.more_body or bool(self.pipeline)
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
@@ -140,12 +147,25 @@ class ServedConnection(HttpToolsProtocol):
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the head of the request did not arrive within {HEAD_S:g} s")
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        self._head_arrived()
+        running = self._running
+        if running is None or running.response_complete:
+            self._end_with(status, detail)
+        elif not running.more_body:
+            if self.pipeline and self.cycle.more_body:
+                self.pipeline.popleft()  # the invalid request
+            self._last_answer = status, detail
+        elif running.response_started:
+            self.transport.close()
+        else:  # while the body of the only request arrives, the refusal can still be its answer
+            self._end_with(status, detail)
+
+    def _end_with(self, status: HTTPStatus, detail: str) -> None:
         if self.transport.is_closing():
             return
-        if not self._is_answering():
-            body = orjson.dumps(problem_document(status, detail))
-            head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
-            self.transport.write(head.encode() + SAFE_HEAD + b"content-type: " + PROBLEM_TYPE + b"\r\n\r\n" + body)
+        body = orjson.dumps(problem_document(status, detail))
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
+        self.transport.write(head.encode() + SAFE_HEAD + b"content-type: " + PROBLEM_TYPE + b"\r\n\r\n" + body)
         self.transport.close()
 
 

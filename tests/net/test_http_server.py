@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from bridge.errors import Unavailable, UsageError
 from bridge.net.http_server import listen, listen_unix, serve_on, split_address
@@ -282,6 +283,39 @@ async def test_a_line_without_end_is_refused_before_it_has_ended(begin: bytes, s
     async with served(APP) as client:
         answer = await answer_to(client, begin, *[b"x" * 65536] * 32)
     assert answer.startswith(b"HTTP/1.1 " + status) or not answer  # a reset may overtake the answer
+
+
+@pytest.mark.parametrize(
+    ("then", "status"),
+    [
+        (b"GARBAGE\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: here\r\n" + b"X: %b\r\n" % (b"x" * 70000) + b"\r\n", b"431"),
+        (b"POST /swallow HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nGARBAGE\r\n", b"400"),
+    ],
+)
+async def test_garbage_after_a_request_does_not_lose_its_answer(then: bytes, status: bytes) -> None:
+    request_ = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+    async with served(APP) as client:
+        answer = await answer_to(client, request_ * 2 + then)
+    starts = [line.split(b" ")[1] for line in answer.split(b"\r\n") if b"HTTP/1.1 " in line]
+    assert starts == [b"200", b"200", status]
+
+
+async def test_a_request_that_another_follows_notices_a_disconnect() -> None:
+    noticed = anyio.Event()
+
+    async def follow(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        noticed.set()
+
+    async with served(follow) as client:
+        async with await anyio.connect_tcp("127.0.0.1", client.base_url.port or 0) as stream:
+            await stream.send(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n" * 2)
+            await stream.receive()
+        with anyio.fail_after(5):
+            await noticed.wait()
 
 
 @pytest.mark.long
