@@ -82,7 +82,9 @@ def _decoded(data: bytes | str, name: str) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8", "replace")
-        raise YamlProblem(name, _location_after(before), "not UTF-8; save the file as UTF-8") from None
+        is_binary = b"\0" in raw  # or UTF-16
+        what = "not a text file in UTF-8; give another file, or" if is_binary else "not UTF-8;"
+        raise YamlProblem(name, _location_after(before), f"{what} save the file as UTF-8") from None
     text = text.removeprefix("\ufeff")
     found = _UNPRINTABLE.search(text)
     if found is not None:

@@ -107,6 +107,10 @@ def test_anchors_and_aliases_are_followed() -> None:
         ("a: b\nc: \x1b", "t.yaml:2:4: the character U+001B is not allowed"),
         ("a: b".encode("utf-16"), "t.yaml:1:1: the file is UTF-16; save it as UTF-8"),
         (b"a: b\nc: \xff", "t.yaml:2:4: not UTF-8; save the file as UTF-8"),
+        (
+            b"SQLite format 3\0\x10\0\xff",
+            "t.yaml:1:19: not a text file in UTF-8; give another file, or save the file as UTF-8",
+        ),
         ("a: \ud800", "t.yaml:1:4: not UTF-8; save the file as UTF-8"),
         ("a: &a [*a]", "t.yaml:1:8: the alias *a refers to itself"),
         ("a: *b", "t.yaml:1:4: the alias *b has no anchor &b before it"),
