@@ -32,7 +32,7 @@ from bridge.providers.selector import Select, SelectFirst
 from bridge.providers.task_rules import OF_TASK, PLACEHOLDERS, listed, placeholders
 
 PAGING: Final = frozenset({"page", "offset", "since_ms"})
-NAMED_GROUP: Final = re.compile(r"\(\?P<([A-Za-z_][A-Za-z0-9_]*)>")
+NAMED_GROUP: Final = re.compile(r"\(\?P?<([A-Za-z_][A-Za-z0-9_]*)")
 AS_TEXT, AS_MAPPING = "written as text", "written as a mapping"
 NOT_IN_PATH: Final = re.compile(r"[\s#]")
 KEY_WORDS: Final = frozenset({"bearer", "token", "signed", "none"})

@@ -106,7 +106,7 @@ def _validated(name: str, tree: Tree) -> Description:
 
 
 def _groups(tree: Tree) -> frozenset[str]:
-    """The named groups of the action pattern, which requests may use as placeholders."""
+    """The named groups of the action pattern, which requests may use as placeholders; also if its key is misspelled."""
     action = tree.get("action")
-    pattern = action.get("pattern") if isinstance(action, Mapping) else None
-    return frozenset(NAMED_GROUP.findall(pattern)) if isinstance(pattern, str) else frozenset()
+    texts = action.values() if isinstance(action, Mapping) else ()
+    return frozenset(name for text in texts if isinstance(text, str) for name in NAMED_GROUP.findall(text))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -303,3 +303,25 @@ def test_an_unknown_key_and_its_value_are_one_mistake() -> None:
     form = OWN["forms"]["job"] | {"words": {"busy": 5}, "keep": ["a b"], "result_urls": [{}]}
     paths = [path[3:] for path, _ in _problems({"own": OWN | {"forms": {"job": form}}})]
     assert paths == [("words", "busy"), ("result_urls",), ("keep",)]
+
+
+@pytest.mark.parametrize(
+    ("action", "at"),
+    [
+        ({"pattern": "(?P<kind[a-z]+)", "example": "video"}, "pattern"),
+        ({"patern": "(?P<kind>[a-z]+)", "example": "video"}, "patern"),
+    ],
+)
+def test_a_mistake_in_the_action_pattern_is_no_mistake_of_its_placeholders(action: Mapping[str, str], at: str) -> None:
+    own = OWN | {"action": action, "ask": OWN["ask"] | {"path": "/{kind}/{id}"}}
+    assert [path for path, _ in _problems({"own": own})] == [("own", "action", at)]
+
+
+def test_a_group_of_the_action_pattern_may_have_the_short_form() -> None:
+    own = OWN | {
+        "action": {"pattern": "(?<kind>[a-z]+)", "example": "video"},
+        "ask": OWN["ask"] | {"path": "/{kind}/{id}"},
+    }
+    rules = load_descriptions({"own": own})["own"].action
+    assert rules is not None
+    assert rules.parts("video") == {"kind": "video"}
