@@ -46,6 +46,7 @@ PATHS = {  # where a part of the path can vary
     "novita": "/v3/async/kling-v1.6-t2v",
     "aimlapi": "/v2/video/generations",
     "bria": "/v2/image/generate",
+    "tripo": "/v3/generation/text-to-model",
     "pollo": "/api/platform/v1/generation/pollo-ai/pollo-v2-5/video",
 }
 BODIES: dict[str, dict[str, Any]] = {
@@ -54,7 +55,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "jimeng": {"req_key": ACTIONS["jimeng"]},
     "replicate": {"version": "v"},
     "piapi": {"model": "kling"},
-    "tripo": {"type": "text_to_model"},
     "sync": {"model": "lipsync-2"},
 }
 CREATES = [
