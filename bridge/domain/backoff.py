@@ -69,7 +69,7 @@ def parse_retry_after(value: str | None, *, date: str | None, most_s: float = MA
     if value is None:
         return None
     try:
-        wait_s = float(value)
+        wait_s = max(map(float, value.split(",")))  # a header that was sent twice may arrive joined
     except ValueError:
         wait_s = _until_s(value, date)
     return min(wait_s, most_s) if wait_s >= 0 else None

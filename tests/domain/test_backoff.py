@@ -101,6 +101,11 @@ def test_a_retry_after_in_seconds_needs_no_date() -> None:
     assert parse_retry_after("30", date=None) == 30.0
 
 
+@pytest.mark.parametrize(("value", "seconds"), [("30, 60", 60.0), ("60,30", 60.0), ("30, soon", None)])
+def test_the_longest_of_joined_waits_counts(value: str, seconds: float | None) -> None:
+    assert parse_retry_after(value, date=DATE) == seconds
+
+
 def test_a_receivers_retry_after_may_have_another_maximum() -> None:
     assert parse_retry_after("1e9", date=None, most_s=86_400.0) == 86_400.0
 
