@@ -276,13 +276,15 @@ class Daemon:
             if counts is not None and is_idle and self._app.is_idle() and not self._app.can_progress(counts):
                 break
             await self._clock.sleep(DONE_EVERY_S)
-        if counts and (counts.live or counts.waiting):
-            log.error("once.unfinished", watches=counts.live, deliveries=counts.waiting)
         if counts and before:
             # Those that waited before for an endpoint that is no longer in the settings would fail every run.
             left = before.waiting_by_endpoint.keys() - self._loaded.queues
-            is_unfinished = counts.live or counts.waiting_by_endpoint.keys() - left
-            if is_unfinished or counts.dead > before.dead or counts.timed_out > before.timed_out:
+            if counts.live or counts.waiting_by_endpoint.keys() - left:
+                log.error("once.unfinished", watches=counts.live, deliveries=counts.waiting)
+                self._code = 1
+            elif counts.waiting:
+                log.warning("once.unfinished", watches=counts.live, deliveries=counts.waiting)
+            if counts.dead > before.dead or counts.timed_out > before.timed_out:
                 self._code = 1
         self._stop()
 
