@@ -33,7 +33,7 @@ def without_secrets(texts: Iterable[str], *, url: str, shown: str = "") -> str:
             text = text.replace(secret, "***")
         return one_line(text, most_chars=MOST_REASON)
 
-    lines = dict.fromkeys(clean(text).rstrip(" :") for text in texts if text)
+    lines = dict.fromkeys(filter(None, (clean(text).rstrip(" :") for text in texts)))
     return one_line("; ".join(list(lines)[:MOST_LINES]), most_chars=MOST_REASON)
 
 

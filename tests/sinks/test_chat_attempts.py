@@ -355,6 +355,10 @@ def test_a_reason_hides_values_of_options_and_not_their_names() -> None:
     assert without_secrets([said], url=url) == "the message from the server: no pass for *** or ***"
 
 
+def test_a_reason_has_no_empty_lines_of_a_plugin() -> None:
+    assert without_secrets(["", " ", ": ", "chat not found: "], url="tgram://token/room") == "chat not found"
+
+
 async def test_a_mail_server_that_refuses_is_not_taken_for_unanswered() -> None:
     url = f"mailto://127.0.0.1:{free_port()}?smtp=127.0.0.1&mode=insecure&from=x@example.com&to=y@example.com"
     outcome = await deliver(chat(url))
