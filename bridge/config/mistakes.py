@@ -69,12 +69,11 @@ def mistakes(
 ) -> Iterator[Mistake]:
     """Each mistake that pydantic found in a tree. `keys` are the model's keys if they differ from its fields."""
     details = error.errors(include_url=False, include_input=False)
-    paths = [detail["loc"] for detail in details]
+    holders = {detail["loc"][:length] for detail in details for length in range(len(detail["loc"]))}
     found = []
     for detail in details:
         path = detail["loc"]
-        has_inner = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
-        if detail["type"] != "too_short" or not has_inner:  # if items are invalid, their number does not matter
+        if detail["type"] != "too_short" or path not in holders:  # if items are invalid, their number does not matter
             found.append(_mistake(detail, model, tree, keys))
         if detail["type"] in _UNTYPED:  # pydantic does not look at the other keys then
             types, written = _follow(model, path)

@@ -7,9 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
+from bridge.config.mistakes import mistakes
 from bridge.domain.event import Topic
 from tests.config.settings_files import LEAST, SIGNING, loaded, problems
+from tests.stopwatch import within_cpu_s
 
 HERE = "genbridge.yaml"
 NOT_A_NAME = "is not a name; use 1 to 64 letters, digits, _ . or -, starting with a letter or digit"
@@ -358,3 +361,13 @@ def test_routes_are_not_blamed_for_accounts_that_are_no_mapping(tmp_path: Path) 
     text = "accounts: 3\nendpoints: true\nroutes: [{accounts: [a], endpoints: [b]}]"
     expected = ["1:11: accounts: must be a mapping of keys", "2:12: endpoints: must be a mapping of keys"]
     assert problems(tmp_path, text) == [f"{HERE}:{line}" for line in expected]
+
+
+def test_the_time_for_mistakes_grows_with_their_number_only() -> None:
+    class Ids(BaseModel):
+        ids: list[str]
+
+    tree = {"ids": [0] * 10_000}
+    with pytest.raises(ValidationError) as caught:
+        Ids.model_validate(tree)
+    assert len(within_cpu_s(2.0, lambda: list(mistakes(caught.value, Ids, tree)))) == 10_000

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -302,6 +303,15 @@ def test_ten_thousand_tasks_come_in_one_request(tmp_path: Path) -> None:
     with running_site(tmp_path) as site:  # of its own, because it would poll all of them during the next tests
         answer = site.client.post("/api/v1/tasks", json=many, timeout=60)
         assert len(answer.json()["tasks"]) == 10_000
+
+
+def test_a_large_wrong_body_does_not_hold_up_other_requests(site: Site) -> None:
+    wrong = {f"key-{number}": 1 for number in range(50_000)}
+    with ThreadPoolExecutor(1) as pool:
+        refused = pool.submit(site.client.post, "/api/v1/deliveries/redeliver", json=wrong, timeout=120)
+        while not refused.done():
+            assert site.stranger.get("/healthz", timeout=2.0).status_code == 200
+    assert refused.result().status_code == 422
 
 
 def test_a_body_that_is_too_long_is_refused(site: Site) -> None:
