@@ -169,6 +169,8 @@ class TestOpening:
                 with pytest.raises(StoreDamaged, match=r'policy for table "watches"; .*DISABLE ROW LEVEL SECURITY'):
                     add(least, "task-2")
                 least.close()
+                with pytest.raises(StoreDamaged, match=r"hide rows of table watches; .*DISABLE ROW LEVEL SECURITY"):
+                    usable_version(place)
             finally:
                 owner.execute(f"DROP OWNED BY {role}")
                 owner.execute(f"DROP ROLE {role}")

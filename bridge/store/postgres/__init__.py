@@ -36,7 +36,7 @@ def usable_version(place: PostgresUrl, *, clock: Clock) -> tuple[int, int]:
     if version < LATEST and not may_create:
         raise denied(place, f"permission denied for schema {schema}", schema)
     if closed:
-        raise denied(place, f"permission denied for table {closed[0][0]}", schema)
+        raise denied(place, closed[0][0], schema)
     if is_read_only:
         raise refuses_writes(place)
     return version, LATEST

@@ -2,11 +2,14 @@
 SELECT quote_ident(current_schema()), has_schema_privilege(current_schema(), 'CREATE'),
     pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool
 
--- closed: A table that this user cannot fully read and write.
-SELECT relname FROM pg_class
-WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname IN (:tables[]) AND EXISTS (
-    SELECT FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
-    WHERE NOT has_table_privilege(pg_class.oid, needed))
+-- closed: Why this user cannot fully read and write a table.
+SELECT CASE WHEN row_security_active(pg_class.oid) THEN 'row-level security may hide rows of' ELSE 'permission denied for' END
+    || ' table ' || relname
+FROM pg_class
+WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname IN (:tables[])
+    AND (row_security_active(pg_class.oid) OR EXISTS (
+        SELECT FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
+        WHERE NOT has_table_privilege(pg_class.oid, needed)))
 ORDER BY relname LIMIT 1
 
 -- now: The server's time.
