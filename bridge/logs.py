@@ -52,18 +52,7 @@ def set_up(*, level: str, syntax: str, stream: TextIO | None = None) -> None:
     out = stream or sys.stderr
     is_console = syntax == "console" or (syntax == "auto" and out.isatty())
     _is_for_people = is_console and out.isatty()
-    renderer: Any = (
-        ConsoleLines(partial(screen_of, out), is_whole=is_debugging())
-        if is_console
-        else structlog.processors.JSONRenderer(ensure_ascii=False)
-    )
-    processors: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt=None if is_console else "iso", utc=True),
-        structlog.processors.format_exc_info,  # before _clean: the text of an error may contain a secret
-        _clean,
-        renderer,
-    ]
+    processors = _processors(ConsoleLines(partial(screen_of, out), is_whole=is_debugging()) if is_console else None)
     structlog.configure(
         processors=processors,
         wrapper_class=_never_raising(structlog.make_filtering_bound_logger(_level)),
@@ -75,6 +64,17 @@ def set_up(*, level: str, syntax: str, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[_Libraries()], force=True)
     # httpx logs whole URLs at INFO; apprise logs its services with their tokens.
     logging.getLogger("apprise").propagate = False
+
+
+def _processors(console: ConsoleLines | None) -> list[Processor]:
+    """The steps from an event to its line: for people, or JSON without `console`."""
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso" if console is None else None, utc=True),
+        structlog.processors.format_exc_info,  # before _clean: the text of an error may contain a secret
+        _clean,
+        console or structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
 
 
 def _never_raising(kind: type[Any]) -> type[Any]:
@@ -142,3 +142,10 @@ def _cleaned(value: object) -> object:
             return [_cleaned(each) for each in value]
         case _:
             return value
+
+
+# For commands, which log without `set_up`, and whose stdout is data.
+structlog.configure(
+    processors=_processors(ConsoleLines(lambda: screen_of(sys.stderr), is_whole=False)),
+    logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+)

@@ -83,7 +83,7 @@ class Delivery:
     @property
     def slot(self) -> int:
         """Its slot in the scope of its endpoint."""
-        return slot_of(self.subject or self.account)
+        return slot_of(self.subject or self.account or "")  # a damaged store may have lost the row of its event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,8 +74,8 @@ class ReadStore(Pages):
 
     def view(self, key: WatchKey) -> WatchView:
         """One watch as `list_watches` shows it; UnknownError if it does not exist."""
-        for row in self._database.find(records.WATCH_VIEWS.select + _OF_KEY, **key._asdict()):
-            return records.WATCH_VIEWS.read(row)
+        for found in records.WATCH_VIEWS.find(self._database, _OF_KEY, **key._asdict()):
+            return found
         raise no_watch(key)
 
     def details(self, key: WatchKey) -> WatchDetails:
@@ -149,7 +149,7 @@ class ReadStore(Pages):
                 by_account={(account, phase): count for account, phase, count in found},
                 waiting_by_endpoint={endpoint: count for endpoint, count, _ in waiting},
                 dead_by_endpoint=dict(session.find(SQL["reads.dead"])),
-                oldest_by_endpoint={endpoint: oldest_at for endpoint, _, oldest_at in waiting},
+                oldest_by_endpoint={endpoint: at for endpoint, _, at in waiting if isinstance(at, float)},
                 blocked=dict(session.find(SQL["reads.blocked"])),
                 disabled=dict(session.find(SQL["reads.disabled"])),
                 unread=records.UNREAD.find(session, " ORDER BY last_at DESC, account, word"),

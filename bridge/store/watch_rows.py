@@ -106,9 +106,9 @@ def snapshot_of(key: str, text: str) -> Snapshot | None:
 
 
 def find_watches(session: Session, keys: Collection[WatchKey], *, lock: bool) -> dict[WatchKey, tuple[int, Phase]]:
-    """watch_id and phase of the watches that exist. With `lock`, no other transaction changes them."""
+    """watch_id and phase (withdrawn if unreadable) of the watches that exist. With `lock`, nobody else changes them."""
     found = session.run(SQL["watches.find_locked" if lock else "watches.find"], keys)
-    return {WatchKey(account, task_id): (watch_id, Phase(phase)) for account, task_id, watch_id, phase in found}
+    return {WatchKey(*key): (watch_id, _PHASES.get(phase, Phase.WITHDRAWN)) for *key, watch_id, phase in found}
 
 
 def add_facts(session: Session, facts: Sequence[Row]) -> None:

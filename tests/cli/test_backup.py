@@ -207,6 +207,16 @@ def test_the_log_of_a_removed_store_is_not_applied_to_a_backup(shell: Shell, kep
     assert ids(shell) == {"task-old-1"}
 
 
+@pytest.mark.parametrize("kept_bytes", [-1, 8192])
+def test_a_backup_of_a_damaged_store_names_that_store(shell: Shell, kept: Path, kept_bytes: int) -> None:
+    store = shell.folder / "state.db"
+    store.write_bytes(store.read_bytes()[:kept_bytes])
+    said = shell("backup", "next.db")
+    assert said.code == 1
+    assert said.err.startswith(f"genbridge: store {store} is damaged (")
+    assert not (shell.folder / "next.db").exists()
+
+
 def test_a_backup_is_not_made_beside_the_log_of_another_store(shell: Shell, kept: Path) -> None:
     log = shell.folder / "next.db-wal"
     log.write_bytes(b"the log of another store")

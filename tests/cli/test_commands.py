@@ -6,8 +6,10 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -186,6 +188,18 @@ def test_the_traceback_of_a_bug_in_a_command_shows_no_secret(shell: Shell) -> No
     assert "KeyError: 'Bearer ***" in done.stderr
     assert "\x1b" not in done.stderr
     assert key not in done.stderr.replace("sitecustomize", "")
+
+
+def test_a_command_logs_an_unreadable_row_to_stderr(shell: Shell) -> None:
+    shell("add", "a", "b")
+    with closing(sqlite3.connect(shell.folder / "state.db")) as store:
+        store.execute("UPDATE watches SET phase = 'bogus' WHERE task_id = 'b'")
+        store.commit()
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", "list", "--json"], cwd=shell.folder, capture_output=True, text=True, timeout=60
+    )
+    assert [watch["id"] for watch in json.loads(done.stdout)] == ["a"]
+    assert re.search(r"error: store\.unreadable: KeyError: 'bogus' what=watch key=kling/b\n", done.stderr)
 
 
 def test_quick_commands_do_not_load_modules_of_the_daemon(shell: Shell) -> None:

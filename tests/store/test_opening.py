@@ -141,6 +141,12 @@ class TestDamage:
         path.write_bytes(good)
         assert len(store.list_watches()) == 500
 
+    def test_a_store_without_a_table_is_damaged(self, store: Store, path: Path) -> None:
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("DROP TABLE pauses")
+        with pytest.raises(StoreDamaged, match=r"is damaged \(no such table: pauses\); restore a backup"):
+            store.pauses()
+
 
 class TestPlaces:
     def test_a_missing_store_is_created_only_on_request(self, path: Path) -> None:

@@ -13,6 +13,8 @@ from structlog.testing import capture_logs
 from bridge.config.postgres_url import PostgresUrl
 from bridge.domain.ids import WatchKey
 from bridge.domain.pause import PauseOf
+from bridge.domain.slots import ALL_SLOTS
+from bridge.errors import UnknownError
 from bridge.store import Store, open_store
 from bridge.store.statements import SQL
 from tests.factories import NOW
@@ -62,6 +64,35 @@ def test_an_unreadable_watch_does_not_affect_others(store: Store, path: Path, ch
     assert len(store.unreadable()) >= 1
     assert any("task-1" in each for each in store.unreadable())
     assert store.commit([make_end(OTHER)], Teller()) == [True]
+
+
+def test_a_watch_with_an_unknown_phase_can_be_added_again(store: Store, path: Path) -> None:
+    add(store, "task-1", "task-2")
+    edit(path, "UPDATE watches SET phase = 'bogus' WHERE task_id = 'task-1'")
+
+    add(store, "task-1", "task-3")
+
+    assert {view.task_id for view in store.list_watches()} == {"task-1", "task-2", "task-3"}
+
+
+def test_an_unreadable_watch_is_not_shown(store: Store, path: Path) -> None:
+    add(store, "task-1")
+    edit(path, "UPDATE watches SET ended_at = 'soon'")
+    with pytest.raises(UnknownError):
+        store.view(WatchKey("kling", "task-1"))
+
+
+def test_a_delivery_is_made_although_its_events_row_is_lost(store: Store, path: Path) -> None:
+    add(store, "task-1")
+    store.commit([make_end()], Teller())
+    edit(path, "DELETE FROM events")
+    edit(path, "UPDATE deliveries SET created_at = 'soon'")
+
+    [delivery] = due(store)
+
+    assert delivery.slot in ALL_SLOTS
+    assert delivery.body
+    assert store.counts().oldest_by_endpoint == {}
 
 
 @pytest.mark.parametrize("column", NUMBERS)

@@ -15,6 +15,7 @@ BUSY_TIMEOUT_S: Final = 5.0
 
 _LOCKED: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_OTHER_TABLES: Final = ("no such table", "column", "already exists", "ON CONFLICT clause")
 _CLOSED: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 _SPOILING: Final = _DAMAGED | _CLOSED | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
@@ -24,7 +25,7 @@ def understood(error: sqlite3.Error, path: Path) -> GenbridgeError:
     code = _code(error)
     if code in _LOCKED:
         return StoreError(f"store {path}: another process has kept it locked for {BUSY_TIMEOUT_S:g} s; try again later")
-    if code in _DAMAGED:
+    if code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and any(said in str(error) for said in _OTHER_TABLES)):
         return damaged(path, str(error))
     if code == sqlite3.SQLITE_FULL:
         return files.os_error(OSError(errno.ENOSPC, ""), path)

@@ -21,9 +21,9 @@ APPLICATION_ID: Final = 0x67656E62  # "genb"; `file` shows it
 LATEST: Final = len(migrations("sqlite"))
 
 
-def version_of(path: Path, *, whole: bool = False) -> int:
+def version_of(path: Path, *, whole: bool = False, copied: Path | None = None) -> int:
     """The number of the last migration. StoreDamaged if this is not a store of a known version, or, with `whole`, if a
-    page is damaged. StoreError if the file cannot be read now.
+    page is damaged. StoreError if the file cannot be read now. Errors are about `copied` if this is a copy of it.
 
     This goes through SQLite: a process that opens and closes the file itself loses all its locks on it (a rule of
     fcntl).
@@ -33,14 +33,14 @@ def version_of(path: Path, *, whole: bool = False) -> int:
             raise StoreDamaged(f"store {path} is empty", "restore a backup, or remove it to start with an empty store")
         before = _stamp(path)
         try:
-            return _look(connect_read_only(path)[0], path, whole=whole)
+            return _look(connect_read_only(path)[0], copied or path, whole=whole)
         except (sqlite3.DatabaseError, StoreDamaged):
             # Without a log, the file is read as if nobody wrote to it. If somebody did, read it again with locks.
             if not is_in_use(path) and _stamp(path) == before:
                 raise
-            return _look(connect(path, "mode=ro"), path, whole=whole)
+            return _look(connect(path, "mode=ro"), copied or path, whole=whole)
     except sqlite3.Error as error:
-        raise understood(error, path) from error
+        raise understood(error, copied or path) from error
 
 
 def is_in_use(path: Path) -> bool:

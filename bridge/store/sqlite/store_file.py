@@ -52,7 +52,7 @@ def back_up(store: Path, to: Path) -> None:
     files.refuse_old_log(to)
     version_of(store)
     with _drafted(to, lambda draft: _copy(store, draft), mode=0o600) as draft:
-        version_of(draft, whole=True)
+        version_of(draft, whole=True, copied=store)
         try:
             _publish(draft, to)
         except FileExistsError:
@@ -194,12 +194,12 @@ def _copy(source: Path, draft: Path) -> None:
     is_live = files.why_unwritable(source) is None and lock_of(source).exists()
     how = connect(source, "mode=rw") if is_live else connect_read_only(source)[0]
     with closing(how) as origin, closing(connect(draft, "mode=rw")) as to:
-        origin.execute("BEGIN")  # the whole copy shows one state of the store
-        origin.execute("SELECT count(*) FROM sqlite_master").fetchone()
         try:
+            origin.execute("BEGIN")  # the whole copy shows one state of the store
+            origin.execute("SELECT count(*) FROM sqlite_master").fetchone()
             origin.backup(to)
         except sqlite3.Error as error:
-            if to.in_transaction:
+            if to.in_transaction or isinstance(understood(error, source), StoreDamaged):
                 raise understood(error, source) from error
             raise
         to.execute("PRAGMA journal_mode = DELETE")  # one file, without a log
