@@ -97,7 +97,7 @@ def test_the_address_decides_the_kind_of_the_endpoint(url: str, words: str, shel
 @pytest.mark.parametrize(
     ("words", "stdin", "why"),
     [
-        ([], b"", "no answer to `1. Which provider?`: give --provider, or a line on stdin; accepted: ark, "),
+        ([], b"", "no answer to `1. Which provider?`: give --provider, or a line on stdin; accepted: aimlapi, "),
         (["--provider", "kking"], b"", 'did you mean "kling"?'),
         ([], b"kking\n", 'genbridge: --provider: unknown provider "kking"; did you mean "kling"?'),
         ([], b"Freepik\n", 'genbridge: --provider: unknown provider "Freepik"; did you mean "magnific"?'),
