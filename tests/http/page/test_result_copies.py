@@ -42,6 +42,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             add(running, *({"id": one, "label": f"The {one}/1"} for one in RESULTS))
             until(lambda: all(copies(running, one) for one in RESULTS), seconds=30, what="a copy of each")
             until(lambda: all("/results/" in card_of(running, one) for one in RESULTS), seconds=30, what="on each card")
+            until(lambda: all("1 of 1" in read(running, f"/tasks?q={one}") for one in RESULTS), seconds=30, what="sent")
             yield running
 
 
@@ -114,7 +115,7 @@ def test_copies_are_not_listed_as_notified_endpoints(site: Site) -> None:
     assert "rchive" not in notified
     assert "Copies in the archive" in page
     assert "The result was copied into the archive" in page
-    until(lambda: "1 of 1" in read(site, "/tasks?q=expired"), seconds=20, what="a delivery to the endpoint")
+    assert "1 of 1" in read(site, "/tasks?q=expired")
 
 
 def test_a_copy_that_was_deleted_is_not_offered(site: Site) -> None:
