@@ -29,7 +29,17 @@ TREES: Final[dict[str, Any]] = {
     if kind == "yaml"
     for name, tree in yaml.safe_load(text).get("providers", {}).items()
 }
-OWN: Final = {"my-suno", "pixverse", "ppt", "suno-upload", "higgsfield", "vertex-veo", "pika", "comfy-cloud"}
+OWN: Final = {
+    "my-suno",
+    "pixverse",
+    "ppt",
+    "suno-upload",
+    "higgsfield",
+    "vertex-veo",
+    "pika",
+    "comfy-cloud",
+    "ark-plan",
+}
 ANSWERS: Final = [(*info.split(), text) for kind, info, text in FENCED if kind == "json"]
 
 
@@ -116,3 +126,10 @@ def test_numbers_may_be_written_as_text_and_text_as_numbers() -> None:
     assert (kling.kind(1102, is_2xx=True), kling.kind("1102", is_2xx=True)) == ("account_error", "account_error")
     assert loaded["pixverse"].forms["video"].meaning["5"] == "running"
     assert load_descriptions({"own": {"extends": "suno", "title": 5}})["own"].title == "5"
+
+
+def test_a_task_of_the_agent_plan_is_polled_at_its_own_path() -> None:
+    url = task_request(
+        load_descriptions(TREES)["ark-plan"], base_url="https://ark.cn-beijing.volces.com", task_id="cgt-1", action=None
+    ).url
+    assert url == "https://ark.cn-beijing.volces.com/api/plan/v3/contents/generations/tasks/cgt-1"
