@@ -18,7 +18,7 @@ from bridge.domain.task import LIVE, Phase
 from bridge.domain.views import BY_PERSON, RequestResult
 from bridge.errors import OutdatedError
 from bridge.store.records import PAUSES
-from bridge.store.rows import Row, plain
+from bridge.store.rows import Row, plain, stored_json
 from bridge.store.selection import deliveries
 from bridge.store.sql_session import WORK, Session
 from bridge.store.statements import SQL
@@ -37,10 +37,10 @@ class CommandStore(WatchStore):
         shared store has no owner."""
         if self.is_shared:
             return
-        [(before, known)] = self._database.find(SQL["commands.owner"])
+        [(before, text)] = self._database.find(SQL["commands.owner"])
         settings = before if settings is None else plain(settings)
-        merged = {**json.loads(known), **base_urls}
-        if before == settings and merged == json.loads(known):
+        merged = {**(known := stored_json("base URLs", "store", text, dict) or {}), **base_urls}
+        if before == settings and merged == known:
             return
         with self._database.write() as session:
             session.execute(SQL["commands.own"], settings=settings, base_urls=json.dumps(merged))

@@ -39,6 +39,7 @@ def _number(value: Any) -> Any:
 _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     **{kind: _number for base in ("int", "float") for kind in (base, f"{base} | None")},
     "str": lambda text: text + "",
+    "str | None": lambda text: None if text is None else text + "",
     "bool": bool,
     **{
         words.__name__: {str(word): word for word in words}.__getitem__

@@ -16,6 +16,7 @@ from bridge.domain.pause import PauseOf
 from bridge.domain.slots import ALL_SLOTS
 from bridge.errors import UnknownError
 from bridge.store import Store, open_store
+from bridge.store.sqlite.inspection import ownership
 from bridge.store.statements import SQL
 from tests.factories import NOW
 from tests.store.making import QUEUE, Teller, add, due, make_block, make_deferred, make_end
@@ -75,11 +76,20 @@ def test_a_watch_with_an_unknown_phase_can_be_added_again(store: Store, path: Pa
     assert {view.task_id for view in store.list_watches()} == {"task-1", "task-2", "task-3"}
 
 
-def test_an_unreadable_watch_is_not_shown(store: Store, path: Path) -> None:
+@pytest.mark.parametrize("change", ["ended_at = 'soon'", "reason = x'ff'"])
+def test_an_unreadable_watch_is_not_shown(store: Store, path: Path, change: str) -> None:
     add(store, "task-1")
-    edit(path, "UPDATE watches SET ended_at = 'soon'")
+    edit(path, f"UPDATE watches SET {change}")
     with pytest.raises(UnknownError):
         store.view(WatchKey("kling", "task-1"))
+
+
+@pytest.mark.parametrize("text", ["[]", "{"])
+def test_unreadable_base_urls_of_a_store_are_replaced(store: Store, path: Path, text: str) -> None:
+    edit(path, f"UPDATE store SET base_urls = '{text}'")
+    assert ownership(path).base_urls == {}
+    store.belong(None, {"kling": "https://api.example.com"})
+    assert ownership(path).base_urls == {"kling": "https://api.example.com"}
 
 
 def test_a_delivery_is_made_although_its_events_row_is_lost(store: Store, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from contextlib import closing
@@ -14,6 +13,7 @@ from bridge.domain.views import Ownership
 from bridge.errors import StoreDamaged
 from bridge.store import files
 from bridge.store.migrations import migrations, other_version
+from bridge.store.rows import stored_json
 from bridge.store.sqlite.failures import BUSY_TIMEOUT_S, damaged, understood
 from bridge.store.statements import SQL
 
@@ -100,4 +100,6 @@ def ownership(path: Path) -> Ownership:
             waiting = connection.execute(SQL["commands.count_waiting"]).fetchone()[0]
     except sqlite3.Error as error:
         raise understood(error, path) from error
-    return Ownership(settings=row[0], base_urls=json.loads(row[1]), live=live, waiting=waiting)
+    return Ownership(
+        settings=row[0], base_urls=stored_json("base URLs", "store", row[1], dict) or {}, live=live, waiting=waiting
+    )
