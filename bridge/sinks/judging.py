@@ -16,7 +16,7 @@ from bridge.sinks.answers import ACCEPTED, Verdict, json_of, retry_after_in, wor
 from bridge.sinks.neutral import one_line
 
 MOST_ANSWER_BYTES: Final = 64 * 1024  # this much of an answer is read, so that the connection can be used again
-MOST_EXCERPT: Final = 200  # characters of an answer that are kept in a reason
+MOST_EXCERPT: Final = 200  # characters of an answer that are kept in a reason or doubt
 
 _WAIT_HEADERS: Final = ("x-ratelimit-reset-after", "x-ogw-ratelimit-reset")  # Discord's and Feishu's, in seconds
 _MOST_LOCATION: Final = 150  # characters
@@ -32,7 +32,8 @@ def judge(answer: Answer, verdict: Verdict = ACCEPTED, *, asked: str) -> Outcome
     """
     is_good = 200 <= answer.status < 300
     if is_good and not verdict.refusal:
-        return Accepted(detail=f"HTTP {answer.status}", doubt=verdict.doubt)
+        doubt = one_line(hidden(verdict.doubt), most_chars=MOST_EXCERPT)
+        return Accepted(detail=f"HTTP {answer.status}", doubt=doubt)
     words = one_line(hidden(verdict.refusal or words_of(answer)), most_chars=MOST_EXCERPT)
     reason = f"HTTP {answer.status}, but refused" if is_good else _status_line(answer, asked)
     if words:

@@ -7,7 +7,11 @@ from typing import Final
 import pytest
 
 from bridge.domain.delivery import Accepted, Deferred, Refused
+from bridge.encoding import encode
+from bridge.net.client import Answer
+from bridge.sinks.answers import AcceptRule
 from bridge.sinks.chat_services import ROBOTS
+from bridge.sinks.judging import judge
 from tests.sinks.posting import deliver, robot_at
 from tests.sinks.receivers import HANG, answer, http_receiver
 from tests.sinks.robot_answers import outcome_of, said, sent, taken
@@ -114,6 +118,16 @@ async def test_an_answer_that_cannot_be_checked_is_accepted_with_a_warning(
     outcome = await outcome_of(form, answered)
     assert isinstance(outcome, Accepted)
     assert outcome.doubt.startswith(doubt)
+
+
+def test_a_warning_quotes_the_start_of_an_answer_on_one_line() -> None:
+    rule = AcceptRule("abs(code) > `0`", where="endpoints.team.accept")
+    body = encode({"code": "\x1b[2J" + "x" * 60_000})
+    answered = Answer(status=200, headers={}, body=body, complete=True, trouble="", is_over_cap=False)
+    outcome = judge(answered, rule(answered), asked="https://hooks.example.com")
+    assert isinstance(outcome, Accepted)
+    assert outcome.doubt.isprintable()
+    assert len(outcome.doubt) == 200
 
 
 async def test_a_message_in_discords_answer_means_accepted() -> None:
