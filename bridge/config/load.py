@@ -147,7 +147,7 @@ def secrets(resolved: Loaded, env: Mapping[str, str]) -> list[str]:
             texts |= _secret_parts(value)
     for proxy in (resolved.proxies.http, resolved.proxies.https):
         texts |= set((proxy or "").partition("://")[2].rpartition("@")[0].split(":"))
-    texts |= {other for text in texts for other in (quote(text, safe=""), unquote(text, errors="replace"))}
+    texts |= {other for text in texts for other in (quote(text, safe="", errors="replace"), unquote(text))}
     return sorted((text for text in texts if len(text) >= MIN_SECRET_CHARS), key=lambda text: (-len(text), text))
 
 

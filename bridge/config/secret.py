@@ -20,6 +20,7 @@ from bridge.errors import BridgeBug
 MAX_SECRET_BYTES: Final = 64 * 1024
 
 _ENV: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _CREDENTIAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 _STORED: Final = ("file:", "credential:")
 
@@ -82,22 +83,25 @@ def has_reference(text: str, *, stored: bool = False) -> bool:
 
 def fill(text: str, env: Mapping[str, str], found: list[str] | None = None) -> str:
     """`text` with every `${ENV}` and `${ENV:-default}` replaced; adds the values to `found`. ValueError names all
-    variables that are unset or empty and have no default."""
+    variables that are unset or empty and have no default, or all that are not UTF-8."""
     missing: list[str] = []
+    broken: list[str] = []
 
     def value_of(reference: re.Match[str]) -> str:
         name, default = reference[1], reference[2]
         value = env.get(name, "")
         if not value and default is None:
             missing.append(name)
-        if value and found is not None:
+        if _SURROGATE.search(value):  # Python's stand-in for a byte that is not UTF-8
+            broken.append(name)
+        elif value and found is not None:
             found.append(value)
         return value or default or ""
 
     filled = _ENV.sub(value_of, text)
-    if missing:
-        names = ", ".join(dict.fromkeys(missing))
-        raise ValueError(f"not set in the environment: {names}")
+    for names, problem in (missing, "not set"), (broken, "not UTF-8"):
+        if names:
+            raise ValueError(f"{problem} in the environment: {', '.join(dict.fromkeys(names))}")
     return filled
 
 

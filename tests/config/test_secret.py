@@ -74,6 +74,7 @@ def test_a_reference_that_cannot_be_resolved_gives_the_reason(tmp_path: Path) ->
     for text, message in {
         "${A}${B}${A}": "not set in the environment: A, B",
         "${EMPTY}": "not set in the environment: EMPTY",
+        "${BYTES}": "not UTF-8 in the environment: BYTES",
         "file:none": f'the file "{tmp_path}/none" does not exist',
         "file:.": f'the file "{tmp_path}" is not a regular file',
         "file:pipe": f'the file "{tmp_path}/pipe" is not a regular file',
@@ -87,7 +88,7 @@ def test_a_reference_that_cannot_be_resolved_gives_the_reason(tmp_path: Path) ->
         "credential:${UP}": "a credential is written credential:NAME, the name without slashes",
     }.items():
         with pytest.raises(ValueError, match=r".") as caught:
-            stands_for(text, {"EMPTY": "", "UP": "../up"}, tmp_path)
+            stands_for(text, {"EMPTY": "", "UP": "../up", "BYTES": os.fsdecode(b"key-\xff")}, tmp_path)
         assert str(caught.value) == message
     with pytest.raises(ValueError, match=r'^the credential "x" does not exist$'):
         stands_for("credential:x", {"CREDENTIALS_DIRECTORY": str(tmp_path)}, tmp_path)
