@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ from bridge.providers.task_rules import listed
 
 ADDRESS: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*:|/)")  # a text without one is not a result URL
 CLOUD: Final = ("gs://", "s3://")  # only a cloud account can read these
+MOST_LOST: Final = 1000  # items whose reasons are read, because an answer may have 300,000 empty ones
 
 Item = dict[str, Json]  # the provider's keys, and `url` (a text has `text`; base64 inside the answer has `embedded`)
 Items = Iterator[tuple[str, Item]]  # each with the key that it was found under
@@ -187,12 +189,12 @@ def _said_of_lost(place: Results, form: Form, task: Mapping[str, Json]) -> list[
     values = [place.lists(task)] if place.lists is not None else []
     for selectors in place.addresses.values():
         values += selected(selectors, task)
-    said = [why for item in (without_address(task) if place.usual else ()) if (why := _why(item))]
+    items = without_address(task) if place.usual else iter(())
     for value in values:
         lists = value.values() if isinstance(value, dict) else [value]
-        items = [item for each in lists if isinstance(each, list) for item in each if isinstance(item, dict)]
-        said += [why for item in items if not any(item.get(name) for name in form.result_urls) and (why := _why(item))]
-    return said
+        those = (item for each in lists if isinstance(each, list) for item in each if isinstance(item, dict))
+        items = chain(items, (item for item in those if not any(map(item.get, form.result_urls))))
+    return [why for item in islice(items, MOST_LOST) if (why := _why(item))]
 
 
 def _why(item: Item) -> MissingResult | None:

@@ -192,3 +192,10 @@ def test_the_code_of_an_item_without_a_result_is_the_failures() -> None:
 
     assert reading.snapshot is not None
     assert (reading.kind, reading.snapshot.error_code) == (ReadingKind.FAILED, "DataInspectionFailed")
+
+
+@pytest.mark.parametrize(("empty", "kind"), [(3, ReadingKind.FAILED), (200_000, ReadingKind.AMBIGUOUS)])
+def test_only_the_first_of_many_lost_items_are_asked_for_their_reason(empty: int, kind: ReadingKind) -> None:
+    items: list[Json] = [{}] * empty + [{"error": "blocked by the filter"}]
+    body: Json = {"id": TASK_ID, "status": "succeeded", "output": items}
+    assert reading_of(body).kind is kind
