@@ -30,7 +30,7 @@ GONE: Final = frozenset({HTTPStatus.GONE, HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASO
 REFUSALS: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 )
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _DIGEST: Final = re.compile(r"(?:^|,)\s*sha-256=:?([A-Za-z0-9+/=]+):?", re.IGNORECASE)
 
 
@@ -227,9 +227,11 @@ def _headers_of_file(answer: OutsideAnswer) -> Mapping[str, str]:
 
 
 def _validator(headers: Mapping[str, str]) -> str:
-    """The value for `If-Range` (RFC 9110, 13.1.5): a strong ETag, or else the date of the last change."""
+    """The value for `If-Range` (RFC 9110, 13.1.5): a strong ETag, or else the date of the last change. None is sent if
+    it is not ASCII."""
     etag = headers.get("etag", "").strip()
-    return etag if etag.startswith('"') else "" if etag else headers.get("last-modified", "").strip()
+    found = etag if etag.startswith('"') else "" if etag else headers.get("last-modified", "").strip()
+    return found if found.isascii() else ""
 
 
 def _has_changed(headers: Mapping[str, str], validator: str, known_bytes: int | None, whole_bytes: int) -> bool:

@@ -59,6 +59,21 @@ async def test_a_file_that_has_changed_at_the_server_begins_again(tmp_path: Path
     assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4 * 2
 
 
+async def test_a_cut_download_with_an_etag_beyond_ascii_begins_again(tmp_path: Path) -> None:
+    lengths = iter((50_000, len(MP4) * 30))
+
+    async def cut_once(exchange: Exchange) -> None:
+        head = f'HTTP/1.1 200 OK\r\nContent-Length: {len(MP4) * 30}\r\nETag: "\u00e9"\r\n\r\n'
+        await exchange.raw(head.encode() + (MP4 * 30)[: next(lengths)])
+        await exchange.close()
+
+    async with loopback(cut_once) as server:
+        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Accepted)
+    assert (tmp_path / FOLDER / "cat-1.mp4").read_bytes() == MP4 * 30
+
+
 async def test_a_server_that_resumes_at_the_wrong_position_damages_no_file(tmp_path: Path) -> None:
     body = MP4 * 30
     async with loopback(ranges(body, cut_at=200_000, honest=False)) as server:
@@ -67,6 +82,23 @@ async def test_a_server_that_resumes_at_the_wrong_position_damages_no_file(tmp_p
     assert isinstance(outcome, Deferred)
     assert "wrong position" in outcome.reason
     assert not (tmp_path / FOLDER / "cat-1.mp4").exists()
+
+
+async def test_a_content_range_with_a_huge_number_is_a_wrong_position(tmp_path: Path) -> None:
+    body, many = MP4 * 30, "9" * 5000
+
+    async def script(exchange: Exchange) -> None:
+        if exchange.asked.headers.get("range") is None:
+            head = f'HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nETag: "v1"\r\n\r\n'
+            await exchange.raw(head.encode() + body[:50_000])
+            return await exchange.close()
+        await exchange.answer(206, body[50_000:], {"ETag": '"v1"', "Content-Range": f"bytes 50000-{many}/{many}"})
+
+    async with loopback(script) as server:
+        outcome = await copied(archive_in(tmp_path), finished(f"{server.url}/a.mp4"))
+
+    assert isinstance(outcome, Deferred)
+    assert "wrong position" in outcome.reason
 
 
 @pytest.mark.parametrize(
