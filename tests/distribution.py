@@ -12,6 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
+    from xdist.workermanage import WorkerController
 
 ROOT: Final = Path(__file__).parent / "conftest.py"  # its module fixtures cost nothing
 
@@ -22,6 +23,14 @@ class Distribution(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist ha
     def __init__(self, config: pytest.Config, log: Producer, *, together: Collection[str]) -> None:
         super().__init__(config, log)
         self._together = together  # folders whose files run as a whole, too: messages would take as long as their tests
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        """Forget what a process has finished. Otherwise each message would count all of it again, 20 s in all."""
+        super().mark_test_complete(node, item_index, duration)
+        units = self.assigned_work[node]
+        scope = self._split_scope(self.registered_collections[node][item_index])
+        if all(units[scope].values()):
+            del units[scope]
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
