@@ -234,11 +234,14 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage in tests that run nothing of genbridge in this process. Start the long tests first, so that
-    the run does not wait for one of them at the end, and those that only compute last: they keep every core busy to
-    the end."""
+    """Measure no coverage in tests that run nothing of genbridge in this process, nor in those that run the same lines
+    for a hundred examples. But of the domain, every line must have run.
+
+    Start the long tests first, so that the run does not wait for one of them at the end, and those that only compute
+    last: they keep every core busy to the end."""
     folders = {path: {*path.relative_to(TESTS).parts} for path in {item.path for item in items}}
     for item in items:
-        if WITHOUT_COVERAGE & folders[item.path]:
+        is_random = hypothesis.is_hypothesis_test(getattr(item, "obj", None)) and "domain" not in folders[item.path]
+        if is_random or WITHOUT_COVERAGE & folders[item.path]:
             item.stash[IS_UNMEASURED] = True
     items.sort(key=lambda item: (item.get_closest_marker("long") is None, bool(ONLY_COMPUTE & folders[item.path])))
