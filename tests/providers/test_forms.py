@@ -12,7 +12,7 @@ from bridge.providers.catalogue import load_descriptions
 from bridge.providers.reading import read, second_value
 from bridge.providers.results import PollContext
 from bridge.providers.selector import Selector
-from tests.providers.reading_of import answered
+from tests.providers.reading_of import answered, reading_of
 
 A = "https://cdn.example.com/a.mp4"
 JOB = {"task": "@", "id": "id", "status": "status", "words": {"running": ["r"], "succeeded": ["ok"]}}
@@ -157,3 +157,15 @@ def test_files_named_by_a_plain_text_are_found() -> None:
     assert seen is not None
     assert seen.urls == ("https://own.example.com/x/g/x%2F1/content", "https://own.example.com/x/g/2/content")
     assert none.lacks_result
+
+
+@pytest.mark.parametrize("status", [None, "", "waiting"])
+def test_a_pollo_task_waits_for_generations_without_a_status(status: Json) -> None:
+    generations = [
+        {"id": "a", "status": "succeed", "url": "https://cdn.example.com/a.mp4"},
+        {"id": "b", "status": status, "url": None},
+    ]
+
+    pending = reading_of({"taskId": "1", "generations": generations}, provider="pollo", task_id="1", action=None)
+
+    assert pending.kind is ReadingKind.PENDING
