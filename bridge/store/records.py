@@ -148,7 +148,7 @@ WATCH_VIEWS: Final = Record(
     "watches",
     build=_watch_view,
     next_poll_at="coalesce(poll_asked_at, next_poll_at)",
-    urls="{sqlite:json_extract(snapshot, '$.urls')}{postgres:urls}",
+    urls="{sqlite:CASE WHEN json_valid(snapshot) THEN json_extract(snapshot, '$.urls') END}{postgres:urls}",
 )
 _ACCOUNTS: Final = Record(
     "account", AccountState, "accounts", without=("route_waits", "pause"), wait_until_at="paused_until"

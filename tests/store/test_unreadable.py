@@ -76,6 +76,17 @@ def test_a_watch_with_an_unknown_phase_can_be_added_again(store: Store, path: Pa
     assert {view.task_id for view in store.list_watches()} == {"task-1", "task-2", "task-3"}
 
 
+@pytest.mark.parametrize("snapshot", ["''", "'{'", "'{\"urls\": 5}'", "x'ff00'"])
+def test_a_watch_with_an_unreadable_result_is_listed_without_it(store: Store, path: Path, snapshot: str) -> None:
+    add(store, "task-1", "task-2")
+    store.commit([make_end(), make_end(OTHER)], Teller())
+    edit(path, f"UPDATE watches SET snapshot = {snapshot} WHERE task_id = 'task-1'")
+
+    urls = {view.task_id: bool(view.urls) for view in store.list_watches()}
+
+    assert urls == {"task-1": False, "task-2": True}
+
+
 @pytest.mark.parametrize("change", ["ended_at = 'soon'", "reason = x'ff'"])
 def test_an_unreadable_watch_is_not_shown(store: Store, path: Path, change: str) -> None:
     add(store, "task-1")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from html import unescape
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
 import pytest
 
+from bridge.domain.delivery_state import DeliveryState
+from tests.http.page.still_sites import still_sites
 from tests.http.page.test_page_frame import signed_in
 from tests.http.page.watching import (
     HOSTILE_IDS,
@@ -291,3 +296,14 @@ def test_the_history_gives_the_reason_of_the_finish_once(site: Site) -> None:
     happened = re.search(r'data-part="happened">(.*?)</section>', story(site, "failed-evil"), re.DOTALL)
     assert happened is not None
     assert unescape(happened[1]).count(EVIL_REASON) == 1
+
+
+def test_a_delivery_whose_attempts_cannot_be_read_is_shown_as_accepted(tmp_path: Path) -> None:
+    with still_sites() as made:
+        address = made.serve(tmp_path, fill=lambda store: store.finished("a", states={"hook": DeliveryState.ACCEPTED}))
+        with closing(sqlite3.connect(tmp_path / "state.db")) as store:
+            store.execute("DELETE FROM attempts")
+            store.commit()
+        answer = httpx.get(f"{address}/task", params={"account": "kling", "id": "a"})
+    assert answer.status_code == 200
+    assert re.search(r">\s*accepted\s*<", answer.text)
