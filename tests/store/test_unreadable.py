@@ -123,6 +123,7 @@ def test_text_in_any_column_of_numbers_is_found(store: Store, path: Path, column
     found, _ = poisoned(store)
     assert found[:1] == ["task-2"]
     assert "watch kling/task-1" in store.unreadable()
+    assert all(isinstance(one.added_at, float) for one in store.live_watches())
 
 
 @pytest.mark.parametrize("change", IN_ANY_STORE.values(), ids=[*IN_ANY_STORE])
@@ -185,6 +186,15 @@ def test_an_outcome_is_stored_also_where_the_endpoints_health_cannot_be_read(sto
     [delivery] = due(store)
     assert store.commit([make_deferred(delivery, next_attempt_at=NOW + 70)], Teller()) == [True]
     assert due(store, now=NOW + 69) == []
+
+
+def test_a_dead_delivery_of_unknown_time_is_not_counted(store: Store, path: Path) -> None:
+    add(store, "task-1", "task-2")
+    store.commit([make_end(), make_end(OTHER)], Teller())
+    edit(path, "UPDATE deliveries SET state = 'dead', settled_at = delivery_id")
+    edit(path, "UPDATE deliveries SET settled_at = 'soon' WHERE delivery_id = 2")
+
+    assert [(one.deliveries, one.last_at) for one in store.dead_deliveries()] == [(1, 1.0)]
 
 
 def test_status_counts_and_names_what_cannot_be_read(store: Store, path: Path) -> None:

@@ -21,7 +21,7 @@ ORDER BY settled_at DESC LIMIT :most
 -- dead: The deliveries that were given up, by endpoint, with the attempts and the answer of the last one.
 SELECT dead.endpoint, dead.number, dead.first_at, dead.last_at, attempts, coalesce(last_detail, '') FROM (
     SELECT endpoint, count(*) AS number, min(settled_at) AS first_at, max(settled_at) AS last_at FROM deliveries
-    WHERE state = 'dead' AND state <> 'waiting' GROUP BY endpoint
+    WHERE state = 'dead' AND state <> 'waiting' {sqlite:AND typeof(settled_at) IN ('real', 'integer')} GROUP BY endpoint
 ) AS dead JOIN deliveries ON delivery_id = (
     SELECT delivery_id FROM deliveries AS last WHERE last.state = 'dead' AND last.state <> 'waiting'
         AND last.endpoint = dead.endpoint AND last.settled_at >= dead.last_at LIMIT 1)
@@ -44,7 +44,7 @@ SELECT d.endpoint, account, task_id, due_at, snapshot FROM (
 ) AS d JOIN watches USING (watch_id) WHERE length(snapshot) <= :most_chars
 
 -- live -> watch_id, account, action, added_at: The tasks that have not finished.
-FROM watches WHERE phase IN ('submitted', 'running') LIMIT :most
+FROM watches WHERE phase IN ('submitted', 'running') {sqlite:AND typeof(added_at) IN ('real', 'integer')} LIMIT :most
 
 -- last_finished: The tasks that finished last.
 SELECT watch_id FROM watches WHERE ended_at IS NOT NULL AND {of_finished}
